@@ -1,0 +1,273 @@
+"""The only face of the auditor that collectors, rules and plugins import.
+
+A collector says which documents are its own and turns each into facts, without any I/O. A rule asks an `EstateView`
+and yields findings. Both are found by name through `auditor.registry`; third-party ones by the entry-point groups
+`auditor.collectors` and `auditor.rules`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar, Protocol, TypeAlias
+
+from auditor.model import (
+    DEFAULT_NEED,
+    EXCERPT_LIMIT,
+    NO_ATTRIBUTES,
+    THIS_HOST,
+    Area,
+    Attribute,
+    Confidence,
+    Coverage,
+    Dependency,
+    Document,
+    Entity,
+    Fact,
+    Finding,
+    Fragment,
+    Going,
+    Impact,
+    Kind,
+    Lifecycle,
+    Malformed,
+    Need,
+    Outcome,
+    Parsed,
+    Provenance,
+    Ref,
+    Relation,
+    Severity,
+    Step,
+    Where,
+)
+from auditor.shell.commands import analyse_command
+from auditor.text import (
+    decode,
+    endpoint_ref,
+    excerpt,
+    expand_range,
+    host_ref,
+    is_address,
+    is_hostname,
+    normal_address,
+    normal_name,
+    split_endpoint,
+)
+
+__all__ = [
+    "DEFAULT_NEED",
+    "EXCERPT_LIMIT",
+    "NO_ATTRIBUTES",
+    "THIS_HOST",
+    "Area",
+    "Attribute",
+    "Collector",
+    "Confidence",
+    "Coverage",
+    "Dependency",
+    "Document",
+    "Entity",
+    "EstateView",
+    "Fact",
+    "Finding",
+    "Fragment",
+    "Going",
+    "Impact",
+    "Kind",
+    "Lifecycle",
+    "Malformed",
+    "Need",
+    "Node",
+    "Outcome",
+    "Parsed",
+    "Provenance",
+    "Read",
+    "Ref",
+    "Relation",
+    "Rule",
+    "Severity",
+    "Step",
+    "Where",
+    "analyse_command",
+    "decode",
+    "excerpt",
+    "endpoint_ref",
+    "expand_range",
+    "host_ref",
+    "normal_address",
+    "is_address",
+    "is_hostname",
+    "normal_name",
+    "split_endpoint",
+]
+
+Read: TypeAlias = Callable[[str], bytes | None]
+"""Reads another document of the same source by its path; None if it was not captured. Never leaves the source."""
+
+
+class Collector(ABC):
+    """One source format: which documents are its own, and what they say.
+
+    Everything here is pure. `parse` must depend on nothing but path and content: the result is kept and used for
+    every host that has the same file.
+    """
+
+    name: ClassVar[str]
+    """Short and unique, as in the registry's table."""
+    title: ClassVar[str]
+    """What it reads, for people."""
+    area: ClassVar[Area]
+    """The area of the checklist that a gap in it leaves unseen."""
+    provides: ClassVar[frozenset[Relation]]
+    across_sources: ClassVar[bool] = False
+    """Whether `combine` sees the fragments of the whole estate at once, instead of one source at a time."""
+
+    @abstractmethod
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """Whether a document is of this format. `head` is its first 4096 bytes. Must be cheap: it sees every file."""
+
+    @abstractmethod
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """Facts, malformed places and fragments of one document. Never raises on bad content."""
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """Facts that need several documents together. Called once a source (or once an estate, see above)."""
+        return iter(())
+
+
+class Node(Protocol):
+    """A node as a rule sees it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def scope(self) -> str:
+        """The host (or tree) that a local node belongs to; empty for global ones."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """How people call it, such as `/etc/cron.d/certbot: root certbot renew on legacy-cert-01`."""
+        ...
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]: ...
+    @property
+    def provenance(self) -> tuple[Provenance, ...]: ...
+
+
+class Edge(Protocol):
+    """A dependency as a rule sees it."""
+
+    @property
+    def consumer(self) -> Node: ...
+    @property
+    def provider(self) -> Node: ...
+    @property
+    def relation(self) -> Relation: ...
+    @property
+    def need(self) -> Need: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def confidence(self) -> Confidence: ...
+    @property
+    def provenance(self) -> Provenance: ...
+
+
+class EstateView(Protocol):
+    """What a rule may ask. All answers are about one scenario: these hosts, going in this way, at this time."""
+
+    now: datetime
+    on: datetime | None
+    going: tuple[Going, ...]
+
+    def nodes(self, kind: Kind) -> Iterable[Node]:
+        """All nodes of a kind."""
+        ...
+
+    def find(self, kind: Kind, text: str, scope: str = "") -> Node | None:
+        """One node by its identity."""
+        ...
+
+    def host(self, name: str) -> Node | None:
+        """The host that a name stands for."""
+        ...
+
+    def going_for(self, host: Node) -> Going | None:
+        """What is to happen to a host; None if it stays."""
+        ...
+
+    def outgoing(self, node: Node, *relations: Relation) -> Sequence[Edge]:
+        """What a node depends on, directly; of these relations only, if any are given."""
+        ...
+
+    def incoming(self, node: Node, *relations: Relation) -> Sequence[Edge]:
+        """What depends on a node, directly."""
+        ...
+
+    def dependents(self, node: Node) -> Sequence[Node]:
+        """Everything that depends on a node, over any number of edges."""
+        ...
+
+    def impact_of(self, node: Node) -> Impact:
+        """What the scenario does to a node."""
+        ...
+
+    def path(self, consumer: Node) -> tuple[Step, ...]:
+        """The shortest path from a node to the host that takes it down; empty if none does."""
+        ...
+
+    def hosts_of(self, consumer: Node) -> tuple[str, ...]:
+        """The going hosts that a node depends on, over edges that are lost in this scenario."""
+        ...
+
+    def reaches(self, node: Node) -> tuple[Node, ...]:
+        """The hosts a node stands for, through names, addresses and paths; going or not."""
+        ...
+
+    def home(self, node: Node) -> Node | None:
+        """The host that a local node was captured on; None for a tree."""
+        ...
+
+    def evidence(self, edge: Edge) -> Provenance: ...
+
+    def coverage(self, relation: Relation) -> Sequence[Coverage]:
+        """What was looked at to learn of a relation. Empty: nobody looked."""
+        ...
+
+    def looked_at(self, host: str, area: Area) -> bool:
+        """Whether this host's own files of an area were captured (or are known to be absent)."""
+        ...
+
+    def successor(self, host: Node) -> Node | None:
+        """The host that takes over, by the inventory."""
+        ...
+
+    def own_domains(self) -> frozenset[str]:
+        """Domains that are ours: by the inventory, and by the zones that were captured."""
+        ...
+
+
+class Rule(ABC):
+    """One statement about an estate. Its docstring is its documentation, in sections:
+
+    What it does, Why it matters, Example, What to do, What it can't see.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    area: ClassVar[Area]
+    severity: ClassVar[Severity]
+    since: ClassVar[str] = "0.1.0"
+    needs: ClassVar[frozenset[Relation]] = frozenset()
+
+    @abstractmethod
+    def check(self, estate: EstateView) -> Iterator[Finding]:
+        """Findings, each with at least one piece of evidence."""
