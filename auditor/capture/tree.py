@@ -1,0 +1,215 @@
+"""An estate on disk: a directory whose files are captures.
+
+`hosts/<host>/etc/cron.d/certbot` is the file `/etc/cron.d/certbot` of that host; a range (`hosts/api[001:340]/…`)
+stands for each of its hosts. Every other file belongs to the tree itself and keeps its relative path.
+Nothing outside the estate is ever read: a symbolic link is followed only to a regular file inside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from auditor.errors import EstateError
+from auditor.model import Area, Capture, Coverage, Outcome
+from auditor.text import expand_range
+
+MAX_FILE: Final = 16 * 1024 * 1024
+"""Bytes of one file that are read; the rest of a larger one is not looked at, and coverage says so."""
+MAX_DEPTH: Final = 60
+MAX_FILES: Final = 5_000_000
+
+CAPTURES: Final = "captures.jsonl"
+"""The record of what was asked of the sources, one JSON object a line: path, outcome, collected_at, detail."""
+
+_SKIPPED: Final = frozenset({".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
+_ROOTS: Final = frozenset(
+    {"etc", "var", "proc", "usr", "lib", "run", "opt", "srv", "home", "root", "sys", "private", "C:", "boot", "mnt", "data"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the estate. `source` is the host it was captured from, or empty for the tree."""
+
+    estate_path: str
+    source: str
+    path: str
+    size: int
+
+
+@dataclass(slots=True)
+class Tree:
+    """The files of an estate, with what could not be read of it."""
+
+    root: Path
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Host directory -> the hosts it stands for (one, or all of a range)."""
+    coverage: list[Coverage] = field(default_factory=list)
+    captures: dict[str, Capture] = field(default_factory=dict)
+    """By estate path: what the collection recorded, also of things that are not there or were denied."""
+    skipped: int = 0
+
+    @classmethod
+    def open(cls, root: Path, *, has_inventory: bool) -> Tree:
+        """An estate at a directory. Raises EstateError if it is none."""
+        if not root.is_dir():
+            raise EstateError(
+                f"{root}: no such directory", hint="Give the estate's directory with --estate, or `auditor init` one."
+            )
+        tree = cls(root)
+        tree._find_hosts(has_inventory)
+        tree._read_captures()
+        return tree
+
+    def _find_hosts(self, has_inventory: bool) -> None:
+        top = self.root / "hosts"
+        try:
+            entries = sorted(entry.name for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            return
+        for name in entries:
+            try:
+                inside = set(os.listdir(top / name))
+            except OSError as error:
+                self._gap(f"hosts/{name}", Outcome.DENIED, str(error.strerror))
+                continue
+            # A repository may keep something else under hosts/ (NixOS configurations, say).
+            if inside & _ROOTS or (has_inventory and not inside):
+                try:
+                    self.sources[name] = tuple(expand_range(name))
+                except ValueError as error:
+                    self._gap(f"hosts/{name}", Outcome.UNSUPPORTED, str(error))
+
+    def _read_captures(self) -> None:
+        path = self.root / CAPTURES
+        try:
+            with path.open("rb") as stream:
+                for number, raw in enumerate(stream, 1):
+                    if not raw.strip():
+                        continue
+                    try:
+                        record = json.loads(raw)
+                        at = str(record["path"]).strip("/")
+                        outcome = Outcome(record["outcome"])
+                    except (ValueError, KeyError, TypeError):
+                        self.coverage.append(
+                            Coverage(
+                                "", Area.COVERAGE, f"{CAPTURES}: a record that can't be read", Outcome.PARTIAL,
+                                detail='Each line is {"path": …, "outcome": "ok|absent|denied|unreachable|unsupported|partial"}.',
+                                path=CAPTURES, line=number,
+                            )
+                        )  # fmt: skip
+                        continue
+                    source, inner = self.place(at)
+                    when = record.get("collected_at")
+                    self.captures[at] = Capture(
+                        at, source, inner, outcome, str(when) if when else None, str(record.get("detail") or "")
+                    )
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._gap(CAPTURES, Outcome.DENIED, str(error.strerror))
+
+    def place(self, estate_path: str) -> tuple[str, str]:
+        """Which source a path of the estate belongs to, and the path it has there."""
+        parts = estate_path.split("/", 2)
+        if len(parts) >= 2 and parts[0] == "hosts" and parts[1] in self.sources:
+            return parts[1], "/" + (parts[2] if len(parts) > 2 else "")
+        return "", estate_path
+
+    def _gap(self, path: str, outcome: Outcome, detail: str) -> None:
+        source, _ = self.place(path)
+        self.coverage.append(Coverage(source, Area.COVERAGE, path, outcome, detail=detail, path=path))
+
+    def files(self) -> Iterator[File]:
+        """All regular files, in order of their paths within each directory."""
+        root = str(self.root)
+        inside = os.path.realpath(root)
+        pending: list[tuple[str, int]] = [("", 0)]
+        count = 0
+        while pending:
+            directory, depth = pending.pop()
+            try:
+                with os.scandir(os.path.join(root, directory)) as scan:
+                    entries = sorted(scan, key=lambda entry: entry.name)
+            except OSError as error:
+                self._gap(directory or ".", Outcome.DENIED, f"the directory can't be read: {error.strerror}")
+                continue
+            below = []
+            for entry in entries:
+                path = f"{directory}/{entry.name}" if directory else entry.name
+                if "\n" in entry.name or _not_text(entry.name):
+                    self._gap(path.encode("unicode_escape", "replace").decode(), Outcome.UNSUPPORTED, "a file name with control characters")
+                    continue
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name in _SKIPPED:
+                            self.skipped += 1
+                        elif depth >= MAX_DEPTH:
+                            self._gap(path, Outcome.PARTIAL, f"more than {MAX_DEPTH} directories deep")
+                        else:
+                            below.append((path, depth + 1))
+                        continue
+                    if entry.is_symlink():
+                        if not self._follow(root, inside, path):
+                            continue
+                        status = os.stat(os.path.join(root, path))
+                    else:
+                        status = entry.stat(follow_symlinks=False)
+                except OSError as error:
+                    self._gap(path, Outcome.DENIED, str(error.strerror))
+                    continue
+                if not stat.S_ISREG(status.st_mode):
+                    continue
+                if path == CAPTURES:
+                    continue
+                count += 1
+                if count > MAX_FILES:
+                    self._gap(".", Outcome.PARTIAL, f"more than {MAX_FILES} files: the rest was not read")
+                    return
+                source, inner = self.place(path)
+                yield File(path, source, inner, status.st_size)
+            pending.extend(reversed(below))
+
+    def _follow(self, root: str, inside: str, path: str) -> bool:
+        """Whether a symbolic link leads to a regular file within the estate."""
+        target = os.path.realpath(os.path.join(root, path))
+        if os.path.isfile(target) and (target == inside or target.startswith(inside + os.sep)):
+            return True
+        link = os.readlink(os.path.join(root, path))
+        if link == "/dev/null":
+            # A masked unit: the parser wants to know, and finds an empty file.
+            return False
+        if os.path.isdir(target) and target.startswith(inside + os.sep):
+            return False
+        why = "leads out of the estate" if os.path.exists(target) else "leads nowhere"
+        self._gap(path, Outcome.UNSUPPORTED, f"a symbolic link that {why} is not followed")
+        return False
+
+    def read(self, file: File) -> bytes:
+        """The bytes of a file, up to MAX_FILE. Raises OSError."""
+        descriptor = os.open(os.path.join(self.root, file.estate_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            content = os.read(descriptor, min(file.size + 1, MAX_FILE) if file.size else 65536)
+            while len(content) < file.size and len(content) < MAX_FILE:
+                more = os.read(descriptor, min(file.size, MAX_FILE) - len(content))
+                if not more:
+                    break
+                content += more
+        finally:
+            os.close(descriptor)
+        if file.size > MAX_FILE:
+            self._gap(
+                file.estate_path, Outcome.PARTIAL, f"{file.size} bytes: only the first {MAX_FILE} were read"
+            )
+        return content
+
+
+def _not_text(name: str) -> bool:
+    return any(ord(character) < 32 or ord(character) == 127 for character in name)
