@@ -1,0 +1,135 @@
+"""Finds collectors and rules by name: built-ins in explicit tables, third-party ones by entry point.
+
+Both come through the same door. Nothing here imports `collectors` or `rules` as code: a name in a table is text until
+it is loaded. What does not load is a `Failure` in the report, never a crash and never silent.
+
+A wheel ships the two packages inside `auditor/_bundled`, because `rules` and `collectors` are other projects' names on
+the package index. They go to the front of the module search path when something is loaded, and not before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from inspect import isabstract
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from auditor.api import Collector, Rule
+from auditor.errors import PluginError
+from auditor.model import Failure
+
+COLLECTOR_GROUP: Final = "auditor.collectors"
+"""Entry-point group of third-party collectors; the entry point's name is the collector's."""
+
+RULE_GROUP: Final = "auditor.rules"
+"""Entry-point group of third-party rules; the entry point's name is the rule's id."""
+
+COLLECTORS: Final[Mapping[str, str]] = MappingProxyType({})
+"""Built-in collectors: name to "module:class"."""
+
+RULES: Final[Mapping[str, str]] = MappingProxyType({})
+"""Built-in rules: id to "module:class"."""
+
+_Part = TypeVar("_Part", Collector, Rule)
+
+
+def load_collectors() -> tuple[list[Collector], list[Failure]]:
+    """One instance of each collector, built-in ones first and in the table's order, and what did not load."""
+    return _load(Collector, lambda part: part.name, COLLECTORS, COLLECTOR_GROUP)  # type: ignore[type-abstract]
+
+
+def load_rules() -> tuple[list[Rule], list[Failure]]:
+    """One instance of each rule, built-in ones first and in the table's order, and what did not load."""
+    return _load(Rule, lambda part: part.id, RULES, RULE_GROUP)  # type: ignore[type-abstract]
+
+
+def built_in_root() -> Path:
+    """The directory that holds `collectors` and `rules`: inside a wheel its own, in a checkout the repository."""
+    here = Path(__file__).resolve().parent
+    bundled = here / "_bundled"
+    return bundled if bundled.is_dir() else here.parent
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    name: str
+    origin: str
+    load: Callable[[], object]
+
+
+def _load(
+    base: type[_Part], own_name: Callable[[_Part], str], table: Mapping[str, str], group: str
+) -> tuple[list[_Part], list[Failure]]:
+    word = base.__name__.lower()
+    parts: dict[str, _Part] = {}
+    failures: list[Failure] = []
+    for candidate in (*_built_ins(table), *_installed(group)):
+        try:
+            if candidate.name in parts:
+                raise PluginError("the name is taken", hint=f"Rename this {word}: the one that came first is used.")
+            parts[candidate.name] = _instance(base, own_name, candidate.name, candidate.load())
+        # This is code of others: whatever it raises, even SystemExit, must end in the report.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            failures.append(_failure(f"{word} {candidate.name} ({candidate.origin})", error))
+    return list(parts.values()), failures
+
+
+def _failure(what: str, error: BaseException) -> Failure:
+    hint = "Repair or uninstall what provides it, then run again."
+    if isinstance(error, PluginError):
+        return Failure(what, str(error), error.hint or hint)
+    return Failure(what, f"{type(error).__name__}: {error}", hint)
+
+
+def _instance(base: type[_Part], own_name: Callable[[_Part], str], name: str, loaded: object) -> _Part:
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        raise PluginError(f"{loaded!r} is not a subclass of auditor.api.{base.__name__}")
+    if isabstract(loaded):
+        raise PluginError(f"{loaded.__qualname__} does not define {', '.join(sorted(loaded.__abstractmethods__))}")
+    missing = [attribute for attribute in _required_attributes(base) if not hasattr(loaded, attribute)]
+    if missing:
+        raise PluginError(f"{loaded.__qualname__} does not set {', '.join(missing)}")
+    part = loaded()
+    if own_name(part) != name:
+        raise PluginError(f"it is registered as {name} and calls itself {own_name(part)}")
+    return part
+
+
+def _required_attributes(base: type) -> list[str]:
+    return sorted(name for name, annotation in base.__annotations__.items() if "ClassVar" in str(annotation))
+
+
+def _built_ins(table: Mapping[str, str]) -> Iterator[_Candidate]:
+    for name, target in table.items():
+        yield _Candidate(name, target, partial(_load_built_in, target))
+
+
+def _load_built_in(target: str) -> object:
+    root = built_in_root()
+    if str(root) not in sys.path[:1]:
+        sys.path.insert(0, str(root))
+    module_name, _, class_name = target.partition(":")
+    package = import_module(module_name.partition(".")[0])
+    if not any(Path(place).resolve().parent == root for place in package.__path__):
+        raise PluginError(
+            f"another package called {package.__name__} is already imported, from {', '.join(package.__path__)}",
+            hint="Run the auditor in a process of its own.",
+        )
+    return getattr(import_module(module_name), class_name)
+
+
+@cache
+def _installed(group: str) -> tuple[_Candidate, ...]:
+    from importlib.metadata import entry_points  # slow to import
+
+    found = [
+        _Candidate(point.name, f"{point.value} of {point.dist.name}" if point.dist else point.value, point.load)
+        for point in entry_points(group=group)
+    ]
+    # Which of two plugins of one name is used must not depend on the order of directories.
+    return tuple(sorted(found, key=lambda candidate: (candidate.name, candidate.origin)))
