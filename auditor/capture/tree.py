@@ -41,6 +41,8 @@ class File:
     source: str
     path: str
     size: int
+    real: str = ""
+    """Where the bytes are, if not at `estate_path`: a link inside the estate. `/dev/null` for a masked unit."""
 
 
 @dataclass(slots=True)
@@ -156,16 +158,18 @@ class Tree:
                         else:
                             below.append((path, depth + 1))
                         continue
+                    real = ""
                     if entry.is_symlink():
-                        if not self._follow(root, inside, path):
+                        real = self._follow(root, inside, path)
+                        if not real:
                             continue
-                        status = os.stat(os.path.join(root, path))
+                        status = os.stat(real)
                     else:
                         status = entry.stat(follow_symlinks=False)
                 except OSError as error:
                     self._gap(path, Outcome.DENIED, str(error.strerror))
                     continue
-                if not stat.S_ISREG(status.st_mode):
+                if not stat.S_ISREG(status.st_mode) and real != os.devnull:
                     continue
                 if path == CAPTURES:
                     continue
@@ -174,27 +178,40 @@ class Tree:
                     self._gap(".", Outcome.PARTIAL, f"more than {MAX_FILES} files: the rest was not read")
                     return
                 source, inner = self.place(path)
-                yield File(path, source, inner, status.st_size)
+                yield File(path, source, inner, 0 if real == os.devnull else status.st_size, real)
             pending.extend(reversed(below))
 
-    def _follow(self, root: str, inside: str, path: str) -> bool:
-        """Whether a symbolic link leads to a regular file within the estate."""
-        target = os.path.realpath(os.path.join(root, path))
-        if os.path.isfile(target) and (target == inside or target.startswith(inside + os.sep)):
-            return True
+    def _follow(self, root: str, inside: str, path: str) -> str:
+        """The real path of a symbolic link to a regular file within the estate; empty if it is not followed.
+
+        An absolute target in a host's files is a path on that host. A link to /dev/null masks a unit, and reads as
+        an empty file; so does a unit that a `.wants` or `.requires` link enables and that was not captured.
+        """
         link = os.readlink(os.path.join(root, path))
-        if link == "/dev/null":
-            # A masked unit: the parser wants to know, and finds an empty file.
-            return False
-        if os.path.isdir(target) and target.startswith(inside + os.sep):
-            return False
-        why = "leads out of the estate" if os.path.exists(target) else "leads nowhere"
+        if link == os.devnull:
+            return os.devnull
+        source, _ = self.place(path)
+        start = os.path.join(root, path)
+        if source and link.startswith("/"):
+            start = os.path.join(root, "hosts", source, link.lstrip("/"))
+        target = os.path.realpath(start)
+        within = target.startswith(inside + os.sep)
+        if within and os.path.isfile(target):
+            return target
+        parent = os.path.dirname(path)
+        if parent.endswith((".wants", ".requires")):
+            return os.devnull
+        if within and os.path.isdir(target):
+            return ""
+        why = "leads out of the estate" if os.path.exists(target) and not within else "leads to what was not captured"
         self._gap(path, Outcome.UNSUPPORTED, f"a symbolic link that {why} is not followed")
-        return False
+        return ""
 
     def read(self, file: File) -> bytes:
         """The bytes of a file, up to MAX_FILE. Raises OSError."""
-        descriptor = os.open(os.path.join(self.root, file.estate_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if file.real == os.devnull:
+            return b""
+        descriptor = os.open(file.real or os.path.join(self.root, file.estate_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             content = os.read(descriptor, min(file.size + 1, MAX_FILE) if file.size else 65536)
             while len(content) < file.size and len(content) < MAX_FILE:

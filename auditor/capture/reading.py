@@ -1,0 +1,230 @@
+"""From files to parsed items: every distinct file is parsed once, by each collector that recognises it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import PurePosixPath
+from typing import Final
+
+from auditor.api import Collector
+from auditor.capture.tree import File, Tree
+from auditor.model import Area, Coverage, Document, Failure, Fragment, Malformed, Outcome, Parsed
+from auditor.text import is_binary
+
+HEAD: Final = 4096
+MAX_KEPT: Final = 512 * 1024 * 1024
+"""Bytes of distinct text that are kept for the mention scan and for `combine`; beyond that files are read again."""
+MAX_SECONDS: Final = 10.0
+"""Parse time of one file after which coverage says that it was given up."""
+MAX_ITEMS: Final = 2_000_000
+
+
+@dataclass(slots=True)
+class Template:
+    """What one distinct document yields, whichever host has it. `items` are (collector index, item) in file order."""
+
+    path: str
+    digest: bytes
+    size: int
+    text: bool
+    items: list[tuple[int, Parsed]] = field(default_factory=list)
+    claimed: bool = False
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A document at a place: the template and where it was found."""
+
+    file: File
+    template: Template
+    collected_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """Items that a collector made from several documents of one source (or of all)."""
+
+    collector: int
+    source: str
+    items: Sequence[Parsed]
+
+
+@dataclass(slots=True)
+class Reading:
+    """An estate, read and parsed, before anything is linked."""
+
+    tree: Tree
+    collectors: Sequence[Collector]
+    bound: list[Bound] = field(default_factory=list)
+    combined: list[Combined] = field(default_factory=list)
+    coverage: list[Coverage] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    by_path: dict[tuple[str, str], Bound] = field(default_factory=dict)
+    malformed: list[tuple[str, int, Malformed]] = field(default_factory=list)
+    """(estate path, collector index, item), for coverage and for rules about files that a program ignores."""
+
+    def content(self, bound: Bound) -> bytes:
+        """The bytes of a document, from memory or read again. Raises OSError."""
+        return bound.template.content if bound.template.content is not None else self.tree.read(bound.file)
+
+
+def read_estate(
+    tree: Tree,
+    collectors: Sequence[Collector],
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+    changed: Iterable[File] | None = None,
+) -> Reading:
+    """Reads and parses all files of an estate. One bad file, or one crashing collector, never stops the rest."""
+    reading = Reading(tree, collectors)
+    templates: dict[tuple[str, bytes], Template] = {}
+    contents: dict[bytes, bytes] = {}
+    kept = 0
+    for count, file in enumerate(changed if changed is not None else tree.files(), 1):
+        if count % 256 == 0:
+            progress(count)
+        try:
+            content = tree.read(file)
+        except OSError as error:
+            reading.coverage.append(
+                Coverage(
+                    file.source, Area.COVERAGE, file.estate_path, Outcome.DENIED,
+                    detail=f"the file can't be read: {error.strerror}", path=file.estate_path,
+                )
+            )  # fmt: skip
+            continue
+        digest = blake2b(content, digest_size=16).digest()
+        template = templates.get((file.path, digest))
+        if template is None:
+            template = Template(file.path, digest, len(content), not is_binary(content[:HEAD]))
+            templates[file.path, digest] = template
+            _parse(reading, template, content, file)
+            if digest in contents:
+                template.content = contents[digest]
+            elif kept + len(content) <= MAX_KEPT:
+                template.content = contents[digest] = content
+                kept += len(content)
+        record = tree.captures.get(file.estate_path)
+        bound = Bound(file, template, record.collected_at if record else None)
+        reading.bound.append(bound)
+        reading.by_path[file.source, file.path] = bound
+        for index, item in template.items:
+            if type(item) is Malformed:
+                reading.malformed.append((file.estate_path, index, item))
+    _combine(reading)
+    reading.coverage.extend(tree.coverage)
+    return reading
+
+
+def _parse(reading: Reading, template: Template, content: bytes, file: File) -> None:
+    head = content[:HEAD]
+    document = Document(file.path, content)
+    for index, collector in enumerate(reading.collectors):
+        try:
+            if not collector.recognizes(file.path, head):
+                continue
+            template.claimed = True
+            started = time.monotonic()
+            for number, item in enumerate(collector.parse(document)):
+                template.items.append((index, item))
+                if number >= MAX_ITEMS or (number % 64 == 0 and time.monotonic() - started > MAX_SECONDS):
+                    reading.coverage.append(
+                        Coverage(
+                            file.source, collector.area, file.estate_path, Outcome.PARTIAL,
+                            detail=f"{collector.name}: given up after {MAX_SECONDS:.0f} s or {MAX_ITEMS} items",
+                            path=file.estate_path,
+                        )
+                    )  # fmt: skip
+                    break
+        except Exception as error:
+            reading.failures.append(
+                Failure(
+                    f"collector {collector.name} on {file.estate_path}",
+                    f"{type(error).__name__}: {error}",
+                    "The file was scanned for mentions only. Please report this, with the file if you can.",
+                )
+            )
+
+
+def _combine(reading: Reading) -> None:
+    """Gives each collector the fragments of one source together; equal sources are combined once."""
+    per: dict[tuple[int, str], list[tuple[Bound, Fragment]]] = {}
+    for bound in reading.bound:
+        for index, item in bound.template.items:
+            if type(item) is Fragment:
+                source = "" if reading.collectors[index].across_sources else bound.file.source
+                per.setdefault((index, source), []).append((bound, item))
+    memo: dict[tuple[object, ...], Sequence[Parsed]] = {}
+    for (index, source), pieces in sorted(per.items(), key=lambda entry: entry[0]):
+        collector = reading.collectors[index]
+        key: tuple[object, ...] = (index, *dict.fromkeys((bound.file.path, bound.template.digest) for bound, _ in pieces))
+        known = memo.get(key) if not collector.across_sources else None
+        if known is None:
+            reads: list[str] = []
+            fragments = [
+                Fragment(piece.kind, piece.value, piece.where, bound.file.source, bound.file.path)
+                for bound, piece in pieces
+            ]
+            try:
+                known = list(collector.combine(fragments, _reader(reading, source, reads)))
+            except Exception as error:
+                known = []
+                reading.failures.append(
+                    Failure(
+                        f"collector {collector.name}, joining {len(fragments)} pieces of {source or 'the tree'}",
+                        f"{type(error).__name__}: {error}",
+                        "Please report this, with the files if you can.",
+                    )
+                )
+            if not reads:
+                memo[key] = known
+        reading.combined.append(Combined(index, source, known))
+
+
+def _reader(reading: Reading, source: str, reads: list[str]) -> Callable[[str], bytes | None]:
+    def read(path: str) -> bytes | None:
+        reads.append(path)
+        normal = _normal(path)
+        bound = reading.by_path.get((source, normal)) if normal else None
+        if bound is None:
+            return None
+        try:
+            return reading.content(bound)
+        except OSError:
+            return None
+
+    return read
+
+
+def _normal(path: str) -> str | None:
+    """A path without `.` and `..`; None if it leaves its source."""
+    parts: list[str] = []
+    for part in PurePosixPath(path).parts:
+        if part == "..":
+            if not parts or parts[-1] == "/":
+                return None
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/" + "/".join(parts[1:]) if parts and parts[0] == "/" else "/".join(parts)
+
+
+def estate_path_of(reading: Reading, source: str, path: str) -> str:
+    """Where a path of a source lies in the estate."""
+    return f"hosts/{source}{path}" if source else path
+
+
+def items(reading: Reading) -> Iterator[tuple[str, str, str | None, int, Parsed]]:
+    """All parsed items with their source, estate path and time: first those of documents, then the combined ones."""
+    for bound in reading.bound:
+        for index, item in bound.template.items:
+            yield bound.file.source, bound.file.estate_path, bound.collected_at, index, item
+    for combined in reading.combined:
+        for item in combined.items:
+            path = item.where.path if not isinstance(item, Fragment) else item.path
+            source = combined.source
+            yield source, estate_path_of(reading, source, path) if source else path, None, combined.collector, item
