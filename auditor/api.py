@@ -122,7 +122,11 @@ class Collector(ABC):
     """The area of the checklist that a gap in it leaves unseen."""
     provides: ClassVar[frozenset[Relation]]
     across_sources: ClassVar[bool] = False
-    """Whether `combine` sees the fragments of the whole estate at once, instead of one source at a time."""
+    """Whether `combine` sees the fragments of the whole estate at once, instead of one source at a time.
+
+    Then each fragment's `path` is relative to the estate's root, a `Where.path` that is made from it likewise, and a
+    reference of a local kind must say its scope: the fragment's `source`.
+    """
 
     @abstractmethod
     def recognizes(self, path: str, head: bytes) -> bool:

@@ -166,7 +166,13 @@ def _combine(reading: Reading) -> None:
         if known is None:
             reads: list[str] = []
             fragments = [
-                Fragment(piece.kind, piece.value, piece.where, bound.file.source, bound.file.path)
+                Fragment(
+                    piece.kind,
+                    piece.value,
+                    piece.where,
+                    bound.file.source,
+                    bound.file.estate_path if collector.across_sources else bound.file.path,
+                )
                 for bound, piece in pieces
             ]
             try:
