@@ -55,11 +55,13 @@ from auditor.text import (
     normal_name,
     split_endpoint,
 )
+from auditor.yamlnodes import TEMPLATE, YamlNode, YamlProblem, YamlStream, read_yaml, without_templates
 
 __all__ = [
     "DEFAULT_NEED",
     "EXCERPT_LIMIT",
     "NO_ATTRIBUTES",
+    "TEMPLATE",
     "THIS_HOST",
     "Area",
     "Attribute",
@@ -90,6 +92,9 @@ __all__ = [
     "Severity",
     "Step",
     "Where",
+    "YamlNode",
+    "YamlProblem",
+    "YamlStream",
     "analyse_command",
     "decode",
     "excerpt",
@@ -100,7 +105,9 @@ __all__ = [
     "is_address",
     "is_hostname",
     "normal_name",
+    "read_yaml",
     "split_endpoint",
+    "without_templates",
 ]
 
 Read: TypeAlias = Callable[[str], bytes | None]
