@@ -35,10 +35,10 @@ _ODD_BREAKS: Final = str.maketrans({"\x85": " ", "\u2028": " ", "\u2029": " "})
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 _DEEP_BLOCK: Final = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLEANS: Final = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
+_BOOLEANS: Final = dict.fromkeys(("true", "yes", "on", "y"), True) | dict.fromkeys(("false", "no", "off", "n"), False)
 _TEMPLATE_LINE: Final = re.compile(
-    r"^[ \t]*(?:(?:\{%.*?%\}|\{#.*?#\}|\{\{-?\s*(?:/\*.*?\*/|(?:if|else|end|range|with|define|template|include|block)\b[^}]*)"
-    r"\s*-?\}\})[ \t]*)+$"
+    r"^[ \t]*(?:(?:\{%.*?%\}|\{#.*?#\}|\{\{-?\s*(?:/\*.*?\*/|"
+    r"(?:if|else|end|range|with|define|template|include|block)\b[^}]*)\s*-?\}\})[ \t]*)+$"
 )
 _TEMPLATE_BLOCK: Final = re.compile(r"\{%.*?%\}|\{#.*?#\}|<%.*?%>")
 _TEMPLATE_VALUE: Final = re.compile(r"\{\{.*?\}\}")
@@ -47,19 +47,20 @@ _TEMPLATE_VALUE: Final = re.compile(r"\{\{.*?\}\}")
 class YamlNode:
     """One scalar, list or map. `line` counts from 1 and is where the value starts.
 
-    `tag` is an explicit tag such as `!vault`, or empty. `quoted` tells `"null"` from `null`.
+    `tag` is an explicit tag such as `!vault`, or empty. `quoted` tells `"null"` from `null`. `written` is the text of a
+    scalar, `elements` the members of a list, `pairs` those of a map as written: duplicates and merge keys included.
     """
 
-    __slots__ = ("_elements", "_merged", "_pairs", "_text", "kind", "line", "quoted", "tag")
+    __slots__ = ("_merged", "elements", "kind", "line", "pairs", "quoted", "tag", "written")
 
     def __init__(self, kind: str, line: int, tag: str = "", quoted: bool = False, text: str = "") -> None:
         self.kind = kind
         self.line = line
         self.tag = tag
         self.quoted = quoted
-        self._text = text
-        self._elements: tuple[YamlNode, ...] = ()
-        self._pairs: tuple[tuple[YamlNode, YamlNode], ...] = ()
+        self.written = text
+        self.elements: tuple[YamlNode, ...] = ()
+        self.pairs: tuple[tuple[YamlNode, YamlNode], ...] = ()
         self._merged: dict[str, tuple[YamlNode, YamlNode]] | None = None
 
     def __repr__(self) -> str:
@@ -80,43 +81,39 @@ class YamlNode:
     @property
     def is_null(self) -> bool:
         """Whether this is a plain `null`, `~` or nothing at all."""
-        return self.kind == "scalar" and not self.quoted and not self.tag and self._text in _NULLS
+        return self.kind == "scalar" and not self.quoted and not self.tag and self.written in _NULLS
 
     @property
     def scalar(self) -> str:
         """The text of a scalar as it was written, escapes of quotes resolved; empty for null, lists and maps."""
-        return "" if self.is_null else self._text
+        return "" if self.is_null else self.written
 
     @property
     def boolean(self) -> bool | None:
         """A plain boolean in any spelling of YAML 1.1; None if it is none."""
-        return None if self.quoted else _BOOLEANS.get(self._text.lower())
+        return None if self.quoted else _BOOLEANS.get(self.written.lower())
 
-    @property
-    def elements(self) -> tuple[YamlNode, ...]:
-        """The members of a list; empty for anything else."""
-        return self._elements
-
-    def _index(self) -> dict[str, tuple[YamlNode, YamlNode]]:
+    def index(self) -> dict[str, tuple[YamlNode, YamlNode]]:
+        """Keys of a map with their nodes, merge keys applied. Keys that are lists or maps are left out."""
         if self._merged is None:
             own: dict[str, tuple[YamlNode, YamlNode]] = {}
             merged: dict[str, tuple[YamlNode, YamlNode]] = {}
-            for key, value in self._pairs:
+            for key, value in self.pairs:
                 if key.kind != "scalar":
                     continue
-                if key._text == "<<" and not key.quoted and value.kind != "scalar":
-                    for source in value._elements or (value,):
-                        for name, pair in source._index().items():
+                if key.written == "<<" and not key.quoted and value.kind != "scalar":
+                    for source in value.elements or (value,):
+                        for name, pair in source.index().items():
                             merged.setdefault(name, pair)
                 else:
-                    own[key._text] = (key, value)
+                    own[key.written] = (key, value)
             # The same order as written, and what the map says itself wins.
             self._merged = own | {name: pair for name, pair in merged.items() if name not in own}
         return self._merged
 
     def get(self, key: str) -> YamlNode | None:
         """The value of a key of a map, merge keys (`<<`) applied; the last one if the key is there twice."""
-        pair = self._index().get(key)
+        pair = self.index().get(key)
         return pair[1] if pair else None
 
     def at(self, *keys: str) -> YamlNode | None:
@@ -128,29 +125,29 @@ class YamlNode:
 
     def items(self) -> Iterator[tuple[YamlNode, YamlNode]]:
         """Keys and values of a map, merge keys applied. Keys that are lists or maps are left out."""
-        return iter(self._index().values())
+        return iter(self.index().values())
 
     def text(self, key: str, default: str = "") -> str:
         """The scalar of a key; `default` if it is missing, null, a list or a map."""
         node = self.get(key)
-        return default if node is None or node.kind != "scalar" or node.is_null else node._text
+        return default if node is None or node.kind != "scalar" or node.is_null else node.written
 
     def children(self, key: str) -> tuple[YamlNode, ...]:
         """The members of the list of a key; a single scalar or map counts as a list of one."""
         node = self.get(key)
         if node is None or node.is_null:
             return ()
-        return node._elements if node.kind == "list" else (node,)
+        return node.elements if node.kind == "list" else (node,)
 
     def duplicates(self) -> Iterator[tuple[YamlNode, int]]:
         """Keys that a map has twice, with the line of the first: YAML forbids them, PyYAML takes the last."""
         seen: dict[str, int] = {}
-        for key, _ in self._pairs:
-            if key.kind == "scalar" and key._text != "<<":
-                if key._text in seen:
-                    yield key, seen[key._text]
+        for key, _ in self.pairs:
+            if key.kind == "scalar" and key.written != "<<":
+                if key.written in seen:
+                    yield key, seen[key.written]
                 else:
-                    seen[key._text] = key.line
+                    seen[key.written] = key.line
 
     def walk(self) -> Iterator[YamlNode]:
         """This node and all below it, keys included, each node once even if aliases repeat it."""
@@ -161,17 +158,17 @@ class YamlNode:
                 continue
             seen.add(id(node))
             yield node
-            stack.extend(reversed(node._elements))
-            for key, value in reversed(node._pairs):
+            stack.extend(reversed(node.elements))
+            for key, value in reversed(node.pairs):
                 stack += (value, key)
 
     def plain(self) -> Any:
         """The same as dicts, lists and strings; null is None. Other scalars stay the text that was written."""
         if self.kind == "map":
-            return {name: value.plain() for name, (_, value) in self._index().items()}
+            return {name: value.plain() for name, (_, value) in self.index().items()}
         if self.kind == "list":
-            return [element.plain() for element in self._elements]
-        return None if self.is_null else self._text
+            return [element.plain() for element in self.elements]
+        return None if self.is_null else self.written
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +296,8 @@ def _measure(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _Failed([], event.start_mark.line + 1, f"nested deeper than {MAX_DEPTH}")
+                mark = event.start_mark
+                raise _Failed([], mark.line + 1 if mark else 0, f"nested deeper than {MAX_DEPTH}")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -338,7 +336,7 @@ def _convert(root: yaml.Node) -> YamlNode:
                 pairs.append((one, two))
                 size += key_size + value_size
                 height = max(height, key_height, value_height)
-            made._pairs = tuple(pairs)
+            made.pairs = tuple(pairs)
         else:
             made = YamlNode("list", line, tag)
             elements = []
@@ -347,7 +345,7 @@ def _convert(root: yaml.Node) -> YamlNode:
                 elements.append(one)
                 size += one_size
                 height = max(height, one_height)
-            made._elements = tuple(elements)
+            made.elements = tuple(elements)
         if size > MAX_NODES:
             raise _Failed([], line, f"more than {MAX_NODES:,} nodes with aliases expanded")
         active.discard(identity)
