@@ -42,6 +42,15 @@ from auditor.model import (
     Step,
     Where,
 )
+from auditor.schedule import (
+    CronDialect,
+    CronSchedule,
+    interval,
+    last_elapse,
+    next_run,
+    previous_run,
+    read_cron_schedule,
+)
 from auditor.shell.commands import analyse_command
 from auditor.text import (
     decode,
@@ -68,6 +77,8 @@ __all__ = [
     "Collector",
     "Confidence",
     "Coverage",
+    "CronDialect",
+    "CronSchedule",
     "Dependency",
     "Document",
     "Entity",
@@ -101,6 +112,11 @@ __all__ = [
     "endpoint_ref",
     "expand_range",
     "host_ref",
+    "interval",
+    "last_elapse",
+    "next_run",
+    "previous_run",
+    "read_cron_schedule",
     "normal_address",
     "is_address",
     "is_hostname",
