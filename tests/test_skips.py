@@ -1,0 +1,57 @@
+"""A skipped integration test fails the run in continuous integration, and only there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).parent / "conftest.py"
+CASES = """
+import pytest
+
+@pytest.mark.integration
+def test_in_body():
+    pytest.skip("no such program")
+
+@pytest.mark.integration
+@pytest.mark.skipif(True, reason="no such server")
+def test_by_mark():
+    pass
+
+@pytest.mark.integration
+@pytest.mark.xfail(strict=True)
+def test_expected_to_fail():
+    assert False
+
+def test_unit():
+    pytest.skip("not here")
+"""
+MODULE = """
+import pytest
+
+pytest.skip("no such library", allow_module_level=True)
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeini("[pytest]\nmarkers = integration: as in the project\n")
+    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makepyfile(test_cases=CASES)
+    directory = pytester.mkdir("integration")
+    (directory / "test_module.py").write_text(MODULE)
+    return pytester
+
+
+def test_without_ci_they_are_skipped(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    project.runpytest("-p", "no:cacheprovider").assert_outcomes(skipped=4, xfailed=1)
+
+
+def test_with_ci_they_fail_and_say_why(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    result = project.runpytest("-p", "no:cacheprovider", "--continue-on-collection-errors")
+    result.assert_outcomes(failed=1, errors=2, skipped=1, xfailed=1)
+    for reason in ("no such program", "no such server", "no such library"):
+        result.stdout.fnmatch_lines([f"*an integration test was skipped, and CI is set*{reason}*"])
