@@ -1,0 +1,210 @@
+"""What is mounted, and how: `/proc/self/mountinfo` (proc(5)), `/proc/mounts` and `/etc/fstab` (fstab(5))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Attribute,
+    Collector,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Need,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    decode,
+    excerpt,
+    host_ref,
+)
+
+LINE_LIMIT: Final = 100_000
+"""Mounts of one file that are read; the kernel's own limit (fs.mount-max) is as high."""
+
+_OCTAL: Final = re.compile(r"\\([0-3][0-7]{2})")
+_HOST_COLON: Final = frozenset(
+    {"nfs", "nfs4", "ceph", "fuse.ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "sshfs", "beegfs", "lustre"}
+)
+_CIFS: Final = frozenset({"cifs", "smb3", "smbfs", "smb2"})
+_READ_ONLY_KINDS: Final = frozenset({"squashfs", "iso9660", "erofs", "cramfs", "romfs", "udf"})
+_MON_PORT: Final = re.compile(r":\d+$")
+# Options of the mount commands that name further servers (mount.glusterfs(8), mount.ceph(8), nfs(5)).
+_SERVER_OPTIONS: Final = frozenset(
+    {"backup-volfile-servers", "backup-volfile-server", "backupvolfile-server", "mon_addr", "addr", "mountaddr"}
+)
+
+
+class MountsCollector(Collector):
+    """Mounts of a host, which of them can't be written, and which servers they come from.
+
+    `read_only` is true if the mount or the file system under it is; `read_only_by` says which: "mount" (this mount
+    alone, as a bind mount may be), "filesystem", or "emergency" (ext4 gave up after an error: `emergency_ro`, where
+    statvfs and `[ -w ]` still say writable). The linker joins a MOUNT to its host.
+    """
+
+    name: ClassVar[str] = "mounts"
+    title: ClassVar[str] = "Mounts and fstab"
+    area: ClassVar[Area] = Area.STORAGE
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.MOUNTS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """By path; in a tree also a file called `fstab` or `mountinfo`."""
+        if not path.endswith(("/mountinfo", "/mounts", "fstab", "/mtab")):
+            return False
+        base = path.rsplit("/", 1)[-1]
+        if base == "mountinfo":
+            return not path.startswith("/") or path.startswith("/proc/")
+        if base in ("mounts", "mtab"):
+            return path in ("/proc/mounts", "/proc/self/mounts", "/etc/mtab")
+        return base == "fstab" and b"\x00" not in head[:512]
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """A mount for each line that holds one; a later mount of one place covers the earlier."""
+        base = document.path.rsplit("/", 1)[-1]
+        read = _mountinfo if base == "mountinfo" else _fstab
+        lines = decode(document.content).removeprefix("\ufeff").split("\n")
+        if len(lines) > LINE_LIMIT:
+            yield Malformed(Where(LINE_LIMIT), f"more than {LINE_LIMIT} lines: the rest is not read")
+        for number, line in enumerate(lines[:LINE_LIMIT], start=1):
+            text = line.strip(" \t\r")
+            if not text or (text[0] == "#" and base != "mountinfo"):
+                continue
+            where = Where(number, excerpt(_without_secrets(line)))
+            mount = read(text)
+            if isinstance(mount, str):
+                effect = "" if base == "mountinfo" else "mount skips the line with a parse error"
+                yield Malformed(where, mount, effect)
+            elif mount is not None:
+                yield from _facts(mount, where, running=base != "fstab")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """One mount: where, of what, with which options of the mount itself and of the file system under it."""
+
+    point: str
+    source: str
+    kind: str
+    options: tuple[str, ...]
+    super_options: tuple[str, ...] = ()
+    root: str = "/"
+
+
+def _mountinfo(line: str) -> _Mount | str:
+    """A line of mountinfo: six fields, optional ones, ` - `, then type, source and the file system's options."""
+    head, dash, tail = line.partition(" - ")
+    fields, rest = head.split(" "), tail.split(" ")
+    if not dash or len(fields) < 6 or len(rest) < 2 or not fields[4].startswith("/"):
+        return "not a line of mountinfo"
+    super_options = tuple(rest[2].split(",")) if len(rest) > 2 else ()
+    return _Mount(
+        _plain(fields[4]), _plain(rest[1]), rest[0], tuple(fields[5].split(",")), super_options, _plain(fields[3])
+    )
+
+
+def _fstab(line: str) -> _Mount | str | None:
+    """A line of fstab or of /proc/mounts. Swap has no place."""
+    fields = line.split()
+    if len(fields) < 3:
+        return "fewer than three fields"
+    source, point, kind = _plain(fields[0]), _plain(fields[1]), fields[2]
+    if kind in ("swap", "ignore") or point in ("none", "swap"):
+        return None
+    if not point.startswith("/"):
+        return f"{excerpt(point)} is no absolute path"
+    options = tuple(fields[3].split(",")) if len(fields) > 3 else ("defaults",)
+    return _Mount(point, source, kind, options)
+
+
+def _plain(text: str) -> str:
+    """The kernel's octal escapes decoded: `\\040` is a space; the bytes are UTF-8."""
+    if "\\" not in text:
+        return text
+    raw = _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)
+    try:
+        return raw.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return raw
+
+
+def _facts(mount: _Mount, where: Where, *, running: bool) -> Iterator[Parsed]:
+    point = mount.point.rstrip("/") or "/"
+    ref = Ref(Kind.MOUNT, point)
+    servers = _servers(mount)
+    why = _read_only_by(mount, running)
+    attributes: dict[str, Attribute] = {
+        "fstype": mount.kind,
+        "source": excerpt(_without_secrets(mount.source)),
+        "origin": "mounted" if running else "fstab",
+        "read_only": bool(why),
+        "network": bool(servers),
+    }
+    if why:
+        attributes["read_only_by"] = why
+    if mount.root != "/":
+        attributes["root"] = mount.root
+    flags = tuple(
+        option for option in mount.options if option in ("noauto", "nofail", "bind", "rbind", "_netdev", "user")
+    )
+    if flags:
+        attributes["options"] = flags
+    yield Entity(ref, where, attributes)
+    group = "servers" if len(servers) > 1 else ""
+    need = Need.READ if why else Need.WRITE
+    for server in servers:
+        yield Dependency(ref, server, Relation.MOUNTS, where, need=need if running else None, group=group)
+
+
+def _read_only_by(mount: _Mount, running: bool) -> str:
+    by = []
+    if "emergency_ro" in mount.super_options or "emergency_ro" in mount.options:
+        by.append("emergency")
+    if "ro" in mount.super_options or (running and not mount.super_options and mount.kind in _READ_ONLY_KINDS):
+        by.append("filesystem")
+    # fstab(5): of `ro` and `rw`, the last one counts.
+    access = [option for option in mount.options if option in ("ro", "rw")]
+    if access and access[-1] == "ro":
+        by.append("mount")
+    return ",".join(by)
+
+
+def _servers(mount: _Mount) -> list[Ref]:
+    """The hosts that export a network file system, in the order they are written."""
+    source, hosts = mount.source, list[str]()
+    options = (*mount.options, *mount.super_options)
+    if mount.kind in _CIFS and source.startswith(("//", "\\\\")):
+        hosts.append(re.split(r"[/\\]", source[2:], maxsplit=1)[0].rsplit("@", 1)[-1])
+    elif mount.kind in _HOST_COLON or source.startswith("sshfs#"):
+        export = source.removeprefix("sshfs#")
+        cut = export.rfind(":/") if ":/" in export else export.rfind(":")
+        # An address of IPv6 stands in brackets (nfs(5)); ceph and gluster take several hosts with a comma.
+        authority = export[:cut] if cut > 0 else export if mount.kind == "fuse.glusterfs" else ""
+        for host in authority.split(","):
+            bare = host.rsplit("@", 1)[-1]
+            hosts.append(bare if bare.startswith("[") and bare.endswith("]") else _MON_PORT.sub("", bare))
+    if not hosts and mount.kind != "ceph":
+        return []
+    if not hosts or mount.kind in ("ceph", "glusterfs", "fuse.glusterfs"):
+        for option in options:
+            key, _, value = option.partition("=")
+            if key in _SERVER_OPTIONS:
+                hosts.extend(
+                    _MON_PORT.sub("", part) for part in re.split(r"[:/]" if key.startswith("b") else "/", value)
+                )
+    refs = (host_ref(host.split(":", 1)[0] if host.count(":") == 1 else host) for host in hosts if host)
+    return list(dict.fromkeys(ref for ref in refs if ref is not None))
+
+
+def _without_secrets(text: str) -> str:
+    """Mount options may hold a share's user and password (mount.cifs(8), mount.ceph(8))."""
+    if "pass" not in text and "secret" not in text and "user" not in text:
+        return text
+    return re.sub(r"\b(pass\w*|secret|username)=([^,\s]+)", r"\1=‹redacted›", text)
