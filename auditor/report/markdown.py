@@ -1,0 +1,220 @@
+"""The checklist as Markdown for tickets: a task for each finding.
+
+Text of an estate stays text. What could be markup, a link, a mention (`@team`), a reference (`#12`, `!7`, `GH-9`,
+a commit) or HTML stands in a code span: forges look for mentions and references in the rendered text, so a
+backslash before them is not enough, and they leave code alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from auditor.model import Finding, Provenance, Report, Verdict
+from auditor.report.layout import clean, moment, number
+from auditor.report.summary import (
+    EXIT_CODES,
+    EXIT_MEANING,
+    SEVERITY_SYMBOL,
+    areas,
+    basis,
+    evidence_of,
+    fate_of,
+    gaps,
+    headline,
+    next_deadline,
+    ordered,
+    path_parts,
+    seen_by_area,
+    weight,
+)
+
+INLINE: Final = 3
+"""Pieces of evidence that stand in the open; more of them fold into a details block."""
+
+_QUOTED: Final = re.compile(r"`([^`]+)`")
+_WORD: Final = re.compile(r"(?P<open>[(\"'‘“]*)(?P<word>.*?)(?P<close>[)\"'’”.,;:!?…]*)", re.DOTALL)
+_NUMBER: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}:\d\d")
+_REFERENCE: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*-\d|^[0-9a-f]{7,}$", re.IGNORECASE)
+_SIGNS: Final = frozenset({"", "-", "–", "—", "→", "·", "/", "+", "%", "&"})
+
+
+def code(text: str) -> str:
+    """Text as one code span, whatever is in it: the fence is longer than any run of backticks inside."""
+    text = clean(text).strip() or " "
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
+    space = " " if text[0] == "`" or text[-1] == "`" or text == " " else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def prose(text: str) -> str:
+    """A sentence in which everything but plain words, numbers and signs is a code span.
+
+    What the sentence has in backticks is one span. The punctuation left outside means nothing where it stands:
+    the result must not start a line.
+    """
+    said = ""
+    for odd, part in enumerate(_QUOTED.split(clean(text))):
+        piece = code(part) if odd % 2 else " ".join(map(_inline, re.split(" +", part)))
+        # Two code spans side by side would be one with another end.
+        said += f" {piece}" if said.endswith("`") and piece.startswith("`") else piece
+    return said.strip()
+
+
+def _inline(text: str) -> str:
+    found = _WORD.fullmatch(text)
+    if found is None:
+        return code(text)
+    return text if _is_plain(found["word"]) else f"{found['open']}{code(found['word'])}{found['close']}"
+
+
+def _is_plain(word: str) -> bool:
+    """Whether a word without the punctuation around it can't be anything but a word or a number."""
+    if word in _SIGNS or _NUMBER.fullmatch(word):
+        return True
+    if _REFERENCE.search(word):
+        return False
+    return all(part.isalnum() for part in re.split(r"[-'’]", word))
+
+
+def _cell(text: str) -> str:
+    """Inline Markdown inside a table, where a pipe would end the cell even in a code span."""
+    return text.replace("|", "\\|")
+
+
+def render_markdown(report: Report) -> str:
+    """The checklist as CommonMark with tables and task lists (GitHub, GitLab)."""
+    lines: list[str] = []
+    lines.extend(_head(report))
+    lines.extend(_table(report))
+    if report.verdict is Verdict.INCOMPLETE:
+        lines.extend(_unseen(report))
+        lines.extend(_findings(report))
+    else:
+        lines.extend(_findings(report))
+        lines.extend(_unseen(report))
+    lines.extend(_seen(report))
+    lines += ["", f"Exit code {EXIT_CODES[report.verdict]} ({EXIT_MEANING})."]
+    return "\n".join(lines) + "\n"
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"# {report.verdict.value}: {prose(str(headline(report)))}"
+    yield ""
+    if soonest := next_deadline(report):
+        yield f"**{prose(soonest)}**"
+        yield ""
+    if report.verdict is Verdict.CLEAR:
+        yield f"This rests on {prose(basis(report))}, as of {prose(moment(report.now))}."
+        yield ""
+    for host in report.going:
+        parts = [f"{code(host.host)}: {prose(fate_of(host))}"]
+        if host.names:
+            parts.append(f"names {', '.join(code(name) for name in host.names)}")
+        if host.addresses:
+            parts.append(f"addresses {', '.join(code(address) for address in host.addresses)}")
+        parts.append(f"successor {code(host.successor)}" if host.successor else "no successor declared")
+        yield f"- {'; '.join(parts)}"
+    asked = f", from {prose(moment(report.on))}" if report.on else ""
+    yield f"- as of {prose(moment(report.now))}{asked}; estate {code(report.estate)}"
+
+
+def _table(report: Report) -> Iterator[str]:
+    yield ""
+    yield "| | area | blockers | warnings | notes | looked at | not looked at |"
+    yield "|---|---|---:|---:|---:|---:|---|"
+    for row in areas(report):
+        counts = " | ".join(f"{count:,}" for count in (row.blockers, row.warnings, row.notes, row.seen))
+        yield f"| {row.marks} | {row.area.value} | {counts} | {_cell(prose(row.unseen))} |"
+
+
+def _findings(report: Report) -> Iterator[str]:
+    numbered = enumerate(ordered(report.findings), 1)
+    for area, group in groupby(numbered, key=lambda item: item[1].area):
+        yield ""
+        yield f"## {area.value.capitalize()}"
+        yield ""
+        for position, finding in group:
+            yield from _finding(position, finding, report)
+
+
+def _finding(position: int, finding: Finding, report: Report) -> Iterator[str]:
+    symbol = SEVERITY_SYMBOL[finding.severity]
+    yield f"- [ ] {symbol} {position}: {prose(finding.message)}"
+    stake = weight(finding, report)
+    why = f"{stake}. {finding.why}" if stake and finding.why else stake or finding.why
+    if why:
+        yield f"  - why: {prose(why)}"
+    if parts := path_parts(finding):
+        yield f"  - path: {' → '.join(code(part) for part in parts)}"
+    yield from _evidence(evidence_of(finding))
+    if finding.action:
+        yield f"  - do: {prose(finding.action)}"
+    yield f"  - rule {code(finding.rule)}, fingerprint {code(finding.fingerprint)}"
+
+
+def _evidence(evidence: Sequence[Provenance]) -> Iterator[str]:
+    if len(evidence) <= INLINE:
+        for item in evidence:
+            yield f"  - at {_place(item)}"
+        return
+    yield f"  - at {_place(evidence[0])}"
+    yield "    <details>"
+    yield f"    <summary>and {len(evidence) - 1:,} more</summary>"
+    yield ""
+    for item in evidence[1:]:
+        yield f"    - {_place(item)}"
+    yield ""
+    yield "    </details>"
+
+
+def _place(item: Provenance) -> str:
+    where = code(f"{item.path}:{item.line}" if item.line else item.path)
+    if item.api:
+        where += f" {code(item.api)}"
+    return f"{where}: {code(item.excerpt)}" if item.excerpt.strip() else where
+
+
+def _unseen(report: Report) -> Iterator[str]:
+    found = gaps(report)
+    if found:
+        yield ""
+        yield "## Not looked at"
+        yield ""
+        yield "Nobody saw these: dependencies may hide in them."
+        yield ""
+    for gap in found:
+        yield f"- [ ] ? {gap.area.value}: {prose(gap.what)}"
+        sources = f" ({', '.join(code(source) for source in gap.sources)})" if gap.sources else ""
+        yield f"  - why: {prose(gap.why)}{sources}"
+        if gap.places:
+            yield from _evidence(gap.places)
+        yield f"  - do: {prose(gap.action)}"
+    if report.failures:
+        yield ""
+        yield "## Failed"
+        yield ""
+    for failure in report.failures:
+        yield f"- [ ] ? {prose(failure.what)}"
+        yield f"  - why: {prose(failure.error)}"
+        if failure.hint:
+            yield f"  - do: {prose(failure.hint)}"
+
+
+def _seen(report: Report) -> Iterator[str]:
+    yield ""
+    yield "## Looked at"
+    yield ""
+    yield f"{prose(basis(report))}."
+    yield ""
+    yield "| area | what | known to be absent |"
+    yield "|---|---|---|"
+    for area, kinds, absent in seen_by_area(report):
+        looked = ", ".join(f"{prose(what)} {count:,}" for what, count in kinds)
+        yield f"| {area.value} | {_cell(looked)} | {_cell(', '.join(prose(what) for what in absent))} |"
+    others = [f"{prose(name)} {count:,}" for name, count in report.counts.items() if name != "captures"]
+    if others:
+        yield ""
+        yield f"In all: {', '.join(others)}, {number(len(report.rules), 'check')}."

@@ -1,0 +1,386 @@
+"""What every renderer says alike: the verdict's line, the order of findings, the state of each area, what was not seen.
+
+Nothing is left out here; what is grouped is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from types import MappingProxyType
+from typing import Final
+
+from auditor.model import (
+    Area,
+    Confidence,
+    Coverage,
+    Finding,
+    Going,
+    Impact,
+    Lifecycle,
+    Outcome,
+    Provenance,
+    Relation,
+    Report,
+    RuleRun,
+    Severity,
+    Verdict,
+)
+from auditor.report.layout import clean, in_utc, moment, number, some, time_left
+
+EXIT_CODES: Final[Mapping[Verdict, int]] = MappingProxyType(
+    {Verdict.CLEAR: 0, Verdict.BLOCKED: 1, Verdict.INCOMPLETE: 4}
+)
+"""What a command that ends with this verdict returns. 2 is a usage error, 3 a crash."""
+
+EXIT_MEANING: Final = "0 clear, 1 blocked, 2 usage or bad estate, 3 crash, 4 incomplete"
+
+SEVERITY_SYMBOL: Final[Mapping[Severity, str]] = MappingProxyType(
+    {Severity.BLOCK: "✗", Severity.WARN: "!", Severity.INFO: "!"}
+)
+NO_CHECK: Final = "no check looks here"
+"""Why an area is unseen for which there is neither a rule nor a capture."""
+_SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
+_AREA_RANK: Final = {area: rank for rank, area in enumerate(Area)}
+_SEEN: Final = frozenset({Outcome.OK, Outcome.ABSENT})
+
+OUTCOME_HINT: Final[Mapping[Outcome, str]] = MappingProxyType(
+    {
+        Outcome.DENIED: "give the collecting account read access, and collect again",
+        Outcome.UNREACHABLE: "collect again when it answers, or add the files by hand",
+        Outcome.UNSUPPORTED: "no parser reads it: go through it by hand",
+        Outcome.PARTIAL: "only a part could be read: look at the rest by hand, or repair it",
+    }
+)
+RELATION_HINT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Relation.RENEWED_BY: "the ACME client's configuration, such as /etc/letsencrypt/renewal",
+        Relation.DEPLOYED_BY: "the ACME client's configuration and hooks, such as /etc/letsencrypt/renewal-hooks",
+        Relation.VALIDATED_THROUGH: "the ACME client's configuration, such as /etc/letsencrypt/renewal",
+        Relation.ISSUED_BY: "the ACME client's configuration, such as /etc/letsencrypt/renewal",
+        Relation.STORED_AT: "the certificate files (PEM or DER)",
+        Relation.SERVES: "the certificate files and the web servers' configuration",
+        Relation.CERTIFIED_BY: "the certificate files and the ACME client's configuration",
+        Relation.RUNS_ON: "the hosts' crontabs and systemd units",
+        Relation.CALLS: "the hosts' crontabs, systemd units, and the scripts that they call",
+        Relation.TRIGGERED_BY: "the hosts' crontabs and systemd timers",
+        Relation.CONNECTS: "the scripts that jobs and units call",
+        Relation.READS: "the scripts that jobs and units call",
+        Relation.WRITES: "the scripts that jobs and units call",
+        Relation.MOUNTS: "the hosts' /etc/fstab and /proc/self/mountinfo",
+        Relation.WATCHES: "the monitoring's configuration and rules, such as prometheus.yml and its rule files",
+        Relation.NOTIFIES: "the alerting's routes, such as alertmanager.yml",
+        Relation.DELIVERS: "the webhook lists, such as GitHub's hook JSON",
+        Relation.RESOLVES: "the zone files",
+        Relation.RECORDS: "the zone files",
+        Relation.STANDS_FOR: "the inventory, zone files or /etc/hosts, which say what names and addresses stand for",
+        Relation.MEMBER: "the configuration management's inventory",
+        Relation.SELECTS: "the playbooks and their inventory",
+        Relation.BACKED_BY: "the load balancers' configuration",
+        Relation.MENTIONS: "the text files and repositories that may name it",
+    }
+)
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings in the order of urgency, the same in each format.
+
+    Areas with a blocker first, each set in the order of `Area`; in an area by severity, then by deadline, rule and
+    subject. The last key is the fingerprint, so that the order never depends on how findings were made.
+    """
+    found = tuple(findings)
+    blocked = {finding.area for finding in found if finding.severity is Severity.BLOCK}
+
+    def urgency(finding: Finding) -> tuple[object, ...]:
+        deadline = in_utc(finding.deadline).timestamp() if finding.deadline else float("inf")
+        return (
+            finding.area not in blocked,
+            _AREA_RANK[finding.area],
+            _SEVERITY_RANK[finding.severity],
+            deadline,
+            finding.rule,
+            finding.subject,
+            finding.message,
+            finding.fingerprint,
+        )
+
+    return tuple(sorted(found, key=urgency))
+
+
+def evidence_of(finding: Finding) -> tuple[Provenance, ...]:
+    """Evidence of a finding and of its path's steps, each place once, the finding's own first."""
+    places: dict[tuple[str, int, str], Provenance] = {}
+    for item in (*finding.evidence, *(step.evidence for step in finding.path)):
+        if item is not None:
+            places.setdefault((item.path, item.line, item.api), item)
+    return tuple(places.values())
+
+
+@dataclass(frozen=True, slots=True)
+class AreaSummary:
+    """One row of the checklist's table."""
+
+    area: Area
+    blockers: int
+    warnings: int
+    notes: int
+    seen: int
+    """Captures that were looked at."""
+    rules: int
+    unseen: str
+    """Why nothing, or not everything, was looked at; empty if all was."""
+
+    @property
+    def symbol(self) -> str:
+        """✗ has a blocker, ! has a warning or note, ? not looked at, ✓ looked at and nothing found."""
+        if self.blockers:
+            return "✗"
+        if self.warnings or self.notes:
+            return "!"
+        return "?" if self.unseen else "✓"
+
+    @property
+    def marks(self) -> str:
+        """The symbol, and a `?` behind it if there are findings and a part was not looked at."""
+        return f"{self.symbol}?" if self.unseen and self.symbol != "?" else self.symbol
+
+
+def areas(report: Report) -> tuple[AreaSummary, ...]:
+    """The state of each area, in the order of `Area`."""
+    return tuple(_summarize(report, area) for area in Area)
+
+
+def _summarize(report: Report, area: Area) -> AreaSummary:
+    severities = Counter(finding.severity for finding in report.findings if finding.area is area)
+    coverage = [line for line in report.coverage if line.area is area]
+    rules = [run for run in report.rules if run.area is area]
+    missed = [line for line in coverage if line.outcome not in _SEEN]
+    blind = [run for run in rules if not run.looked_at]
+    reasons: list[str] = []
+    if rules and len(blind) == len(rules):
+        reasons.append("not looked at")
+    elif blind:
+        reasons.append(f"{len(blind)} of {number(len(rules), 'check')} not made")
+    outcomes: Counter[Outcome] = Counter()
+    for line in missed:
+        outcomes[line.outcome] += max(line.count, 1)
+    reasons.extend(f"{count:,} {outcome.value}" for outcome, count in sorted(outcomes.items()))
+    if area is Area.COVERAGE:
+        # This area is about all the others: it is complete as long as none of them has a gap.
+        if count := len(gaps(report)):
+            reasons.append(number(count, "gap"))
+        if report.failures:
+            reasons.append(number(len(report.failures), "failure"))
+    elif not rules and not coverage:
+        reasons.append(NO_CHECK)
+    return AreaSummary(
+        area=area,
+        blockers=severities[Severity.BLOCK],
+        warnings=severities[Severity.WARN],
+        notes=severities[Severity.INFO],
+        seen=sum(line.count for line in coverage if line.outcome in (Outcome.OK, Outcome.PARTIAL)),
+        rules=len(rules) - len(blind),
+        unseen=", ".join(reasons),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was not looked at, alike gaps of several sources in one."""
+
+    area: Area
+    what: str
+    why: str
+    sources: tuple[str, ...]
+    places: tuple[Provenance, ...]
+    action: str
+
+
+def gaps(report: Report) -> tuple[Gap, ...]:
+    """All that was not looked at, by area: captures that failed, and checks that had nothing to look at."""
+    found: list[Gap] = []
+
+    def alike(line: Coverage) -> tuple[int, str, str, str]:
+        return (_AREA_RANK[line.area], line.what, line.outcome.value, line.detail)
+
+    missed = sorted((line for line in report.coverage if line.outcome not in _SEEN), key=alike)
+    for _, group in groupby(missed, key=alike):
+        lines = list(group)
+        first = lines[0]
+        found.append(
+            Gap(
+                area=first.area,
+                what=clean(first.what),
+                why=first.outcome.value + (f": {clean(first.detail)}" if first.detail else ""),
+                sources=tuple(sorted({clean(line.source) for line in lines if line.source})),
+                places=tuple(sorted({Provenance(line.path, line.line) for line in lines if line.path}, key=_by_place)),
+                action=OUTCOME_HINT[first.outcome],
+            )
+        )
+
+    def missing(run: RuleRun) -> tuple[int, tuple[str, ...]]:
+        return (_AREA_RANK[run.area], run.missing)
+
+    for _, runs in groupby(sorted((run for run in report.rules if not run.looked_at), key=missing), key=missing):
+        blind = list(runs)
+        wanted = list(dict.fromkeys(RELATION_HINT.get(name, clean(name)) for name in blind[0].missing))
+        found.append(
+            Gap(
+                area=blind[0].area,
+                what=f"{number(len(blind), 'check')} not made: {some((clean(run.rule) for run in blind), len(blind))}",
+                why="nothing in the estate says anything of it" if wanted else "the check did not end",
+                sources=(),
+                places=(),
+                action=f"add to the estate: {'; '.join(wanted)}" if wanted else "see the failures of this run",
+            )
+        )
+    return tuple(sorted(found, key=lambda gap: _AREA_RANK[gap.area]))
+
+
+def _by_place(place: Provenance) -> tuple[str, int]:
+    return (place.path, place.line)
+
+
+def seen_by_area(report: Report) -> tuple[tuple[Area, tuple[tuple[str, int], ...], tuple[str, ...]], ...]:
+    """What was looked at: for each area the kinds of captures with their number, and the kinds known to be absent."""
+    rows = []
+    for area in Area:
+        counts: Counter[str] = Counter()
+        absent: set[str] = set()
+        for line in report.coverage:
+            if line.area is area and line.outcome in (Outcome.OK, Outcome.PARTIAL):
+                counts[clean(line.what)] += line.count
+            elif line.area is area and line.outcome is Outcome.ABSENT:
+                absent.add(clean(line.what))
+        if counts or absent:
+            rows.append((area, tuple(sorted(counts.items())), tuple(sorted(absent - counts.keys()))))
+    return tuple(rows)
+
+
+def captures(report: Report) -> int:
+    """How many captures were looked at: the engine's count, or else the sum over coverage."""
+    looked = sum(line.count for line in report.coverage if line.outcome in (Outcome.OK, Outcome.PARTIAL))
+    return report.counts.get("captures", looked)
+
+
+def basis(report: Report) -> str:
+    """What the verdict rests on: `1,412 captures of 7 sources, 11 checks in 9 areas`."""
+    made = [run for run in report.rules if run.looked_at]
+    sources = len({line.source for line in report.coverage})
+    covered = len({run.area for run in made})
+    looked = f"{number(captures(report), 'capture')} of {number(sources, 'source')}"
+    return f"{looked}, {number(len(made), 'check')} in {number(covered, 'area')}"
+
+
+def tally(report: Report) -> str:
+    """`6 blockers, 4 warnings, 1 note`; what is none is left out."""
+    severities = Counter(finding.severity for finding in report.findings)
+    nouns = ((Severity.BLOCK, "blocker"), (Severity.WARN, "warning"), (Severity.INFO, "note"))
+    return ", ".join(number(severities[severity], noun) for severity, noun in nouns if severities[severity])
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The verdict in words, without the verdict's own word."""
+
+    claim: str
+    """Which host can, can't or may not go."""
+    counts: str
+    """What was found and what was not seen; empty if there is nothing to count."""
+
+    def __str__(self) -> str:
+        return f"{self.claim}: {self.counts}" if self.counts else self.claim
+
+
+def headline(report: Report) -> Headline:
+    """`legacy-cert-01.eventide.net can't be made read-only` and `6 blockers, 4 warnings`."""
+    counts = "; ".join(part for part in (tally(report), _unseen(report)) if part)
+    if not report.going:
+        return Headline("no host of this estate is going", counts)
+    who = _who(report.going)
+    asked = all(host.origin == "asked" for host in report.going)
+    lifecycles = {host.lifecycle for host in report.going}
+    fate = lifecycles.pop() if len(lifecycles) == 1 else None
+    plural = len(report.going) != 1
+    if report.verdict is Verdict.BLOCKED:
+        return Headline(f"{who} can't {_go(fate)}" if asked else f"{_is(who, fate, plural)}, and still needed", counts)
+    if report.verdict is Verdict.INCOMPLETE:
+        counts = counts or "not everything was looked at"
+        return Headline(f"can't tell whether {who} can {_go(fate) if asked else 'go'}", counts)
+    if asked:
+        return Headline(f"{who} can {_go(fate)}", counts or f"nothing found that needs {'them' if plural else 'it'}")
+    return Headline(f"{_is(who, fate, plural)}, and nothing more is needed of {'them' if plural else 'it'}", counts)
+
+
+def _unseen(report: Report) -> str:
+    """What was not seen, in a few words: `2 areas not fully looked at, 1 part of the audit failed`."""
+    parts = []
+    rows = [row for row in areas(report) if row.unseen and row.unseen != NO_CHECK and row.area is not Area.COVERAGE]
+    if rows:
+        parts.append(f"{number(len(rows), 'area')} not fully looked at")
+    if report.failures:
+        parts.append(f"{number(len(report.failures), 'part')} of the audit failed")
+    return ", ".join(parts)
+
+
+def _who(going: tuple[Going, ...]) -> str:
+    names = [clean(host.host) for host in going]
+    return names[0] if len(names) == 1 else f"{number(len(names), 'host')} ({some(names, 2)})"
+
+
+def _go(fate: Lifecycle | None) -> str:
+    return {Lifecycle.READ_ONLY: "be made read-only", None: "go as planned"}.get(fate, "be retired")
+
+
+def _is(who: str, fate: Lifecycle | None, plural: bool) -> str:
+    return f"{who} {'are' if plural else 'is'} {fate.value if fate else 'going'}"
+
+
+def next_deadline(report: Report) -> str:
+    """`34 h left, until Sat 2025-11-22 08:00 UTC: *.eventide.net (see 1)`, for the soonest deadline; empty if none."""
+    numbered = enumerate(ordered(report.findings), 1)
+    dated = [(in_utc(found.deadline), position, found) for position, found in numbered if found.deadline]
+    if not dated:
+        return ""
+    deadline, position, finding = min(dated, key=lambda item: item[:2])
+    later = len({at for at, _, _ in dated if at > deadline})
+    more = f"; {number(later, 'later deadline')}" if later else ""
+    return f"{_left(deadline, report.now)}: {clean(finding.subject)} (see {position}{more})"
+
+
+def _left(deadline: datetime, now: datetime) -> str:
+    since = "since" if in_utc(deadline) < in_utc(now) else "until"
+    return f"{time_left(deadline, now)}, {since} {moment(deadline)}"
+
+
+def weight(finding: Finding, report: Report) -> str:
+    """What is at stake and how soon: `Broken, 34 h left (until Sat 2025-11-22 08:00 UTC)`. May be empty."""
+    parts = []
+    if finding.impact is not Impact.NONE:
+        parts.append(finding.impact.value)
+    if finding.confidence is not Confidence.HIGH:
+        parts.append(f"{finding.confidence.value} confidence")
+    if finding.deadline:
+        parts.append(_left(finding.deadline, report.now))
+    said = ", ".join(parts)
+    return said[:1].upper() + said[1:]
+
+
+def fate_of(host: Going) -> str:
+    """`read-only since 2025-06-20 (asked)`."""
+    since = f" since {clean(host.since)}" if host.since else ""
+    return f"{host.lifecycle.value}{since} ({clean(host.origin)})"
+
+
+def path_parts(finding: Finding) -> list[str]:
+    """The nodes of a finding's path from consumer to host, a step's note in brackets."""
+    if not finding.path:
+        return []
+    parts = [clean(finding.path[0].consumer)]
+    for step in finding.path:
+        note = f" ({clean(step.note)})" if step.note else ""
+        parts.append(clean(step.provider) + note)
+    return parts
