@@ -51,7 +51,7 @@ from auditor.schedule import (
     previous_run,
     read_cron_schedule,
 )
-from auditor.shell.commands import analyse_command
+from auditor.shell.commands import analyse_command, analyse_script
 from auditor.text import (
     decode,
     endpoint_ref,
@@ -107,6 +107,7 @@ __all__ = [
     "YamlProblem",
     "YamlStream",
     "analyse_command",
+    "analyse_script",
     "decode",
     "excerpt",
     "endpoint_ref",
