@@ -31,6 +31,8 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"
     UNSUPPORTED = "unsupported"
     PARTIAL = "partial"
+    UNSEEN = "unseen"
+    """Nobody asked: no capture, and no word in the inventory that there is nothing."""
 
 
 class Lifecycle(StrEnum):
@@ -359,6 +361,15 @@ class Coverage:
     detail: str = ""
     path: str = ""
     line: int = 0
+    provides: tuple[str, ...] = ()
+    """The relations that can be learnt from it."""
+    needed: bool = True
+    """Whether a gap here rules out CLEAR."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether "nothing there" may be concluded from it."""
+        return self.outcome in (Outcome.OK, Outcome.ABSENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""One run: an estate and a scenario in, a report out."""

@@ -1,0 +1,176 @@
+"""What was looked at, and with which outcome: a value with a reason, never silence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
+
+from auditor.api import Rule
+from auditor.capture.areas import ON_THE_HOST, RELATIONS_OF, area_of
+from auditor.capture.reading import Reading
+from auditor.graph.hosts import HostTable
+from auditor.model import Area, Coverage, Going, Outcome, Relation
+
+if TYPE_CHECKING:
+    from auditor.graph.view import View
+    from auditor.inventory.schema import Inventory
+
+_ON_HOST_AREAS: Final = (Area.SCHEDULES, Area.RENEWAL, Area.STORAGE)
+_ESTATE_AREAS: Final = (Area.MONITORING, Area.NAMES, Area.WEBHOOKS)
+_HOW: Final = {
+    Area.SCHEDULES: "capture its crontabs and systemd units under hosts/{host}/",
+    Area.RENEWAL: "capture /etc/letsencrypt (or what renews its certificates) under hosts/{host}/",
+    Area.STORAGE: "capture /proc/self/mountinfo or /etc/fstab under hosts/{host}/",
+    Area.MONITORING: "add the monitoring's configuration and rules to the estate",
+    Area.NAMES: "add the zone files to the estate",
+    Area.WEBHOOKS: "add the lists of webhooks to the estate",
+}
+
+
+def of_estate(
+    reading: Reading,
+    inventory: Inventory | None,
+    hosts: HostTable,
+    going: Sequence[Going],
+    named: Collection[str],
+    inventory_path: str,
+) -> tuple[Coverage, ...]:
+    """All lines of coverage: what was parsed, what was asked and not had, what a person declared, what nobody asked."""
+    rows: list[Coverage] = []
+    canonical = {
+        source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
+    }
+    rows.extend(_parsed(reading, canonical))
+    rows.extend(_recorded(reading, canonical))
+    rows.extend(_malformed(reading, canonical, {one.host for one in going}))
+    for row in reading.coverage:
+        rows.extend(_for_hosts(row, canonical))
+    if inventory is not None:
+        from auditor.inventory.facts import declared_absent
+
+        for area, host, reason, line in declared_absent(inventory):
+            source = (hosts.find(host) or host) if host else ""
+            rows.append(
+                Coverage(
+                    source, area, f"declared: {reason}", Outcome.ABSENT, path=inventory_path, line=line,
+                    provides=tuple(relation.value for relation in RELATIONS_OF.get(area, ())),
+                )
+            )  # fmt: skip
+    rows.extend(_unseen(rows, going, named))
+    return tuple(rows)
+
+
+def _for_hosts(row: Coverage, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
+    from dataclasses import replace
+
+    return [replace(row, source=host) for host in canonical.get(row.source, (row.source,))]
+
+
+def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
+    """A line for each host (or the tree) and collector that read something there."""
+    counts: dict[tuple[str, int], int] = {}
+    for bound in reading.bound:
+        for index in dict.fromkeys(index for index, _ in bound.template.items):
+            key = (bound.file.source, index)
+            counts[key] = counts.get(key, 0) + 1
+    rows = [
+        Coverage("", Area.MENTIONS, "all text, for names and addresses", Outcome.OK, sum(bound.template.text for bound in reading.bound),
+                 provides=(Relation.MENTIONS.value,))
+    ]  # fmt: skip
+    for (source, index), count in sorted(counts.items()):
+        collector = reading.collectors[index]
+        provides = tuple(sorted(relation.value for relation in collector.provides))
+        rows.extend(
+            Coverage(host, collector.area, collector.title, Outcome.OK, count, provides=provides)
+            for host in canonical.get(source, (source,))
+        )
+    return rows
+
+
+def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
+    """What the collection asked for and did not get, or found absent."""
+    rows = []
+    for capture in reading.tree.captures.values():
+        if capture.outcome is Outcome.OK:
+            continue
+        area = area_of(capture.path)
+        provides = tuple(relation.value for relation in RELATIONS_OF.get(area, ()))
+        rows.extend(
+            Coverage(host, area, capture.path, capture.outcome, detail=capture.detail, path=capture.estate_path, provides=provides)
+            for host in canonical.get(capture.source, (capture.source,))
+        )
+    return rows
+
+
+def _malformed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:
+    """Places that a parser could not read. One line of a file on another host is told, and rules out nothing."""
+    rows = []
+    for path, index, item in reading.malformed:
+        source, _ = reading.tree.place(path)
+        collector = reading.collectors[index]
+        names = canonical.get(source, (source,))
+        detail = item.reason + (f"; {item.effect}" if item.effect else "")
+        needed = item.whole or any(name in going for name in names)
+        rows.append(
+            Coverage(
+                names[0], collector.area, f"{path}:{item.where.line}" if item.where.line else path, Outcome.PARTIAL,
+                detail=detail, path=path, line=item.where.line, needed=needed,
+            )
+        )  # fmt: skip
+    for combined in reading.combined:
+        for one in combined.items:
+            if type(one).__name__ == "Malformed":
+                where = one.where
+                path = f"hosts/{combined.source}{where.path}" if combined.source else where.path
+                rows.append(
+                    Coverage(
+                        canonical.get(combined.source, (combined.source,))[0],
+                        reading.collectors[combined.collector].area, f"{path}:{where.line}", Outcome.PARTIAL,
+                        detail=getattr(one, "reason", ""), path=path, line=where.line, needed=getattr(one, "whole", False),
+                    )
+                )  # fmt: skip
+    return rows
+
+
+def _unseen(rows: Sequence[Coverage], going: Sequence[Going], named: Collection[str]) -> list[Coverage]:
+    """Areas that nobody looked at, on the going hosts and in the estate."""
+    seen = {(row.source, row.area) for row in rows if row.seen}
+    anywhere = {row.area for row in rows if row.seen and row.provides}
+    missing = []
+    for one in going:
+        for area in _ON_HOST_AREAS:
+            if (one.host, area) not in seen and ("", area) not in {(row.source, row.area) for row in rows if row.outcome is Outcome.ABSENT}:
+                missing.append(
+                    Coverage(
+                        one.host, area, f"{area.value} on {one.host} itself", Outcome.UNSEEN,
+                        detail="To see it, " + _HOW[area].format(host=one.host) + ".",
+                        provides=tuple(relation.value for relation in RELATIONS_OF[area]),
+                    )
+                )  # fmt: skip
+        if one.host not in named and not any(row.source == one.host and row.seen for row in rows):
+            missing.append(
+                Coverage(
+                    one.host, Area.COVERAGE, f"{one.host} is named nowhere in the estate", Outcome.UNSEEN,
+                    detail="Is the name spelt right, and is this the right estate?",
+                )
+            )
+    for area in _ESTATE_AREAS:
+        if area not in anywhere:
+            missing.append(
+                Coverage("", area, f"{area.value}, anywhere", Outcome.UNSEEN, detail="To see it, " + _HOW[area] + ", or declare it absent in the inventory.")
+            )
+    return missing
+
+
+def missing(view: View, rule: Rule) -> tuple[str, ...]:
+    """The relations that a rule needs and that nobody looked at, on each going host where it must be there."""
+    found = []
+    for relation in sorted(rule.needs, key=str):
+        rows = [row for row in view.coverage(relation) if row.seen]
+        if relation in ON_THE_HOST:
+            for one in view.going:
+                if not any(row.source == one.host or (row.outcome is Outcome.ABSENT and not row.source) for row in rows):
+                    found.append(f"{relation.value} on {one.host}")
+        elif not rows:
+            found.append(relation.value)
+    return tuple(found)

@@ -1,0 +1,278 @@
+"""Reads an estate, links it, asks every rule, and draws the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.api import Collector, Rule
+from auditor.audit import coverage as covering
+from auditor.audit import scenario
+from auditor.capture.reading import Reading, items, read_estate
+from auditor.capture.tree import Tree
+from auditor.errors import EstateError
+from auditor.graph.hosts import HostTable, Identity, identities, stems_of
+from auditor.model import (
+    Confidence,
+    Entity,
+    Failure,
+    Finding,
+    Kind,
+    Lifecycle,
+    Need,
+    Provenance,
+    Ref,
+    Relation,
+    Report,
+    RuleRun,
+    Severity,
+    Verdict,
+)
+from auditor.text import excerpt
+
+if TYPE_CHECKING:
+    from auditor.graph.link import Linker
+    from auditor.graph.view import View
+    from auditor.inventory.schema import Inventory
+
+INVENTORY = "inventory.yaml"
+MENTION_RULE = "mention"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of an estate. Without hosts: all that the inventory declares as going."""
+
+    estate: Path
+    hosts: tuple[scenario.Asked, ...]
+    lifecycle: Lifecycle | None
+    now: datetime
+    on: datetime | None = None
+
+
+@dataclass(slots=True)
+class Audited:
+    """A run's result, with the graph for whoever wants to look closer."""
+
+    report: Report
+    view: View
+    reading: Reading
+
+
+def audit(
+    request: Request,
+    collectors: Sequence[Collector],
+    rules: Sequence[Rule],
+    failures: Iterable[Failure] = (),
+    *,
+    progress: Callable[[str, int], None] = lambda _what, _count: None,
+) -> Audited:
+    """Runs an audit. Raises EstateError or UsageError for what makes no sense; all else ends in the report."""
+    from auditor.graph.link import Linker
+    from auditor.graph.view import View
+
+    path = request.estate / INVENTORY
+    inventory = None
+    if path.is_file():
+        from auditor.inventory import load_inventory
+
+        inventory = load_inventory(path)
+    tree = Tree.open(request.estate, has_inventory=inventory is not None)
+    reading = read_estate(tree, collectors, progress=lambda count: progress("reading", count))
+
+    hosts = HostTable(tuple(inventory.domains) if inventory else ())
+    if inventory is not None:
+        from auditor.inventory.facts import declare_hosts
+
+        declare_hosts(inventory, hosts, INVENTORY)
+    for names in tree.sources.values():
+        for name in names:
+            hosts.add(name, "captured")
+    for _, estate_path, _, _, item in items(reading):
+        if type(item) is Entity and item.ref.kind is Kind.HOST and item.ref.text and "known_as" not in item.attributes:
+            where = Provenance(estate_path, item.where.line, item.where.excerpt)
+            hosts.add(item.ref.text, str(item.attributes.get("origin", "configuration")), where)
+    names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
+    if not names:
+        raise EstateError(
+            f"{request.estate}: no host of the inventory is retired, retiring or read-only",
+            hint="Name a host: `auditor checklist HOST --estate DIR`.",
+        )
+
+    linker = Linker(hosts, inventory.domains if inventory else ())
+    linker.context(_by_host(reading, hosts))
+    for host, estate_path, collected_at, item in _by_host(reading, hosts):
+        linker.add(host, estate_path, collected_at, item)
+    if inventory is not None:
+        from auditor.inventory.facts import declare_facts
+
+        declare_facts(inventory, linker, INVENTORY)
+    for name in hosts.records:
+        linker.node(Ref(Kind.HOST, name))
+    progress("linking", 0)
+    linker.resolve()
+    wanted = _wanted(linker, hosts, set(names))
+    _mentions(reading, hosts, linker, wanted, progress)
+    linked = linker.build()
+
+    going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
+    covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY)
+    view = View(linked, going, request.now, request.on, covered)
+    findings, runs, crashes = _check(view, rules, progress)
+    everything = (*failures, *reading.failures, *crashes)
+    report = Report(
+        verdict=_verdict(findings, covered, runs, everything),
+        going=going,
+        findings=findings,
+        coverage=covered,
+        failures=tuple(everything),
+        rules=runs,
+        now=request.now,
+        on=request.on,
+        estate=str(request.estate),
+        counts={
+            "files": len(reading.bound),
+            "hosts": len(hosts.records),
+            "nodes": linked.graph.node_count,
+            "dependencies": linked.graph.edge_count,
+            "files_parsed": sum(bound.template.claimed for bound in reading.bound),
+        },
+    )
+    return Audited(report, view, reading)
+
+
+def _by_host(reading: Reading, hosts: HostTable) -> Iterator[tuple[str, str, str | None, object]]:
+    """All items, once for each host that their document stands for."""
+    canonical = {
+        source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
+    }
+    for source, estate_path, collected_at, _, item in items(reading):
+        for host in canonical.get(source, ("",)):
+            yield host, estate_path, collected_at, item
+
+
+def _wanted(linker: Linker, hosts: HostTable, going: set[str]) -> list[Identity]:
+    """All identities to look for in text: the hosts' own, names that lead to them alone, groups that they leave empty."""
+    for name, host in linker.aliases(going).items():
+        hosts.records[host].names.setdefault(name, None)
+    wanted = identities(hosts, going)
+    stems = stems_of(hosts.records[name] for name in going)
+    for group in linker.emptied_groups(going):
+        if group in stems:
+            wanted.append(Identity(group, "group", stems[group]))
+    return wanted
+
+
+def _mentions(
+    reading: Reading,
+    hosts: HostTable,
+    linker: Linker,
+    wanted: Sequence[Identity],
+    progress: Callable[[str, int], None],
+) -> None:
+    """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
+    from auditor.graph.mentions import Mention, MentionScanner
+
+    scanner = MentionScanner(hosts, wanted)
+    known: dict[bytes, list[Mention]] = {}
+    nodes: dict[str, int] = {}
+    canonical = {
+        source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()
+    }
+    for count, bound in enumerate(reading.bound, 1):
+        if count % 1024 == 0:
+            progress("scanning", count)
+        template = bound.template
+        if not template.text:
+            continue
+        found = known.get(template.digest)
+        if found is None:
+            try:
+                found = known[template.digest] = scanner.scan(reading.content(bound))
+            except OSError:
+                continue
+        if not found:
+            continue
+        own = canonical.get(bound.file.source, set())
+        document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
+        for one in found:
+            linker.identity_seen.add(one.identity.host)
+            if one.identity.host in own or document is None:
+                continue
+            host = nodes.get(one.identity.host)
+            if host is None:
+                host = nodes[one.identity.host] = linker.require(Ref(Kind.HOST, one.identity.host))
+            confidence = Confidence.LOW
+            if not one.comment and one.exact and one.identity.kind in ("full", "prefix", "address"):
+                confidence = Confidence.MEDIUM
+            linker.edge(
+                document, host, Relation.MENTIONS, need=Need.READ, group=f"line {one.line}",
+                provenance=Provenance(bound.file.estate_path, one.line, excerpt(one.text), bound.collected_at),
+                confidence=confidence,
+            )  # fmt: skip
+            linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
+
+
+def _check(
+    view: View, rules: Sequence[Rule], progress: Callable[[str, int], None]
+) -> tuple[tuple[Finding, ...], tuple[RuleRun, ...], list[Failure]]:
+    """Asks every rule. A rule that crashes is a failure, and what it found before is kept."""
+    findings: list[Finding] = []
+    runs = []
+    crashes = []
+    for count, rule in enumerate(sorted(rules, key=lambda one: one.id == MENTION_RULE)):
+        progress("rules", count)
+        found: list[Finding] = []
+        try:
+            found.extend(rule.check(view))
+        except Exception as error:
+            crashes.append(
+                Failure(
+                    f"rule {rule.id}", f"{type(error).__name__}: {error}",
+                    "Its findings may be incomplete. Please report this; `auditor explain` tells what it would have checked.",
+                )
+            )  # fmt: skip
+        if rule.id == MENTION_RULE:
+            found = _unclaimed(found, findings)
+        findings.extend(found)
+        missing = covering.missing(view, rule)
+        runs.append(RuleRun(rule.id, rule.title, rule.area, len(found), not missing, missing))
+    severity = list(Severity)
+    unique = {(one.fingerprint, one.evidence): one for one in findings}
+    ordered = sorted(
+        unique.values(),
+        key=lambda one: (severity.index(one.severity), one.deadline.timestamp() if one.deadline else float("inf"), one.rule, one.subject),
+    )
+    return tuple(ordered), tuple(sorted(runs, key=lambda run: run.rule)), crashes
+
+
+def _unclaimed(mentions: Iterable[Finding], others: Iterable[Finding]) -> list[Finding]:
+    """Mentions of lines that no other finding has shown already."""
+    claimed = {(evidence.path, evidence.line) for one in others for evidence in one.evidence}
+    left = []
+    for finding in mentions:
+        evidence = tuple(one for one in finding.evidence if (one.path, one.line) not in claimed)
+        if len(evidence) == len(finding.evidence):
+            left.append(finding)
+        elif evidence:
+            left.append(replace(finding, evidence=evidence))
+    return left
+
+
+def _verdict(
+    findings: Iterable[Finding],
+    covered: Iterable[covering.Coverage],
+    runs: Iterable[RuleRun],
+    failures: Iterable[Failure],
+) -> Verdict:
+    """BLOCKED by any blocker; INCOMPLETE by any gap or failure; CLEAR only if neither."""
+    if any(one.severity is Severity.BLOCK for one in findings):
+        return Verdict.BLOCKED
+    if any(failures) or any(not run.looked_at for run in runs):
+        return Verdict.INCOMPLETE
+    if any(one.needed and not one.seen for one in covered):
+        return Verdict.INCOMPLETE
+    return Verdict.CLEAR

@@ -1,0 +1,58 @@
+"""Which area of the checklist a place on a host belongs to, for what was asked and not found or not allowed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from auditor.model import Area, Relation
+
+_PLACES: Final = (
+    ("/etc/cron", Area.SCHEDULES),
+    ("/etc/anacrontab", Area.SCHEDULES),
+    ("/var/spool/cron", Area.SCHEDULES),
+    ("/var/spool/anacron", Area.SCHEDULES),
+    ("/var/cron", Area.SCHEDULES),
+    ("/etc/systemd", Area.SCHEDULES),
+    ("/usr/lib/systemd", Area.SCHEDULES),
+    ("/lib/systemd", Area.SCHEDULES),
+    ("/run/systemd", Area.SCHEDULES),
+    ("/etc/letsencrypt", Area.RENEWAL),
+    ("/etc/dehydrated", Area.RENEWAL),
+    ("/var/lib/certmonger", Area.RENEWAL),
+    ("/root/.acme.sh", Area.RENEWAL),
+    ("/etc/ssl", Area.RENEWAL),
+    ("/etc/pki", Area.RENEWAL),
+    ("/proc/self/mountinfo", Area.STORAGE),
+    ("/etc/fstab", Area.STORAGE),
+    ("/etc/prometheus", Area.MONITORING),
+    ("/etc/alertmanager", Area.MONITORING),
+    ("/etc/nagios", Area.MONITORING),
+    ("/etc/icinga", Area.MONITORING),
+    ("/etc/hosts", Area.NAMES),
+    ("/etc/resolv.conf", Area.NAMES),
+    ("dns", Area.NAMES),
+    ("webhooks", Area.WEBHOOKS),
+)
+
+RELATIONS_OF: Final[dict[Area, tuple[Relation, ...]]] = {
+    Area.SCHEDULES: (Relation.RUNS_ON, Relation.CALLS),
+    Area.RENEWAL: (Relation.RENEWED_BY, Relation.DEPLOYED_BY, Relation.VALIDATED_THROUGH, Relation.STORED_AT),
+    Area.STORAGE: (Relation.MOUNTS,),
+    Area.MONITORING: (Relation.WATCHES, Relation.NOTIFIES),
+    Area.NAMES: (Relation.RESOLVES, Relation.RECORDS),
+    Area.WEBHOOKS: (Relation.DELIVERS,),
+    Area.CONFIGURATION: (Relation.MEMBER, Relation.SELECTS),
+    Area.MENTIONS: (Relation.MENTIONS,),
+}
+"""What a statement that there is nothing of an area speaks of."""
+
+ON_THE_HOST: Final = frozenset({Relation.RUNS_ON, Relation.RENEWED_BY, Relation.MOUNTS})
+"""Relations that must have been looked at on the going host itself; others anywhere in the estate."""
+
+
+def area_of(path: str) -> Area:
+    """The area of a place; COVERAGE if none is known for it."""
+    for prefix, area in _PLACES:
+        if path == prefix or path.startswith((prefix + "/", prefix + ".")) or (prefix == "/etc/cron" and path.startswith(prefix)):
+            return area
+    return Area.COVERAGE

@@ -1,0 +1,197 @@
+"""Which machines there are, and under which names and addresses each is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from auditor.model import Lifecycle, Provenance
+from auditor.text import normal_address, normal_name
+
+COMMON_FIRST_LABELS: Final = frozenset(
+    {
+        "www", "mail", "smtp", "imap", "ftp", "api", "app", "web", "db", "dns", "ns", "mx", "vpn", "git", "proxy", "test",
+        "dev", "stage", "staging", "prod", "admin", "host", "server", "node", "backup", "data", "main", "cache", "auth",
+        "login", "static", "cdn", "docs", "wiki", "blog", "shop", "status", "monitor", "mirror", "archive", "storage",
+        "localhost",
+    }
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class HostRecord:
+    """One machine. `names` hold every full or declared name; short names are derived where needed."""
+
+    name: str
+    names: dict[str, Provenance | None] = field(default_factory=dict)
+    addresses: dict[str, Provenance | None] = field(default_factory=dict)
+    words: dict[str, Provenance | None] = field(default_factory=dict)
+    """What it is also called, and is no host name: a service, a module, an instance id."""
+    lifecycle: Lifecycle = Lifecycle.ACTIVE
+    since: str = ""
+    on: str = ""
+    successor: str = ""
+    owner: str = ""
+    site: str = ""
+    roles: tuple[str, ...] = ()
+    read_only_paths: tuple[str, ...] = ()
+    origins: set[str] = field(default_factory=set)
+    provenance: Provenance | None = None
+
+    @property
+    def short(self) -> str:
+        return self.name.split(".", 1)[0]
+
+
+@dataclass(slots=True)
+class HostTable:
+    """All machines of the estate, by any of their names and addresses."""
+
+    domains: tuple[str, ...] = ()
+    records: dict[str, HostRecord] = field(default_factory=dict)
+    _by_name: dict[str, str] = field(default_factory=dict)
+    _by_short: dict[str, list[str]] = field(default_factory=dict)
+    _by_address: dict[str, list[str]] = field(default_factory=dict)
+    _parents: set[str] | None = None
+
+    def add(self, name: str, origin: str, provenance: Provenance | None = None) -> HostRecord:
+        """The record of a machine, made if it is new. A short name joins the one machine that it can only mean."""
+        normal = normal_name(name)
+        found = self.find(normal)
+        record = self.records.get(found) if found else None
+        if record is None:
+            record = self.records[normal] = HostRecord(normal, provenance=provenance)
+            self._parents = None
+        record.origins.add(origin)
+        self.alias(record, normal, provenance)
+        return record
+
+    def alias(self, record: HostRecord, name: str, provenance: Provenance | None = None) -> None:
+        """Another name of a machine. A name that is taken by another machine stays with that one."""
+        normal = normal_name(name)
+        if not normal or self._by_name.setdefault(normal, record.name) != record.name:
+            return
+        record.names.setdefault(normal, provenance)
+        shorts = self._by_short.setdefault(normal.split(".", 1)[0], [])
+        if record.name not in shorts:
+            shorts.append(record.name)
+
+    def address(self, record: HostRecord, address: str, provenance: Provenance | None = None) -> None:
+        """An address of a machine. Several machines may claim one: they stay candidates."""
+        normal = normal_address(address)
+        if normal is None or normal.startswith("127.") or normal in ("::1", "0.0.0.0", "::"):
+            return
+        record.addresses.setdefault(normal, provenance)
+        holders = self._by_address.setdefault(normal, [])
+        if record.name not in holders:
+            holders.append(record.name)
+
+    def find(self, name: str) -> str | None:
+        """The machine that a name means: exactly, or as the only one with that short name in our domains."""
+        normal = normal_name(name)
+        exact = self._by_name.get(normal)
+        if exact is not None:
+            return exact
+        short, _, rest = normal.partition(".")
+        candidates = self._by_short.get(short, ())
+        if not rest:
+            return candidates[0] if len(candidates) == 1 else None
+        # A machine that is known by its short name only, called in full under one of our domains.
+        bare = [one for one in candidates if "." not in one]
+        if len(bare) == 1 and len(candidates) == 1 and rest in self.domains:
+            return bare[0]
+        return None
+
+    def with_short(self, short: str) -> list[str]:
+        """All machines whose name begins with this label."""
+        return self._by_short.get(short, [])
+
+    def at(self, address: str) -> list[str]:
+        """All machines that claim an address."""
+        return self._by_address.get(address, [])
+
+    def is_domain(self, name: str) -> bool:
+        """Whether machines have names below this one (`arm.example.org` with `build01.arm.example.org`)."""
+        if self._parents is None:
+            self._parents = set()
+            for record in self.records.values():
+                for known in record.names:
+                    labels = known.split(".")
+                    self._parents.update(".".join(labels[at:]) for at in range(1, len(labels)))
+        return name in self._parents
+
+    def touched(self) -> None:
+        """Forget what was derived, after names were added."""
+        self._parents = None
+
+
+def distinctive(label: str) -> bool:
+    """Whether a short name can be told from an ordinary word: it has a digit, or a hyphen, and is no service word."""
+    if len(label) < 3 or label in COMMON_FIRST_LABELS:
+        return False
+    stem = label.rstrip("0123456789")
+    if stem != label:
+        return len(stem) >= 2 and len(label) >= 4
+    return len(label) >= 5 and ("-" in label or any(character.isdigit() for character in label))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One way to write a machine's identity in text. `kind`: full, prefix, short, address, reverse, word, group."""
+
+    text: str
+    kind: str
+    host: str
+    provenance: Provenance | None = None
+
+
+def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
+    """Every way to write these machines' identities that can't be mistaken for another's.
+
+    Full names; the labels before a known domain (`america.mirror` of `america.mirror.example.com`); the short name
+    if it is distinctive, and means these machines rather than one with a shorter name; addresses and their reverse
+    names; declared words.
+    """
+    going = set(hosts)
+    made: dict[tuple[str, str], Identity] = {}
+
+    def say(text: str, kind: str, record: HostRecord, provenance: Provenance | None) -> None:
+        made.setdefault((text, record.name), Identity(text, kind, record.name, provenance))
+
+    for name in sorted(going):
+        record = table.records[name]
+        for known, provenance in record.names.items():
+            labels = known.split(".")
+            say(known, "full" if len(labels) > 1 else "short", record, provenance)
+            if len(labels) > 1 and _owns_short(table, labels[0], known, going):
+                say(labels[0], "short", record, provenance)
+            for length in range(2, len(labels) - 1):
+                prefix = ".".join(labels[:length])
+                if _owns_prefix(table, prefix, known, going):
+                    say(prefix, "prefix", record, provenance)
+        for address, provenance in record.addresses.items():
+            say(address, "address", record, provenance)
+            if ":" not in address:
+                say(".".join(reversed(address.split("."))) + ".in-addr.arpa", "reverse", record, provenance)
+        for word, provenance in record.words.items():
+            say(word.lower(), "word", record, provenance)
+    return list(made.values())
+
+
+def _owns_short(table: HostTable, short: str, name: str, going: set[str]) -> bool:
+    if not distinctive(short):
+        return False
+    others = [one for one in table.with_short(short) if one not in going]
+    # `proxy01` means proxy01.example.org rather than proxy01.stg.example.org, whoever of them is going.
+    return all(len(other.split(".")) > len(name.split(".")) for other in others)
+
+
+def _owns_prefix(table: HostTable, prefix: str, name: str, going: set[str]) -> bool:
+    for other in table.with_short(prefix.split(".", 1)[0]):
+        if other in going:
+            continue
+        for known in table.records[other].names:
+            if known.startswith(prefix + ".") and len(known.split(".")) <= len(name.split(".")):
+                return False
+    return True

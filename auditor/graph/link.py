@@ -1,0 +1,607 @@
+"""Linking: references become nodes and edges, and each step keeps where it was written.
+
+`deploy hook https://acme-hook.example.net/renewed` -> endpoint -> name -> CNAME -> name -> A -> address -> host.
+What can't be resolved stays in the graph as it is.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import TypeAlias
+
+from auditor.graph.columns import CONFIDENCE_ID, KIND_ID, NEED_ID, RELATION_ID, Graph, GraphBuilder
+from auditor.graph.hosts import HostRecord, HostTable, distinctive
+from auditor.model import (
+    Attribute,
+    Confidence,
+    Dependency,
+    Entity,
+    Kind,
+    Need,
+    Parsed,
+    Provenance,
+    Ref,
+    Relation,
+    Where,
+)
+from auditor.text import normal_address, normal_name, split_endpoint
+
+NodeId: TypeAlias = int
+EvidenceKey: TypeAlias = tuple[str, Where, str | None]
+
+
+@dataclass(slots=True)
+class HostContext:
+    """What a host's own files say of how it resolves names and what it has mounted."""
+
+    search: tuple[str, ...] = ()
+    table: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    """/etc/hosts: name -> (address, evidence)."""
+    mounts: dict[str, NodeId] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Linked:
+    """The graph with what is known of its nodes."""
+
+    graph: Graph
+    hosts: HostTable
+    attributes: dict[NodeId, dict[str, Attribute]]
+    evidence: list[EvidenceKey]
+    entity_evidence: dict[NodeId, list[int]]
+    host_nodes: dict[str, NodeId]
+    domains: frozenset[str]
+    read_only_mounts: dict[NodeId, str]
+
+    def provenance(self, index: int) -> Provenance | None:
+        """The evidence of an index; None for what the linker itself concluded."""
+        if index < 0:
+            return None
+        path, where, collected_at = self.evidence[index]
+        return Provenance(path, where.line, where.excerpt, collected_at, where.api)
+
+
+class Linker:
+    """Takes facts in any order; `finish` makes the graph."""
+
+    def __init__(self, hosts: HostTable, domains: Iterable[str] = ()) -> None:
+        self.hosts = hosts
+        self.domains: set[str] = {normal_name(domain) for domain in domains}
+        self.attributes: dict[NodeId, dict[str, Attribute]] = {}
+        self.entity_evidence: dict[NodeId, list[int]] = {}
+        self.evidence: list[EvidenceKey] = []
+        self.contexts: dict[str, HostContext] = {}
+        self.identity_seen: set[str] = set()
+        """Going hosts that some text names, their own files included."""
+        self._ids: dict[tuple[Kind, str, str], NodeId] = {}
+        self._kinds: list[Kind] = []
+        self._texts: list[str] = []
+        self._scopes: list[str] = []
+        self._consumers, self._providers, self._groups, self._edge_evidence = (array("i") for _ in range(4))
+        self._relations, self._needs, self._confidences = (array("B") for _ in range(3))
+        self._group_ids: dict[tuple[NodeId, str], int] = {}
+        self._explicit: set[tuple[NodeId, Relation]] = set()
+        self._short_cache: dict[tuple[str, str], NodeId] = {}
+
+    # -- what callers add ---------------------------------------------------------------------------------------
+
+    def context(self, items: Iterable[tuple[str, str, str | None, Parsed]]) -> None:
+        """First pass: what hosts say of themselves (hosts file, resolv.conf, aliases), which later lookups need."""
+        for host, path, collected_at, item in items:
+            if type(item) is not Entity or item.ref.kind is not Kind.HOST:
+                continue
+            known = item.attributes
+            if item.ref.text:
+                self._learn_host(item, path, collected_at)
+            if not host or item.ref.text:
+                continue
+            context = self.contexts.setdefault(host, HostContext())
+            if "search" in known:
+                search = known["search"]
+                context.search = tuple(search) if isinstance(search, tuple) else (str(search),)
+            if "hosts_entry" in known:
+                address, *names = str(known["hosts_entry"]).split()
+                index = self._evidence(path, item.where, collected_at)
+                for name in names:
+                    context.table.setdefault(normal_name(name), []).append((address, index))
+            own = known.get("own_names")
+            record = self.hosts.records[host]
+            where = Provenance(path, item.where.line, item.where.excerpt, collected_at)
+            for name in own if isinstance(own, tuple) else ():
+                if normal_name(name) not in ("localhost", "localhost.localdomain"):
+                    self.hosts.alias(record, name, where)
+            if "hostname" in known:
+                self.hosts.alias(record, str(known["hostname"]), where)
+
+    def _learn_host(self, item: Entity, path: str, collected_at: str | None) -> None:
+        """Names and addresses that a line gives to one machine (known_hosts, an inventory's ansible_host)."""
+        where = Provenance(path, item.where.line, item.where.excerpt, collected_at)
+        known_as = item.attributes.get("known_as")
+        if isinstance(known_as, tuple):
+            holders = {found for name in known_as if (found := self.hosts.find(name)) is not None}
+            if len(holders) != 1:
+                return
+            record = self.hosts.records[holders.pop()]
+            for name in known_as:
+                if normal_address(name):
+                    self.hosts.address(record, name, where)
+                else:
+                    self.hosts.alias(record, name, where)
+            return
+        found = self.hosts.find(item.ref.text)
+        address = item.attributes.get("address")
+        if found is not None and isinstance(address, str) and normal_address(address):
+            self.hosts.address(self.hosts.records[found], address, where)
+
+    def add(self, host: str, path: str, collected_at: str | None, item: Parsed) -> None:
+        """A fact of a document: `host` is the canonical name of the host it is from, or empty for the tree."""
+        if type(item) is Dependency:
+            consumer = self.node(item.consumer, host)
+            provider = self.node(item.provider, host)
+            if consumer is None or provider is None or consumer == provider:
+                return
+            group = -1
+            if item.group:
+                group = self._group(consumer, item.group)
+            self._edge(
+                consumer, provider, item.relation, item.required, group,
+                self._evidence(path, item.where, collected_at), item.confidence,
+            )  # fmt: skip
+        elif type(item) is Entity:
+            node = self.node(item.ref, host)
+            if node is None:
+                return
+            if item.attributes:
+                self.attributes.setdefault(node, {}).update(item.attributes)
+            self.entity_evidence.setdefault(node, []).append(self._evidence(path, item.where, collected_at))
+
+    def edge(
+        self,
+        consumer: NodeId,
+        provider: NodeId,
+        relation: Relation,
+        *,
+        need: Need = Need.READ,
+        group: str = "",
+        provenance: Provenance | None = None,
+        confidence: Confidence = Confidence.HIGH,
+    ) -> None:
+        """An edge that a caller above the parsers knows of: from the inventory, or from the mention scan."""
+        index = -1
+        if provenance is not None:
+            index = self._evidence(
+                provenance.path, Where(provenance.line, provenance.excerpt), provenance.collected_at
+            )
+        self._edge(
+            consumer, provider, relation, need, self._group(consumer, group) if group else -1, index, confidence
+        )
+
+    def describe(self, node: NodeId, attributes: Mapping[str, Attribute], provenance: Provenance | None) -> None:
+        """Attributes and evidence of a node."""
+        self.attributes.setdefault(node, {}).update(attributes)
+        if provenance is not None:
+            index = self._evidence(provenance.path, Where(provenance.line, provenance.excerpt), provenance.collected_at)
+            self.entity_evidence.setdefault(node, []).append(index)
+
+    def describe_mention(self, document: NodeId, line: int, text: str, kind: str, comment: bool) -> None:
+        """Which identity a line names, for the rule that reports mentions."""
+        known = self.attributes.setdefault(document, {})
+        before = known.get("mentions", ())
+        entry = f"{line} {kind}{' comment' if comment else ''} {text}"
+        known["mentions"] = (*(before if isinstance(before, tuple) else ()), entry)
+
+    def require(self, ref: Ref) -> NodeId:
+        """The node of a reference that always has one."""
+        node = self.node(ref)
+        if node is None:
+            raise ValueError(f"{ref} has no node of its own")
+        return node
+
+    # -- nodes and edges ------------------------------------------------------------------------------------------
+
+    def node(self, ref: Ref, host: str = "") -> NodeId | None:
+        """The node of a reference, as seen from a host. None for "this host" in a tree, which has none."""
+        kind, text, scope = ref.kind, ref.text, ref.scope
+        if kind is Kind.HOST:
+            if not text:
+                text = host
+            else:
+                text = self.hosts.find(text) or normal_name(text)
+            return self._node(kind, text, "") if text else None
+        if kind is Kind.NAME:
+            text = normal_name(text)
+            if text in ("localhost", "localhost.localdomain", "ip6-localhost", "127.0.0.1"):
+                return self._node(Kind.HOST, host, "") if host else None
+            if host and ("." not in text or text in self._table(host)):
+                return self._short_name(host, text)
+            return self._node(kind, text, "")
+        if kind is Kind.ADDRESS:
+            address = normal_address(text) or text
+            if address.startswith("127.") or address == "::1":
+                return self._node(Kind.HOST, host, "") if host else None
+            return self._node(kind, address, "")
+        if kind.is_local:
+            if scope:
+                return self._node(kind, text, self.hosts.find(scope) or scope)
+            return self._node(kind, text, host)
+        return self._node(kind, text, host if kind is Kind.ENDPOINT and _is_relative_endpoint(text) else scope)
+
+    def _node(self, kind: Kind, text: str, scope: str) -> NodeId:
+        key = (kind, text, scope)
+        known = self._ids.get(key)
+        if known is None:
+            known = self._ids[key] = len(self._kinds)
+            self._kinds.append(kind)
+            self._texts.append(text)
+            self._scopes.append(scope)
+        return known
+
+    def _edge(
+        self,
+        consumer: NodeId,
+        provider: NodeId,
+        relation: Relation,
+        need: Need,
+        group: int,
+        evidence: int,
+        confidence: Confidence = Confidence.HIGH,
+    ) -> None:
+        self._consumers.append(consumer)
+        self._providers.append(provider)
+        self._relations.append(RELATION_ID[relation])
+        self._needs.append(NEED_ID[need])
+        self._groups.append(group)
+        self._edge_evidence.append(evidence)
+        self._confidences.append(CONFIDENCE_ID[confidence])
+
+    def _group(self, consumer: NodeId, name: str) -> int:
+        return self._group_ids.setdefault((consumer, name), len(self._group_ids))
+
+    def _evidence(self, path: str, where: Where, collected_at: str | None) -> int:
+        self.evidence.append((path, where, collected_at))
+        return len(self.evidence) - 1
+
+    def _table(self, host: str) -> Mapping[str, object]:
+        context = self.contexts.get(host)
+        return context.table if context else {}
+
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def _short_name(self, host: str, text: str) -> NodeId:
+        """A name as this host would resolve it: its hosts file, then its search domains, then ours."""
+        key = (host, text)
+        known = self._short_cache.get(key)
+        if known is not None:
+            return known
+        node = self._short_cache[key] = self._node(Kind.NAME, text, host)
+        context = self.contexts.get(host, HostContext())
+        entries = context.table.get(text)
+        if entries:
+            group = self._group(node, "addresses") if len(entries) > 1 else -1
+            for address, evidence in entries:
+                target = self.node(Ref(Kind.ADDRESS, address), host)
+                if target is not None:
+                    self._edge(node, target, Relation.RESOLVES, Need.READ, group, evidence)
+            return node
+        candidates = [f"{text}.{domain}" for domain in (*context.search, *sorted(self.domains))]
+        for candidate in candidates:
+            if self.hosts.find(candidate) is not None or (Kind.NAME, candidate, "") in self._ids:
+                self._edge(node, self._node(Kind.NAME, candidate, ""), Relation.RESOLVES, Need.READ, -1, -1)
+                return node
+        found = self.hosts.find(text)
+        if found is not None:
+            self._edge(node, self._node(Kind.HOST, found, ""), Relation.STANDS_FOR, Need.READ, -1, -1)
+        return node
+
+    # -- conclusions ----------------------------------------------------------------------------------------------
+
+    def resolve(self) -> None:
+        """Draws the conclusions: names to hosts, paths to mounts, callers of scripts, certificates to lineages."""
+        self._endpoints()
+        self._names()
+        self._addresses()
+        self._paths_and_mounts()
+        self._triggers()
+        self._certificates()
+
+    def aliases(self, going: Collection[str]) -> dict[str, str]:
+        """Names that lead to going hosts and to no other: name -> host. CNAME loops lead nowhere."""
+        follows: dict[NodeId, list[NodeId]] = {}
+        for relation in (Relation.RESOLVES, Relation.STANDS_FOR):
+            for consumer, providers in self._outgoing(relation).items():
+                follows.setdefault(consumer, []).extend(providers)
+        found = {}
+        for node in self._of_kind(Kind.NAME):
+            if self._scopes[node] or self._texts[node].startswith("*"):
+                continue
+            ends, seen, pending = set(), {node}, [node]
+            while pending:
+                at = pending.pop()
+                if self._kinds[at] is Kind.HOST:
+                    ends.add(self._texts[at])
+                    continue
+                below = follows.get(at, ())
+                if not below:
+                    ends.add("")
+                for target in below:
+                    if target not in seen:
+                        seen.add(target)
+                        pending.append(target)
+            if ends and all(end in going for end in ends):
+                found[self._texts[node]] = min(ends)
+        return found
+
+    def emptied_groups(self, going: Collection[str]) -> dict[str, list[str]]:
+        """Groups all of whose hosts are going: group -> its hosts."""
+        members = self._outgoing(Relation.MEMBER)
+        found = {}
+        for node in self._of_kind(Kind.GROUP):
+            hosts, seen, pending = set(), {node}, [node]
+            while pending:
+                for target in members.get(pending.pop(), ()):
+                    if self._kinds[target] is Kind.HOST:
+                        hosts.add(self._texts[target])
+                    elif target not in seen:
+                        seen.add(target)
+                        pending.append(target)
+            if hosts and all(host in going for host in hosts):
+                found[self._texts[node]] = sorted(hosts)
+        return found
+
+    def build(self) -> Linked:
+        """The graph of all that was added and concluded. The linker can't be used afterwards."""
+        builder = GraphBuilder()
+        builder.add_nodes([KIND_ID[kind] for kind in self._kinds], self._texts, self._scopes)
+        builder.add_groups([consumer for consumer, _ in self._group_ids], [name for _, name in self._group_ids])
+        builder.add_edges(
+            self._consumers, self._providers, self._relations, self._needs, self._groups, self._edge_evidence,
+            self._confidences,
+        )  # fmt: skip
+        graph = builder.build()
+        host_nodes = {
+            text: number for (kind, text, _), number in self._ids.items() if kind is Kind.HOST
+        }
+        read_only = {
+            node: str(known.get("read_only_why", "read-only"))
+            for node, known in self.attributes.items()
+            if self._kinds[node] is Kind.MOUNT and known.get("read_only")
+        }
+        return Linked(
+            graph, self.hosts, self.attributes, self.evidence, self.entity_evidence, host_nodes,
+            frozenset(self.domains), read_only,
+        )  # fmt: skip
+
+    def _of_kind(self, kind: Kind) -> list[NodeId]:
+        return [number for number, one in enumerate(self._kinds) if one is kind]
+
+    def _outgoing(self, relation: Relation) -> dict[NodeId, list[NodeId]]:
+        wanted, found = RELATION_ID[relation], {}
+        for at, one in enumerate(self._relations):
+            if one == wanted:
+                found.setdefault(self._consumers[at], []).append(self._providers[at])
+        return found
+
+    def _endpoints(self) -> None:
+        for node in self._of_kind(Kind.ENDPOINT):
+            parts = split_endpoint(self._texts[node])
+            if parts is None:
+                continue
+            ref = Ref(Kind.ADDRESS if normal_address(parts.host) else Kind.NAME, parts.host)
+            target = self.node(ref, self._scopes[node])
+            if target is not None:
+                self._edge(node, target, Relation.STANDS_FOR, Need.READ, -1, -1)
+
+    def _names(self) -> None:
+        """Names to hosts: by DNS where it was captured, by wildcard, by the inventory."""
+        resolves = self._outgoing(Relation.RESOLVES)
+        for node in self._of_kind(Kind.ZONE):
+            if not self._texts[node].endswith(".arpa"):
+                self.domains.add(self._texts[node])
+        self._host_addresses(resolves)
+        for node in self._of_kind(Kind.NAME):
+            if self._scopes[node]:
+                continue
+            text = self._texts[node]
+            found = self.hosts.find(text)
+            if node in resolves:
+                if found is not None and not self._leads_elsewhere(node, found, resolves):
+                    self._stand(node, found)
+                continue
+            if found is not None:
+                self._stand(node, found)
+                continue
+            wildcard = self._wildcard(text)
+            if wildcard is not None:
+                self._edge(node, wildcard, Relation.RESOLVES, Need.READ, -1, -1)
+
+    def _host_addresses(self, resolves: Mapping[NodeId, Sequence[NodeId]]) -> None:
+        """An address record of a machine's own name is an address of that machine."""
+        edges = {
+            (self._consumers[at], self._providers[at]): self._edge_evidence[at]
+            for at, relation in enumerate(self._relations)
+            if relation == RELATION_ID[Relation.RESOLVES]
+        }
+        for record in self.hosts.records.values():
+            for name in [record.name, *(f"{record.name}.{domain}" for domain in self.domains if "." not in record.name)]:
+                node = self._ids.get((Kind.NAME, name, ""))
+                for target in resolves.get(node, ()) if node is not None else ():
+                    if self._kinds[target] is Kind.ADDRESS:
+                        self.hosts.address(record, self._texts[target], self._provenance(edges[node, target]))
+
+    def _provenance(self, index: int) -> Provenance | None:
+        if index < 0:
+            return None
+        path, where, collected_at = self.evidence[index]
+        return Provenance(path, where.line, where.excerpt, collected_at)
+
+    def _leads_elsewhere(self, node: NodeId, host: str, resolves: Mapping[NodeId, Sequence[NodeId]]) -> bool:
+        """Whether DNS says that a declared name now is another machine's: then DNS is right."""
+        seen, pending, addresses = {node}, [node], []
+        while pending:
+            for target in resolves.get(pending.pop(), ()):
+                if self._kinds[target] is Kind.ADDRESS:
+                    addresses.append(self._texts[target])
+                elif target not in seen:
+                    seen.add(target)
+                    pending.append(target)
+        holders = [self.hosts.at(address) for address in addresses]
+        return bool(addresses) and all(held and host not in held for held in holders)
+
+    def _stand(self, node: NodeId, host: str) -> None:
+        record = self.hosts.records[host]
+        provenance = record.names.get(self._texts[node]) or record.provenance
+        self.edge(node, self._node(Kind.HOST, host, ""), Relation.STANDS_FOR, provenance=provenance)
+
+    def _wildcard(self, name: str) -> NodeId | None:
+        """The wildcard that answers for a name: at its closest encloser, RFC 4592 section 3.3.1."""
+        labels = name.split(".")
+        for at in range(1, len(labels)):
+            parent = ".".join(labels[at:])
+            wildcard = self._ids.get((Kind.NAME, f"*.{parent}", ""))
+            if wildcard is not None and not name.startswith("*."):
+                return wildcard
+            if (Kind.NAME, parent, "") in self._ids:
+                return None
+        return None
+
+    def _addresses(self) -> None:
+        for node in self._of_kind(Kind.ADDRESS):
+            text = self._texts[node]
+            holders = self.hosts.at(text)
+            group = "candidates" if len(holders) > 1 else ""
+            for holder in holders:
+                record = self.hosts.records[holder]
+                self.edge(
+                    node, self._node(Kind.HOST, holder, ""), Relation.STANDS_FOR, group=group,
+                    provenance=record.addresses.get(text) or record.provenance,
+                    confidence=Confidence.MEDIUM if group else Confidence.HIGH,
+                )  # fmt: skip
+
+    def _paths_and_mounts(self) -> None:
+        """A path is on the mount with the longest prefix, a mount on its host or on the server that exports it."""
+        mounts: dict[str, dict[str, NodeId]] = {}
+        for record in self.hosts.records.values():
+            for path in record.read_only_paths:
+                node = self._node(Kind.MOUNT, path, record.name)
+                self.describe(
+                    node, {"read_only": True, "read_only_why": "declared in the inventory"}, record.provenance
+                )
+        for node in self._of_kind(Kind.MOUNT):
+            mounts.setdefault(self._scopes[node], {})[self._texts[node]] = node
+            if self._scopes[node]:
+                self._edge(
+                    node, self._node(Kind.HOST, self._scopes[node], ""), Relation.STANDS_FOR, Need.READ, -1, -1
+                )
+        for node in self._of_kind(Kind.PATH):
+            scope = self._scopes[node]
+            if not scope or not self._texts[node].startswith("/"):
+                continue
+            target = _mount_of(self._texts[node], mounts.get(scope, {}))
+            if target is None:
+                target = self._node(Kind.HOST, scope, "")
+            self._edge(node, target, Relation.STANDS_FOR, Need.READ, -1, -1)
+
+    def _triggers(self) -> None:
+        """The inverse of CALLS for what runs only because something calls it: scripts, clients, timers' services."""
+        calls = RELATION_ID[Relation.CALLS]
+        consumers = set(self._consumers)
+        for at in range(len(self._relations)):
+            if self._relations[at] != calls:
+                continue
+            caller, called = self._consumers[at], self._providers[at]
+            kind = self._kinds[called]
+            if self._kinds[caller] is Kind.LINEAGE:
+                continue
+            if (
+                kind is Kind.CLIENT
+                or (kind is Kind.PATH and called in consumers and called in self.entity_evidence)
+                or (kind is Kind.UNIT and self._kinds[caller] is Kind.JOB and self._texts[caller].endswith(".timer"))
+            ):
+                self._edge(
+                    called, caller, Relation.TRIGGERED_BY, Need.RUN, self._group(called, "triggers"),
+                    self._edge_evidence[at],
+                )  # fmt: skip
+
+    def _certificates(self) -> None:
+        """A certificate depends on the lineage whose directory holds it, or that has the same names."""
+        stored = self._outgoing(Relation.STORED_AT)
+        lineages = self._of_kind(Kind.LINEAGE)
+        if not lineages or not stored:
+            return
+        by_directory: dict[tuple[str, str], NodeId] = {}
+        for lineage in lineages:
+            known = self.attributes.get(lineage, {})
+            for key in ("archive_dir", "live_dir", "fullchain", "cert", "certificate_dir"):
+                value = known.get(key)
+                if isinstance(value, str) and value:
+                    directory = value if key.endswith("_dir") else str(PurePosixPath(value).parent)
+                    by_directory[self._scopes[lineage], directory.rstrip("/")] = lineage
+        members: dict[NodeId, list[NodeId]] = {}
+        for certificate, paths in stored.items():
+            if self.attributes.get(certificate, {}).get("is_ca"):
+                continue
+            for path in paths:
+                key = (self._scopes[path], str(PurePosixPath(self._texts[path]).parent))
+                holder = by_directory.get(key)
+                if holder is not None and certificate not in members.setdefault(holder, []):
+                    members[holder].append(certificate)
+        by_names: dict[frozenset[str], list[NodeId]] = {}
+        for lineage, certificates in members.items():
+            newest = max(certificates, key=lambda one: str(self.attributes[one].get("not_before", "")))
+            names = self._sans(newest)
+            self.attributes.setdefault(lineage, {}).setdefault("domains", tuple(sorted(names)))
+            for certificate in certificates:
+                if certificate != newest:
+                    self.attributes[certificate]["superseded"] = True
+            self._edge(newest, lineage, Relation.CERTIFIED_BY, Need.RUN, self._group(newest, "lineages"), -1)
+        for lineage in lineages:
+            domains = self.attributes.get(lineage, {}).get("domains")
+            if isinstance(domains, tuple) and domains:
+                by_names.setdefault(frozenset(normal_name(name) for name in domains), []).append(lineage)
+        in_lineage = {certificate for certificates in members.values() for certificate in certificates}
+        for certificate in stored:
+            if certificate in in_lineage or self.attributes.get(certificate, {}).get("is_ca"):
+                continue
+            for lineage in by_names.get(self._sans(certificate), ()):
+                self._edge(
+                    certificate, lineage, Relation.CERTIFIED_BY, Need.RUN, self._group(certificate, "lineages"), -1,
+                    Confidence.MEDIUM,
+                )  # fmt: skip
+
+    def _sans(self, certificate: NodeId) -> frozenset[str]:
+        sans = self.attributes.get(certificate, {}).get("sans")
+        return frozenset(sans) if isinstance(sans, tuple) else frozenset()
+
+
+def _mount_of(path: str, mounts: Mapping[str, NodeId]) -> NodeId | None:
+    at = path.rstrip("/") or "/"
+    while True:
+        if at in mounts:
+            return mounts[at]
+        if at == "/":
+            return None
+        at = at.rsplit("/", 1)[0] or "/"
+
+
+@lru_cache(maxsize=65536)
+def _is_relative_endpoint(text: str) -> bool:
+    """Whether an endpoint's host is a short name or loopback, which mean something else on every host."""
+    parts = split_endpoint(text)
+    if parts is None:
+        return False
+    return "." not in parts.host and ":" not in parts.host or parts.host.startswith("127.") or parts.host == "::1"
+
+
+def stems_of(hosts: Iterable[HostRecord]) -> dict[str, str]:
+    """The names that numbered machines share (`docs-backend` of `docs-backend01`), if they can't be mistaken."""
+    stems = {}
+    for record in hosts:
+        short = record.short
+        stem = short.rstrip("0123456789").rstrip("-")
+        if stem != short and "-" in stem and distinctive(stem):
+            stems[stem] = record.name
+    return stems

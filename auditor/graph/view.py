@@ -1,0 +1,319 @@
+"""What a rule may ask of an estate: one scenario over one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from auditor.graph.columns import KIND_ID, KINDS, NEEDS, CONFIDENCES, RELATION_ID, RELATIONS
+from auditor.graph.impact import IMPACTS, OBSERVE, RUN, WRITE, READ, ImpactResult, impact, lost_edges, nearest, reach
+from auditor.graph.link import Linked
+from auditor.model import (
+    NO_ATTRIBUTES,
+    TRANSPARENT,
+    Area,
+    Attribute,
+    Confidence,
+    Coverage,
+    Going,
+    Impact,
+    Kind,
+    Lifecycle,
+    Need,
+    Outcome,
+    Provenance,
+    Relation,
+    Step,
+)
+
+ALL_LOST: Final = RUN | WRITE | READ | OBSERVE
+READ_ONLY_LOST: Final = WRITE | OBSERVE
+MOUNT_LOST: Final = WRITE
+_MAX_PATH: Final = 64
+_TRANSPARENT_IDS: Final = frozenset(RELATION_ID[relation] for relation in TRANSPARENT)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node of the graph, as a rule sees it."""
+
+    estate: View
+    id: int
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.estate.linked.graph.kinds[self.id]]
+
+    @property
+    def text(self) -> str:
+        return self.estate.linked.graph.texts[self.id]
+
+    @property
+    def scope(self) -> str:
+        return self.estate.linked.graph.scope(self.id)
+
+    @property
+    def label(self) -> str:
+        kind, text, scope = self.kind, self.text, self.scope
+        if kind is Kind.CERTIFICATE:
+            subject = self.attributes.get("subject_name") or self.attributes.get("subject")
+            sans = self.attributes.get("sans")
+            text = ", ".join(sans[:2]) + (" …" if len(sans) > 2 else "") if isinstance(sans, tuple) and sans else str(subject or text)
+            return f"certificate {text}"
+        if kind is Kind.LINEAGE:
+            return f"lineage {text}" + (f" on {scope}" if scope else "")
+        if kind in (Kind.HOST, Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT, Kind.DOCUMENT, Kind.RECORD):
+            return text
+        return f"{kind.value} {text}" + (f" on {scope}" if scope else "")
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        return self.estate.linked.attributes.get(self.id, NO_ATTRIBUTES)
+
+    @property
+    def provenance(self) -> tuple[Provenance, ...]:
+        """Where it was defined; for nodes that were only referred to, the first reference."""
+        linked = self.estate.linked
+        found = [linked.provenance(index) for index in linked.entity_evidence.get(self.id, ())]
+        known = tuple(one for one in found if one is not None)
+        if known:
+            return known
+        for edges in (linked.graph.outgoing(self.id), linked.graph.incoming(self.id)):
+            for edge in edges[:8]:
+                one = linked.provenance(int(linked.graph.evidence[edge]))
+                if one is not None:
+                    return (one,)
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeView:
+    """A dependency, as a rule sees it."""
+
+    estate: View
+    id: int
+
+    @property
+    def consumer(self) -> NodeView:
+        return NodeView(self.estate, int(self.estate.linked.graph.consumer[self.id]))
+
+    @property
+    def provider(self) -> NodeView:
+        return NodeView(self.estate, int(self.estate.linked.graph.provider[self.id]))
+
+    @property
+    def relation(self) -> Relation:
+        return RELATIONS[self.estate.linked.graph.relation[self.id]]
+
+    @property
+    def need(self) -> Need:
+        return NEEDS[self.estate.linked.graph.need[self.id]]
+
+    @property
+    def group(self) -> str:
+        return self.estate.linked.graph.group_name(self.id)
+
+    @property
+    def confidence(self) -> Confidence:
+        return CONFIDENCES[self.estate.linked.graph.confidence[self.id]]
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where it was written; for what the linker concluded, where its consumer was."""
+        linked = self.estate.linked
+        known = linked.provenance(int(linked.graph.evidence[self.id]))
+        if known is not None:
+            return known
+        for node in (self.consumer, self.provider):
+            if node.provenance:
+                return node.provenance[0]
+        return Provenance(".", 0, "")
+
+    @property
+    def lost(self) -> bool:
+        """Whether this edge fails in the scenario."""
+        return bool(self.estate.lost_mask[self.id])
+
+
+class View:
+    """The estate in one scenario: these hosts, going in this way, at this time. See `auditor.api.EstateView`."""
+
+    def __init__(
+        self,
+        linked: Linked,
+        going: Sequence[Going],
+        now: datetime,
+        on: datetime | None,
+        coverage: Sequence[Coverage],
+    ) -> None:
+        self.linked = linked
+        self.going = tuple(going)
+        self.now = now
+        self.on = on
+        self._coverage = tuple(coverage)
+        self._going = {one.host: one for one in going}
+        self.result: ImpactResult = impact(linked.graph, self._losses())
+        self.lost_mask = lost_edges(linked.graph, self.result)
+
+    def _losses(self) -> dict[int, int]:
+        losses = {}
+        for one in self.going:
+            node = self.linked.host_nodes.get(one.host)
+            if node is None:
+                continue
+            record = self.linked.hosts.records.get(one.host)
+            if one.lifecycle is Lifecycle.READ_ONLY:
+                # Named paths only: the rest of the host can still be written.
+                if record is not None and record.read_only_paths:
+                    losses[node] = OBSERVE
+                else:
+                    losses[node] = READ_ONLY_LOST
+            elif one.lifecycle in (Lifecycle.RETIRED, Lifecycle.RETIRING):
+                losses[node] = ALL_LOST
+        for node in self.linked.read_only_mounts:
+            losses[node] = losses.get(node, 0) | MOUNT_LOST
+        return losses
+
+    # -- nodes and edges --------------------------------------------------------------------------------------------
+
+    def nodes(self, kind: Kind) -> Iterable[NodeView]:
+        return [NodeView(self, int(node)) for node in self.linked.graph.nodes_of(KIND_ID[kind])]
+
+    def find(self, kind: Kind, text: str, scope: str = "") -> NodeView | None:
+        found = self.linked.graph.find(KIND_ID[kind], text, scope)
+        return None if found is None else NodeView(self, found)
+
+    def host(self, name: str) -> NodeView | None:
+        found = self.linked.hosts.find(name)
+        node = self.linked.host_nodes.get(found) if found else None
+        return None if node is None else NodeView(self, node)
+
+    def going_for(self, host: NodeView) -> Going | None:
+        return self._going.get(host.text) if host.kind is Kind.HOST else None
+
+    def _edges(self, edges: Iterable[int], relations: tuple[Relation, ...]) -> list[EdgeView]:
+        wanted = {RELATION_ID[relation] for relation in relations}
+        relation = self.linked.graph.relation
+        return [EdgeView(self, int(edge)) for edge in edges if not wanted or int(relation[edge]) in wanted]
+
+    def outgoing(self, node: NodeView, *relations: Relation) -> Sequence[EdgeView]:
+        return self._edges(self.linked.graph.outgoing(node.id), relations)
+
+    def incoming(self, node: NodeView, *relations: Relation) -> Sequence[EdgeView]:
+        return self._edges(self.linked.graph.incoming(node.id), relations)
+
+    def dependents(self, node: NodeView) -> Sequence[NodeView]:
+        found = reach(self.linked.graph, np.array([node.id], dtype=np.int32))
+        return [NodeView(self, int(one)) for one in found if int(one) != node.id]
+
+    # -- the scenario -----------------------------------------------------------------------------------------------
+
+    def impact_of(self, node: NodeView) -> Impact:
+        return IMPACTS[self.result.impact[node.id]]
+
+    @cached_property
+    def _sources(self) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+        return np.array(sorted(self._losses()), dtype=np.int32)
+
+    @cached_property
+    def _nearest(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int], np.dtype[np.int32]]]:
+        return nearest(self.linked.graph, self._sources, self.lost_mask)
+
+    def path(self, consumer: NodeView) -> tuple[Step, ...]:
+        """The shortest path over edges that fail; of a node that is only degraded, the way to what it lost."""
+        distance, parent = self._nearest
+        return self._walk(consumer.id, parent) if distance[consumer.id] >= 0 else ()
+
+    def path_to(self, consumer: NodeView, host: NodeView) -> tuple[Step, ...]:
+        """The shortest path from a consumer to a host, over any edges; empty if there is none."""
+        distance, parent = nearest(self.linked.graph, np.array([host.id], dtype=np.int32), None)
+        return self._walk(consumer.id, parent) if distance[consumer.id] >= 0 else ()
+
+    def _walk(self, node: int, parent: np.ndarray[tuple[int], np.dtype[np.int32]]) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        while parent[node] >= 0 and len(steps) < _MAX_PATH:
+            edge = EdgeView(self, int(parent[node]))
+            steps.append(self.step(edge))
+            node = int(self.linked.graph.provider[edge.id])
+        return tuple(steps)
+
+    def step(self, edge: EdgeView) -> Step:
+        """An edge for people to read, with its evidence where it was written."""
+        known = self.linked.provenance(int(self.linked.graph.evidence[edge.id]))
+        provider = edge.provider
+        note = ""
+        one = self.going_for(provider)
+        if one is not None:
+            note = f"{one.lifecycle.value}" + (f" since {one.since[:10]}" if one.since else "")
+        elif provider.id in self.linked.read_only_mounts:
+            note = f"read-only ({self.linked.read_only_mounts[provider.id]})"
+        return Step(edge.consumer.label, edge.relation.value, provider.label, note, known)
+
+    def hosts_of(self, consumer: NodeView) -> tuple[str, ...]:
+        """The going hosts that a node leads to over edges that fail."""
+        seen, pending, found = {consumer.id}, [consumer.id], set()
+        graph = self.linked.graph
+        while pending:
+            node = pending.pop()
+            if KINDS[graph.kinds[node]] is Kind.HOST and graph.texts[node] in self._going:
+                found.add(graph.texts[node])
+                continue
+            if KINDS[graph.kinds[node]] is Kind.MOUNT and node in self.linked.read_only_mounts:
+                found.update(name for name in (graph.scope(node),) if name in self._going)
+            for edge in graph.outgoing(node):
+                if self.lost_mask[edge] and int(graph.provider[edge]) not in seen:
+                    seen.add(int(graph.provider[edge]))
+                    pending.append(int(graph.provider[edge]))
+        return tuple(sorted(found))
+
+    def reaches(self, node: NodeView) -> tuple[NodeView, ...]:
+        """The hosts that a node stands for, through names, addresses, endpoints, paths and mounts."""
+        graph = self.linked.graph
+        seen, pending, found = {node.id}, [node.id], []
+        while pending:
+            at = pending.pop()
+            if KINDS[graph.kinds[at]] is Kind.HOST:
+                found.append(NodeView(self, at))
+                continue
+            for edge in graph.outgoing(at):
+                target = int(graph.provider[edge])
+                if int(graph.relation[edge]) in _TRANSPARENT_IDS and target not in seen:
+                    seen.add(target)
+                    pending.append(target)
+        return tuple(sorted(found, key=lambda one: one.text))
+
+    def home(self, node: NodeView) -> NodeView | None:
+        found = self.linked.host_nodes.get(node.scope) if node.scope else None
+        return None if found is None else NodeView(self, found)
+
+    def evidence(self, edge: EdgeView) -> Provenance:
+        return edge.provenance
+
+    def successor(self, host: NodeView) -> NodeView | None:
+        record = self.linked.hosts.records.get(host.text)
+        return self.host(record.successor) if record is not None and record.successor else None
+
+    def own_domains(self) -> frozenset[str]:
+        return self.linked.domains
+
+    # -- what was looked at -----------------------------------------------------------------------------------------
+
+    def coverage(self, relation: Relation) -> Sequence[Coverage]:
+        return [one for one in self._coverage if relation.value in one.provides]
+
+    def looked_at(self, host: str, area: Area) -> bool:
+        return any(
+            one.source == host and one.area is area and one.outcome in (Outcome.OK, Outcome.ABSENT)
+            for one in self._coverage
+        )
+
+    def nodes_at(self, scope: str, kind: Kind) -> Iterator[NodeView]:
+        """The local nodes of a kind on a host."""
+        for node in self.nodes(kind):
+            if node.scope == scope:
+                yield node
