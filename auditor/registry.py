@@ -29,7 +29,15 @@ COLLECTOR_GROUP: Final = "auditor.collectors"
 RULE_GROUP: Final = "auditor.rules"
 """Entry-point group of third-party rules; the entry point's name is the rule's id."""
 
-COLLECTORS: Final[Mapping[str, str]] = MappingProxyType({})
+COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "crontab": "collectors.crontab:CrontabCollector",
+        "hosts_file": "collectors.hosts_file:HostsFileCollector",
+        "mounts": "collectors.mounts:MountsCollector",
+        "resolv_conf": "collectors.resolv_conf:ResolvConfCollector",
+        "zone": "collectors.zone:ZoneCollector",
+    }
+)
 """Built-in collectors: name to "module:class"."""
 
 RULES: Final[Mapping[str, str]] = MappingProxyType({})
