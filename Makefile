@@ -19,9 +19,10 @@ venv:
 	@if [[ ! -x $(PYTHON) ]]; then interpreter=$$(.ci/find-python 3.11 3 3.12 3.13); else interpreter=$(PYTHON); fi; \
 	.ci/make-venv .venv "$$interpreter"
 
-# Exit code 1 is the verdict BLOCKED, which is what the demo is about; any other is a failure.
+# Exit code 1 is the verdict BLOCKED, which is what the demo is about; any other is a failure, CLEAR above all.
 demo: venv
-	@.venv/bin/auditor $(DEMO) || [[ $$? -eq 1 ]]
+	@echo 'auditor $(DEMO)'; status=0; .venv/bin/auditor $(DEMO) || status=$$?; \
+	if [[ $$status -ne 1 ]]; then echo "The demo ended with exit code $$status instead of 1 (BLOCKED)" >&2; exit 1; fi
 
 test: venv system-packages lint types contracts pytest newer-pythons
 
