@@ -180,12 +180,10 @@ def read_cron_schedule(schedule: str, dialect: CronDialect = "vixie") -> CronSch
             raise ValueError(f"bad time specifier: {text!r}")
         text = nicknames[text]
     fields = text.split()
-    if len(fields) != len(_FIELDS):
-        raise ValueError(f"a cron schedule has 5 fields, not {len(fields)}")
     sets: list[frozenset[int]] = []
     plain: list[str] = []
     random = False
-    for value, field in zip(fields, _FIELDS, strict=True):
+    for value, field in zip(fields, _FIELDS, strict=False):
         numbers: set[int] = set()
         texts: list[str] = []
         for term in value.split(","):
@@ -196,6 +194,8 @@ def read_cron_schedule(schedule: str, dialect: CronDialect = "vixie") -> CronSch
                 texts.append(as_text)
         sets.append(frozenset(numbers))
         plain.append(",".join(texts))
+    if len(fields) != len(_FIELDS):
+        raise ValueError(f"a cron schedule has 5 fields, not {len(fields)}")
     both = fields[2].startswith("*") or fields[4].startswith("*")
     if dialect == "busybox":
         both = len(sets[2]) == 31 or len(sets[4]) == 7
@@ -409,10 +409,7 @@ def interval(schedule: str, kind: ScheduleKind, now: datetime, *, dialect: CronD
     if not spans:
         return None
     within = [later - earlier for earlier, later in pairwise(times)]
-    between = [
-        (after - before).days * _DAY + first - last
-        for (before, _, last), (after, first, _) in pairwise(spans)
-    ]
+    between = [(after - before).days * _DAY + first - last for (before, _, last), (after, first, _) in pairwise(spans)]
     return max(within + between, default=None)
 
 
