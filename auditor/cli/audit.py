@@ -1,0 +1,30 @@
+"""`auditor audit`: every host that the inventory declares as retired, retiring or read-only."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from auditor.cli import common
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "audit",
+        help="the checklist for every host that the inventory declares as going",
+        description="The checklist for every host that the inventory declares as retired, retiring or read-only.",
+        epilog="example:\n  auditor audit --estate estate/ --format json -o audit.json\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common.estate_options(parser)
+    common.output_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audits all declared hosts, each as it is declared."""
+    from auditor.audit.engine import Request
+
+    request = Request(arguments.estate, (), None, arguments.now or datetime.now(UTC))
+    return common.finish(common.run_audit(request, quiet=arguments.quiet).report, arguments)

@@ -1,0 +1,47 @@
+"""`auditor checklist HOST…`: what must be done before these hosts can go."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from auditor.cli import common
+
+_EPILOG = """\
+examples:
+  auditor checklist legacy-cert-01.example.org --estate estate/ --as read-only
+  auditor checklist web01.example.org=web01,10.0.0.7 web02.example.org --on 2026-12-01 --format markdown -o ticket.md
+  git clone …/infrastructure && auditor checklist db03.example.org --estate infrastructure/
+"""
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "checklist",
+        help="what still depends on these hosts, as a pre-decommission checklist",
+        description="What still depends on these hosts: what would break, what would go blind, and when.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("hosts", metavar="HOST[=ALIAS,…]", nargs="+", help="a host, and what else it is called")
+    common.estate_options(parser)
+    parser.add_argument("--as", dest="lifecycle", type=common.lifecycle, metavar="LIFECYCLE", help="retired or read-only (default: as the inventory declares, else retired)")
+    parser.add_argument("--on", metavar="DATE", type=common.moment, help="the day it is to happen")
+    common.output_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audits the hosts asked for."""
+    from auditor.audit.engine import Request
+    from auditor.audit.scenario import parse_host
+
+    request = Request(
+        arguments.estate,
+        tuple(parse_host(word) for word in arguments.hosts),
+        arguments.lifecycle,
+        arguments.now or datetime.now(UTC),
+        arguments.on,
+    )
+    return common.finish(common.run_audit(request, quiet=arguments.quiet).report, arguments)

@@ -1,0 +1,89 @@
+"""What several commands share: options, times, and where the output goes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.errors import UsageError
+from auditor.model import Lifecycle, Report, Verdict
+
+if TYPE_CHECKING:
+    from auditor.audit.engine import Audited, Request
+
+EXIT = {Verdict.CLEAR: 0, Verdict.BLOCKED: 1, Verdict.INCOMPLETE: 4}
+
+
+def estate_options(parser: argparse.ArgumentParser) -> None:
+    """--estate, --now, --on, --quiet."""
+    parser.add_argument("--estate", metavar="DIR", type=Path, default=Path(), help="the estate's directory (default: this one)")
+    parser.add_argument("--now", metavar="TIME", type=moment, help="judge as of this time, ISO 8601 (default: the present)")
+    parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def output_options(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json", "markdown")) -> None:
+    """--format, -o, --no-color, --width."""
+    parser.add_argument("--format", choices=formats, default=formats[0], help=f"what to print (default: {formats[0]})")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to a file instead of stdout")
+    parser.add_argument("--no-color", action="store_true", help="no colour (as does the variable NO_COLOR)")
+    parser.add_argument("--width", metavar="N", type=int, help="columns of the text output (default: the terminal's)")
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 date or time as aware UTC; a date alone is its midnight."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or time, such as 2026-12-01T18:00:00Z") from error
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def lifecycle(text: str) -> Lifecycle:
+    """The value of --as."""
+    allowed = (Lifecycle.RETIRED, Lifecycle.READ_ONLY)
+    if text not in allowed:
+        raise argparse.ArgumentTypeError(f"{text!r}: say retired or read-only")
+    return Lifecycle(text)
+
+
+def run_audit(request: Request, *, quiet: bool) -> Audited:
+    """Loads collectors and rules, and audits with progress on stderr."""
+    from auditor.audit.engine import audit
+    from auditor.cli.progress import Progress
+    from auditor.registry import load_collectors, load_rules
+
+    collectors, failures = load_collectors()
+    rules, more = load_rules()
+    with Progress("auditing", None, quiet=quiet) as bar:
+        return audit(request, collectors, rules, (*failures, *more), progress=bar.stage)
+
+
+def finish(report: Report, arguments: argparse.Namespace) -> int:
+    """Renders a report to where it should go; returns the exit code of its verdict."""
+    from auditor.report import render
+
+    write(lambda color, width: render(report, arguments.format, color=color, width=width), arguments)
+    return EXIT[report.verdict]
+
+
+def write(text: Callable[[bool, int], str], arguments: argparse.Namespace) -> None:
+    """Writes what `text(color, width)` gives to -o or stdout. Raises UsageError if the file can't be written."""
+    output: Path | None = arguments.output
+    terminal = output is None and sys.stdout.isatty()
+    color = terminal and not arguments.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    width = arguments.width or (shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else 80)
+    body = text(color, max(40, min(width, 120) if arguments.width is None else width))
+    if output is None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.write(body)
+        return
+    try:
+        output.write_text(body, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"{output}: can't be written: {error.strerror}", hint="Give another file with -o.") from error

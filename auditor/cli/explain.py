@@ -1,0 +1,39 @@
+"""`auditor explain RULE`: the documentation of one rule."""
+
+from __future__ import annotations
+
+import argparse
+from difflib import get_close_matches
+from typing import Any
+
+from auditor.cli import common
+from auditor.errors import UsageError
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="what a rule does, why it matters, what to do, and what it can't see",
+        description="What a rule does, why it matters, what to do, and what it can't see.",
+    )
+    parser.add_argument("rule", metavar="RULE", help="a rule's id, as `auditor rules` lists them")
+    common.output_options(parser, ("text", "json"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the rule's docstring."""
+    from auditor.registry import load_rules
+    from auditor.report.explain import render_rule
+
+    rules, _ = load_rules()
+    by_id = {rule.id: rule for rule in rules}
+    rule = by_id.get(arguments.rule)
+    if rule is None:
+        close = get_close_matches(arguments.rule, by_id, 3, 0.5)
+        raise UsageError(
+            f"no rule {arguments.rule!r}",
+            hint=f"Did you mean {' or '.join(close)}?" if close else "`auditor rules` lists them all.",
+        )
+    common.write(lambda color, width: render_rule(rule, format=arguments.format, color=color, width=width), arguments)
+    return 0

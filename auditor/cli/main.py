@@ -1,0 +1,85 @@
+"""Entry point: parses the command line, runs one command, maps exceptions to exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from auditor import __version__
+from auditor.cli import audit, checklist, explain, init, inventory, rules, why
+from auditor.errors import AuditorError
+from auditor.text import printable
+
+CLEAR, BLOCKED, USAGE, CRASH, INCOMPLETE = range(5)
+
+_EPILOG = """\
+examples:
+  auditor checklist legacy-cert-01 --estate estate/             what still depends on it, if it is retired
+  auditor checklist db03 --as read-only --on 2026-12-01         the same, if it can't be written any more
+  auditor audit --estate estate/                                every host that the inventory declares as going
+  auditor why alert:CertificateExpiry legacy-cert-01 --estate estate/
+  auditor init estate/                                          a commented inventory to start from
+
+exit codes:
+  0  clear: nothing depends on it, and everything needed was looked at
+  1  blocked: something would break or go blind
+  2  usage: the command line or the estate is wrong
+  3  crash: a fault of the auditor
+  4  incomplete: nothing blocks, but not everything needed was looked at
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = _Parser(
+        prog="auditor",
+        description="Before a server is retired or made read-only: find everything that still depends on it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"auditor {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for module in (checklist, audit, why, inventory, init, rules, explain):
+        module.add(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code. Argparse itself exits with 0 or 2."""
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except AuditorError as error:
+        for line in str(error).splitlines():
+            print(f"auditor: {printable(line)}", file=sys.stderr)
+        if error.hint:
+            print(f"  {printable(error.hint)}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) has gone: say nothing, and keep Python from complaining while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CRASH
+    except KeyboardInterrupt:
+        print("auditor: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("AUDITOR_TRACEBACK"):
+            raise
+        print(f"auditor: internal error: {type(error).__name__}: {printable(str(error))}", file=sys.stderr)
+        print("  This is a fault of the auditor. Set AUDITOR_TRACEBACK=1 and report what it prints.", file=sys.stderr)
+        return CRASH
+
+
+if __name__ == "__main__":
+    sys.exit(main())
