@@ -1,0 +1,110 @@
+"""The directories that run-parts runs: /etc/cron.{hourly,daily,weekly,monthly} and the like.
+
+Only which files would run: what a script does is read where scripts are read. Sources: run-parts(8) of debianutils and
+its run-parts.c, busybox's run-parts.c, crontabs' run-parts (RHEL), periodic(8) of Alpine; names were compared with
+`run-parts --test`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from auditor.api import (
+    THIS_HOST,
+    Area,
+    Attribute,
+    Collector,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    excerpt,
+)
+
+_DIRECTORY: Final = re.compile(r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/([^/]+)")
+_PERIODIC: Final = re.compile(r"/etc/periodic/(15min|hourly|daily|weekly|monthly)/([^/]+)")
+_SCHEDULES: Final = {
+    "15min": "*/15 * * * *",
+    "hourly": "@hourly",
+    "daily": "@daily",
+    "weekly": "@weekly",
+    "monthly": "@monthly",
+    "yearly": "@yearly",
+}
+_DEFAULT: Final = re.compile(r"[A-Za-z0-9_-]+")
+_LSB: Final = re.compile(r"_?(?:[a-z0-9_.]+-)+[a-z0-9]+|[a-z0-9][a-z0-9-]*")
+_LSB_LEFT_OVER: Final = re.compile(r"[a-z0-9-].*\.dpkg-(?:old|dist|new|tmp)")
+_BUSYBOX: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_RHEL_SKIPS: Final = re.compile(r".*(?:~|,|\.rpmsave|\.rpmorig|\.rpmnew|\.swp|,v|\.cfsaved)")
+
+
+def runs(name: str, flavour: str) -> bool:
+    """Whether run-parts would run a file of this name (if it is executable).
+
+    Flavours: `debian` (the default of debianutils), `lsbsysinit` (its option of that name), `busybox`, and `rhel` (the
+    script of the crontabs package, which skips leftovers and takes anything else).
+    """
+    if flavour == "debian":
+        return _DEFAULT.fullmatch(name) is not None
+    if flavour == "lsbsysinit":
+        return _LSB.fullmatch(name) is not None and _LSB_LEFT_OVER.fullmatch(name) is None
+    if flavour == "busybox":
+        return _BUSYBOX.fullmatch(name) is not None and not name.startswith(".")
+    return _RHEL_SKIPS.fullmatch(name) is None and not name.startswith(".")
+
+
+class RunPartsCollector(Collector):
+    """Reads which files of the periodic directories would run."""
+
+    name: ClassVar[str] = "run_parts"
+    title: ClassVar[str] = "Periodic directories: /etc/cron.hourly, daily, weekly, monthly, and /etc/periodic"
+    area: ClassVar[Area] = Area.SCHEDULES
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RUNS_ON, Relation.CALLS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        if not path.startswith(("/etc/cron.", "/etc/periodic/")):
+            return False
+        return (_DIRECTORY.fullmatch(path) or _PERIODIC.fullmatch(path)) is not None
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        periodic = _PERIODIC.fullmatch(document.path)
+        found = periodic or _DIRECTORY.fullmatch(document.path)
+        if found is None:
+            yield Malformed(Where(), "not a file of a periodic directory", "nothing runs it", whole=True)
+            return
+        period, name = found[1], found[2]
+        if name in (".placeholder", ".keep", ".gitkeep"):
+            return
+        flavours = ("busybox",) if periodic else ("debian", "busybox", "rhel")
+        refused = [flavour for flavour in flavours if not runs(name, flavour)]
+        attributes: dict[str, Attribute] = {
+            "schedule": _SCHEDULES[period],
+            "user": "root",
+            "command": excerpt(document.path),
+        }
+        if len(refused) == len(flavours):
+            attributes["ignored"] = f"run-parts skips the file name {excerpt(name)!r}"
+        else:
+            attributes |= {
+                f"ignored_by_{flavour}": f"run-parts skips the file name {excerpt(name)!r}" for flavour in refused
+            }
+        if "debian" in flavours and not runs(name, "lsbsysinit"):
+            attributes["ignored_by_lsbsysinit"] = f"run-parts --lsbsysinit skips the file name {excerpt(name)!r}"
+        if not document.content.strip():
+            attributes["empty"] = True
+        elif not document.content.startswith((b"#!", b"\x7fELF")):
+            # execve() fails with ENOEXEC; debianutils' run-parts reports it and goes on.
+            attributes["no_interpreter"] = True
+        line = document.content[:200].split(b"\n", 1)[0].decode("utf-8", "replace")
+        where = Where(1 if line.strip() else 0, excerpt(line))
+        job = Ref(Kind.JOB, document.path)
+        yield Entity(job, where, attributes)
+        yield Dependency(job, THIS_HOST, Relation.RUNS_ON, where)
+        yield Dependency(job, Ref(Kind.PATH, document.path), Relation.CALLS, where)
