@@ -422,7 +422,7 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """Stable for as long as the same rule says the same of the same thing: 16 hex digits of SHA-256."""
-        return sha256("\x1f".join((self.rule, *self.identity)).encode()).hexdigest()[:16]
+        return sha256("\x1f".join((self.rule, *self.identity)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

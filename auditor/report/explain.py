@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SECTIONS: Final = ("What it does", "Why it matters", "Example", "What to do", "What it can't see")
 """The headings of a rule's docstring, in their order."""
 
-_HEADING: Final = re.compile(rf"^(?:#+ *)?(?P<heading>{'|'.join(SECTIONS)}) *(?::(?: +(?P<rest>\S.*))?)?$", re.IGNORECASE)
+_HEADING: Final = re.compile(
+    rf"^(?:#+ *)?(?P<heading>{'|'.join(SECTIONS)}) *(?::(?: +(?P<rest>\S.*))?)?$", re.IGNORECASE
+)
 _UNDERLINE: Final = re.compile(r"^[-=~^]{3,}$")
 _STYLE: Final = {Severity.BLOCK: "bad", Severity.WARN: "warn", Severity.INFO: "dim"}
 
