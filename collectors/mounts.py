@@ -16,7 +16,6 @@ from auditor.api import (
     Entity,
     Kind,
     Malformed,
-    Need,
     Parsed,
     Ref,
     Relation,
@@ -36,6 +35,7 @@ _HOST_COLON: Final = frozenset(
 _CIFS: Final = frozenset({"cifs", "smb3", "smbfs", "smb2"})
 _READ_ONLY_KINDS: Final = frozenset({"squashfs", "iso9660", "erofs", "cramfs", "romfs", "udf"})
 _MON_PORT: Final = re.compile(r":\d+$")
+_FLAGS: Final = frozenset({"noauto", "nofail", "bind", "rbind", "_netdev", "user"})
 # Options of the mount commands that name further servers (mount.glusterfs(8), mount.ceph(8), nfs(5)).
 _SERVER_OPTIONS: Final = frozenset(
     {"backup-volfile-servers", "backup-volfile-server", "backupvolfile-server", "mon_addr", "addr", "mountaddr"}
@@ -104,10 +104,9 @@ def _mountinfo(line: str) -> _Mount | str:
     fields, rest = head.split(" "), tail.split(" ")
     if not dash or len(fields) < 6 or len(rest) < 2 or not fields[4].startswith("/"):
         return "not a line of mountinfo"
-    super_options = tuple(rest[2].split(",")) if len(rest) > 2 else ()
-    return _Mount(
-        _plain(fields[4]), _plain(rest[1]), rest[0], tuple(fields[5].split(",")), super_options, _plain(fields[3])
-    )
+    options, super_options = fields[5].split(","), rest[2].split(",") if len(rest) > 2 else []
+    source, root = _plain(rest[1]), _plain(fields[3])
+    return _Mount(_plain(fields[4]), source, rest[0], tuple(options), tuple(super_options), root)
 
 
 def _fstab(line: str) -> _Mount | str | None:
@@ -140,27 +139,23 @@ def _facts(mount: _Mount, where: Where, *, running: bool) -> Iterator[Parsed]:
     ref = Ref(Kind.MOUNT, point)
     servers = _servers(mount)
     why = _read_only_by(mount, running)
-    attributes: dict[str, Attribute] = {
-        "fstype": mount.kind,
-        "source": excerpt(_without_secrets(mount.source)),
-        "origin": "mounted" if running else "fstab",
-        "read_only": bool(why),
-        "network": bool(servers),
-    }
+    attributes: dict[str, Attribute] = {"mounted" if running else "in_fstab": True, "fstype": mount.kind}
+    # What is mounted tells that a mount is writable; fstab alone does not.
+    if running or why:
+        attributes["read_only"] = bool(why)
     if why:
         attributes["read_only_by"] = why
+    if running or servers:
+        attributes["source"] = excerpt(_without_secrets(mount.source))
     if mount.root != "/":
         attributes["root"] = mount.root
-    flags = tuple(
-        option for option in mount.options if option in ("noauto", "nofail", "bind", "rbind", "_netdev", "user")
-    )
+    flags = tuple(option for option in mount.options if option in _FLAGS)
     if flags:
         attributes["options"] = flags
     yield Entity(ref, where, attributes)
     group = "servers" if len(servers) > 1 else ""
-    need = Need.READ if why else Need.WRITE
     for server in servers:
-        yield Dependency(ref, server, Relation.MOUNTS, where, need=need if running else None, group=group)
+        yield Dependency(ref, server, Relation.MOUNTS, where, group=group)
 
 
 def _read_only_by(mount: _Mount, running: bool) -> str:

@@ -150,19 +150,13 @@ class ZoneCollector(Collector):
         if b"\x00" in head[:512]:
             return False
         named = _named_like_zone(path)
-        if not (named or b"$" in head or b"SOA" in head or b"soa" in head):
-            return False
-        if _TEMPLATE.search(head):
-            return False
         seen = 0
-        for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
-            bare = line.rstrip()
-            if not bare or bare.lstrip()[:1] == b";":
+        for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 200):
+            bare = line.strip()
+            if not bare or bare[:1] == b";":
                 continue
-            if _DIRECTIVE.match(bare):
-                return True
-            if _RECORD.match(bare):
-                return named or b"SOA" in bare.upper()
+            if _DIRECTIVE.match(line) or (_RECORD.match(line) and (named or b"SOA" in bare.upper())):
+                return not _TEMPLATE.search(head)
             seen += 1
             if not named or seen > 20:
                 return False
@@ -298,6 +292,8 @@ def _origin_of(path: str, text: str) -> str | None:
     if "." in parent.strip(".") and is_hostname(parent) and found in ("db", "zone", "zonefile", "master", "primary"):
         return normal_name(parent)
     if not stripped or not is_hostname(found) or found in ("empty", "local", "root", "cache", "example"):
+        return None
+    if not re.search(r"\sSOA\s", text, re.IGNORECASE):
         return None
     # `eventide.zone`: the SOA's server or mailbox tells `eventide.net` from a zone `eventide`.
     name = rf"(?<![\w-]){re.escape(found)}((?:\.[a-z0-9-]{{1,63}}){{1,4}})\.(?:\s|$)"

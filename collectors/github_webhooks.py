@@ -1,0 +1,148 @@
+"""Webhooks of code hosts: what GitHub's `GET /repos/{owner}/{repo}/hooks` and GitLab's `GET /projects/:id/hooks` say.
+
+Also the organization and group forms of both. The secret of a hook is never kept: GitHub masks it, old exports do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from auditor.api import (
+    EXCERPT_LIMIT,
+    Area,
+    Attribute,
+    Collector,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Need,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    YamlNode,
+    YamlStream,
+    endpoint_ref,
+    excerpt,
+    read_yaml,
+    split_endpoint,
+)
+
+HOOK_LIMIT: Final = 100_000
+"""Hooks of one file that are read."""
+
+_REPOSITORY: Final = re.compile(r"/(?:repos/([^/]+/[^/]+)|orgs/([^/]+))/hooks(?:/|$)")
+
+
+class GithubWebhooksCollector(Collector):
+    """Webhooks, and the endpoints that they deliver to.
+
+    Attributes: `events`, `active` (a hook that is switched off delivers nothing, and stays in the list), and
+    `last_status`, the HTTP status of the last delivery, where GitHub says it.
+    """
+
+    name: ClassVar[str] = "github_webhooks"
+    title: ClassVar[str] = "Webhooks of GitHub and GitLab"
+    area: ClassVar[Area] = Area.WEBHOOKS
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.DELIVERS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """JSON that holds hooks, at its top: `config` with a `url` and `events`, or GitLab's `push_events`."""
+        if not path.endswith(".json"):
+            return False
+        start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if start not in (b"[", b"{"):
+            return False
+        if b'"push_events"' in head:
+            return b'"url"' in head
+        if b'"config"' not in head or b'"events"' not in head or b'"url"' not in head:
+            return False
+        # A delivery's payload (`ping` and `meta`) holds the hook that delivered it, beside `zen` or `hook`.
+        return b'"hook"' not in head and b'"hook_id"' not in head
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """One WEBHOOK a hook, DELIVERS to its ENDPOINT."""
+        stream = read_yaml(document.content)
+        if stream.problem is not None:
+            where = stream.where(stream.problem.line)
+            yield Malformed(where, excerpt(stream.problem.reason), "", not stream.documents)
+        hooks = [hook for root in stream.documents for hook in _hooks(root)]
+        for hook in hooks[:HOOK_LIMIT]:
+            yield from _facts(document.path, stream, hook)
+        if len(hooks) > HOOK_LIMIT:
+            yield Malformed(Where(), f"more than {HOOK_LIMIT} hooks: the rest is not read")
+
+
+def _hooks(root: YamlNode) -> list[YamlNode]:
+    """The hooks of an answer: a list, pages of lists (`gh api --paginate --slurp`), or one hook."""
+    if root.is_map:
+        return [root]
+    found: list[YamlNode] = []
+    for element in root.elements:
+        found.extend([element] if element.is_map else [inner for inner in element.elements if inner.is_map])
+    return found
+
+
+def _facts(path: str, stream: YamlStream, hook: YamlNode) -> Iterator[Parsed]:
+    config = hook.get("config")
+    url = config.get("url") if config is not None and config.is_map else hook.get("url")
+    if url is None or not url.scalar:
+        where = stream.where(hook)
+        yield Malformed(where, "a hook without a URL")
+        return
+    endpoint, parts = endpoint_ref(url.scalar), split_endpoint(url.scalar)
+    api = "$.config.url" if config is not None and config.is_map else "$.url"
+    line = stream.where(url)
+    # A line that holds a whole hook, or all of them, shows more than the URL, and perhaps its secret.
+    text = line.excerpt if len(stream.lines[line.line - 1]) <= EXCERPT_LIMIT else excerpt(f'"url": "{url.scalar}"')
+    where = Where(line.line, text, api=api)
+    if endpoint is None or parts is None:
+        yield Malformed(where, "a hook whose URL has no host")
+        return
+    webhook = Ref(Kind.WEBHOOK, f"{_owner(path, hook)}: {parts.host} {hook.text('id')}".rstrip())
+    yield Entity(webhook, where, _attributes(hook))
+    yield Dependency(webhook, endpoint, Relation.DELIVERS, where, need=Need.RUN)
+
+
+def _attributes(hook: YamlNode) -> dict[str, Attribute]:
+    attributes: dict[str, Attribute] = {}
+    events = tuple(event.scalar for event in hook.children("events") if event.scalar)
+    if not events:  # GitLab has a key for each event
+        events = tuple(key.scalar for key, value in hook.items() if key.scalar.endswith("_events") and value.boolean)
+    if events:
+        attributes["events"] = tuple(excerpt(event) for event in events[:100])
+    active = hook.get("active")
+    if active is not None and active.boolean is not None:
+        attributes["active"] = active.boolean
+    elif hook.text("alert_status") in ("disabled", "temporarily_disabled"):
+        attributes["active"] = False
+    last = hook.get("last_response")
+    if last is not None and last.is_map:
+        code, status = last.text("code"), last.text("status")
+        if code.isdigit() and len(code) == 3:
+            attributes["last_status"] = int(code)
+        if status:
+            attributes["last_response"] = excerpt(status)
+    for key in ("created_at", "updated_at"):
+        if value := hook.text(key):
+            attributes[key] = excerpt(value)
+    return attributes
+
+
+def _owner(path: str, hook: YamlNode) -> str:
+    """Whose hook this is: by its own API address, else the file's place under `webhooks/github/`, else the file."""
+    for key in ("url", "ping_url", "test_url", "deliveries_url"):
+        found = _REPOSITORY.search(hook.text(key))
+        if found:
+            return excerpt(found[1] or found[2])
+    if (project := hook.text("project_id")) and project.isdigit():
+        return f"project {project}"
+    bare = path.removesuffix(".json")
+    for marker in ("webhooks/github/", "webhooks/gitlab/"):
+        if marker in bare:
+            return bare.split(marker, 1)[1]
+    return bare
