@@ -62,6 +62,11 @@ class Progress:
             self._next = now + INTERVAL
             self._draw()
 
+    def stage(self, what: str, done: int) -> None:
+        """Another step of the run, of which so many are done."""
+        self._what, self._done = what, done
+        self.advance(0)
+
     def _draw(self) -> None:
         if self._total > 0:
             share = min(self._done / self._total, 1.0)

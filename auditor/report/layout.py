@@ -71,7 +71,7 @@ def cut(text: str, room: int, around: Iterable[str] = ()) -> str:
     used = len(kept)
     for position in range(start, len(text)):
         size = columns(text[position])
-        if used + size > room - 1 and position < len(text) - 1 or used + size > room:
+        if (used + size > room - 1 and position < len(text) - 1) or used + size > room:
             return kept + "…"
         kept += text[position]
         used += size

@@ -64,7 +64,10 @@ RENEWAL_FINDING = Finding(
     identity=("certbot:eventide.net", LEGACY),
     message="The only renewal of *.eventide.net runs on legacy-cert-01.eventide.net, which can't write",
     why="Nothing else renews it: 9 names and 340 servers lose TLS when it expires.",
-    action="Create the certbot timer on cert-core-01.eventide.net, run `certbot renew --force-renewal` there, then remove the job.",
+    action=(
+        "Create the certbot timer on cert-core-01.eventide.net, run `certbot renew --force-renewal` there, "
+        "then remove the job."
+    ),
     impact=Impact.BROKEN,
     evidence=(CRON, RENEWAL),
     path=(

@@ -56,7 +56,8 @@ def test_all_is_there() -> None:
         "api": "",
     }
     hook = document["findings"][1]
-    assert [step["relation"] for step in hook["path"]] == ["connects", "stands-for", "resolves", "resolves", "stands-for"]
+    relations = [step["relation"] for step in hook["path"]]
+    assert relations == ["connects", "stands-for", "resolves", "resolves", "stands-for"]
     assert hook["path"][-1]["evidence"] is None
     assert len(json.loads(render(INCOMPLETE, "json"))["coverage"]) == len(INCOMPLETE.coverage)
 

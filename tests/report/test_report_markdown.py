@@ -15,8 +15,9 @@ from auditor.report.markdown import code, prose
 from tests.report.constructed import BLOCKED, EVERY, HOOK_FINDING, INCOMPLETE, report
 
 HOSTILE = (
-    "@root see #12 and !7, GH-9 ABC-1's [a](https://evil.example/x) ![i](j) <script>alert(1)</script> <https://evil.example> "
-    "https://evil.example www.evil.example me@evil.example `a``b` ``` |x| *a* __b__ ~~c~~ :smile: $`x`$ &lt; deadbeef0 \\`@me` "
+    "@root see #12 and !7, GH-9 ABC-1's [a](https://evil.example/x) ![i](j) <script>alert(1)</script> "
+    "<https://evil.example> https://evil.example www.evil.example me@evil.example `a``b` ``` |x| *a* __b__ ~~c~~ "
+    ":smile: $`x`$ &lt; deadbeef0 \\`@me` "
     "a`@me`b`@you\n# heading\n- [x] done\n\n<details>\n\r\n***\n1. one"
 )
 OURS = {"<details>\n", "<summary>"}
@@ -102,7 +103,7 @@ def test_code_is_one_span(text: str) -> None:
 def test_prose_keeps_what_is_plain() -> None:
     plain = "Nothing else renews it: 9 names, 1,340 servers (and 2 sites) can't serve TLS after 08:00 UTC!"
     assert prose(plain) == plain
-    assert prose("run `certbot renew` on cert-core-01.eventide.net.") == "run `certbot renew` on `cert-core-01.eventide.net`."
+    assert prose("run `certbot renew` on new.example.net.") == "run `certbot renew` on `new.example.net`."
 
 
 @pytest.mark.parametrize("name", EVERY)
