@@ -88,7 +88,9 @@ def _wrapped_after(operands: int, wanted: Spec) -> Callable[[Shell, list[Word]],
 
 def _flock(shell: Shell, words: list[Word]) -> list[Word]:
     """flock(1): `flock [options] file command` or `flock [options] file -c 'command'`; a number is a descriptor."""
-    arguments = parse_options(words[1:], Spec("wEc", frozenset({"timeout", "wait", "conflict-exit-code"}), ordered=True))
+    arguments = parse_options(
+        words[1:], Spec("wEc", frozenset({"timeout", "wait", "conflict-exit-code"}), ordered=True)
+    )
     if not arguments.operands:
         return []
     lock, rest = arguments.operands[0], arguments.operands[1:]
@@ -402,7 +404,9 @@ def _wget(shell: Shell, words: list[Word], stdin: str | None) -> None:
         _bare_url(shell, url, need)
     for file in arguments.values("i", "input-file", "post-file", "body-file", "ca-certificate", "certificate"):
         shell.sink.reads(shell.absolute(file.text), file.row)
-    for file in arguments.values("O", "output-document", "o", "output-file", "a", "append-output", "P", "directory-prefix"):
+    for file in arguments.values(
+        "O", "output-document", "o", "output-file", "a", "append-output", "P", "directory-prefix"
+    ):
         shell.sink.writes(shell.absolute(file.text), file.row)
 
 
@@ -411,13 +415,19 @@ def _bare_url(shell: Shell, word: Word, need: Need) -> None:
     text = word.text
     if "://" in text:
         shell.sink.url(text, word.row, need)
-    elif re.match(r"[\w.-]+\.[a-z]{2,}(?:[:/?#]|$)|\d+(?:\.\d+){3}(?:[:/?#]|$)|\[[0-9a-f:]+\]|[\w-]+:\d+(?:/|$)|[\w-]+/|[\w-]+$", text, re.I):
+    elif re.match(
+        r"[\w.-]+\.[a-z]{2,}(?:[:/?#]|$)|\d+(?:\.\d+){3}(?:[:/?#]|$)|\[[0-9a-f:]+\]|[\w-]+:\d+(?:/|$)|[\w-]+/|[\w-]+$",
+        text,
+        re.I,
+    ):
         shell.sink.url(f"http://{text}", word.row, need)
 
 
 def _httpie(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """HTTPie: `http [METHOD] URL [items]`; the method is POST if there are data items or input."""
-    long = frozenset({"auth", "auth-type", "output", "session", "timeout", "verify", "cert", "cert-key", "proxy", "print"})
+    long = frozenset(
+        {"auth", "auth-type", "output", "session", "timeout", "verify", "cert", "cert-key", "proxy", "print"}
+    )
     arguments = parse_options(words[1:], Spec("aoApPs", long))
     operands = list(arguments.operands)
     method = operands.pop(0).text if operands and re.fullmatch("[A-Z]+", operands[0].text) else ""
@@ -614,7 +624,8 @@ def _sshfs(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 _GIT: Final = Spec("Cc", frozenset({"git-dir", "work-tree", "namespace", "exec-path", "config-env"}), ordered=True)
 _GIT_COMMAND: Final = Spec(
-    "bocujXSm", frozenset({"branch", "origin", "config", "depth", "jobs", "reference", "upload-pack", "remote", "filter"})
+    "bocujXSm",
+    frozenset({"branch", "origin", "config", "depth", "jobs", "reference", "upload-pack", "remote", "filter"}),
 )
 
 
@@ -749,7 +760,9 @@ def _logger(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 def _check_plugin(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """Monitoring plugins (monitoring-plugins guidelines): `-H host`, `-p port`, `-I address`, `-u url`."""
-    long = frozenset({"hostname", "host", "port", "IP-address", "url", "server", "sni", "warning", "critical", "timeout"})
+    long = frozenset(
+        {"hostname", "host", "port", "IP-address", "url", "server", "sni", "warning", "critical", "timeout"}
+    )
     arguments = parse_options(words[1:], Spec("HpIuwctCsleRrPNafAjkTSm", long))
     for host in arguments.values("H", "hostname", "host", "I", "IP-address", "server"):
         _host_port(shell, host.text, host.row)
@@ -768,7 +781,11 @@ def _docker(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """docker(1), podman(1): `-H` is a host; what runs in a container gives no local paths."""
     outer = parse_options(
         words[1:],
-        Spec("HclfP", frozenset({"host", "context", "config", "log-level", "file", "project-name", "url", "p"}), ordered=True),
+        Spec(
+            "HclfP",
+            frozenset({"host", "context", "config", "log-level", "file", "project-name", "url", "p"}),
+            ordered=True,
+        ),
     )
     for host in outer.values("H", "host", "url"):
         if not host.text.startswith("unix:"):
@@ -776,7 +793,8 @@ def _docker(shell: Shell, words: list[Word], stdin: str | None) -> None:
     rest = outer.operands
     while rest and rest[0].text in ("compose", "container"):
         rest = parse_options(
-            rest[1:], Spec("fp", frozenset({"file", "project-name", "profile", "env-file", "project-directory"}), ordered=True)
+            rest[1:],
+            Spec("fp", frozenset({"file", "project-name", "profile", "env-file", "project-directory"}), ordered=True),
         ).operands
     if not rest:
         return
@@ -808,7 +826,12 @@ def _docker(shell: Shell, words: list[Word], stdin: str | None) -> None:
                 _host_port(shell, image_word.text, image_word.row)
 
 
-_IMAGES: Final[Mapping[str, str]] = {"certbot": "certbot", "acme.sh": "acme.sh", "lego": "lego", "dehydrated": "dehydrated"}
+_IMAGES: Final[Mapping[str, str]] = {
+    "certbot": "certbot",
+    "acme.sh": "acme.sh",
+    "lego": "lego",
+    "dehydrated": "dehydrated",
+}
 _CONTAINER_OPTIONS: Final = frozenset(
     "env env-file user name volume workdir publish hostname link attach memory cpus network net entrypoint mount label "
     "restart log-driver log-opt dns dns-search add-host cap-add cap-drop device ip platform pull tmpfs ulimit "
@@ -821,7 +844,8 @@ _CONTAINER_OPTIONS: Final = frozenset(
 
 def _systemctl(shell: Shell, words: list[Word], stdin: str | None) -> None:
     arguments = parse_options(
-        words[1:], Spec("HMtpons", frozenset({"host", "machine", "type", "property", "state", "signal", "root", "output"}))
+        words[1:],
+        Spec("HMtpons", frozenset({"host", "machine", "type", "property", "state", "signal", "root", "output"})),
     )
     for host in arguments.values("H", "host"):
         shell.sink.connect(host.text.split(":", 1)[0], host.row, Need.RUN)
@@ -855,7 +879,9 @@ def _service(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 
 def _kubectl(shell: Shell, words: list[Word], stdin: str | None) -> None:
-    arguments = parse_options(words[1:], Spec("sfnlco", frozenset({"server", "filename", "namespace", "kubeconfig", "context"})))
+    arguments = parse_options(
+        words[1:], Spec("sfnlco", frozenset({"server", "filename", "namespace", "kubeconfig", "context"}))
+    )
     for server in arguments.values("s", "server"):
         _host_port(shell, server.text, server.row)
     for file in arguments.values("f", "filename"):
@@ -875,7 +901,9 @@ def _tee(shell: Shell, words: list[Word], stdin: str | None) -> None:
 def _cp(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """cp(1), mv(1), install(1), ln(1): the last operand, or -t, is written."""
     short = "tSmogZ" if basename(words[0].text) == "install" else "tS"
-    arguments = parse_options(words[1:], Spec(short, frozenset({"target-directory", "suffix", "mode", "owner", "group"})))
+    arguments = parse_options(
+        words[1:], Spec(short, frozenset({"target-directory", "suffix", "mode", "owner", "group"}))
+    )
     sources = list(arguments.operands)
     targets = arguments.values("t", "target-directory")
     if not targets and len(sources) > 1:
@@ -1010,7 +1038,9 @@ def _acme_sh(shell: Shell, words: list[Word], stdin: str | None) -> None:
 def _lego(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """lego: `run` or `renew`; version 5 has one command for both."""
     values = "server domains d email m path csr c dns dns.resolvers http.port http.webroot tls.port run-hook renew-hook s days"
-    arguments = parse_options(words[1:], Spec("", frozenset([*values.split(), "deploy-hook", "pre-hook", "post-hook"]), True))
+    arguments = parse_options(
+        words[1:], Spec("", frozenset([*values.split(), "deploy-hook", "pre-hook", "post-hook"]), True)
+    )
     for hook in arguments.values("run-hook", "renew-hook", "deploy-hook", "pre-hook", "post-hook"):
         shell.run_inner(hook.text, hook.row)
     for server in arguments.values("server", "s"):
@@ -1024,7 +1054,9 @@ def _lego(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 def _dehydrated(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """dehydrated: -c or --cron; `--hook` is a program."""
-    long = frozenset({"hook", "config", "out", "domain", "alias", "challenge", "algo", "domains-txt", "ca", "preferred-chain"})
+    long = frozenset(
+        {"hook", "config", "out", "domain", "alias", "challenge", "algo", "domains-txt", "ca", "preferred-chain"}
+    )
     arguments = parse_options(words[1:], Spec("kfodtap", long))
     for hook in arguments.values("k", "hook"):
         shell.sink.calls(hook.text, hook.row)
@@ -1077,9 +1109,13 @@ def _split(text: str) -> list[str]:
         return text.split()
 
 
-_WRAPPERS: Final[Mapping[str, Callable[["Shell", list[Word]], list[Word]]]] = {
+_WRAPPERS: Final[Mapping[str, Callable[[Shell, list[Word]], list[Word]]]] = {
     "sudo": _wrapped(
-        Spec("ugpCDhRrtTU", frozenset({"user", "group", "prompt", "chdir", "host", "role", "type", "command-timeout"}), ordered=True)
+        Spec(
+            "ugpCDhRrtTU",
+            frozenset({"user", "group", "prompt", "chdir", "host", "role", "type", "command-timeout"}),
+            ordered=True,
+        )
     ),
     "doas": _wrapped(Spec("uC", ordered=True)),
     "nice": _wrapped(Spec("n", frozenset({"adjustment"}), ordered=True)),
@@ -1103,7 +1139,11 @@ _WRAPPERS: Final[Mapping[str, Callable[["Shell", list[Word]], list[Word]]]] = {
     "command": _command_builtin,
     "env": _env,
     "xargs": _wrapped(
-        Spec("adEIiLlnPs", frozenset({"arg-file", "delimiter", "max-args", "max-procs", "max-lines", "replace"}), ordered=True)
+        Spec(
+            "adEIiLlnPs",
+            frozenset({"arg-file", "delimiter", "max-args", "max-procs", "max-lines", "replace"}),
+            ordered=True,
+        )
     ),
     "parallel": _wrapped(Spec("jaSN", frozenset({"jobs", "arg-file", "joblog", "colsep"}), ordered=True)),
     "systemd-cat": _wrapped(Spec("tp", frozenset({"identifier", "priority", "stderr-priority"}), ordered=True)),
@@ -1229,7 +1269,9 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "redis-cli": _host_option(Spec("hpsanuridD"[:7]), ("h", "u"), ("p",)),
     "mongo": _host_option(Spec("upd", frozenset({"host", "port", "username", "password"})), ("host",), ("port",)),
     "mongosh": _host_option(Spec("upd", frozenset({"host", "port", "username", "password"})), ("host",), ("port",)),
-    "mongodump": _host_option(Spec("hupdco", frozenset({"host", "port", "uri", "out", "db"})), ("h", "host", "uri"), ("port",)),
+    "mongodump": _host_option(
+        Spec("hupdco", frozenset({"host", "port", "uri", "out", "db"})), ("h", "host", "uri"), ("port",)
+    ),
     "mongorestore": _host_option(
         Spec("hupdc", frozenset({"host", "port", "uri", "db"})), ("h", "host", "uri"), ("port",), Need.WRITE
     ),
@@ -1242,7 +1284,9 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "mount.cifs": _mount,
     "sshfs": _sshfs,
     "git": _git,
-    "aws": _host_option(Spec("", frozenset({"endpoint-url", "region", "profile", "output", "query"})), ("endpoint-url",)),
+    "aws": _host_option(
+        Spec("", frozenset({"endpoint-url", "region", "profile", "output", "query"})), ("endpoint-url",)
+    ),
     "s3cmd": _host_option(Spec("c", frozenset({"host", "host-bucket", "config", "access_key"})), ("host",)),
     "mc": _host_option(Spec(), ()),
     "borg": _borg,
@@ -1256,7 +1300,9 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "ansible-playbook": _ansible,
     "kubectl": _kubectl,
     "oc": _kubectl,
-    "helm": _host_option(Spec("fn", frozenset({"kube-apiserver", "repo", "values", "namespace"})), ("kube-apiserver", "repo")),
+    "helm": _host_option(
+        Spec("fn", frozenset({"kube-apiserver", "repo", "values", "namespace"})), ("kube-apiserver", "repo")
+    ),
     "logger": _logger,
     "docker": _docker,
     "systemctl": _systemctl,
@@ -1267,7 +1313,12 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "rndc": _host_option(Spec("sbckpy"), ("s",), ("p",)),
     "ipmitool": _host_option(Spec("HIULPpfe"), ("H",), ("p",)),
     "lpr": _host_option(Spec("HPU#o"), ("H",)),
-    "zabbix_sender": _host_option(Spec("zpskoicIT", frozenset({"zabbix-server", "port", "host", "key"})), ("z", "zabbix-server"), ("p",), Need.WRITE),
+    "zabbix_sender": _host_option(
+        Spec("zpskoicIT", frozenset({"zabbix-server", "port", "host", "key"})),
+        ("z", "zabbix-server"),
+        ("p",),
+        Need.WRITE,
+    ),
     "tee": _tee,
     "cp": _cp,
     "mv": _cp,

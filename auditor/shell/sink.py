@@ -93,7 +93,12 @@ class Sink:
         yield from facts
 
     def emit(
-        self, relation: Relation, provider: Ref, row: int, need: Need | None = None, confidence: Confidence = Confidence.HIGH
+        self,
+        relation: Relation,
+        provider: Ref,
+        row: int,
+        need: Need | None = None,
+        confidence: Confidence = Confidence.HIGH,
     ) -> None:
         """One dependency, unless the same stands on this line already."""
         key = (relation, provider, need, row if self._lines is not None else 0)
@@ -157,7 +162,12 @@ class Sink:
         self.emit(Relation.CONNECTS, target, row, need, self._sure(confidence))
 
     def path(
-        self, relation: Relation, text: str, row: int, need: Need | None = None, confidence: Confidence = Confidence.HIGH
+        self,
+        relation: Relation,
+        text: str,
+        row: int,
+        need: Need | None = None,
+        confidence: Confidence = Confidence.HIGH,
     ) -> None:
         """A local file. Only absolute paths; what is unknown or a pattern leaves the directory above it."""
         if self.remote or not text.startswith("/") or "\n" in text or len(text) > 4096:
