@@ -62,9 +62,9 @@ class Progress:
             self._next = now + INTERVAL
             self._draw()
 
-    def stage(self, what: str, done: int) -> None:
-        """Another step of the run, of which so many are done."""
-        self._what, self._done = what, done
+    def stage(self, what: str, done: int, total: int = 0) -> None:
+        """Goes over to another step, or says how far one has come."""
+        self._what, self._total, self._done = what, total, done
         self.advance(0)
 
     def _draw(self) -> None:

@@ -62,7 +62,7 @@ def _block(lines: list[str]) -> str:
     return inspect.cleandoc("\n" + "\n".join(lines)).strip("\n")
 
 
-def render_rule(rule: type[Rule], format: str = "text", *, color: bool = False, width: int = 80) -> str:
+def render_rule(rule: Rule | type[Rule], format: str = "text", *, color: bool = False, width: int = 80) -> str:
     """One rule with its documentation. Raises UsageError for a format other than text and json."""
     if format == "json":
         return json.dumps(_documentation(rule), indent=2) + "\n"
@@ -116,7 +116,9 @@ def _text(page: Page, indent: str, text: str) -> None:
     flush()
 
 
-def render_rules(rules: Iterable[type[Rule]], format: str = "text", *, color: bool = False, width: int = 80) -> str:
+def render_rules(
+    rules: Iterable[Rule | type[Rule]], format: str = "text", *, color: bool = False, width: int = 80
+) -> str:
     """All rules by area: a table, or JSON with the documentation. Raises UsageError for any other format."""
     ranks = {area: rank for rank, area in enumerate(Area)}
     known = sorted(rules, key=lambda rule: (ranks[rule.area], rule.id))
@@ -143,7 +145,7 @@ def render_rules(rules: Iterable[type[Rule]], format: str = "text", *, color: bo
     return page.text()
 
 
-def _documentation(rule: type[Rule]) -> RuleDocumentation:
+def _documentation(rule: Rule | type[Rule]) -> RuleDocumentation:
     lead, found = sections(rule.__doc__)
     return {
         "rule": rule.id,

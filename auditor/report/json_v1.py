@@ -85,6 +85,8 @@ class CoverageJson(TypedDict):
     detail: str
     path: str
     line: int
+    provides: list[str]
+    needed: bool
 
 
 class FailureJson(TypedDict):
@@ -208,6 +210,8 @@ def _coverage(line: Coverage) -> CoverageJson:
         "detail": line.detail,
         "path": line.path,
         "line": line.line,
+        "provides": list(line.provides),
+        "needed": line.needed,
     }
 
 

@@ -26,6 +26,7 @@ from auditor.report.summary import (
     headline,
     next_deadline,
     ordered,
+    other_counts,
     path_parts,
     seen_by_area,
     weight,
@@ -186,12 +187,13 @@ def _unseen(report: Report) -> Iterator[str]:
         yield "Nobody saw these: dependencies may hide in them."
         yield ""
     for gap in found:
-        yield f"- [ ] ? {gap.area.value}: {prose(gap.what)}"
+        yield f"- [ ] {'?' if gap.needed else '·'} {gap.area.value}: {prose(gap.what)}"
         sources = f" ({', '.join(code(source) for source in gap.sources)})" if gap.sources else ""
         yield f"  - why: {prose(gap.why)}{sources}"
         if gap.places:
             yield from _evidence(gap.places)
-        yield f"  - do: {prose(gap.action)}"
+        if gap.action:
+            yield f"  - do: {prose(gap.action)}"
     if report.failures:
         yield ""
         yield "## Failed"
@@ -214,7 +216,7 @@ def _seen(report: Report) -> Iterator[str]:
     for area, kinds, absent in seen_by_area(report):
         looked = ", ".join(f"{prose(what)} {count:,}" for what, count in kinds)
         yield f"| {area.value} | {_cell(looked)} | {_cell(', '.join(prose(what) for what in absent))} |"
-    others = [f"{prose(name)} {count:,}" for name, count in report.counts.items() if name != "captures"]
+    others = [f"{prose(name)} {count:,}" for name, count in other_counts(report)]
     if others:
         yield ""
         yield f"In all: {', '.join(others)}, {number(len(report.rules), 'check')}."

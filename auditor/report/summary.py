@@ -45,7 +45,6 @@ NO_CHECK: Final = "no check looks here"
 """Why an area is unseen for which there is neither a rule nor a capture."""
 _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 _AREA_RANK: Final = {area: rank for rank, area in enumerate(Area)}
-_SEEN: Final = frozenset({Outcome.OK, Outcome.ABSENT})
 
 OUTCOME_HINT: Final[Mapping[Outcome, str]] = MappingProxyType(
     {
@@ -53,6 +52,7 @@ OUTCOME_HINT: Final[Mapping[Outcome, str]] = MappingProxyType(
         Outcome.UNREACHABLE: "collect again when it answers, or add the files by hand",
         Outcome.UNSUPPORTED: "no parser reads it: go through it by hand",
         Outcome.PARTIAL: "only a part could be read: look at the rest by hand, or repair it",
+        Outcome.UNSEEN: "nobody looked: capture it, or declare in the inventory that there is nothing",
     }
 )
 RELATION_HINT: Final[Mapping[str, str]] = MappingProxyType(
@@ -128,7 +128,7 @@ class AreaSummary:
     warnings: int
     notes: int
     seen: int
-    """Captures that were looked at."""
+    """Files that were looked at."""
     rules: int
     unseen: str
     """Why nothing, or not everything, was looked at; empty if all was."""
@@ -157,7 +157,7 @@ def _summarize(report: Report, area: Area) -> AreaSummary:
     severities = Counter(finding.severity for finding in report.findings if finding.area is area)
     coverage = [line for line in report.coverage if line.area is area]
     rules = [run for run in report.rules if run.area is area]
-    missed = [line for line in coverage if line.outcome not in _SEEN]
+    missed = [line for line in coverage if line.needed and not line.seen]
     blind = [run for run in rules if not run.looked_at]
     reasons: list[str] = []
     if rules and len(blind) == len(rules):
@@ -170,7 +170,7 @@ def _summarize(report: Report, area: Area) -> AreaSummary:
     reasons.extend(f"{count:,} {outcome.value}" for outcome, count in sorted(outcomes.items()))
     if area is Area.COVERAGE:
         # This area is about all the others: it is complete as long as none of them has a gap.
-        if count := len(gaps(report)):
+        if count := sum(gap.needed for gap in gaps(report)):
             reasons.append(number(count, "gap"))
         if report.failures:
             reasons.append(number(len(report.failures), "failure"))
@@ -197,27 +197,46 @@ class Gap:
     sources: tuple[str, ...]
     places: tuple[Provenance, ...]
     action: str
+    needed: bool
+    """Whether it rules out CLEAR."""
 
 
 def gaps(report: Report) -> tuple[Gap, ...]:
-    """All that was not looked at, by area: captures that failed, and checks that had nothing to look at."""
+    """All that was not looked at, by area: captures that failed, and checks that had nothing to look at.
+
+    Lines of coverage that rule out nothing stand together in one gap an area, after the others.
+    """
     found: list[Gap] = []
 
-    def alike(line: Coverage) -> tuple[int, str, str, str]:
-        return (_AREA_RANK[line.area], line.what, line.outcome.value, line.detail)
+    def alike(line: Coverage) -> tuple[int, bool, str, str, str]:
+        rank = _AREA_RANK[line.area]
+        if not line.needed:
+            return (rank, True, line.outcome.value, "", "")
+        # A place is shown as such: many places with the same trouble are one gap.
+        what = "" if line.path and line.what.startswith(line.path) else line.what
+        return (rank, False, line.outcome.value, line.detail, what)
 
-    missed = sorted((line for line in report.coverage if line.outcome not in _SEEN), key=alike)
-    for _, group in groupby(missed, key=alike):
+    for (_, minor, _, detail, what), group in groupby(
+        sorted((line for line in report.coverage if not line.seen), key=alike), key=alike
+    ):
         lines = list(group)
         first = lines[0]
+        said = clean(detail)
+        why, action = first.outcome.value + (f": {said}" if said else ""), OUTCOME_HINT.get(first.outcome, "")
+        if first.outcome is Outcome.UNSEEN:
+            why, action = "nobody looked", said.removeprefix("To see it, ")
+        elif minor:
+            reasons = some(sorted({clean(line.detail) for line in lines if line.detail}))
+            why = f"{first.outcome.value}, and rules out nothing" + (f": {reasons}" if reasons else "")
         found.append(
             Gap(
                 area=first.area,
-                what=clean(first.what),
-                why=first.outcome.value + (f": {clean(first.detail)}" if first.detail else ""),
+                what=clean(what) or number(len(lines), "place"),
+                why=why,
                 sources=tuple(sorted({clean(line.source) for line in lines if line.source})),
                 places=tuple(sorted({Provenance(line.path, line.line) for line in lines if line.path}, key=_by_place)),
-                action=OUTCOME_HINT[first.outcome],
+                action=action,
+                needed=not minor,
             )
         )
 
@@ -226,7 +245,7 @@ def gaps(report: Report) -> tuple[Gap, ...]:
 
     for _, runs in groupby(sorted((run for run in report.rules if not run.looked_at), key=missing), key=missing):
         blind = list(runs)
-        wanted = list(dict.fromkeys(RELATION_HINT.get(name, clean(name)) for name in blind[0].missing))
+        wanted = _wanted(blind[0].missing)
         found.append(
             Gap(
                 area=blind[0].area,
@@ -234,10 +253,22 @@ def gaps(report: Report) -> tuple[Gap, ...]:
                 why="nothing in the estate says anything of it" if wanted else "the check did not end",
                 sources=(),
                 places=(),
-                action=f"add to the estate: {'; '.join(wanted)}" if wanted else "see the failures of this run",
+                action=f"add to the estate: {wanted}" if wanted else "see the failures of this run",
+                needed=True,
             )
         )
-    return tuple(sorted(found, key=lambda gap: _AREA_RANK[gap.area]))
+    return tuple(sorted(found, key=lambda gap: (not gap.needed, _AREA_RANK[gap.area])))
+
+
+def _wanted(missing: Iterable[str]) -> str:
+    """The files to add for relations that nobody looked at, written `runs-on` or `runs-on on web-01`."""
+    wanted: dict[str, list[str]] = {}
+    for text in missing:
+        relation, _, host = text.partition(" on ")
+        hosts = wanted.setdefault(RELATION_HINT.get(relation, clean(relation)), [])
+        if host and host not in hosts:
+            hosts.append(host)
+    return "; ".join(hint + (f" (for {some(map(clean, hosts))})" if hosts else "") for hint, hosts in wanted.items())
 
 
 def _by_place(place: Provenance) -> tuple[str, int]:
@@ -260,18 +291,22 @@ def seen_by_area(report: Report) -> tuple[tuple[Area, tuple[tuple[str, int], ...
     return tuple(rows)
 
 
-def captures(report: Report) -> int:
-    """How many captures were looked at: the engine's count, or else the sum over coverage."""
-    looked = sum(line.count for line in report.coverage if line.outcome in (Outcome.OK, Outcome.PARTIAL))
-    return report.counts.get("captures", looked)
+def files(report: Report) -> int:
+    """How many files were looked at: the engine's count, or else the most that one area has."""
+    return report.counts.get("files", max((row.seen for row in areas(report)), default=0))
+
+
+def other_counts(report: Report) -> tuple[tuple[str, int], ...]:
+    """The report's other counts with their names as words."""
+    return tuple((clean(name).replace("_", " "), count) for name, count in report.counts.items() if name != "files")
 
 
 def basis(report: Report) -> str:
-    """What the verdict rests on: `1,412 captures of 7 sources, 11 checks in 9 areas`."""
+    """What the verdict rests on: `1,412 files of 7 sources, 11 checks in 9 areas`."""
     made = [run for run in report.rules if run.looked_at]
     sources = len({line.source for line in report.coverage})
     covered = len({run.area for run in made})
-    looked = f"{number(captures(report), 'capture')} of {number(sources, 'source')}"
+    looked = f"{number(files(report), 'file')} of {number(sources, 'source')}"
     return f"{looked}, {number(len(made), 'check')} in {number(covered, 'area')}"
 
 

@@ -25,6 +25,7 @@ from auditor.report.summary import (
     headline,
     next_deadline,
     ordered,
+    other_counts,
     path_parts,
     seen_by_area,
     weight,
@@ -253,7 +254,7 @@ def _unseen(page: Page, report: Report) -> None:
         page.hang("", "Nobody saw these: dependencies may hide in them.")
         for gap in found:
             page.gap()
-            page.hang("? ", f"{gap.area.value}: {gap.what}", label="unseen", style="bold")
+            page.hang("? " if gap.needed else "· ", f"{gap.area.value}: {gap.what}", label="unseen", style="bold")
             sources = f" ({some(gap.sources)})" if gap.sources else ""
             _labelled(page, "why", f"{gap.why}{sources}")
             _evidence(page, gap.places, ())
@@ -274,7 +275,7 @@ def _seen(page: Page, report: Report) -> None:
         if absent:
             parts.append(f"known to be absent: {', '.join(absent)}")
         page.hang(pad(f"{_LEFT}{area.value}", 17), " · ".join(parts), label="dim")
-    others = " · ".join(f"{clean(name)} {count:,}" for name, count in report.counts.items() if name != "captures")
+    others = " · ".join(f"{name} {count:,}" for name, count in other_counts(report))
     if others:
         page.hang(pad(f"{_LEFT}in all", 17), others, label="dim")
 

@@ -185,12 +185,36 @@ def test_symbols_of_areas() -> None:
     assert areas(half)[0].marks == "✗?"
 
 
-@pytest.mark.parametrize("outcome", [Outcome.DENIED, Outcome.UNREACHABLE, Outcome.UNSUPPORTED, Outcome.PARTIAL])
+@pytest.mark.parametrize(
+    "outcome", [Outcome.DENIED, Outcome.UNREACHABLE, Outcome.UNSUPPORTED, Outcome.PARTIAL, Outcome.UNSEEN]
+)
 def test_no_gap_passes_as_looked_at(outcome: Outcome) -> None:
     gap = report(Verdict.INCOMPLETE, coverage=(Coverage("x", Area.WEBHOOKS, "hooks", outcome, 0, "why not"),))
     row = next(row for row in areas(gap) if row.area is Area.WEBHOOKS)
     assert row.marks == "?"
     assert "why not" in render_text(gap)
+
+
+def test_a_gap_that_rules_out_nothing_is_told_and_leaves_the_area_clean() -> None:
+    lines = tuple(
+        Coverage("x", Area.NAMES, f"a.zone:{n}", Outcome.PARTIAL, 0, f"reason {n}", "a.zone", n, (), False)
+        for n in range(1, 9)
+    )
+    minor = report(Verdict.CLEAR, coverage=lines)
+    assert [row.marks for row in areas(minor) if row.area is Area.NAMES] == ["✓"]
+    assert [row.marks for row in areas(minor) if row.area is Area.COVERAGE] == ["✓"]
+    text = render_text(minor)
+    assert "reason 1, reason 2, reason 3 and 5 more" in text
+    assert "and 5 more (see --format json)" in text
+
+
+def test_checks_not_made_say_for_which_hosts() -> None:
+    unseen = {"jobs-on-going-host": ("runs-on on a", "runs-on on b", "calls on a", "of-tomorrow")}
+    gap = gaps(report(Verdict.INCOMPLETE, unseen=unseen))[0]
+    assert gap.action == (
+        "add to the estate: the hosts' crontabs and systemd units (for a and b); "
+        "the hosts' crontabs, systemd units, and the scripts that they call (for a); of-tomorrow"
+    )
 
 
 def test_an_area_that_nobody_knows_is_not_clean() -> None:
@@ -202,12 +226,14 @@ def test_an_incomplete_report_says_first_what_was_not_seen() -> None:
     text = render_text(INCOMPLETE)
     assert text.index("NOT LOOKED AT") < text.index("MONITORING")
     assert "web-01, web-02, web-03 and 9 more" in text
+    assert "do   capture /proc/self/mountinfo." in text
+    assert "· names: 2 places\n  why  partial, and rules out nothing: not a record" in text
     assert "GitHub's hook JSON" in text
 
 
 def test_a_clear_report_says_on_what_it_rests() -> None:
     first = " ".join(render_text(CLEAR).split("\n\n")[0].split())
-    assert "1,412 captures of 7 sources, 11 checks in 9 areas, as of Thu 2025-11-20 22:00 UTC" in first
+    assert "1,412 files of 7 sources, 11 checks in 9 areas, as of Thu 2025-11-20 22:00 UTC" in first
 
 
 @pytest.mark.parametrize(
