@@ -44,6 +44,7 @@ SEVERITY_SYMBOL: Final[Mapping[Severity, str]] = MappingProxyType(
 NO_CHECK: Final = "no check looks here"
 """Why an area is unseen for which there is neither a rule nor a capture."""
 _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
+_CONFIDENCE_RANK: Final = {confidence: rank for rank, confidence in enumerate(Confidence)}
 _AREA_RANK: Final = {area: rank for rank, area in enumerate(Area)}
 
 OUTCOME_HINT: Final[Mapping[Outcome, str]] = MappingProxyType(
@@ -88,8 +89,9 @@ RELATION_HINT: Final[Mapping[str, str]] = MappingProxyType(
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings in the order of urgency, the same in each format.
 
-    Areas with a blocker first, each set in the order of `Area`; in an area by severity, then by deadline, rule and
-    subject. The last key is the fingerprint, so that the order never depends on how findings were made.
+    Areas with a blocker first, each set in the order of `Area`; in an area by severity, then by deadline, confidence
+    and rule, those that say the same together. The last key is the fingerprint, so that the order never depends on
+    how findings were made.
     """
     found = tuple(findings)
     blocked = {finding.area for finding in found if finding.severity is Severity.BLOCK}
@@ -101,7 +103,10 @@ def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             _AREA_RANK[finding.area],
             _SEVERITY_RANK[finding.severity],
             deadline,
+            _CONFIDENCE_RANK[finding.confidence],
             finding.rule,
+            finding.why,
+            finding.action,
             finding.subject,
             finding.message,
             finding.fingerprint,
@@ -233,7 +238,9 @@ def gaps(report: Report) -> tuple[Gap, ...]:
                 area=first.area,
                 what=clean(what) or number(len(lines), "place"),
                 why=why,
-                sources=tuple(sorted({clean(line.source) for line in lines if line.source})),
+                sources=tuple(
+                    sorted({clean(line.source) for line in lines if line.source and line.source not in what})
+                ),
                 places=tuple(sorted({Provenance(line.path, line.line) for line in lines if line.path}, key=_by_place)),
                 action=action,
                 needed=not minor,
@@ -304,7 +311,7 @@ def other_counts(report: Report) -> tuple[tuple[str, int], ...]:
 def basis(report: Report) -> str:
     """What the verdict rests on: `1,412 files of 7 sources, 11 checks in 9 areas`."""
     made = [run for run in report.rules if run.looked_at]
-    sources = len({line.source for line in report.coverage})
+    sources = len({line.source for line in report.coverage if line.seen})
     covered = len({run.area for run in made})
     looked = f"{number(files(report), 'file')} of {number(sources, 'source')}"
     return f"{looked}, {number(len(made), 'check')} in {number(covered, 'area')}"
