@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeAlias
 
@@ -42,6 +43,7 @@ from auditor.model import (
     Step,
     Where,
 )
+from auditor.phrases import day, duration, listed, parse_time, plural, time_left
 from auditor.schedule import (
     CronDialect,
     CronSchedule,
@@ -74,6 +76,7 @@ __all__ = [
     "THIS_HOST",
     "Area",
     "Attribute",
+    "Blast",
     "Collector",
     "Confidence",
     "Coverage",
@@ -81,6 +84,7 @@ __all__ = [
     "CronSchedule",
     "Dependency",
     "Document",
+    "Edge",
     "Entity",
     "EstateView",
     "Fact",
@@ -108,22 +112,28 @@ __all__ = [
     "YamlStream",
     "analyse_command",
     "analyse_script",
+    "day",
     "decode",
-    "excerpt",
+    "duration",
     "endpoint_ref",
+    "excerpt",
     "expand_range",
     "host_ref",
     "interval",
-    "last_elapse",
-    "next_run",
-    "previous_run",
-    "read_cron_schedule",
-    "normal_address",
     "is_address",
     "is_hostname",
+    "last_elapse",
+    "listed",
+    "next_run",
+    "normal_address",
     "normal_name",
+    "parse_time",
+    "plural",
+    "previous_run",
+    "read_cron_schedule",
     "read_yaml",
     "split_endpoint",
+    "time_left",
     "without_templates",
 ]
 
@@ -206,7 +216,24 @@ class Edge(Protocol):
     @property
     def confidence(self) -> Confidence: ...
     @property
-    def provenance(self) -> Provenance: ...
+    def provenance(self) -> Provenance:
+        """Where it was written; for what the linker concluded, where its consumer was."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether this dependency fails in the scenario."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blast:
+    """What stops working when a certificate ends: the hosts that have it, the names it is served for."""
+
+    certificate: Node
+    not_after: datetime | None
+    hosts: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 class EstateView(Protocol):
@@ -264,7 +291,19 @@ class EstateView(Protocol):
         """The host that a local node was captured on; None for a tree."""
         ...
 
-    def evidence(self, edge: Edge) -> Provenance: ...
+    def nodes_at(self, host: str, kind: Kind) -> Iterable[Node]:
+        """The local nodes of a kind on a host."""
+        ...
+
+    def blast_radius(self, lineage: Node) -> Blast | None:
+        """The newest certificate of a lineage (or a certificate itself): the hosts that hold or serve it, by its
+        files, the inventory and load balancers, and the names of the estate that it covers. None if no certificate
+        of the lineage was captured or declared."""
+        ...
+
+    def path_to(self, consumer: Node, host: Node) -> tuple[Step, ...]:
+        """The shortest path from a node to a host over any dependencies; empty if there is none."""
+        ...
 
     def coverage(self, relation: Relation) -> Sequence[Coverage]:
         """What was looked at to learn of a relation. Empty: nobody looked."""

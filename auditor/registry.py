@@ -40,7 +40,11 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Built-in collectors: name to "module:class"."""
 
-RULES: Final[Mapping[str, str]] = MappingProxyType({})
+RULES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "mention": "rules.coverage.mention:MentionRule",
+    }
+)
 """Built-in rules: id to "module:class"."""
 
 _Part = TypeVar("_Part", Collector, Rule)

@@ -67,7 +67,9 @@ def printable(text: str) -> str:
     """Text without control characters and bidirectional overrides, which become visible escapes."""
     if text.isascii() and text.isprintable():
         return text
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", text)
+    return _CONTROL.sub(
+        lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", text
+    )
 
 
 def excerpt(line: str) -> str:
@@ -188,8 +190,29 @@ def endpoint_ref(text: str) -> Ref | None:
 def expand_range(pattern: str) -> Iterator[str]:
     """Names of `web[01:20]`, `web[a:c]`, `pg[1:10:4]` (Ansible), `web{01..20}` (shell); the text itself if no range.
 
-    Leading zeros are kept, as Ansible does. Raises ValueError for a range of more than RANGE_LIMIT names.
+    Leading zeros are kept, as Ansible does. Raises ValueError for a range of more than RANGE_LIMIT names, several
+    ranges in one name taken together.
     """
+    if range_size(pattern) > RANGE_LIMIT:
+        raise ValueError(f"{pattern[:80]}: a range of more than {RANGE_LIMIT} names")
+    yield from _expand_range(pattern)
+
+
+def range_size(pattern: str) -> int:
+    """How many names `expand_range` makes of a pattern, without making them; 0 if a range runs backwards."""
+    size = 1
+    for found in _RANGE.finditer(pattern):
+        first, last, step = (found[1], found[2], found[3]) if found[1] else (found[4], found[5], found[6])
+        if first.isdigit() != last.isdigit():
+            break
+        if max(len(first), len(last), len(step or "")) > 18:
+            return RANGE_LIMIT + 1
+        low, high = (int(first), int(last)) if first.isdigit() else (ord(first), ord(last))
+        size *= max((high - low) // max(int(step or 1), 1) + 1, 0)
+    return size
+
+
+def _expand_range(pattern: str) -> Iterator[str]:
     found = _RANGE.search(pattern)
     if found is None:
         yield pattern
@@ -200,9 +223,7 @@ def expand_range(pattern: str) -> Iterator[str]:
         yield pattern
         return
     low, high = (int(first), int(last)) if first.isdigit() else (ord(first), ord(last))
-    if (high - low) // by >= RANGE_LIMIT:
-        raise ValueError(f"{pattern}: a range of more than {RANGE_LIMIT} names")
     width = len(first) if first.isdigit() and first.startswith("0") else 0
     for number in range(low, high + 1, by):
         text = str(number).zfill(width) if first.isdigit() else chr(number)
-        yield from expand_range(pattern[: found.start()] + text + pattern[found.end() :])
+        yield from _expand_range(pattern[: found.start()] + text + pattern[found.end() :])

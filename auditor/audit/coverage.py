@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from auditor.api import Rule
 from auditor.capture.areas import ON_THE_HOST, RELATIONS_OF, area_of
-from auditor.capture.reading import Reading
+from auditor.capture.reading import Reading, estate_path_of
 from auditor.graph.hosts import HostTable
-from auditor.model import Area, Coverage, Going, Outcome, Relation
+from auditor.model import Area, Coverage, Going, Malformed, Outcome, Relation
 
 if TYPE_CHECKING:
     from auditor.graph.view import View
@@ -52,17 +53,20 @@ def of_estate(
             source = (hosts.find(host) or host) if host else ""
             rows.append(
                 Coverage(
-                    source, area, f"declared: {reason}", Outcome.ABSENT, path=inventory_path, line=line,
+                    source,
+                    area,
+                    f"declared: {reason}",
+                    Outcome.ABSENT,
+                    path=inventory_path,
+                    line=line,
                     provides=tuple(relation.value for relation in RELATIONS_OF.get(area, ())),
                 )
-            )  # fmt: skip
+            )
     rows.extend(_unseen(rows, going, named))
     return tuple(rows)
 
 
 def _for_hosts(row: Coverage, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
-    from dataclasses import replace
-
     return [replace(row, source=host) for host in canonical.get(row.source, (row.source,))]
 
 
@@ -74,9 +78,15 @@ def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[Cov
             key = (bound.file.source, index)
             counts[key] = counts.get(key, 0) + 1
     rows = [
-        Coverage("", Area.MENTIONS, "all text, for names and addresses", Outcome.OK, sum(bound.template.text for bound in reading.bound),
-                 provides=(Relation.MENTIONS.value,))
-    ]  # fmt: skip
+        Coverage(
+            "",
+            Area.MENTIONS,
+            "all text, for names and addresses",
+            Outcome.OK,
+            sum(bound.template.text for bound in reading.bound),
+            provides=(Relation.MENTIONS.value,),
+        )
+    ]
     for (source, index), count in sorted(counts.items()):
         collector = reading.collectors[index]
         provides = tuple(sorted(relation.value for relation in collector.provides))
@@ -96,7 +106,15 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
         area = area_of(capture.path)
         provides = tuple(relation.value for relation in RELATIONS_OF.get(area, ()))
         rows.extend(
-            Coverage(host, area, capture.path, capture.outcome, detail=capture.detail, path=capture.estate_path, provides=provides)
+            Coverage(
+                host,
+                area,
+                capture.path,
+                capture.outcome,
+                detail=capture.detail,
+                path=capture.estate_path,
+                provides=provides,
+            )
             for host in canonical.get(capture.source, (capture.source,))
         )
     return rows
@@ -104,62 +122,68 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
 
 def _malformed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:
     """Places that a parser could not read. One line of a file on another host is told, and rules out nothing."""
-    rows = []
+    rows: list[Coverage] = []
     for path, index, item in reading.malformed:
         source, _ = reading.tree.place(path)
-        collector = reading.collectors[index]
-        names = canonical.get(source, (source,))
-        detail = item.reason + (f"; {item.effect}" if item.effect else "")
-        needed = item.whole or any(name in going for name in names)
-        rows.append(
-            Coverage(
-                names[0], collector.area, f"{path}:{item.where.line}" if item.where.line else path, Outcome.PARTIAL,
-                detail=detail, path=path, line=item.where.line, needed=needed,
-            )
-        )  # fmt: skip
+        rows.append(_broken(reading, index, path, item, canonical.get(source, (source,)), going))
     for combined in reading.combined:
         for one in combined.items:
-            if type(one).__name__ == "Malformed":
-                where = one.where
-                path = f"hosts/{combined.source}{where.path}" if combined.source else where.path
-                rows.append(
-                    Coverage(
-                        canonical.get(combined.source, (combined.source,))[0],
-                        reading.collectors[combined.collector].area, f"{path}:{where.line}", Outcome.PARTIAL,
-                        detail=getattr(one, "reason", ""), path=path, line=where.line, needed=getattr(one, "whole", False),
-                    )
-                )  # fmt: skip
+            if isinstance(one, Malformed):
+                path = estate_path_of(reading, combined.source, one.where.path)
+                source, _ = reading.tree.place(path)
+                rows.append(_broken(reading, combined.collector, path, one, canonical.get(source, (source,)), going))
     return rows
+
+
+def _broken(
+    reading: Reading, index: int, path: str, item: Malformed, names: tuple[str, ...], going: set[str]
+) -> Coverage:
+    line = item.where.line
+    return Coverage(
+        names[0],
+        reading.collectors[index].area,
+        f"{path}:{line}" if line else path,
+        Outcome.PARTIAL,
+        detail=item.reason + (f"; {item.effect}" if item.effect else ""),
+        path=path,
+        line=line,
+        needed=item.whole or any(name in going for name in names),
+    )
 
 
 def _unseen(rows: Sequence[Coverage], going: Sequence[Going], named: Collection[str]) -> list[Coverage]:
     """Areas that nobody looked at, on the going hosts and in the estate."""
     seen = {(row.source, row.area) for row in rows if row.seen}
+    declared = {row.area for row in rows if row.outcome is Outcome.ABSENT and not row.source}
     anywhere = {row.area for row in rows if row.seen and row.provides}
-    missing = []
-    for one in going:
-        for area in _ON_HOST_AREAS:
-            if (one.host, area) not in seen and ("", area) not in {(row.source, row.area) for row in rows if row.outcome is Outcome.ABSENT}:
-                missing.append(
-                    Coverage(
-                        one.host, area, f"{area.value} on {one.host} itself", Outcome.UNSEEN,
-                        detail="To see it, " + _HOW[area].format(host=one.host) + ".",
-                        provides=tuple(relation.value for relation in RELATIONS_OF[area]),
-                    )
-                )  # fmt: skip
-        if one.host not in named and not any(row.source == one.host and row.seen for row in rows):
-            missing.append(
-                Coverage(
-                    one.host, Area.COVERAGE, f"{one.host} is named nowhere in the estate", Outcome.UNSEEN,
-                    detail="Is the name spelt right, and is this the right estate?",
-                )
-            )
-    for area in _ESTATE_AREAS:
-        if area not in anywhere:
-            missing.append(
-                Coverage("", area, f"{area.value}, anywhere", Outcome.UNSEEN, detail="To see it, " + _HOW[area] + ", or declare it absent in the inventory.")
-            )
-    return missing
+    gaps = [
+        _gap(one.host, area, f"{area.value} on {one.host} itself", f"To see it, {_HOW[area].format(host=one.host)}.")
+        for one in going
+        for area in _ON_HOST_AREAS
+        if (one.host, area) not in seen and area not in declared
+    ]
+    captured = {row.source for row in rows if row.seen}
+    gaps.extend(
+        _gap(
+            one.host,
+            Area.COVERAGE,
+            f"{one.host} is named nowhere in the estate",
+            "Is the name spelt right, and is this the right estate?",
+        )
+        for one in going
+        if one.host not in named and one.host not in captured
+    )
+    gaps.extend(
+        _gap("", area, f"{area.value}, anywhere", f"To see it, {_HOW[area]}, or declare it absent in the inventory.")
+        for area in _ESTATE_AREAS
+        if area not in anywhere
+    )
+    return gaps
+
+
+def _gap(source: str, area: Area, what: str, how: str) -> Coverage:
+    provides = tuple(relation.value for relation in RELATIONS_OF.get(area, ()))
+    return Coverage(source, area, what, Outcome.UNSEEN, detail=how, provides=provides)
 
 
 def missing(view: View, rule: Rule) -> tuple[str, ...]:
@@ -167,10 +191,10 @@ def missing(view: View, rule: Rule) -> tuple[str, ...]:
     found = []
     for relation in sorted(rule.needs, key=str):
         rows = [row for row in view.coverage(relation) if row.seen]
-        if relation in ON_THE_HOST:
-            for one in view.going:
-                if not any(row.source == one.host or (row.outcome is Outcome.ABSENT and not row.source) for row in rows):
-                    found.append(f"{relation.value} on {one.host}")
-        elif not rows:
-            found.append(relation.value)
+        if relation not in ON_THE_HOST:
+            found.extend([relation.value] if not rows else [])
+            continue
+        sources = {row.source for row in rows if row.source or row.outcome is Outcome.ABSENT}
+        if "" not in sources:
+            found.extend(f"{relation.value} on {one.host}" for one in view.going if one.host not in sources)
     return tuple(found)

@@ -17,12 +17,14 @@ from auditor.errors import EstateError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.model import (
     Confidence,
+    Coverage,
     Entity,
     Failure,
     Finding,
     Kind,
     Lifecycle,
     Need,
+    Parsed,
     Provenance,
     Ref,
     Relation,
@@ -36,7 +38,6 @@ from auditor.text import excerpt
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
     from auditor.graph.view import View
-    from auditor.inventory.schema import Inventory
 
 INVENTORY = "inventory.yaml"
 MENTION_RULE = "mention"
@@ -88,8 +89,8 @@ def audit(
         from auditor.inventory.facts import declare_hosts
 
         declare_hosts(inventory, hosts, INVENTORY)
-    for names in tree.sources.values():
-        for name in names:
+    for stands_for in tree.sources.values():
+        for name in stands_for:
             hosts.add(name, "captured")
     for _, estate_path, _, _, item in items(reading):
         if type(item) is Entity and item.ref.kind is Kind.HOST and item.ref.text and "known_as" not in item.attributes:
@@ -144,7 +145,7 @@ def audit(
     return Audited(report, view, reading)
 
 
-def _by_host(reading: Reading, hosts: HostTable) -> Iterator[tuple[str, str, str | None, object]]:
+def _by_host(reading: Reading, hosts: HostTable) -> Iterator[tuple[str, str, str | None, Parsed]]:
     """All items, once for each host that their document stands for."""
     canonical = {
         source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
@@ -155,7 +156,7 @@ def _by_host(reading: Reading, hosts: HostTable) -> Iterator[tuple[str, str, str
 
 
 def _wanted(linker: Linker, hosts: HostTable, going: set[str]) -> list[Identity]:
-    """All identities to look for in text: the hosts' own, names that lead to them alone, groups that they leave empty."""
+    """What to look for in text: the hosts' own names, names that lead to them alone, groups that they leave empty."""
     for name, host in linker.aliases(going).items():
         hosts.records[host].names.setdefault(name, None)
     wanted = identities(hosts, going)
@@ -179,9 +180,7 @@ def _mentions(
     scanner = MentionScanner(hosts, wanted)
     known: dict[bytes, list[Mention]] = {}
     nodes: dict[str, int] = {}
-    canonical = {
-        source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()
-    }
+    canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for count, bound in enumerate(reading.bound, 1):
         if count % 1024 == 0:
             progress("scanning", count)
@@ -209,10 +208,14 @@ def _mentions(
             if not one.comment and one.exact and one.identity.kind in ("full", "prefix", "address"):
                 confidence = Confidence.MEDIUM
             linker.edge(
-                document, host, Relation.MENTIONS, need=Need.READ, group=f"line {one.line}",
+                document,
+                host,
+                Relation.MENTIONS,
+                need=Need.READ,
+                group=f"line {one.line}",
                 provenance=Provenance(bound.file.estate_path, one.line, excerpt(one.text), bound.collected_at),
                 confidence=confidence,
-            )  # fmt: skip
+            )
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
 
 
@@ -228,13 +231,15 @@ def _check(
         found: list[Finding] = []
         try:
             found.extend(rule.check(view))
-        except Exception as error:
+        # A rule may be somebody's plugin: whatever it raises must end in the report.
+        except Exception as error:  # noqa: BLE001
             crashes.append(
                 Failure(
-                    f"rule {rule.id}", f"{type(error).__name__}: {error}",
-                    "Its findings may be incomplete. Please report this; `auditor explain` tells what it would have checked.",
+                    f"rule {rule.id}",
+                    f"{type(error).__name__}: {error}",
+                    "Its findings may be incomplete. Please report this.",
                 )
-            )  # fmt: skip
+            )
         if rule.id == MENTION_RULE:
             found = _unclaimed(found, findings)
         findings.extend(found)
@@ -244,7 +249,12 @@ def _check(
     unique = {(one.fingerprint, one.evidence): one for one in findings}
     ordered = sorted(
         unique.values(),
-        key=lambda one: (severity.index(one.severity), one.deadline.timestamp() if one.deadline else float("inf"), one.rule, one.subject),
+        key=lambda one: (
+            severity.index(one.severity),
+            one.deadline.timestamp() if one.deadline else float("inf"),
+            one.rule,
+            one.subject,
+        ),
     )
     return tuple(ordered), tuple(sorted(runs, key=lambda run: run.rule)), crashes
 
@@ -264,7 +274,7 @@ def _unclaimed(mentions: Iterable[Finding], others: Iterable[Finding]) -> list[F
 
 def _verdict(
     findings: Iterable[Finding],
-    covered: Iterable[covering.Coverage],
+    covered: Iterable[Coverage],
     runs: Iterable[RuleRun],
     failures: Iterable[Failure],
 ) -> Verdict:

@@ -27,7 +27,9 @@ def parse_host(word: str) -> Asked:
     """
     name, _, rest = word.partition("=")
     if not (is_hostname(name) or is_address(name)):
-        raise UsageError(f"{word!r} is not a host name", hint="Write HOST or HOST=ALIAS,ALIAS, as in web1.example.org=web1.")
+        raise UsageError(
+            f"{word!r} is not a host name", hint="Write HOST or HOST=ALIAS,ALIAS, as in web1.example.org=web1."
+        )
     return Asked(name, tuple(part for one in rest.split(",") if (part := one.strip())))
 
 
@@ -38,7 +40,8 @@ def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:
         holders = hosts.at(one.name) if is_address(one.name) else []
         if len(holders) > 1:
             raise UsageError(
-                f"{one.name} is an address of several hosts: {', '.join(sorted(holders))}", hint="Name the host instead."
+                f"{one.name} is an address of several hosts: {', '.join(sorted(holders))}",
+                hint="Name the host instead.",
             )
         if not is_address(one.name) and "." not in one.name and hosts.find(one.name) is None:
             several = hosts.with_short(normal_name(one.name))

@@ -53,6 +53,10 @@ ON_THE_HOST: Final = frozenset({Relation.RUNS_ON, Relation.RENEWED_BY, Relation.
 def area_of(path: str) -> Area:
     """The area of a place; COVERAGE if none is known for it."""
     for prefix, area in _PLACES:
-        if path == prefix or path.startswith((prefix + "/", prefix + ".")) or (prefix == "/etc/cron" and path.startswith(prefix)):
+        if (
+            path == prefix
+            or path.startswith((prefix + "/", prefix + "."))
+            or (prefix == "/etc/cron" and path.startswith(prefix))
+        ):
             return area
     return Area.COVERAGE

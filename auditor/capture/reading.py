@@ -92,10 +92,14 @@ def read_estate(
         except OSError as error:
             reading.coverage.append(
                 Coverage(
-                    file.source, Area.COVERAGE, file.estate_path, Outcome.DENIED,
-                    detail=f"the file can't be read: {error.strerror}", path=file.estate_path,
+                    file.source,
+                    Area.COVERAGE,
+                    file.estate_path,
+                    Outcome.DENIED,
+                    detail=f"the file can't be read: {error.strerror}",
+                    path=file.estate_path,
                 )
-            )  # fmt: skip
+            )
             continue
         digest = blake2b(content, digest_size=16).digest()
         template = templates.get((file.path, digest))
@@ -134,13 +138,17 @@ def _parse(reading: Reading, template: Template, content: bytes, file: File) -> 
                 if number >= MAX_ITEMS or (number % 64 == 0 and time.monotonic() - started > MAX_SECONDS):
                     reading.coverage.append(
                         Coverage(
-                            file.source, collector.area, file.estate_path, Outcome.PARTIAL,
+                            file.source,
+                            collector.area,
+                            file.estate_path,
+                            Outcome.PARTIAL,
                             detail=f"{collector.name}: given up after {MAX_SECONDS:.0f} s or {MAX_ITEMS} items",
                             path=file.estate_path,
                         )
-                    )  # fmt: skip
+                    )
                     break
-        except Exception as error:
+        # A collector may be somebody's plugin: whatever it raises must end in the report.
+        except Exception as error:  # noqa: BLE001
             reading.failures.append(
                 Failure(
                     f"collector {collector.name} on {file.estate_path}",
@@ -161,7 +169,10 @@ def _combine(reading: Reading) -> None:
     memo: dict[tuple[object, ...], Sequence[Parsed]] = {}
     for (index, source), pieces in sorted(per.items(), key=lambda entry: entry[0]):
         collector = reading.collectors[index]
-        key: tuple[object, ...] = (index, *dict.fromkeys((bound.file.path, bound.template.digest) for bound, _ in pieces))
+        key: tuple[object, ...] = (
+            index,
+            *dict.fromkeys((bound.file.path, bound.template.digest) for bound, _ in pieces),
+        )
         known = memo.get(key) if not collector.across_sources else None
         if known is None:
             reads: list[str] = []
@@ -177,7 +188,7 @@ def _combine(reading: Reading) -> None:
             ]
             try:
                 known = list(collector.combine(fragments, _reader(reading, source, reads)))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 known = []
                 reading.failures.append(
                     Failure(

@@ -28,9 +28,10 @@ CAPTURES: Final = "captures.jsonl"
 """The record of what was asked of the sources, one JSON object a line: path, outcome, collected_at, detail."""
 
 _SKIPPED: Final = frozenset({".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
-_ROOTS: Final = frozenset(
-    {"etc", "var", "proc", "usr", "lib", "run", "opt", "srv", "home", "root", "sys", "private", "C:", "boot", "mnt", "data"}
-)
+_ROOTS: Final = frozenset("etc var proc usr lib run opt srv home root sys private C: boot mnt data".split())
+
+
+_RECORD: Final = f'Each line is {{"path": …, "outcome": {"|".join(Outcome)}, "collected_at": …}}.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,15 @@ class Tree:
                     except (ValueError, KeyError, TypeError):
                         self.coverage.append(
                             Coverage(
-                                "", Area.COVERAGE, f"{CAPTURES}: a record that can't be read", Outcome.PARTIAL,
-                                detail='Each line is {"path": …, "outcome": "ok|absent|denied|unreachable|unsupported|partial"}.',
-                                path=CAPTURES, line=number,
+                                "",
+                                Area.COVERAGE,
+                                f"{CAPTURES}: a record that can't be read",
+                                Outcome.PARTIAL,
+                                detail=_RECORD,
+                                path=CAPTURES,
+                                line=number,
                             )
-                        )  # fmt: skip
+                        )
                         continue
                     source, inner = self.place(at)
                     when = record.get("collected_at")
@@ -147,7 +152,11 @@ class Tree:
             for entry in entries:
                 path = f"{directory}/{entry.name}" if directory else entry.name
                 if "\n" in entry.name or _not_text(entry.name):
-                    self._gap(path.encode("unicode_escape", "replace").decode(), Outcome.UNSUPPORTED, "a file name with control characters")
+                    self._gap(
+                        path.encode("unicode_escape", "replace").decode(),
+                        Outcome.UNSUPPORTED,
+                        "a file name with control characters",
+                    )
                     continue
                 try:
                     if entry.is_dir(follow_symlinks=False):
@@ -211,7 +220,9 @@ class Tree:
         """The bytes of a file, up to MAX_FILE. Raises OSError."""
         if file.real == os.devnull:
             return b""
-        descriptor = os.open(file.real or os.path.join(self.root, file.estate_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(
+            file.real or os.path.join(self.root, file.estate_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        )
         try:
             content = os.read(descriptor, min(file.size + 1, MAX_FILE) if file.size else 65536)
             while len(content) < file.size and len(content) < MAX_FILE:
@@ -222,9 +233,7 @@ class Tree:
         finally:
             os.close(descriptor)
         if file.size > MAX_FILE:
-            self._gap(
-                file.estate_path, Outcome.PARTIAL, f"{file.size} bytes: only the first {MAX_FILE} were read"
-            )
+            self._gap(file.estate_path, Outcome.PARTIAL, f"{file.size} bytes: only the first {MAX_FILE} were read")
         return content
 
 

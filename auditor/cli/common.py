@@ -22,8 +22,12 @@ EXIT = {Verdict.CLEAR: 0, Verdict.BLOCKED: 1, Verdict.INCOMPLETE: 4}
 
 def estate_options(parser: argparse.ArgumentParser) -> None:
     """--estate, --now, --on, --quiet."""
-    parser.add_argument("--estate", metavar="DIR", type=Path, default=Path(), help="the estate's directory (default: this one)")
-    parser.add_argument("--now", metavar="TIME", type=moment, help="judge as of this time, ISO 8601 (default: the present)")
+    parser.add_argument(
+        "--estate", metavar="DIR", type=Path, default=Path(), help="the estate's directory (default: this one)"
+    )
+    parser.add_argument(
+        "--now", metavar="TIME", type=moment, help="judge as of this time, ISO 8601 (default: the present)"
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
 
 
@@ -40,7 +44,9 @@ def moment(text: str) -> datetime:
     try:
         value = datetime.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or time, such as 2026-12-01T18:00:00Z") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no ISO 8601 date or time, such as 2026-12-01T18:00:00Z"
+        ) from error
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
@@ -60,7 +66,7 @@ def run_audit(request: Request, *, quiet: bool) -> Audited:
 
     collectors, failures = load_collectors()
     rules, more = load_rules()
-    with Progress("auditing", None, quiet=quiet) as bar:
+    with Progress("auditing", quiet=quiet) as bar:
         return audit(request, collectors, rules, (*failures, *more), progress=bar.stage)
 
 

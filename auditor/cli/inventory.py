@@ -19,9 +19,20 @@ def add(commands: Any) -> None:
         help="say what is wrong with an inventory, by file and line",
         description="Says what is wrong with an inventory, by file and line. Exit code 0 if nothing is, 2 otherwise.",
     )
-    check.add_argument("file", metavar="FILE", nargs="?", type=Path, default=Path("inventory.yaml"), help="the inventory, or its estate's directory")
+    check.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        default=Path("inventory.yaml"),
+        help="the inventory, or its estate's directory",
+    )
     check.set_defaults(run=run_check)
-    schema = below.add_parser("schema", help="print the JSON Schema for editors", description="Prints the JSON Schema of inventory.yaml, for editors.")
+    schema = below.add_parser(
+        "schema",
+        help="print the JSON Schema for editors",
+        description="Prints the JSON Schema of inventory.yaml, for editors.",
+    )
     common.output_options(schema, ("json",))
     schema.set_defaults(run=run_schema)
 

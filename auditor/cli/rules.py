@@ -10,7 +10,9 @@ from auditor.cli import common
 
 
 def add(commands: Any) -> None:
-    parser = commands.add_parser("rules", help="list all rules", description="Lists all rules, built-in ones and plugins.")
+    parser = commands.add_parser(
+        "rules", help="list all rules", description="Lists all rules, built-in ones and plugins."
+    )
     common.output_options(parser, ("text", "json"))
     parser.set_defaults(run=run)
 

@@ -57,11 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = leading[0] if leading else paths[0]
     common.write(
         lambda color, width: render_why(
-            chosen[0].label, host.text, chosen[1], tuple(pair[0].label for pair in leading[1:]),
-            format=arguments.format, color=color, width=width,
+            chosen[0].label, host.text, chosen[1], arguments.format, color=color, width=width
         ),
         arguments,
-    )  # fmt: skip
+    )
     return 0 if chosen[1] else 1
 
 

@@ -10,13 +10,12 @@ from auditor.model import Lifecycle, Provenance
 from auditor.text import normal_address, normal_name
 
 COMMON_FIRST_LABELS: Final = frozenset(
-    {
-        "www", "mail", "smtp", "imap", "ftp", "api", "app", "web", "db", "dns", "ns", "mx", "vpn", "git", "proxy", "test",
-        "dev", "stage", "staging", "prod", "admin", "host", "server", "node", "backup", "data", "main", "cache", "auth",
-        "login", "static", "cdn", "docs", "wiki", "blog", "shop", "status", "monitor", "mirror", "archive", "storage",
-        "localhost",
-    }
-)  # fmt: skip
+    (
+        "www mail smtp imap ftp api app web db dns ns mx vpn git proxy test dev stage staging prod admin host server"
+        " node backup data main cache auth login static cdn docs wiki blog shop status monitor mirror archive storage"
+        " localhost"
+    ).split()
+)
 
 
 @dataclass(slots=True)
@@ -195,3 +194,14 @@ def _owns_prefix(table: HostTable, prefix: str, name: str, going: set[str]) -> b
             if known.startswith(prefix + ".") and len(known.split(".")) <= len(name.split(".")):
                 return False
     return True
+
+
+def stems_of(hosts: Iterable[HostRecord]) -> dict[str, str]:
+    """The names that numbered machines share (`docs-backend` of `docs-backend01`), if they can't be mistaken."""
+    stems = {}
+    for record in hosts:
+        short = record.short
+        stem = short.rstrip("0123456789").rstrip("-")
+        if stem != short and "-" in stem and distinctive(stem):
+            stems[stem] = record.name
+    return stems

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from auditor.graph.columns import CONFIDENCE_ID, KIND_ID, NEED_ID, RELATION_ID, Graph, GraphBuilder
-from auditor.graph.hosts import HostRecord, HostTable, distinctive
+from auditor.graph.hosts import HostTable
 from auditor.model import (
     Attribute,
     Confidence,
@@ -148,9 +148,14 @@ class Linker:
             if item.group:
                 group = self._group(consumer, item.group)
             self._edge(
-                consumer, provider, item.relation, item.required, group,
-                self._evidence(path, item.where, collected_at), item.confidence,
-            )  # fmt: skip
+                consumer,
+                provider,
+                item.relation,
+                item.required,
+                group,
+                self._evidence(path, item.where, collected_at),
+                item.confidence,
+            )
         elif type(item) is Entity:
             node = self.node(item.ref, host)
             if node is None:
@@ -173,12 +178,8 @@ class Linker:
         """An edge that a caller above the parsers knows of: from the inventory, or from the mention scan."""
         index = -1
         if provenance is not None:
-            index = self._evidence(
-                provenance.path, Where(provenance.line, provenance.excerpt), provenance.collected_at
-            )
-        self._edge(
-            consumer, provider, relation, need, self._group(consumer, group) if group else -1, index, confidence
-        )
+            index = self._evidence(provenance.path, Where(provenance.line, provenance.excerpt), provenance.collected_at)
+        self._edge(consumer, provider, relation, need, self._group(consumer, group) if group else -1, index, confidence)
 
     def describe(self, node: NodeId, attributes: Mapping[str, Attribute], provenance: Provenance | None) -> None:
         """Attributes and evidence of a node."""
@@ -358,28 +359,38 @@ class Linker:
         builder.add_nodes([KIND_ID[kind] for kind in self._kinds], self._texts, self._scopes)
         builder.add_groups([consumer for consumer, _ in self._group_ids], [name for _, name in self._group_ids])
         builder.add_edges(
-            self._consumers, self._providers, self._relations, self._needs, self._groups, self._edge_evidence,
+            self._consumers,
+            self._providers,
+            self._relations,
+            self._needs,
+            self._groups,
+            self._edge_evidence,
             self._confidences,
-        )  # fmt: skip
+        )
         graph = builder.build()
-        host_nodes = {
-            text: number for (kind, text, _), number in self._ids.items() if kind is Kind.HOST
-        }
+        host_nodes = {text: number for (kind, text, _), number in self._ids.items() if kind is Kind.HOST}
         read_only = {
             node: str(known.get("read_only_why", "read-only"))
             for node, known in self.attributes.items()
             if self._kinds[node] is Kind.MOUNT and known.get("read_only")
         }
         return Linked(
-            graph, self.hosts, self.attributes, self.evidence, self.entity_evidence, host_nodes,
-            frozenset(self.domains), read_only,
-        )  # fmt: skip
+            graph,
+            self.hosts,
+            self.attributes,
+            self.evidence,
+            self.entity_evidence,
+            host_nodes,
+            frozenset(self.domains),
+            read_only,
+        )
 
     def _of_kind(self, kind: Kind) -> list[NodeId]:
         return [number for number, one in enumerate(self._kinds) if one is kind]
 
     def _outgoing(self, relation: Relation) -> dict[NodeId, list[NodeId]]:
-        wanted, found = RELATION_ID[relation], {}
+        wanted = RELATION_ID[relation]
+        found: dict[NodeId, list[NodeId]] = {}
         for at, one in enumerate(self._relations):
             if one == wanted:
                 found.setdefault(self._consumers[at], []).append(self._providers[at])
@@ -426,9 +437,14 @@ class Linker:
             if relation == RELATION_ID[Relation.RESOLVES]
         }
         for record in self.hosts.records.values():
-            for name in [record.name, *(f"{record.name}.{domain}" for domain in self.domains if "." not in record.name)]:
+            for name in [
+                record.name,
+                *(f"{record.name}.{domain}" for domain in self.domains if "." not in record.name),
+            ]:
                 node = self._ids.get((Kind.NAME, name, ""))
-                for target in resolves.get(node, ()) if node is not None else ():
+                if node is None:
+                    continue
+                for target in resolves.get(node, ()):
                     if self._kinds[target] is Kind.ADDRESS:
                         self.hosts.address(record, self._texts[target], self._provenance(edges[node, target]))
 
@@ -476,10 +492,13 @@ class Linker:
             for holder in holders:
                 record = self.hosts.records[holder]
                 self.edge(
-                    node, self._node(Kind.HOST, holder, ""), Relation.STANDS_FOR, group=group,
+                    node,
+                    self._node(Kind.HOST, holder, ""),
+                    Relation.STANDS_FOR,
+                    group=group,
                     provenance=record.addresses.get(text) or record.provenance,
                     confidence=Confidence.MEDIUM if group else Confidence.HIGH,
-                )  # fmt: skip
+                )
 
     def _paths_and_mounts(self) -> None:
         """A path is on the mount with the longest prefix, a mount on its host or on the server that exports it."""
@@ -493,9 +512,7 @@ class Linker:
         for node in self._of_kind(Kind.MOUNT):
             mounts.setdefault(self._scopes[node], {})[self._texts[node]] = node
             if self._scopes[node]:
-                self._edge(
-                    node, self._node(Kind.HOST, self._scopes[node], ""), Relation.STANDS_FOR, Need.READ, -1, -1
-                )
+                self._edge(node, self._node(Kind.HOST, self._scopes[node], ""), Relation.STANDS_FOR, Need.READ, -1, -1)
         for node in self._of_kind(Kind.PATH):
             scope = self._scopes[node]
             if not scope or not self._texts[node].startswith("/"):
@@ -522,9 +539,13 @@ class Linker:
                 or (kind is Kind.UNIT and self._kinds[caller] is Kind.JOB and self._texts[caller].endswith(".timer"))
             ):
                 self._edge(
-                    called, caller, Relation.TRIGGERED_BY, Need.RUN, self._group(called, "triggers"),
+                    called,
+                    caller,
+                    Relation.TRIGGERED_BY,
+                    Need.RUN,
+                    self._group(called, "triggers"),
                     self._edge_evidence[at],
-                )  # fmt: skip
+                )
 
     def _certificates(self) -> None:
         """A certificate depends on the lineage whose directory holds it, or that has the same names."""
@@ -545,8 +566,7 @@ class Linker:
             if self.attributes.get(certificate, {}).get("is_ca"):
                 continue
             for path in paths:
-                key = (self._scopes[path], str(PurePosixPath(self._texts[path]).parent))
-                holder = by_directory.get(key)
+                holder = by_directory.get((self._scopes[path], str(PurePosixPath(self._texts[path]).parent)))
                 if holder is not None and certificate not in members.setdefault(holder, []):
                     members[holder].append(certificate)
         by_names: dict[frozenset[str], list[NodeId]] = {}
@@ -568,9 +588,14 @@ class Linker:
                 continue
             for lineage in by_names.get(self._sans(certificate), ()):
                 self._edge(
-                    certificate, lineage, Relation.CERTIFIED_BY, Need.RUN, self._group(certificate, "lineages"), -1,
+                    certificate,
+                    lineage,
+                    Relation.CERTIFIED_BY,
+                    Need.RUN,
+                    self._group(certificate, "lineages"),
+                    -1,
                     Confidence.MEDIUM,
-                )  # fmt: skip
+                )
 
     def _sans(self, certificate: NodeId) -> frozenset[str]:
         sans = self.attributes.get(certificate, {}).get("sans")
@@ -593,15 +618,4 @@ def _is_relative_endpoint(text: str) -> bool:
     parts = split_endpoint(text)
     if parts is None:
         return False
-    return "." not in parts.host and ":" not in parts.host or parts.host.startswith("127.") or parts.host == "::1"
-
-
-def stems_of(hosts: Iterable[HostRecord]) -> dict[str, str]:
-    """The names that numbered machines share (`docs-backend` of `docs-backend01`), if they can't be mistaken."""
-    stems = {}
-    for record in hosts:
-        short = record.short
-        stem = short.rstrip("0123456789").rstrip("-")
-        if stem != short and "-" in stem and distinctive(stem):
-            stems[stem] = record.name
-    return stems
+    return ("." not in parts.host and ":" not in parts.host) or parts.host.startswith("127.") or parts.host == "::1"

@@ -19,7 +19,9 @@ _FILE_ENDINGS: Final = frozenset(
     "cfg conf config yml yaml json toml ini j2 erb tmpl pem crt cer key csr service timer socket sh txt log cron zone"
     " rules xml repo pp db md rst bak tar gz sql target".split()
 )
-_RANGE: Final = re.compile(rb"[\[{]([a-z0-9]{1,12}(?::|\.\.|-)[a-z0-9]{1,12}(?:(?::|\.\.)\d{1,6})?|[a-z0-9,]{1,200})[\]}]")
+_RANGE: Final = re.compile(
+    rb"[\[{]([a-z0-9]{1,12}(?::|\.\.|-)[a-z0-9]{1,12}(?:(?::|\.\.)\d{1,6})?|[a-z0-9,]{1,200})[\]}]"
+)
 _COMMENT: Final = re.compile(r"\s*(?:#|//|;|--|<!--|/\*|\*\s|%|REM\b)", re.IGNORECASE)
 MAX_PER_FILE: Final = 20_000
 
@@ -117,7 +119,9 @@ class MentionScanner:
         if before in _LABEL and not _escape_before(lower, start):
             return None
         if kind == "group":
-            ended = after not in _LABEL and not (after == 46 and lower[end + 1 : end + 2].isalnum() and not _file_ending(lower, end))
+            ended = after not in _LABEL and not (
+                after == 46 and lower[end + 1 : end + 2].isalnum() and not _file_ending(lower, end)
+            )
             return True if ended and before != 46 else None
         below = before == 46 and start >= 2 and lower[start - 2] in _LABEL
         if after in _WORD:
@@ -161,7 +165,11 @@ class MentionScanner:
         tail = found.end()
         while tail < len(lower) and lower[tail] in _TOKEN:
             tail += 1
-        stem, inner, rest = lower[start : end - 1].decode(), found[1].decode(), lower[found.end() : tail].decode("ascii", "replace")
+        stem, inner, rest = (
+            lower[start : end - 1].decode(),
+            found[1].decode(),
+            lower[found.end() : tail].decode("ascii", "replace"),
+        )
         names = _expand(stem, inner, rest.rstrip("."))
         return [(identity, True) for identity in self._stems[opened] if identity.text in names]
 
@@ -200,7 +208,7 @@ def _address_stands(lower: bytes, start: int, end: int, text: str) -> bool | Non
         return None
     if after == 46 and end + 1 < len(lower) and lower[end + 1] in _DIGIT:
         return None
-    return None if after == 45 and end + 1 < len(lower) and lower[end + 1] in _DIGIT and before in (45,) else True
+    return None if after == 45 and end + 1 < len(lower) and lower[end + 1] in _DIGIT and before == 45 else True
 
 
 def _escape_before(lower: bytes, start: int) -> bool:
@@ -237,5 +245,3 @@ def _line_text(content: bytes, starts: list[int], line: int) -> str:
     begin = starts[line - 1]
     end = starts[line] - 1 if line < len(starts) else len(content)
     return content[begin : min(end, begin + 100_000)].decode("utf-8", "replace").rstrip("\r")
-
-

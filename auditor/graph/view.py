@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -10,8 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from auditor.graph.columns import KIND_ID, KINDS, NEEDS, CONFIDENCES, RELATION_ID, RELATIONS
-from auditor.graph.impact import IMPACTS, OBSERVE, RUN, WRITE, READ, ImpactResult, impact, lost_edges, nearest, reach
+from auditor.api import Blast, Node
+from auditor.graph.columns import CONFIDENCES, KIND_ID, KINDS, NEEDS, RELATION_ID, RELATIONS
+from auditor.graph.impact import IMPACTS, OBSERVE, READ, RUN, WRITE, ImpactResult, impact, lost_edges, nearest, reach
 from auditor.graph.link import Linked
 from auditor.model import (
     NO_ATTRIBUTES,
@@ -30,6 +31,7 @@ from auditor.model import (
     Relation,
     Step,
 )
+from auditor.phrases import parse_time
 
 ALL_LOST: Final = RUN | WRITE | READ | OBSERVE
 READ_ONLY_LOST: Final = WRITE | OBSERVE
@@ -47,7 +49,7 @@ class NodeView:
 
     @property
     def kind(self) -> Kind:
-        return KINDS[self.estate.linked.graph.kinds[self.id]]
+        return KINDS[int(self.estate.linked.graph.kinds[self.id])]
 
     @property
     def text(self) -> str:
@@ -63,7 +65,11 @@ class NodeView:
         if kind is Kind.CERTIFICATE:
             subject = self.attributes.get("subject_name") or self.attributes.get("subject")
             sans = self.attributes.get("sans")
-            text = ", ".join(sans[:2]) + (" …" if len(sans) > 2 else "") if isinstance(sans, tuple) and sans else str(subject or text)
+            text = (
+                ", ".join(sans[:2]) + (" …" if len(sans) > 2 else "")
+                if isinstance(sans, tuple) and sans
+                else str(subject or text)
+            )
             return f"certificate {text}"
         if kind is Kind.LINEAGE:
             return f"lineage {text}" + (f" on {scope}" if scope else "")
@@ -108,11 +114,11 @@ class EdgeView:
 
     @property
     def relation(self) -> Relation:
-        return RELATIONS[self.estate.linked.graph.relation[self.id]]
+        return RELATIONS[int(self.estate.linked.graph.relation[self.id])]
 
     @property
     def need(self) -> Need:
-        return NEEDS[self.estate.linked.graph.need[self.id]]
+        return NEEDS[int(self.estate.linked.graph.need[self.id])]
 
     @property
     def group(self) -> str:
@@ -120,7 +126,7 @@ class EdgeView:
 
     @property
     def confidence(self) -> Confidence:
-        return CONFIDENCES[self.estate.linked.graph.confidence[self.id]]
+        return CONFIDENCES[int(self.estate.linked.graph.confidence[self.id])]
 
     @property
     def provenance(self) -> Provenance:
@@ -181,7 +187,7 @@ class View:
 
     # -- nodes and edges --------------------------------------------------------------------------------------------
 
-    def nodes(self, kind: Kind) -> Iterable[NodeView]:
+    def nodes(self, kind: Kind) -> list[NodeView]:
         return [NodeView(self, int(node)) for node in self.linked.graph.nodes_of(KIND_ID[kind])]
 
     def find(self, kind: Kind, text: str, scope: str = "") -> NodeView | None:
@@ -193,7 +199,7 @@ class View:
         node = self.linked.host_nodes.get(found) if found else None
         return None if node is None else NodeView(self, node)
 
-    def going_for(self, host: NodeView) -> Going | None:
+    def going_for(self, host: Node) -> Going | None:
         return self._going.get(host.text) if host.kind is Kind.HOST else None
 
     def _edges(self, edges: Iterable[int], relations: tuple[Relation, ...]) -> list[EdgeView]:
@@ -201,20 +207,20 @@ class View:
         relation = self.linked.graph.relation
         return [EdgeView(self, int(edge)) for edge in edges if not wanted or int(relation[edge]) in wanted]
 
-    def outgoing(self, node: NodeView, *relations: Relation) -> Sequence[EdgeView]:
+    def outgoing(self, node: Node, *relations: Relation) -> Sequence[EdgeView]:
         return self._edges(self.linked.graph.outgoing(node.id), relations)
 
-    def incoming(self, node: NodeView, *relations: Relation) -> Sequence[EdgeView]:
+    def incoming(self, node: Node, *relations: Relation) -> Sequence[EdgeView]:
         return self._edges(self.linked.graph.incoming(node.id), relations)
 
-    def dependents(self, node: NodeView) -> Sequence[NodeView]:
+    def dependents(self, node: Node) -> Sequence[NodeView]:
         found = reach(self.linked.graph, np.array([node.id], dtype=np.int32))
         return [NodeView(self, int(one)) for one in found if int(one) != node.id]
 
     # -- the scenario -----------------------------------------------------------------------------------------------
 
-    def impact_of(self, node: NodeView) -> Impact:
-        return IMPACTS[self.result.impact[node.id]]
+    def impact_of(self, node: Node) -> Impact:
+        return IMPACTS[int(self.result.impact[node.id])]
 
     @cached_property
     def _sources(self) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -224,12 +230,12 @@ class View:
     def _nearest(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int], np.dtype[np.int32]]]:
         return nearest(self.linked.graph, self._sources, self.lost_mask)
 
-    def path(self, consumer: NodeView) -> tuple[Step, ...]:
+    def path(self, consumer: Node) -> tuple[Step, ...]:
         """The shortest path over edges that fail; of a node that is only degraded, the way to what it lost."""
         distance, parent = self._nearest
         return self._walk(consumer.id, parent) if distance[consumer.id] >= 0 else ()
 
-    def path_to(self, consumer: NodeView, host: NodeView) -> tuple[Step, ...]:
+    def path_to(self, consumer: Node, host: Node) -> tuple[Step, ...]:
         """The shortest path from a consumer to a host, over any edges; empty if there is none."""
         distance, parent = nearest(self.linked.graph, np.array([host.id], dtype=np.int32), None)
         return self._walk(consumer.id, parent) if distance[consumer.id] >= 0 else ()
@@ -254,7 +260,7 @@ class View:
             note = f"read-only ({self.linked.read_only_mounts[provider.id]})"
         return Step(edge.consumer.label, edge.relation.value, provider.label, note, known)
 
-    def hosts_of(self, consumer: NodeView) -> tuple[str, ...]:
+    def hosts_of(self, consumer: Node) -> tuple[str, ...]:
         """The going hosts that a node leads to over edges that fail."""
         seen, pending, found = {consumer.id}, [consumer.id], set()
         graph = self.linked.graph
@@ -271,7 +277,7 @@ class View:
                     pending.append(int(graph.provider[edge]))
         return tuple(sorted(found))
 
-    def reaches(self, node: NodeView) -> tuple[NodeView, ...]:
+    def reaches(self, node: Node) -> tuple[NodeView, ...]:
         """The hosts that a node stands for, through names, addresses, endpoints, paths and mounts."""
         graph = self.linked.graph
         seen, pending, found = {node.id}, [node.id], []
@@ -287,14 +293,44 @@ class View:
                     pending.append(target)
         return tuple(sorted(found, key=lambda one: one.text))
 
-    def home(self, node: NodeView) -> NodeView | None:
+    def home(self, node: Node) -> NodeView | None:
         found = self.linked.host_nodes.get(node.scope) if node.scope else None
         return None if found is None else NodeView(self, found)
 
-    def evidence(self, edge: EdgeView) -> Provenance:
-        return edge.provenance
+    @cached_property
+    def _covered_names(self) -> tuple[list[str], list[str]]:
+        """Names of the estate that could be in a certificate: exact, and without their first label."""
+        names = [self.linked.graph.texts[int(node)] for node in self.linked.graph.nodes_of(KIND_ID[Kind.NAME])]
+        plain = sorted({name for name in names if "." in name and "_" not in name and not name.startswith("*")})
+        return plain, [name.split(".", 1)[1] for name in plain]
 
-    def successor(self, host: NodeView) -> NodeView | None:
+    def blast_radius(self, lineage: Node) -> Blast | None:
+        certificate = lineage
+        if lineage.kind is Kind.LINEAGE:
+            held = [edge.consumer for edge in self.incoming(lineage, Relation.CERTIFIED_BY)]
+            if not held:
+                return None
+            certificate = max(held, key=lambda one: str(one.attributes.get("not_before", "")))
+        hosts = {path.scope for edge in self.outgoing(certificate, Relation.STORED_AT) if (path := edge.provider).scope}
+        for edge in self.incoming(certificate, Relation.SERVES):
+            hosts.update(host.text for host in self.reaches(edge.consumer))
+            hosts.update(
+                host.text
+                for behind in self.outgoing(edge.consumer, Relation.BACKED_BY)
+                for host in self.reaches(behind.provider)
+            )
+        sans = certificate.attributes.get("sans")
+        patterns = set(sans) if isinstance(sans, tuple) else set()
+        plain, parents = self._covered_names
+        machines = {name for record in self.linked.hosts.records.values() for name in record.names}
+        names = tuple(
+            name
+            for name, parent in zip(plain, parents, strict=True)
+            if (name in patterns or f"*.{parent}" in patterns) and name not in machines
+        )
+        return Blast(certificate, parse_time(certificate.attributes.get("not_after")), tuple(sorted(hosts)), names)
+
+    def successor(self, host: Node) -> NodeView | None:
         record = self.linked.hosts.records.get(host.text)
         return self.host(record.successor) if record is not None and record.successor else None
 
@@ -312,8 +348,5 @@ class View:
             for one in self._coverage
         )
 
-    def nodes_at(self, scope: str, kind: Kind) -> Iterator[NodeView]:
-        """The local nodes of a kind on a host."""
-        for node in self.nodes(kind):
-            if node.scope == scope:
-                yield node
+    def nodes_at(self, host: str, kind: Kind) -> list[NodeView]:
+        return [node for node in self.nodes(kind) if node.scope == host]

@@ -1,0 +1,1 @@
+"""What was seen without being understood, and what was not seen."""
