@@ -174,7 +174,8 @@ class CertbotCollector(Collector):
         port = re.search(r"(?m)^\s*(?:certbot_dns_rfc2136:)?dns_rfc2136_port\s*=\s*(\d+)", text)
         for number, line in enumerate(text.splitlines(), 1):
             found = re.match(r"\s*(?:certbot_dns_rfc2136:)?dns_rfc2136_server\s*=\s*(\S+)", line)
-            if found is None:
+            # A template fills it in later.
+            if found is None or found[1].startswith(("{{", "<%", "$")):
                 continue
             target = host_ref(found[1])
             if target is not None and port is not None and port[1] != "53":
@@ -202,7 +203,9 @@ class CertbotCollector(Collector):
             where = lines.of("", key)
             if name in names and _one(value):
                 yield Fragment("setting", _Setting(root, names[name], _one(value)), where)
-            elif (name == "no-directory-hooks" and not _is_false(_one(value))) or (name == "directory-hooks" and _is_false(_one(value))):
+            elif (name == "no-directory-hooks" and not _is_false(_one(value))) or (
+                name == "directory-hooks" and _is_false(_one(value))
+            ):
                 yield Fragment("setting", _Setting(root, "no-directory-hooks", ""), where)
 
     def _lineage(self, document: Document, name: str, config: Mapping[str, object], lines: _Lines) -> Iterator[Parsed]:

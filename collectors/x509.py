@@ -253,8 +253,7 @@ def _sans(extensions: x509.Extensions | None) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     found = [normal_name(d) for d in names.get_values_for_type(x509.DNSName) if is_hostname(d)]
-    for address in names.get_values_for_type(x509.IPAddress):
-        found.append(normal_address(str(address)) or str(address))
+    found += [normal_address(str(a)) or str(a) for a in names.get_values_for_type(x509.IPAddress)]
     return tuple(dict.fromkeys(found))
 
 

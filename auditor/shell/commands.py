@@ -25,11 +25,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from functools import lru_cache
 from itertools import islice, product
+from math import prod
 from typing import TYPE_CHECKING, Final, Literal
 
-from auditor.model import Confidence, Fact, Malformed, Parsed, Ref, Relation, Where
-from auditor.shell.sink import HOLE, LimitReached, Sink, Word
-from auditor.text import excerpt, expand_range
+from auditor.model import Fact, Malformed, Parsed, Ref, Relation, Where
+from auditor.shell.sink import HOLE, ScriptLimitError, Sink, Word
+from auditor.text import expand_range
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -41,7 +42,9 @@ DEPTH_LIMIT: Final = 100
 NESTING_LIMIT: Final = 8
 """`sh -c` in `sh -c`, and functions that call functions."""
 VALUES_LIMIT: Final = 1024
-"""Values that one variable, or the variables of one command together, may take."""
+"""Values that one variable may take."""
+COMBINATIONS_LIMIT: Final = 256
+"""Combinations of the values of one command's variables that are all tried."""
 
 _SUBSTITUTIONS: Final = frozenset({"command_substitution", "process_substitution"})
 _WORDS: Final = frozenset(
@@ -74,6 +77,7 @@ _ANSI: Final = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\
 _BRACES: Final = re.compile(r"\{([^{}\s]*,[^{}\s]*)\}")
 _NUMBERS: Final = re.compile(r"\{(?:-?\d+|[a-zA-Z])\.\.(?:-?\d+|[a-zA-Z])(?:\.\.\d+)?\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PARAMETER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*]")
 
 
 @lru_cache(maxsize=1)
@@ -138,13 +142,13 @@ def _analyse(
         else:
             shell.run_text(text, 0)
             shell.finish()
-    except LimitReached as reached:
+    except ScriptLimitError as reached:
         problem = str(reached)
     except RecursionError:
         problem = "the script is nested too deeply"
     yield from sink.take()
     for row in shell.broken:
-        yield Malformed(sink.place(row), "the shell would not parse this", "what could be read of the script is used")
+        yield Malformed(sink.place(row), "shell syntax that could not be read", "the rest of the script is used")
     if cut:
         problem = f"the script is longer than {TEXT_LIMIT} characters"
     if problem:
@@ -170,6 +174,10 @@ class Shell:
         self._choice: dict[str, str] = {}
         self._touched: dict[str, tuple[str, ...]] = {}
         self._calls: set[tuple[str, tuple[str, ...]]] = set()
+        self._top: tuple[bytes, int] | None = None
+        # Standard input of commands by node, and values of variables that the next `read` takes from it.
+        self._inputs: dict[int, str] = {}
+        self._fed: dict[str, tuple[str, ...]] = {}
 
     # Texts
 
@@ -177,7 +185,7 @@ class Shell:
         """Analyses shell source that starts on this row."""
         parser = _parser()
         if parser is None:
-            raise LimitReached("tree-sitter is not installed, so shell text is not analysed")
+            raise ScriptLimitError("tree-sitter is not installed, so shell text is not analysed")
         if self._nesting >= NESTING_LIMIT:
             return
         source = text.encode("utf-8", "surrogatepass")
@@ -256,7 +264,7 @@ class Shell:
     def _walk(self, node: Node) -> None:
         self.sink.tick()
         if self._depth >= DEPTH_LIMIT:
-            raise LimitReached(f"the script is nested deeper than {DEPTH_LIMIT} levels")
+            raise ScriptLimitError(f"the script is nested deeper than {DEPTH_LIMIT} levels")
         self._depth += 1
         try:
             handler = _HANDLERS.get(node.type)
@@ -288,18 +296,9 @@ class Shell:
             while last.type in ("pipeline", "list") and last.named_child_count:
                 last = last.named_children[-1]
             if text is not None and last.type == "command" and last is not body:
-                self._walk_with_input(body, last, text)
-            else:
-                self._walk(body)
+                self._inputs[last.id] = text
+            self._walk(body)
         self._after_heredoc(redirects)
-
-    def _walk_with_input(self, body: Node, last: Node, text: str) -> None:
-        self._inputs[last.id] = text
-        self._walk(body)
-
-    @property
-    def _inputs(self) -> dict[int, str]:
-        return self.__dict__.setdefault("_pending_inputs", {})
 
     def _feed(self, loop: Node, text: str) -> None:
         """`while read x; do …; done <<EOF`: the lines of the here-document are the variable's values."""
@@ -315,10 +314,6 @@ class Shell:
                             self._fed[name] = tuple(islice(values, VALUES_LIMIT))
             elif child.type == "do_group":
                 break
-
-    @property
-    def _fed(self) -> dict[str, tuple[str, ...]]:
-        return self.__dict__.setdefault("_fed_values", {})
 
     def _redirected_command(self, node: Node, redirects: list[Node]) -> None:
         own = [c for c in node.named_children if c.type.endswith("_redirect")]
@@ -336,7 +331,7 @@ class Shell:
         for child in [*node.named_children, *extra]:
             if not child.type.endswith("_redirect"):
                 self._substitutions(child)
-        parts = [c for c in node.children_by_field_name("name") + node.children_by_field_name("argument")]
+        parts = [*node.children_by_field_name("name"), *node.children_by_field_name("argument")]
         prefix = [c for c in node.named_children if c.type == "variable_assignment"]
 
         def run() -> None:
@@ -416,9 +411,9 @@ class Shell:
                 act()
                 return
             base = dict(self._choice)
-            for values in islice(product(*touched.values()), VALUES_LIMIT):
+            for choice in _choices(touched):
                 self.sink.tick()
-                self._choice = {**base, **dict(zip(touched, values, strict=True))}
+                self._choice = {**base, **choice}
                 act()
         finally:
             self._choice, self._touched = outer
@@ -522,9 +517,7 @@ class Shell:
         items = [c for c in node.named_children if c.type == "case_item"]
         for child in node.children_by_field_name("value"):
             self._substitutions(child)
-        patterns = {id(v) for i in items for v in i.children_by_field_name("value")}
         values = [{v.id for v in i.children_by_field_name("value")} for i in items]
-        del patterns
         branches = [
             [c for c in item.named_children if c.id not in skip] for item, skip in zip(items, values, strict=True)
         ]
@@ -626,13 +619,9 @@ class Shell:
             self._nesting -= 1
             self._source, self._row = saved
 
-    @property
-    def _top(self) -> tuple[bytes, int] | None:
-        return self.__dict__.get("_top_source")
-
     def _program(self, node: Node) -> None:
         if self._nesting == 1:
-            self.__dict__["_top_source"] = (self._source, self._row)
+            self._top = self._source, self._row
         for child in node.named_children:
             self._walk(child)
 
@@ -754,7 +743,21 @@ class Shell:
 
     def _part(self, node: Node, builder: _Builder, quoted: bool) -> None:
         kind = node.type
-        if kind == "raw_string":
+        if builder.dollar:
+            # The grammar splits `/x/$A/$B` before B: a lone `$`, then a word of its own.
+            builder.dollar = False
+            text = self._text(node)
+            found = _PARAMETER.match(text) if kind in ("word", "number", "variable_name") else None
+            if found is None:
+                builder.add("$")
+            else:
+                self._variable(found[0], builder, quoted)
+                if found.end() < len(text):
+                    builder.add(_ESCAPE.sub(r"\1", text[found.end() :]))
+                return
+        if kind == "$":
+            builder.dollar = True
+        elif kind == "raw_string":
             builder.add(self._text(node)[1:-1])
         elif kind == "ansi_c_string":
             builder.add(_ANSI_ESCAPE.sub(_ansi, self._text(node)[2:-1]))
@@ -874,16 +877,28 @@ class Shell:
         return HOLE if re.search(r"[$`\\'\"]", text) else text
 
     def _find_errors(self, root: Node) -> None:
-        """Rows of syntax errors, at most 20."""
+        """Rows of syntax errors, at most 20; of nested ones the innermost, which is closest to the cause."""
         stack = [root]
         while stack and len(self.broken) < 20:
             node = stack.pop()
-            if node.type == "ERROR" or node.is_missing:
+            inner = any(c.has_error or c.is_missing for c in node.children)
+            if (node.type == "ERROR" and not inner) or node.is_missing:
                 row = self._row + node.start_point[0]
                 if row not in self.broken:
                     self.broken.append(row)
             elif node.has_error:
                 stack.extend(reversed(node.children))
+
+
+def _choices(touched: Mapping[str, tuple[str, ...]]) -> Iterator[dict[str, str]]:
+    """Combinations of the variables' values; where these are too many, each value at least once."""
+    total = prod(len(values) for values in touched.values())
+    if len(touched) == 1 or total <= COMBINATIONS_LIMIT:
+        for values in islice(product(*touched.values()), VALUES_LIMIT):
+            yield dict(zip(touched, values, strict=True))
+        return
+    for index in range(min(max(map(len, touched.values())), VALUES_LIMIT)):
+        yield {name: values[index % len(values)] for name, values in touched.items()}
 
 
 class _Builder:
@@ -894,6 +909,7 @@ class _Builder:
         self._done: list[str] = []
         self._open: str | None = None
         self.braces = False
+        self.dollar = False
 
     def add(self, text: str) -> None:
         self._open = (self._open or "") + text
@@ -928,6 +944,8 @@ class _Builder:
             self._open = None
 
     def words(self, row: int) -> list[Word]:
+        if self.dollar:
+            self.add("$")
         self._close()
         if not self.braces or not self._split:
             return [Word(text, row) for text in self._done]
@@ -1039,4 +1057,3 @@ _HANDLERS: Final[Mapping[str, Callable[[Shell, Node], None]]] = {
 }
 
 __all__ = ["analyse_command", "analyse_script"]
-_ = (Confidence, excerpt)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from posixpath import basename
 from typing import TYPE_CHECKING, Final
 
-from auditor.model import Confidence, Kind, Need, Ref, Relation
+from auditor.model import Confidence, Need, Relation
 from auditor.shell import options as spec
 from auditor.shell.options import Arguments, Spec, parse_options
 from auditor.shell.sink import HOLE, Word, is_url
-from auditor.text import is_address, is_hostname
+from auditor.text import is_address
 
 if TYPE_CHECKING:
     from auditor.shell.commands import Shell
@@ -47,7 +47,7 @@ def interpret(words: list[Word], shell: Shell, stdin: str | None) -> None:
         client(shell, words, stdin)
         return
     handler = _PROGRAMS.get(name)
-    if name not in _SHELLS and name not in _INTERPRETERS and "/" in program:
+    if "/" in program and not (name in _KNOWN and program.startswith(_SYSTEM)):
         shell.sink.calls(shell.absolute(program), words[0].row)
     if handler is not None:
         handler(shell, words, stdin)
@@ -204,8 +204,6 @@ def _shell(shell: Shell, words: list[Word], stdin: str | None) -> None:
 def _interpreter(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """python, perl, ruby, php, node: the first operand is a script, unless the program text is given."""
     arguments = parse_options(words[1:], Spec("cmWXeEIr", ordered=True))
-    if words[0].text.startswith("/") and not shell.sink.remote:
-        shell.sink.calls(words[0].text, words[0].row)
     operands = arguments.operands
     if not arguments.has("c", "m", "e", "E", "r") and operands:
         shell.sink.calls(shell.absolute(operands[0].text), operands[0].row)
@@ -251,7 +249,7 @@ def _ssh_options(shell: Shell, arguments: Arguments, *, upper_port: bool = False
     for jumps in arguments.values("J"):
         _jumps(shell, jumps)
     for setting in arguments.values("o"):
-        name, value = (re.split(r"[=\s]+", setting.text.strip(), maxsplit=1) + [""])[:2]
+        name, value = [*re.split(r"[=\s]+", setting.text.strip(), maxsplit=1), ""][:2]
         name = name.lower()
         value = value.strip("\"'")
         if name == "proxyjump":
@@ -537,9 +535,9 @@ def _postgres(wanted: Spec, need: Need | None) -> Handler:
                 target = found.get("host") or found.get("hostaddr")
                 if target and not target.startswith("/"):
                     shell.sink.connect(target, text.row, wants, port=found.get("port", port))
-        reads, writes = ("f", "file"), ("o", "output", "L", "log-file")
-        if wanted is not spec.PSQL_CLIENT:
-            reads, writes = (), ("f", "file", "D", "pgdata")
+        dumps = wanted is not spec.PSQL_CLIENT
+        reads = () if dumps else ("f", "file")
+        writes = ("f", "file", "D", "pgdata") if dumps else ("o", "output", "L", "log-file")
         for file_word in arguments.values(*reads):
             shell.sink.reads(shell.absolute(file_word.text), file_word.row)
         for file_word in arguments.values(*writes):
@@ -614,7 +612,7 @@ def _mount(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 
 def _sshfs(shell: Shell, words: list[Word], stdin: str | None) -> None:
-    arguments = parse_options(words[1:], Spec("poFC"[:3]))
+    arguments = parse_options(words[1:], Spec("poF"))
     for word in arguments.operands[:1]:
         remote = _host_and_path(word.text)
         if remote is not None:
@@ -656,32 +654,55 @@ def _repository(shell: Shell, word: Word, need: Need) -> None:
         shell.sink.connect(remote[0], word.row, need)
 
 
-def _borg(shell: Shell, words: list[Word], stdin: str | None) -> None:
-    """borg(1), restic(1), rdiff-backup(1), duplicity(1): a repository by URL or in scp form; making backups writes."""
-    reading = {"list", "info", "check", "extract", "mount", "snapshots", "restore", "diff", "ls", "stats", "dump"}
-    text = [w.text for w in words[1:]]
-    need = Need.READ if reading & set(text) else Need.WRITE
+_BACKUP_READS: Final = frozenset(
+    {"list", "info", "check", "extract", "mount", "snapshots", "restore", "diff", "ls", "stats", "dump", "export-tar"}
+)
+
+
+def _backup(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """borg(1), restic(1), rdiff-backup(1), duplicity(1): what is saved is read, and the repository is written.
+
+    A repository is a URL, `user@host:path`, `sftp:user@host:path`, `rest:URL` or a directory, by option, operand
+    (`repository::archive` of borg) or the variables BORG_REPO and RESTIC_REPOSITORY.
+    """
+    name = basename(words[0].text)
     wanted = Spec("r", frozenset({"repo", "repository-file", "password-file", "remote-path", "rsh", "remote-schema"}))
     arguments = parse_options(words[1:], wanted)
-    for word in [*arguments.operands, *arguments.values("r", "repo")]:
-        target = Word(re.sub(r"^(?:rest|sftp):(?=[^/]|//?\w)(?!//\w+@?\w*:)", "", word.text), word.row)
-        if word.text.startswith("rest:"):
-            target = Word(word.text[5:], word.row)
-        elif word.text.startswith("sftp:"):
-            target = Word(word.text if word.text.startswith("sftp://") else word.text[5:], word.row)
-        target = Word(target.text.split("::", 1)[0] if "://" not in target.text else target.text, target.row)
-        if "::" in word.text and "://" not in word.text and ":" not in target.text:
-            shell.sink.connect(target.text, word.row, need) if "@" in target.text else None
-        elif "://" in target.text:
-            shell.sink.url(target.text.split("::", 1)[0], target.row, need)
-        elif target.text.startswith("/"):
-            shell.sink.path(Relation.WRITES if need is Need.WRITE else Relation.READS, target.text, target.row)
-        else:
-            remote = _host_and_path(target.text)
-            if remote is not None and remote[1]:
-                shell.sink.connect(remote[0], target.row, need)
-    if basename(words[0].text) == "rdiff-backup" and arguments.operands:
+    operands = list(arguments.operands)
+    need = Need.READ if _BACKUP_READS & {w.text for w in operands[:2]} else Need.WRITE
+    repositories = arguments.values("r", "repo")
+    if name in ("borg", "attic", "restic") and operands:
+        operands.pop(0)
+        if name != "restic" and operands and not repositories:
+            repositories.append(operands.pop(0))
+    elif operands and re.fullmatch("[a-z]+", operands[0].text):
+        operands.pop(0)
+    if not any(r.text and not r.text.startswith("::") for r in repositories):
+        variable = "RESTIC_REPOSITORY" if name == "restic" else "BORG_REPO"
+        repositories = [Word(value, words[0].row) for value in shell.variables.get(variable, ())]
+    for repository in repositories:
+        _backup_target(shell, repository, need)
+    for index, operand in enumerate(operands):
+        if operand.text.startswith("/"):
+            last = index == len(operands) - 1 and name in ("rdiff-backup", "duplicity") and index > 0
+            shell.sink.path(Relation.WRITES if last else Relation.READS, operand.text, operand.row)
+        elif name in ("rdiff-backup", "duplicity"):
+            _backup_target(shell, operand, need if index == len(operands) - 1 else Need.READ)
+
+
+def _backup_target(shell: Shell, word: Word, need: Need) -> None:
+    text = re.sub(r"^(?:sftp|rest|rclone):(?!//)", "", word.text)
+    if "://" in text:
+        shell.sink.url(text.split("::", 1)[0], word.row, need)
         return
+    text, archive, _ = text.partition("::")
+    remote = _host_and_path(text)
+    if remote is not None:
+        shell.sink.connect(remote[0], word.row, need)
+    elif text.startswith("/"):
+        shell.sink.path(Relation.WRITES if need is Need.WRITE else Relation.READS, text, word.row)
+    elif archive and "@" in text:
+        shell.sink.connect(text, word.row, need)
 
 
 def _openssl(shell: Shell, words: list[Word], stdin: str | None) -> None:
@@ -714,10 +735,11 @@ def _nsupdate(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 
 _ANSIBLE: Final = Spec(
-    "iltmabufBePMceo"[:10],
+    "iltmaufeBPMc",
     frozenset(
         "inventory limit tags skip-tags module-name args become-user user forks background extra-vars private-key "
-        "vault-password-file module-path connection ssh-common-args ssh-extra-args start-at-task timeout key-file".split()
+        "vault-password-file module-path connection ssh-common-args ssh-extra-args start-at-task timeout "
+        "key-file".split()
     ),
 )
 
@@ -961,7 +983,7 @@ def _urls(shell: Shell, words: Sequence[Word]) -> None:
 
 
 _CERTBOT: Final = Spec(
-    "dwcmnai"[:4] + "ai",
+    "dwcmai",
     frozenset(
         "domain domains cert-name webroot-path config server email pre-hook post-hook deploy-hook renew-hook "
         "manual-auth-hook manual-cleanup-hook config-dir work-dir logs-dir authenticator installer "
@@ -1023,7 +1045,7 @@ def _acme_sh(shell: Shell, words: list[Word], stdin: str | None) -> None:
         "key-file cert-file ca-file fullchain-file log accountemail days keylength dnssleep challenge-alias "
         "domain-alias signcsr csr notify-hook".split()
     )
-    arguments = parse_options(words[1:], Spec("dwkmr"[:2] + "k", long))
+    arguments = parse_options(words[1:], Spec("dwk", long))
     for hook in arguments.values("reloadcmd", "pre-hook", "post-hook", "renew-hook"):
         shell.run_inner(hook.text, hook.row)
     for server in arguments.values("server"):
@@ -1037,7 +1059,9 @@ def _acme_sh(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 def _lego(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """lego: `run` or `renew`; version 5 has one command for both."""
-    values = "server domains d email m path csr c dns dns.resolvers http.port http.webroot tls.port run-hook renew-hook s days"
+    values = (
+        "server domains d email m path csr c dns dns.resolvers http.port http.webroot tls.port run-hook renew-hook s"
+    )
     arguments = parse_options(
         words[1:], Spec("", frozenset([*values.split(), "deploy-hook", "pre-hook", "post-hook"]), True)
     )
@@ -1149,7 +1173,7 @@ _WRAPPERS: Final[Mapping[str, Callable[[Shell, list[Word]], list[Word]]]] = {
     "systemd-cat": _wrapped(Spec("tp", frozenset({"identifier", "priority", "stderr-priority"}), ordered=True)),
     "systemd-run": _wrapped(
         Spec(
-            "uprEHMt"[:5] + "M",
+            "puEHM",
             frozenset(
                 "unit property description slice uid gid nice working-directory setenv on-active on-boot on-startup "
                 "on-unit-active on-unit-inactive on-calendar timer-property path-property socket-property machine host "
@@ -1166,7 +1190,7 @@ _WRAPPERS: Final[Mapping[str, Callable[[Shell, list[Word]], list[Word]]]] = {
     "unshare": _wrapped(Spec("SGRw", ordered=True)),
     "nsenter": _wrapped(Spec("tSGw", frozenset({"target"}), ordered=True)),
     "setpriv": _wrapped(Spec("", frozenset({"reuid", "regid", "groups", "bounding-set"}), ordered=True)),
-    "chpst": _wrapped(Spec("uUbe/nlLmdofcprstv"[:8] + "lL", ordered=True)),
+    "chpst": _wrapped(Spec("uUbe/nlLmdopfct", ordered=True)),
     "setuidgid": _wrapped_after(1, Spec(ordered=True)),
     "su-exec": _wrapped_after(1, Spec(ordered=True)),
     "gosu": _wrapped_after(1, Spec(ordered=True)),
@@ -1209,12 +1233,11 @@ _ALIASES: Final[Mapping[str, str]] = {
 }
 # Their arguments are text, names or patterns: a URL there is no connection.
 _SILENT: Final = frozenset(
-    "echo printf test [ [[ grep egrep fgrep sed awk gawk mail mailx mutt sendmail true false : export return exit sleep "
-    "local declare readonly typeset alias unalias type which hash basename dirname wait kill read date expr let cut tr "
+    "echo printf test [ [[ grep egrep fgrep sed awk gawk mail mailx mutt sendmail true false : export return exit "
+    "sleep local declare readonly typeset alias unalias type which hash basename dirname wait kill read date expr let cut tr "
     "die log info warn error debug fail usage notify-send wall write logger jq".split()
 )
 
-_PING: Final = Spec("cWwiIsStTQpmMlGgHnF"[:12])
 _PROGRAMS: Final[Mapping[str, Handler]] = {
     **dict.fromkeys(_SHELLS, _shell),
     **dict.fromkeys(_INTERPRETERS, _interpreter),
@@ -1242,7 +1265,7 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "lftp": _host_option(Spec("ecupf"), ()),
     "ping": _one_host(Spec("cWwiIsStTQmMlG")),
     "ping6": _one_host(Spec("cWwiIsStTQmMlG")),
-    "fping": _one_host(Spec("cCitTBbpr"[:7] + "r")),
+    "fping": _one_host(Spec("cCitTBbprH")),
     "traceroute": _one_host(Spec("mqwfisg")),
     "tracepath": _one_host(Spec("mlp")),
     "ssh-keyscan": _one_host(Spec("ptTf")),
@@ -1266,7 +1289,7 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "mysqladmin": _mysql(spec.MYSQLDUMP, Need.READ),
     "mysqlcheck": _mysql(spec.MYSQLDUMP, Need.READ),
     "mysqlimport": _mysql(spec.MYSQLDUMP, Need.WRITE),
-    "redis-cli": _host_option(Spec("hpsanuridD"[:7]), ("h", "u"), ("p",)),
+    "redis-cli": _host_option(Spec("hpsanuridD"), ("h", "u"), ("p",)),
     "mongo": _host_option(Spec("upd", frozenset({"host", "port", "username", "password"})), ("host",), ("port",)),
     "mongosh": _host_option(Spec("upd", frozenset({"host", "port", "username", "password"})), ("host",), ("port",)),
     "mongodump": _host_option(
@@ -1289,11 +1312,11 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     ),
     "s3cmd": _host_option(Spec("c", frozenset({"host", "host-bucket", "config", "access_key"})), ("host",)),
     "mc": _host_option(Spec(), ()),
-    "borg": _borg,
-    "restic": _borg,
-    "rdiff-backup": _borg,
-    "duplicity": _borg,
-    "attic": _borg,
+    "borg": _backup,
+    "restic": _backup,
+    "rdiff-backup": _backup,
+    "duplicity": _backup,
+    "attic": _backup,
     "openssl": _openssl,
     "nsupdate": _nsupdate,
     "ansible": _ansible,
@@ -1309,7 +1332,7 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "service": _service,
     "invoke-rc.d": _service,
     "rc-service": _service,
-    "ntpdate": _one_host(Spec("aekoptU"[:5])),
+    "ntpdate": _one_host(Spec("aekoptU")),
     "rndc": _host_option(Spec("sbckpy"), ("s",), ("p",)),
     "ipmitool": _host_option(Spec("HIULPpfe"), ("H",), ("p",)),
     "lpr": _host_option(Spec("HPU#o"), ("H",)),
@@ -1339,4 +1362,12 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "tar": _tar,
 }
 
-_ = (Kind, Ref, is_hostname, _PING)
+# Where the system's own programs are. A call of one of those is no dependency that could go.
+_SYSTEM: Final = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
+_TOOLS: Final = frozenset(
+    "ls ps pgrep pkill killall stat du df sort uniq wc diff cmp comm join paste split od xxd base64 gzip gunzip bzip2 "
+    "xz zstd zip unzip cpio dd sync mktemp mkfifo readlink realpath rmdir unlink chown chmod chgrp id whoami hostname "
+    "uname uptime free vmstat iostat lsof fuser ip ifconfig netstat ss getent passwd seq nproc tput stty less more file "
+    "md5sum sha1sum sha256sum sha512sum column fold fmt nl tac rev shuf yes env logrotate".split()
+)
+_KNOWN: Final = frozenset(_PROGRAMS) | _SILENT | _TOOLS

@@ -21,10 +21,10 @@ _LOOPBACK: Final = frozenset(
     {"localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "0.0.0.0", "::", "::1"}
 )
 # Devices and kernel files are no files that a job depends on.
-_NO_FILES: Final = ("/dev/", "/proc/self/", "/proc/thread-self/")
+_NO_FILES: Final = ("/dev/", "/proc/", "/sys/")
 
 
-class LimitReached(Exception):
+class ScriptLimitError(Exception):
     """A script is too long, too deep or too slow to go on with; the text says which."""
 
 
@@ -72,10 +72,10 @@ class Sink:
         """How many ssh or container levels deep we are: nothing local is meant there, and hosts are less certain."""
 
     def tick(self) -> None:
-        """Counts one step. Raises LimitReached once the time is up."""
+        """Counts one step. Raises ScriptLimitError once the time is up."""
         self._steps += 1
         if self._steps % 64 == 0 and monotonic() > self._deadline:
-            raise LimitReached("the script takes too long to analyse")
+            raise ScriptLimitError("the script takes too long to analyse")
 
     def place(self, row: int) -> Where:
         """The place of a row of the text."""
@@ -105,7 +105,7 @@ class Sink:
         if key in self._seen:
             return
         if len(self._seen) >= FACT_LIMIT:
-            raise LimitReached(f"the script depends on more than {FACT_LIMIT} things")
+            raise ScriptLimitError(f"the script depends on more than {FACT_LIMIT} things")
         self._seen.add(key)
         self._facts.append(Dependency(self._consumer, provider, relation, self.place(row), need, "", confidence))
 
@@ -148,8 +148,10 @@ class Sink:
             if not colon or HOLE in host or tail.strip(HOLE):
                 return
             authority = host
-        if HOLE in path:
-            path = path[: path.index(HOLE)].rpartition("/")[0] + "/"
+        unknown = re.search(rf"[*{HOLE}]", path)
+        if unknown is not None:
+            known = path[: unknown.start()].rpartition("/")[0]
+            path = f"{known}/" if known else ""
         target = endpoint_ref((f"{scheme}://" if scheme else "") + authority + slash + path.lstrip("\n"))
         bare = endpoint_ref(authority)
         if target is None or bare is None:
