@@ -229,10 +229,12 @@ def _check(
     for count, rule in enumerate(sorted(rules, key=lambda one: one.id == MENTION_RULE)):
         progress("rules", count)
         found: list[Finding] = []
+        ended = True
         try:
             found.extend(rule.check(view))
         # A rule may be somebody's plugin: whatever it raises must end in the report.
         except Exception as error:  # noqa: BLE001
+            ended = False
             crashes.append(
                 Failure(
                     f"rule {rule.id}",
@@ -244,7 +246,7 @@ def _check(
             found = _unclaimed(found, findings)
         findings.extend(found)
         missing = covering.missing(view, rule)
-        runs.append(RuleRun(rule.id, rule.title, rule.area, len(found), not missing, missing))
+        runs.append(RuleRun(rule.id, rule.title, rule.area, len(found), ended and not missing, missing))
     severity = list(Severity)
     unique = {(one.fingerprint, one.evidence): one for one in findings}
     ordered = sorted(

@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import UsageError
-from auditor.model import Lifecycle, Report, Verdict
+from auditor.model import Lifecycle, Report
 
 if TYPE_CHECKING:
     from auditor.audit.engine import Audited, Request
-
-EXIT = {Verdict.CLEAR: 0, Verdict.BLOCKED: 1, Verdict.INCOMPLETE: 4}
-
 
 def estate_options(parser: argparse.ArgumentParser) -> None:
     """--estate, --now, --on, --quiet."""
@@ -73,9 +70,10 @@ def run_audit(request: Request, *, quiet: bool) -> Audited:
 def finish(report: Report, arguments: argparse.Namespace) -> int:
     """Renders a report to where it should go; returns the exit code of its verdict."""
     from auditor.report import render
+    from auditor.report.summary import EXIT_CODES
 
     write(lambda color, width: render(report, arguments.format, color=color, width=width), arguments)
-    return EXIT[report.verdict]
+    return EXIT_CODES[report.verdict]
 
 
 def write(text: Callable[[bool, int], str], arguments: argparse.Namespace) -> None:

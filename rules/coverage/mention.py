@@ -88,7 +88,7 @@ class MentionRule(Rule):
                     identity=(going.host, place),
                     message=f"{where} names {going.host}" + (f" in {count} lines" if count > 1 else ""),
                     why="Nothing is known of what reads this text; it may fail or mislead once the host is gone.",
-                    action=f"{successor}, or delete the line{'s' if count > 1 else ''}.",
+                    action=f"{successor}, or delete it.",
                     impact=Impact.MENTIONED,
                     evidence=evidence[:_SHOWN],
                     hosts=(going.host,),
