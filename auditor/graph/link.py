@@ -188,6 +188,15 @@ class Linker:
             index = self._evidence(provenance.path, Where(provenance.line, provenance.excerpt), provenance.collected_at)
             self.entity_evidence.setdefault(node, []).append(index)
 
+    def certificates_for(self, name: str) -> list[NodeId]:
+        """The certificates that hold a name (or are declared with it), the newest first."""
+        found = [
+            node
+            for node in self._of_kind(Kind.CERTIFICATE)
+            if name in self._sans(node) or self.attributes.get(node, {}).get("subject") == name
+        ]
+        return sorted(found, key=lambda node: str(self.attributes[node].get("not_before", "")), reverse=True)
+
     def describe_mention(self, document: NodeId, line: int, text: str, kind: str, comment: bool) -> None:
         """Which identity a line names, for the rule that reports mentions."""
         known = self.attributes.setdefault(document, {})

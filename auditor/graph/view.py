@@ -314,6 +314,7 @@ class View:
         hosts = {path.scope for edge in self.outgoing(certificate, Relation.STORED_AT) if (path := edge.provider).scope}
         for edge in self.incoming(certificate, Relation.SERVES):
             hosts.update(host.text for host in self.reaches(edge.consumer))
+            hosts.update(scope for scope in (edge.consumer.scope,) if scope)
             hosts.update(
                 host.text
                 for behind in self.outgoing(edge.consumer, Relation.BACKED_BY)

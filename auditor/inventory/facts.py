@@ -1,0 +1,180 @@
+"""What an inventory declares, as hosts and as edges with their line in the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from auditor.model import Area, Attribute, Confidence, Kind, Need, Provenance, Ref, Relation
+from auditor.text import endpoint_ref, expand_range, host_ref, normal_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from auditor.graph.hosts import HostTable
+    from auditor.inventory.schema import Inventory
+
+
+class Declarations(Protocol):
+    """What takes declared edges: the linker."""
+
+    def require(self, ref: Ref) -> int: ...
+
+    def edge(
+        self,
+        consumer: int,
+        provider: int,
+        relation: Relation,
+        *,
+        need: Need = ...,
+        group: str = ...,
+        provenance: Provenance | None = ...,
+        confidence: Confidence = ...,
+    ) -> None: ...
+
+    def describe(self, node: int, attributes: Mapping[str, Attribute], provenance: Provenance | None) -> None: ...
+
+    def certificates_for(self, name: str) -> list[int]: ...
+
+
+def _iso(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).isoformat() if moment is not None else ""
+
+
+def _at(inventory: Inventory, line: int, path: str) -> Provenance:
+    where = inventory.where(line)
+    return Provenance(path, line, where.excerpt, _iso(inventory.collected_at) or None)
+
+
+def declare_hosts(inventory: Inventory, hosts: HostTable, path: str) -> None:
+    """The hosts of an inventory with their names, addresses and lifecycle, ranges written out."""
+    for host in inventory.expanded():
+        provenance = _at(inventory, host.line, path)
+        record = hosts.add(host.name, "inventory", provenance)
+        for name in host.names:
+            hosts.alias(record, name, provenance)
+        for address in host.addresses:
+            hosts.address(record, address, provenance)
+        if host.instance_id:
+            record.words[host.instance_id] = provenance
+        record.lifecycle = host.lifecycle
+        record.since, record.on = _iso(host.since), _iso(host.on)
+        record.successor = host.successor
+        record.owner, record.site, record.roles = host.owner, host.site, tuple(host.roles)
+        record.read_only_paths = tuple(host.read_only_paths)
+        record.provenance = provenance
+
+
+def declare_facts(inventory: Inventory, into: Declarations, path: str) -> None:
+    """Webhooks, services, load balancers, certificates and watches that the inventory declares."""
+    _certificates(inventory, into, path)
+    for webhook in inventory.webhooks:
+        target = endpoint_ref(webhook.url)
+        if target is None:
+            continue
+        provenance = _at(inventory, webhook.line_of("url"), path)
+        node = into.require(Ref(Kind.WEBHOOK, webhook.name))
+        into.describe(node, {"event": webhook.event or "", "owner": webhook.owner or ""}, provenance)
+        into.edge(node, into.require(target), Relation.DELIVERS, need=Need.RUN, provenance=provenance)
+        for sender in _targets(webhook.sender or ""):
+            into.edge(node, into.require(sender), Relation.RUNS_ON, need=Need.RUN, provenance=provenance)
+    for service in inventory.services:
+        node = into.require(Ref(Kind.SERVICE, service.name))
+        provenance = _at(inventory, service.line, path)
+        into.describe(node, {"critical": service.critical, "owner": service.owner or ""}, provenance)
+        for need in service.needs:
+            targets = list(_targets(need))
+            group = need if len(targets) > 1 else ""
+            for target in targets:
+                into.edge(
+                    node,
+                    into.require(target),
+                    Relation.CONNECTS,
+                    group=group,
+                    provenance=_at(inventory, service.line_of("needs"), path),
+                )
+        for name in service.names:
+            _serves(into, into.require(Ref(Kind.NAME, name)), service.certificate, provenance)
+    for balancer in inventory.balancers:
+        node = into.require(Ref(Kind.NAME, balancer.name))
+        provenance = _at(inventory, balancer.line, path)
+        into.describe(node, {"balancer": True, "owner": balancer.owner or ""}, provenance)
+        for member in balancer.members:
+            for target in _targets(member):
+                into.edge(
+                    node,
+                    into.require(target),
+                    Relation.BACKED_BY,
+                    group="members",
+                    provenance=_at(inventory, balancer.line_of("members"), path),
+                )
+        _serves(into, node, balancer.certificate, provenance)
+    for watch in inventory.watches:
+        node = into.require(Ref(Kind.ALERT, f"declared/{watch.name}"))
+        provenance = _at(inventory, watch.line, path)
+        attributes: dict[str, Attribute] = {"declared": True, "owner": watch.owner or ""}
+        if watch.stage:
+            attributes["stage"] = (watch.stage,)
+        into.describe(node, attributes, provenance)
+        for one in watch.watches:
+            for target in _targets(one):
+                into.edge(
+                    node,
+                    into.require(target),
+                    Relation.WATCHES,
+                    need=Need.OBSERVE,
+                    group="targets",
+                    provenance=_at(inventory, watch.line_of("watches"), path),
+                )
+        for target in _targets(watch.runs_on or ""):
+            into.edge(node, into.require(target), Relation.RUNS_ON, need=Need.RUN, provenance=provenance)
+        if watch.notifies:
+            receiver = into.require(Ref(Kind.RECEIVER, watch.notifies))
+            into.edge(node, receiver, Relation.NOTIFIES, group="receivers", provenance=provenance)
+
+
+def _certificates(inventory: Inventory, into: Declarations, path: str) -> None:
+    """Declared certificates: joined to a captured one of the same names, or a node of their own."""
+    for declared in inventory.certificates:
+        provenance = _at(inventory, declared.line, path)
+        names = tuple(normal_name(name) for name in declared.sans)
+        found = [node for name in names[:1] for node in into.certificates_for(name)]
+        if found:
+            node = found[0]
+        else:
+            node = into.require(Ref(Kind.CERTIFICATE, f"declared:{declared.name}"))
+            attributes: dict[str, Attribute] = {"sans": names, "declared": True, "subject": declared.name}
+            if declared.not_after:
+                attributes["not_after"] = _iso(declared.not_after)
+            into.describe(node, attributes, provenance)
+            if declared.lineage:
+                lineage = into.require(Ref(Kind.LINEAGE, declared.lineage))
+                into.edge(node, lineage, Relation.CERTIFIED_BY, need=Need.RUN, provenance=provenance)
+        for target in declared.deployed_to:
+            for ref in _targets(target):
+                into.edge(into.require(ref), node, Relation.SERVES, provenance=provenance)
+
+
+def _serves(into: Declarations, consumer: int, certificate: str | None, provenance: Provenance) -> None:
+    if not certificate:
+        return
+    found = into.certificates_for(certificate) or [into.require(Ref(Kind.CERTIFICATE, f"declared:{certificate}"))]
+    into.edge(consumer, found[0], Relation.SERVES, provenance=provenance)
+
+
+def _targets(text: str) -> Iterator[Ref]:
+    """The references that a declared host, range, host:port or URL stands for."""
+    if not text:
+        return
+    for one in expand_range(text) if "://" not in text else (text,):
+        ref = host_ref(one) or endpoint_ref(one)
+        if ref is not None:
+            yield ref
+
+
+def declared_absent(inventory: Inventory) -> Iterator[tuple[Area, str, str, int]]:
+    """Areas that a person says there is nothing of: area, host (empty: the estate), the statement, its line."""
+    for statement in inventory.absent:
+        said = f"{statement.reason} ({statement.by}, {statement.on:%Y-%m-%d})"
+        yield Area(statement.area), statement.host or "", said, statement.line
