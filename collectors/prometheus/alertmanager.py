@@ -1,0 +1,340 @@
+"""Alertmanager: the tree of routes, and where each receiver sends.
+
+Read from the configuration reference of Alertmanager 0.28 and dispatch/route.go: the first matching child takes an
+alert unless it says `continue`, and a route takes what none of its children took. Regular expressions are anchored.
+Mute and active time intervals and inhibition only delay or suppress; they are not followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from auditor.api import (
+    TEMPLATE,
+    THIS_HOST,
+    Attribute,
+    Confidence,
+    Dependency,
+    Entity,
+    Fragment,
+    Kind,
+    Malformed,
+    Need,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    YamlNode,
+    YamlStream,
+    endpoint_ref,
+    excerpt,
+    split_endpoint,
+)
+from collectors.prometheus.promql import Matcher
+from collectors.prometheus.relabel import anchored
+
+SERVICE: Final = Ref(Kind.SERVICE, "alertmanager")
+MAX_ROUTES: Final = 20_000
+
+_REFUSED: Final = "Alertmanager refuses the whole configuration"
+# Integration -> (key of its URL, key of the default in `global`, what it is if neither is given).
+_INTEGRATIONS: Final[dict[str, tuple[str, str, str]]] = {
+    "webhook_configs": ("url", "", ""),
+    "slack_configs": ("api_url", "slack_api_url", ""),
+    "mattermost_configs": ("webhook_url", "mattermost_webhook_url", ""),
+    "discord_configs": ("webhook_url", "", ""),
+    "msteams_configs": ("webhook_url", "", ""),
+    "msteamsv2_configs": ("webhook_url", "", ""),
+    "opsgenie_configs": ("api_url", "opsgenie_api_url", "https://api.opsgenie.com/"),
+    "pagerduty_configs": ("url", "pagerduty_url", "https://events.pagerduty.com/v2/enqueue"),
+    "pushover_configs": ("api_url", "", "https://api.pushover.net/1/messages.json"),
+    "victorops_configs": ("api_url", "victorops_api_url", "https://alert.victorops.com/integrations/generic/"),
+    "wechat_configs": ("api_url", "wechat_api_url", "https://qyapi.weixin.qq.com/cgi-bin/"),
+    "telegram_configs": ("api_url", "telegram_api_url", "https://api.telegram.org"),
+    "webex_configs": ("api_url", "webex_api_url", "https://webexapis.com/v1/messages"),
+    "rocketchat_configs": ("api_url", "rocketchat_api_url", "https://open.rocket.chat/"),
+    "jira_configs": ("api_url", "jira_api_url", ""),
+    "incidentio_configs": ("url", "", ""),
+    "sns_configs": ("api_url", "", "https://sns.amazonaws.com"),
+}
+_OWN_PATH: Final = frozenset(
+    {"webhook_configs", "jira_configs", "opsgenie_configs", "pagerduty_configs", "wechat_configs"}
+)
+_TOKEN: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[\w~.-]{20,}")
+_MATCHER: Final = re.compile(
+    r"""\s*(?P<name>"(?:\\.|[^"\\])*"|[^\s=!~"{},]+)\s*(?P<op>=~|!~|!=|=)\s*"""
+    r"""(?P<value>"(?:\\.|[^"\\])*"|[^,"]*?)\s*(?P<end>,|$)"""
+)
+_ESCAPE: Final = re.compile(r"\\(.)", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route with all below it."""
+
+    text: str
+    receiver: str
+    matchers: tuple[Matcher, ...]
+    goes_on: bool
+    routes: tuple[Route, ...]
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What one Alertmanager does with alerts."""
+
+    root: Route
+    receivers: tuple[str, ...]
+
+
+def safe_endpoint(url: str, keep_path: bool) -> Ref | None:
+    """The endpoint of a URL. A path that is, or may hold, a token is left out."""
+    parts = split_endpoint(url)
+    ref = endpoint_ref(url)
+    if parts is None or ref is None:
+        return None
+    path = parts.path.partition("?")[0]
+    if path and (not keep_path or _TOKEN.search(path) or excerpt(url.strip()) != url.strip()):
+        return Ref(Kind.ENDPOINT, ref.text[: ref.text.index("/", ref.text.find("://") + 3)])
+    return ref
+
+
+def read_alertmanager(root: YamlNode, stream: YamlStream, on_host: bool) -> Iterator[Parsed]:
+    """Receivers with their channels, routes, and the tree as a fragment."""
+    where = stream.where(root)
+    yield Entity(SERVICE, where, {"program": "alertmanager"})
+    if on_host:
+        yield Dependency(SERVICE, THIS_HOST, Relation.RUNS_ON, where)
+    defaults = root.get("global") or _NOTHING
+    receivers: list[str] = []
+    for node in root.children("receivers"):
+        name = node.get("name")
+        if name is None or not name.scalar:
+            yield Malformed(stream.where(node), "a receiver without a name", _REFUSED)
+            continue
+        text = excerpt(name.scalar)
+        if text in receivers:
+            yield Malformed(stream.where(name), f"two receivers named {text!r}", _REFUSED)
+        receivers.append(text)
+        yield from _read_receiver(node, Ref(Kind.RECEIVER, text), stream, defaults, on_host)
+    top = root.get("route")
+    if top is None or not top.is_map:
+        yield Malformed(where, "no route", _REFUSED)
+        return
+    problems: list[Parsed] = []
+    reader = _RouteReader(stream, problems)
+    route = reader.read(top, "", "route", 0)
+    for key in ("match", "match_re", "matchers"):
+        own = top.get(key)
+        if own is not None and (own.elements or own.index()):
+            problems.append(Malformed(stream.where(own), "the first route may not have matchers", _REFUSED))
+    yield from problems
+    for entry in _all_routes(route):
+        ref = Ref(Kind.ROUTE, entry.text)
+        attributes: dict[str, Attribute] = {"receiver": entry.receiver}
+        if entry.matchers:
+            attributes["matchers"] = tuple(excerpt("".join(matcher)) for matcher in entry.matchers)
+        if entry.goes_on:
+            attributes["continue"] = True
+        yield Entity(ref, entry.where, attributes)
+        if entry.receiver not in receivers and TEMPLATE not in entry.receiver:
+            reason = f"no receiver is named {entry.receiver!r}" if entry.receiver else "a route without a receiver"
+            yield Malformed(entry.where, reason, _REFUSED)
+        else:
+            yield Dependency(ref, Ref(Kind.RECEIVER, entry.receiver), Relation.NOTIFIES, entry.where)
+    yield Fragment("alertmanager", Routing(route, tuple(receivers)), where)
+
+
+def _all_routes(route: Route) -> Iterator[Route]:
+    yield route
+    for child in route.routes:
+        yield from _all_routes(child)
+
+
+def _read_receiver(node: YamlNode, ref: Ref, stream: YamlStream, defaults: YamlNode, on_host: bool) -> Iterator[Parsed]:
+    channels = [
+        (key.scalar, entry)
+        for key, value in node.items()
+        if key.scalar.endswith("_configs")
+        for entry in value.elements
+    ]
+    kinds = tuple(dict.fromkeys(kind.removesuffix("_configs") for kind, _ in channels))
+    yield Entity(ref, stream.where(node.get("name") or node), {"channels": kinds} if kinds else {})
+    if on_host:
+        yield Dependency(ref, THIS_HOST, Relation.RUNS_ON, stream.where(node.get("name") or node))
+    group = "channels" if len(channels) > 1 else ""
+    for kind, entry in channels:
+        if not entry.is_map:
+            yield Malformed(stream.where(entry), f"an entry of {kind} that is not a mapping", _REFUSED)
+            continue
+        yield from _channel(ref, kind, entry, stream, defaults, group)
+        for key, value in entry.items():
+            if key.scalar.endswith("_file") and value.is_scalar and value.scalar.startswith("/"):
+                yield Dependency(ref, Ref(Kind.PATH, value.scalar), Relation.READS, stream.where(value))
+        for holder in (entry, defaults):
+            proxy = holder.at("http_config", "proxy_url")
+            if proxy is not None:
+                if address := safe_endpoint(proxy.scalar, False):
+                    yield Dependency(ref, address, Relation.CONNECTS, stream.where(proxy), Need.RUN)
+                break
+
+
+def _channel(
+    ref: Ref, kind: str, entry: YamlNode, stream: YamlStream, defaults: YamlNode, group: str
+) -> Iterator[Parsed]:
+    """Where one integration sends: its own URL, the global one, or the service's."""
+    if kind == "email_configs":
+        host = entry.get("smarthost") or defaults.get("smtp_smarthost")
+        if host is None:
+            yield Malformed(stream.where(entry), "an email without smarthost", _REFUSED)
+        elif TEMPLATE not in host.scalar and (address := endpoint_ref(host.scalar)):
+            yield Dependency(ref, address, Relation.NOTIFIES, stream.where(host), group=group)
+        return
+    key, global_key, service = _INTEGRATIONS.get(kind, ("url", "", ""))
+    url = entry.get(key)
+    if url is None and entry.get(f"{key}_file") is None and global_key:
+        url = defaults.get(global_key)
+    if url is not None and url.is_scalar:
+        if TEMPLATE in url.scalar:
+            return
+        address = safe_endpoint(url.scalar, kind in _OWN_PATH)
+        if address is not None:
+            yield Dependency(ref, address, Relation.NOTIFIES, stream.where(url), group=group)
+        elif url.scalar and not url.scalar.startswith("<"):
+            yield Malformed(stream.where(url), f"{kind}: the URL names no host", _REFUSED)
+        return
+    file = entry.get(f"{key}_file") or (defaults.get(f"{global_key}_file") if global_key else None)
+    if file is not None and file.is_scalar and file.scalar.startswith("/"):
+        yield Dependency(ref, Ref(Kind.PATH, file.scalar), Relation.READS, stream.where(file), group=group)
+    elif service and (address := endpoint_ref(service)):
+        yield Dependency(
+            ref, address, Relation.NOTIFIES, stream.where(entry), group=group, confidence=Confidence.MEDIUM
+        )
+
+
+class _RouteReader:
+    """Reads the tree of routes; what is wrong goes to `problems`."""
+
+    def __init__(self, stream: YamlStream, problems: list[Parsed]) -> None:
+        self.stream = stream
+        self.problems = problems
+        self.count = 0
+        self.taken: dict[str, int] = {}
+
+    def read(self, node: YamlNode, inherited: str, above: str, depth: int) -> Route:
+        self.count += 1
+        matchers = tuple(self._matchers(node))
+        own = "{" + ",".join(f"{name}{op}{excerpt(value)!r}" for name, op, value in matchers) + "}" if depth else ""
+        text = f"{above}/{own}" if depth else above
+        self.taken[text] = self.taken.get(text, 0) + 1
+        if self.taken[text] > 1:
+            text = f"{text}#{self.taken[text]}"
+        receiver = excerpt(node.text("receiver")) or inherited
+        routes = []
+        for child in node.children("routes"):
+            if not child.is_map:
+                self._problem(child, "a route that is not a mapping")
+            elif self.count >= MAX_ROUTES:
+                self._problem(child, f"more than {MAX_ROUTES} routes")
+                break
+            else:
+                routes.append(self.read(child, receiver, text, depth + 1))
+        goes_on = (node.get("continue") or _NOTHING).boolean is True if node.get("continue") else False
+        return Route(text, receiver, matchers, goes_on, tuple(routes), self.stream.where(node.get("receiver") or node))
+
+    def _problem(self, node: YamlNode, reason: str) -> None:
+        self.problems.append(Malformed(self.stream.where(node), reason, _REFUSED))
+
+    def _matchers(self, node: YamlNode) -> Iterator[Matcher]:
+        for key, operator in (("match", "="), ("match_re", "=~")):
+            for name, value in (node.get(key) or _NOTHING).items():
+                yield from self._checked(value, name.scalar, operator, value.scalar)
+        for line in node.children("matchers"):
+            try:
+                found = parse_matchers(line.scalar)
+            except ValueError as error:
+                self._problem(line, str(error))
+                continue
+            for matcher in found:
+                yield from self._checked(line, *matcher)
+
+    def _checked(self, node: YamlNode, name: str, operator: str, value: str) -> Iterator[Matcher]:
+        if operator in ("=~", "!~"):
+            try:
+                anchored(value)
+            except ValueError as error:
+                self._problem(node, str(error))
+                return
+        yield name, operator, value
+
+
+def parse_matchers(text: str) -> tuple[Matcher, ...]:
+    """Matchers in the classic and in the UTF-8 syntax: `a="b"`, `{a=~b|c, "d e"!="f"}`. Raises ValueError.
+
+    Both unescape `\\\\`, `\\"` and `\\n`; what else follows a backslash stays, as in the classic syntax.
+    """
+    inner = text.strip()
+    if inner.startswith("{") and inner.endswith("}"):
+        inner = inner[1:-1].strip()
+    matchers: list[Matcher] = []
+    at = 0
+    while at < len(inner):
+        found = _MATCHER.match(inner, at)
+        if found is None:
+            raise ValueError(f"not a matcher: {excerpt(inner[at:])}")
+        matchers.append((_unquoted(found["name"]), found["op"], _unquoted(found["value"])))
+        at = found.end()
+    return tuple(matchers)
+
+
+def _unquoted(text: str) -> str:
+    inner = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return _ESCAPE.sub(lambda found: {"n": "\n", '"': '"', "\\": "\\"}.get(found[1], found[0]), inner)
+
+
+def holds(operator: str, value: str, actual: str) -> bool:
+    """Whether a label's value (empty if it has none) meets a condition. A pattern that RE2 refuses meets none."""
+    if operator == "=":
+        return actual == value
+    if operator == "!=":
+        return actual != value
+    try:
+        matched = anchored(value)(actual) is not None
+    except ValueError:
+        return False
+    return matched if operator == "=~" else not matched
+
+
+def receivers_of(
+    route: Route, decide: Callable[[Matcher], bool | None]
+) -> tuple[tuple[tuple[str, Where], ...], bool | None]:
+    """Receivers that an alert may reach, and whether the route takes it (None: perhaps).
+
+    `decide` says whether the alert meets a matcher; None where that is not known, and then both ways are followed.
+    """
+    taken: bool | None = True
+    for matcher in route.matchers:
+        met = decide(matcher)
+        if met is False:
+            return (), False
+        if met is None:
+            taken = None
+    reached: list[tuple[str, Where]] = []
+    certain = False
+    for child in route.routes:
+        found, state = receivers_of(child, decide)
+        reached.extend(found)
+        if state:
+            certain = True
+            if not child.goes_on:
+                break
+    if not certain:
+        reached.append((route.receiver, route.where))
+    return tuple(reached), taken
+
+
+_NOTHING: Final = YamlNode("map", 0)
