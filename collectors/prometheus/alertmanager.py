@@ -173,7 +173,9 @@ def _read_receiver(node: YamlNode, ref: Ref, stream: YamlStream, defaults: YamlN
             continue
         yield from _channel(ref, kind, entry, stream, defaults, group)
         for key, value in entry.items():
-            if key.scalar.endswith("_file") and value.is_scalar and value.scalar.startswith("/"):
+            # A file with the URL is the channel itself, see `_channel`.
+            named = key.scalar.endswith("_file") and not key.scalar.endswith("url_file")
+            if named and value.is_scalar and value.scalar.startswith("/"):
                 yield Dependency(ref, Ref(Kind.PATH, value.scalar), Relation.READS, stream.where(value))
         for holder in (entry, defaults):
             proxy = holder.at("http_config", "proxy_url")
