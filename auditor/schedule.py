@@ -33,9 +33,19 @@ NICKNAMES: Final = {
 FREEBSD_NICKNAMES: Final = {"@every_minute": "* * * * *"}
 _FREEBSD_SECONDS: Final = re.compile(r"@(\d{1,9})")
 _MONTHS: Final = {
-    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
-    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
-}  # fmt: skip
+    "jan": 1,
+    "feb": 2,
+    "mar": 3,
+    "apr": 4,
+    "may": 5,
+    "jun": 6,
+    "jul": 7,
+    "aug": 8,
+    "sep": 9,
+    "oct": 10,
+    "nov": 11,
+    "dec": 12,
+}
 _WEEKDAYS: Final = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
 _FIELDS: Final[tuple[tuple[str, int, int, dict[str, int]], ...]] = (
     ("minute", 0, 59, {}),
@@ -162,7 +172,9 @@ def _term(text: str, field: tuple[str, int, int, dict[str, int]], dialect: CronD
     if first > last:
         values = {*range(first, high + 1, step), *range(low, last + 1, step)}
         return values, ",".join(map(str, sorted(values))), random
-    return set(range(first, last + 1, step)), plain, random
+    values = set(range(first, last + 1, step))
+    # cronsim takes `3-3/2` for `3/2`, from 3 to the end: only a star keeps its form, which decides about the days.
+    return values, plain if plain.startswith("*") else ",".join(map(str, sorted(values))), random
 
 
 @lru_cache(maxsize=4096)

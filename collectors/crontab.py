@@ -483,7 +483,8 @@ class _File:
             attributes["guards"] = guards
         yield Entity(ref, where, attributes)
         yield Dependency(ref, THIS_HOST, Relation.RUNS_ON, where)
-        yield from analyse_command(entry.command, ref, where, environment=entry.environment)
+        command = _TEMPLATE.sub("${TEMPLATE}", entry.command) if self.in_tree else entry.command
+        yield from analyse_command(command, ref, where, environment=entry.environment)
 
 
 def _effect(crons: tuple[CronDialect, ...], bad: Mapping[CronDialect, str]) -> str:
