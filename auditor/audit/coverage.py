@@ -11,6 +11,7 @@ from auditor.capture.areas import ON_THE_HOST, RELATIONS_OF, area_of
 from auditor.capture.reading import Reading, estate_path_of
 from auditor.graph.hosts import HostTable
 from auditor.model import Area, Coverage, Going, Malformed, Outcome, Relation
+from auditor.phrases import plural
 
 if TYPE_CHECKING:
     from auditor.graph.view import View
@@ -41,7 +42,7 @@ def of_estate(
     canonical = {
         source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
     }
-    rows.extend(_parsed(reading, canonical))
+    rows.extend(_parsed(reading, canonical, {one.host for one in going}))
     rows.extend(_recorded(reading, canonical))
     rows.extend(_malformed(reading, canonical, {one.host for one in going}))
     for row in reading.coverage:
@@ -70,30 +71,33 @@ def _for_hosts(row: Coverage, canonical: dict[str, tuple[str, ...]]) -> list[Cov
     return [replace(row, source=host) for host in canonical.get(row.source, (row.source,))]
 
 
-def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
-    """A line for each host (or the tree) and collector that read something there."""
+def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:
+    """A line for each collector that read something: on each going host, on all other hosts together, in the tree."""
     counts: dict[tuple[str, int], int] = {}
+    others: dict[int, set[str]] = {}
     for bound in reading.bound:
+        names = canonical.get(bound.file.source, ("",))
         for index in dict.fromkeys(index for index, _ in bound.template.items):
-            key = (bound.file.source, index)
-            counts[key] = counts.get(key, 0) + 1
-    rows = [
-        Coverage(
-            "",
-            Area.MENTIONS,
-            "all text, for names and addresses",
-            Outcome.OK,
-            sum(bound.template.text for bound in reading.bound),
-            provides=(Relation.MENTIONS.value,),
-        )
-    ]
-    for (source, index), count in sorted(counts.items()):
+            for name in (name for name in names if name in going or not name):
+                counts[name, index] = counts.get((name, index), 0) + 1
+            if rest := [name for name in names if name and name not in going]:
+                counts["*", index] = counts.get(("*", index), 0) + len(rest)
+                others.setdefault(index, set()).update(rest)
+    looked = sum(bound.template.text for bound in reading.bound)
+    every = Coverage(
+        "",
+        Area.MENTIONS,
+        "all text, for names and addresses",
+        Outcome.OK,
+        looked,
+        provides=(Relation.MENTIONS.value,),
+    )
+    rows = [every]
+    for (name, index), count in sorted(counts.items()):
         collector = reading.collectors[index]
         provides = tuple(sorted(relation.value for relation in collector.provides))
-        rows.extend(
-            Coverage(host, collector.area, collector.title, Outcome.OK, count, provides=provides)
-            for host in canonical.get(source, (source,))
-        )
+        what = f"{collector.title}, on {plural(len(others[index]), 'other host')}" if name == "*" else collector.title
+        rows.append(Coverage("" if name == "*" else name, collector.area, what, Outcome.OK, count, provides=provides))
     return rows
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ _SKIPPED: Final = frozenset({".git", ".hg", ".svn", ".terraform", "__pycache__",
 _ROOTS: Final = frozenset("etc var proc usr lib run opt srv home root sys private C: boot mnt data".split())
 
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _RECORD: Final = f'Each line is {{"path": …, "outcome": {"|".join(Outcome)}, "collected_at": …}}.'
 
 
@@ -151,7 +153,7 @@ class Tree:
             below = []
             for entry in entries:
                 path = f"{directory}/{entry.name}" if directory else entry.name
-                if "\n" in entry.name or _not_text(entry.name):
+                if _CONTROL.search(entry.name):
                     self._gap(
                         path.encode("unicode_escape", "replace").decode(),
                         Outcome.UNSUPPORTED,
@@ -235,7 +237,3 @@ class Tree:
         if file.size > MAX_FILE:
             self._gap(file.estate_path, Outcome.PARTIAL, f"{file.size} bytes: only the first {MAX_FILE} were read")
         return content
-
-
-def _not_text(name: str) -> bool:
-    return any(ord(character) < 32 or ord(character) == 127 for character in name)
