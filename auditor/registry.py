@@ -31,10 +31,20 @@ RULE_GROUP: Final = "auditor.rules"
 
 COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "anacron": "collectors.anacron:AnacronCollector",
+        "ansible_inventory": "collectors.ansible_inventory:AnsibleInventoryCollector",
+        "certbot": "collectors.certbot:CertbotCollector",
         "crontab": "collectors.crontab:CrontabCollector",
+        "github_webhooks": "collectors.github_webhooks:GithubWebhooksCollector",
         "hosts_file": "collectors.hosts_file:HostsFileCollector",
+        "known_hosts": "collectors.known_hosts:KnownHostsCollector",
         "mounts": "collectors.mounts:MountsCollector",
+        "prometheus": "collectors.prometheus:PrometheusCollector",
         "resolv_conf": "collectors.resolv_conf:ResolvConfCollector",
+        "run_parts": "collectors.run_parts:RunPartsCollector",
+        "shell": "collectors.shell:ShellCollector",
+        "systemd": "collectors.systemd:SystemdCollector",
+        "x509": "collectors.x509:X509Collector",
         "zone": "collectors.zone:ZoneCollector",
     }
 )
