@@ -113,8 +113,14 @@ class CronSchedule:
         return in_month and in_week if self.both_days else in_month or in_week
 
 
-def _term(text: str, field: tuple[str, int, int, dict[str, int]], dialect: CronDialect) -> tuple[set[int], str, bool]:
-    """The numbers of one element of a list, the same as plain text, and whether cronie picks one at random."""
+def _term(
+    text: str, field: tuple[str, int, int, dict[str, int]], dialect: CronDialect
+) -> tuple[set[int], str, bool, bool]:
+    """The numbers of one element of a list, the same as plain text, whether cronie picks one at random, and the end.
+
+    The end: Vixie's parser skips the rest of a word from where it can make nothing of it, so that `*5` is `*`, and
+    `1-2-3,7` is `1-2`; Debian's also `1#2` (both by `crontab -n`). cronie checks what stands after a number.
+    """
     name, low, high, names = field
     bad = ValueError(f"bad {name}: {text!r}")
 
@@ -138,8 +144,7 @@ def _term(text: str, field: tuple[str, int, int, dict[str, int]], dialect: CronD
         first, last, at = low, min(high, 6) if name == "day-of-week" else high, 1
         plain = "*"
         if at < len(text) and text[at] != "/":
-            # Vixie's parser stops there and skips the rest of the word: `*5` is `*` (crontab -n accepts it).
-            return set(range(first, last + 1)), "*", False
+            return set(range(first, last + 1)), "*", False, True
     elif "~" in text:
         if dialect not in ("cronie", "vixie"):
             raise bad
@@ -148,7 +153,7 @@ def _term(text: str, field: tuple[str, int, int, dict[str, int]], dialect: CronD
         last = number(len(left) + 1)[0] if right else high
         if first > last:
             raise bad
-        return {last}, str(last), True
+        return {last}, str(last), True, False
     else:
         first, at = number(0)
         last, plain = first, str(first)
@@ -159,7 +164,7 @@ def _term(text: str, field: tuple[str, int, int, dict[str, int]], dialect: CronD
                 if dialect == "cronie":
                     raise ValueError(f"bad {name}: {text!r} ends before it starts")
                 if dialect != "busybox":
-                    return set(), "", False
+                    return set(), "", False, False
         elif at < len(text) and text[at] == "/" and dialect in ("debian", "cronie", "vixie"):
             raise ValueError(f"bad {name}: {text!r} has a step without a range")
     if at < len(text) and text[at] == "/":
@@ -167,14 +172,15 @@ def _term(text: str, field: tuple[str, int, int, dict[str, int]], dialect: CronD
         if step == 0 or text[at - 1].isalpha():
             raise bad
         plain += f"/{step}"
-    if at < len(text) and not (text[at] == "-" and dialect in ("debian", "vixie")):
+    end = at < len(text)
+    if end and (text[at].isalnum() or text[at] == "/" or dialect not in ("debian", "vixie")):
         raise bad
     if first > last:
         values = {*range(first, high + 1, step), *range(low, last + 1, step)}
-        return values, ",".join(map(str, sorted(values))), random
+        return values, ",".join(map(str, sorted(values))), random, end
     values = set(range(first, last + 1, step))
     # cronsim takes `3-3/2` for `3/2`, from 3 to the end: only a star keeps its form, which decides about the days.
-    return values, plain if plain.startswith("*") else ",".join(map(str, sorted(values))), random
+    return values, plain if plain.startswith("*") else ",".join(map(str, sorted(values))), random, end
 
 
 @lru_cache(maxsize=4096)
@@ -199,11 +205,13 @@ def read_cron_schedule(schedule: str, dialect: CronDialect = "vixie") -> CronSch
         numbers: set[int] = set()
         texts: list[str] = []
         for term in value.split(","):
-            found, as_text, is_random = _term(term, field, dialect)
+            found, as_text, is_random, end = _term(term, field, dialect)
             numbers |= {number % 7 for number in found} if field[0] == "day-of-week" else found
             random |= is_random
             if as_text:
                 texts.append(as_text)
+            if end:
+                break
         sets.append(frozenset(numbers))
         plain.append(",".join(texts))
     if len(fields) != len(_FIELDS):

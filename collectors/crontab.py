@@ -354,9 +354,10 @@ class _File:
         if self.timezone and self.dialect in ("cronie", "vixie"):
             attributes["timezone"] = self.timezone
         user = self.user
-        if not self.system and rest.startswith("* "):
+        if rest.startswith("*"):
+            # load_entry() takes it for a common mistake, a sixth time field.
             bad |= dict.fromkeys(self._crons(), "bad command: there is a sixth time field")
-            rest = rest[2:].lstrip(_SPACE)
+            rest = _take(rest)[1]
         if self.system:
             user, rest = self._take_user(rest, bad)
         if self.dialect == "freebsd":
@@ -403,9 +404,6 @@ class _File:
 
     def _take_user(self, rest: str, bad: dict[CronDialect, str]) -> tuple[str, str]:
         user, after = _take(rest)
-        if user == "*":
-            bad |= dict.fromkeys(self._crons(), "bad command: there is a sixth time field before the user")
-            user, after = _take(after)
         if self.in_tree and ("{{" in user or "<%" in user):
             return user, after
         if not _USER.fullmatch(user):
