@@ -49,7 +49,7 @@ GLOB_LIMIT: Final = 1_000
 """Groups and hosts that one pattern of a playbook may select by `*`."""
 
 _SECTION: Final = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
-_NAME: Final = re.compile(r"[\w.*-]*(?:\[[\w:.]+\][\w.-]*)*(?::\d+)?")
+_NAME: Final = re.compile(r"[\w.-]*+(?:\[[\w:.]+\][\w.-]*+)*+(?::\d+)?")
 _PORT: Final = re.compile(r"(.+?):(\d{1,5})")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", "all", "ungrouped", "implicit_localhost"})
 _INI_SUFFIXES: Final = frozenset({"", "ini", "inv", "inventory", "hosts"})
@@ -97,7 +97,7 @@ class AnsibleInventoryCollector(Collector):
         elif form in ("yaml", "json", "playbook"):
             stream = read_yaml(content)
             if stream.problem is not None:
-                where = stream.where(stream.problem.line)
+                where = stream.where(min(stream.problem.line, len(stream.lines)))
                 yield Malformed(where, excerpt(stream.problem.reason), "Ansible refuses the file", not stream.documents)
             if form == "playbook":
                 yield from _playbook(path, stream)
@@ -185,7 +185,9 @@ def _is_ini(head: bytes, hinted: bool) -> bool:
         if text[0] == "[" and (found := _SECTION.fullmatch(text)):
             kind = found[2] or ""
             if kind not in ("", "children", "vars"):
-                return False
+                if not hinted:
+                    return False
+                kind = "vars"
             sections += 1
             sure = sure or bool(kind)
         elif kind == "vars":
@@ -199,7 +201,7 @@ def _is_ini(head: bytes, hinted: bool) -> bool:
             return False
     if not good:
         return False
-    return bad * 10 <= good and (sections > 0 or bad == 0) if hinted else sections > 0 and sure
+    return bad * 3 <= good and (sections > 0 or bad == 0) if hinted else sections > 0 and sure
 
 
 def _is_variable(word: str) -> bool:

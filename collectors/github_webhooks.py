@@ -68,7 +68,7 @@ class GithubWebhooksCollector(Collector):
         """One WEBHOOK a hook, DELIVERS to its ENDPOINT."""
         stream = read_yaml(document.content)
         if stream.problem is not None:
-            where = stream.where(stream.problem.line)
+            where = stream.where(min(stream.problem.line, len(stream.lines)))
             yield Malformed(where, excerpt(stream.problem.reason), "", not stream.documents)
         hooks = [hook for root in stream.documents for hook in _hooks(root)]
         for hook in hooks[:HOOK_LIMIT]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv6Address
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -61,6 +61,8 @@ _DISTRIBUTED: Final = {"db.local": "localhost", "db.root": "", "named.root": "",
 
 _TOKEN: Final = re.compile(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.)++')
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)++')
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _TTL: Final = re.compile(r"\d+|(?:\d+[wdhms])+", re.IGNORECASE)
 _TTL_PART: Final = re.compile(r"(\d+)([wdhms]?)", re.IGNORECASE)
 _TTL_UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -330,6 +332,7 @@ class _Reader:
         self._cnames: dict[str, list[int]] = {}
         self._others: set[str] = set()
         self._named: set[tuple[str, str]] = set()
+        self._place = Where()
         self.current = _Line(0, 0, (), False)
 
     def where(self, line: _Line, needle: str = "") -> Where:
@@ -340,7 +343,10 @@ class _Reader:
                 if needle in self._lines[at - 1].lower():
                     number = at
                     break
-        return Where(number, excerpt(self._lines[number - 1]))
+        # Facts of one entry, and all that a $GENERATE makes, share their place.
+        if self._place.line != number:
+            self._place = Where(number, excerpt(self._lines[number - 1]))
+        return self._place
 
     def is_part(self) -> bool:
         """Whether the file has relative names only, and nothing says which zone they belong to."""
@@ -402,6 +408,8 @@ class _Reader:
                     break
                 last += 1
             if why:
+                if last > at:
+                    why = "a parenthesis that is not closed"
                 unclosed += depth > 0
                 if unclosed > UNCLOSED_LIMIT:
                     where = Where(at + 1, excerpt(line))
@@ -496,6 +504,9 @@ class _Reader:
             return ""
         name = token
         if "\\" in name:
+            # In a zone file `\052` is the digit 4, yet no one writes that: it is Route 53's `*`, from an export.
+            if name.startswith("\\052."):
+                name = f"*{name[4:]}"
             name = _ESCAPED.sub(_unescaped, name)
         if '"' in name:
             name = name.strip('"')
@@ -709,10 +720,9 @@ def _scan(line: str, depth: int, tokens: list[str]) -> tuple[int, str]:
 
 
 def _a(tokens: tuple[str, ...]) -> _Rdata:
-    try:
-        address = str(IPv4Address(_only(tokens)))
-    except AddressValueError:
-        raise _BadLineError(f"{excerpt(tokens[0])} is no IPv4 address") from None
+    address = _only(tokens)
+    if not _IPV4.fullmatch(address):
+        raise _BadLineError(f"{excerpt(address)} is no IPv4 address")
     return _Rdata(address, ((Ref(Kind.ADDRESS, address), ""),))
 
 
