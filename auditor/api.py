@@ -204,6 +204,8 @@ class Edge(Protocol):
     """A dependency as a rule sees it."""
 
     @property
+    def id(self) -> int: ...
+    @property
     def consumer(self) -> Node: ...
     @property
     def provider(self) -> Node: ...
@@ -277,6 +279,10 @@ class EstateView(Protocol):
 
     def path(self, consumer: Node) -> tuple[Step, ...]:
         """The shortest path from a node to the host that takes it down; empty if none does."""
+        ...
+
+    def path_over(self, edge: Edge) -> tuple[Step, ...]:
+        """The path that begins with this dependency."""
         ...
 
     def hosts_of(self, consumer: Node) -> tuple[str, ...]:

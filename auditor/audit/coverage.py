@@ -103,7 +103,7 @@ def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[
 
 def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
     """What the collection asked for and did not get, or found absent."""
-    rows = []
+    rows: list[Coverage] = []
     for capture in reading.tree.captures.values():
         if capture.outcome is Outcome.OK:
             continue

@@ -10,9 +10,21 @@ from typing import Final
 
 import numpy as np
 
-from auditor.api import Blast, Node
+from auditor.api import Blast, Edge, Node
 from auditor.graph.columns import CONFIDENCES, KIND_ID, KINDS, NEEDS, RELATION_ID, RELATIONS
-from auditor.graph.impact import IMPACTS, OBSERVE, READ, RUN, WRITE, ImpactResult, impact, lost_edges, nearest, reach
+from auditor.graph.impact import (
+    IMPACTS,
+    OBSERVE,
+    READ,
+    RUN,
+    WRITE,
+    ImpactResult,
+    impact,
+    lost_edges,
+    nearest,
+    reach,
+    trace,
+)
 from auditor.graph.link import Linked
 from auditor.model import (
     NO_ATTRIBUTES,
@@ -222,18 +234,14 @@ class View:
     def impact_of(self, node: Node) -> Impact:
         return IMPACTS[int(self.result.impact[node.id])]
 
-    @cached_property
-    def _sources(self) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-        return np.array(sorted(self._losses()), dtype=np.int32)
-
-    @cached_property
-    def _nearest(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int], np.dtype[np.int32]]]:
-        return nearest(self.linked.graph, self._sources, self.lost_mask)
-
     def path(self, consumer: Node) -> tuple[Step, ...]:
-        """The shortest path over edges that fail; of a node that is only degraded, the way to what it lost."""
-        distance, parent = self._nearest
-        return self._walk(consumer.id, parent) if distance[consumer.id] >= 0 else ()
+        """The shortest path that explains the impact, following the need that was lost; empty for the unharmed."""
+        edges = trace(self.linked.graph, self.result, consumer.id)[:_MAX_PATH]
+        return tuple(self.step(EdgeView(self, edge)) for edge in edges)
+
+    def path_over(self, edge: Edge) -> tuple[Step, ...]:
+        """The path that begins with this dependency."""
+        return (self.step(edge), *self.path(edge.provider))
 
     def path_to(self, consumer: Node, host: Node) -> tuple[Step, ...]:
         """The shortest path from a consumer to a host, over any edges; empty if there is none."""
@@ -248,7 +256,7 @@ class View:
             node = int(self.linked.graph.provider[edge.id])
         return tuple(steps)
 
-    def step(self, edge: EdgeView) -> Step:
+    def step(self, edge: Edge) -> Step:
         """An edge for people to read, with its evidence where it was written."""
         known = self.linked.provenance(int(self.linked.graph.evidence[edge.id]))
         provider = edge.provider
