@@ -141,6 +141,7 @@ def _shared(inventory: Inventory) -> Iterator[Problem]:
 def _successors(inventory: Inventory, unread: Collection[str]) -> Iterator[Problem]:
     known = [name for host in inventory.expanded() for name in (host.name, *host.names)] if inventory.hosts else []
     after: dict[str, ExpandedHost] = {}
+    lines: dict[str, int] = {}
     seen: set[tuple[int, str]] = set()
     for host in inventory.expanded():
         if not host.successor:
@@ -163,6 +164,7 @@ def _successors(inventory: Inventory, unread: Collection[str]) -> Iterator[Probl
             problem = Problem(line, f"the successor `{found[0].name}` is itself retired", "name a host that stays")
         elif found:
             after[host.name] = found[0]
+            lines[host.name] = line
         if problem is not None and (line, kind) not in seen:
             seen.add((line, kind))
             yield problem
@@ -173,7 +175,7 @@ def _successors(inventory: Inventory, unread: Collection[str]) -> Iterator[Probl
             chain[name] = None
             name = after[name].name
         if name in chain:
-            line = after[name].lines.get("successor", after[name].line)
+            line = lines[name]
             circle = " → ".join([*list(chain)[list(chain).index(name) :], name])
             yield Problem(line, f"successors in a circle: {circle}", "one of them must stay")
         done.update(chain)

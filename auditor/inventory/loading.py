@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_or
 from pydantic import BaseModel, ValidationError
 
 from auditor.errors import InventoryError
-from auditor.inventory.checks import check
+from auditor.inventory.checks import HOST_LIMIT, check
 from auditor.inventory.schema import Entry, Inventory, Origin
 from auditor.inventory.yaml_lines import SIZE_LIMIT, Node, Problem, read_yaml
 from auditor.redaction import MARK
@@ -74,6 +74,8 @@ def loads(content: bytes, path: str = "inventory.yaml", *, now: datetime | None 
             inventory = _sound_part(root, wrong)
         if inventory is not None:
             problems += check(inventory, now, unread)
+        lines = {problem.line for problem in problems}
+        problems += [problem for problem in _without_value(root) if problem.line not in lines]
     if problems or inventory is None or root is None:
         texts = [_line(path, problem) for problem in sorted(set(problems), key=lambda problem: problem.line)]
         raise InventoryError(texts, hint="Correct these lines; `auditor inventory schema` prints what may stand where.")
@@ -90,9 +92,30 @@ def _validated(root: Node) -> tuple[Inventory | None, list[Problem]]:
     try:
         inventory = Inventory.model_validate(root.plain())
     except ValidationError as error:
-        return None, [_problem(root, detail) for detail in error.errors(include_url=False, include_context=True)]
+        details = error.errors(include_url=False, include_context=True)
+        # A list whose only items are wrong is "too short" to pydantic, too.
+        true = [one for one in details if one["type"] != "too_short" or not _place(root, one["loc"])[1].value]
+        return None, [_problem(root, detail) for detail in true]
     _give_lines(inventory, root)
     return inventory, []
+
+
+def _without_value(root: Node) -> Iterator[Problem]:
+    """Keys and items that end after the colon or hyphen: an absent key is no null."""
+    pending: list[tuple[list[int | str], Node]] = [([], root)]
+    while pending:
+        path, node = pending.pop()
+        children: Iterable[tuple[int | str, Node]] = ()
+        if isinstance(node.value, dict):
+            children = node.value.items()
+        elif isinstance(node.value, list):
+            children = enumerate(node.value)
+        for key, child in children:
+            if child.value is None:
+                line = node.key_lines.get(key, child.line) if isinstance(key, str) else child.line
+                yield Problem(line, f"`{_dotted([*path, key])}` has no value", "write one, or remove the line")
+            elif isinstance(child.value, (dict, list)):
+                pending.append(([*path, key], child))
 
 
 def _give_lines(entry: Entry, node: Node) -> None:
@@ -161,7 +184,7 @@ def _written_names(root: Node) -> set[str]:
                     if text is None or not isinstance(text.value, str):
                         continue
                     found.add(text.value)
-                    if section == "hosts" and range_size(text.value) <= RANGE_LIMIT:
+                    if section == "hosts" and range_size(text.value) <= RANGE_LIMIT and len(found) < HOST_LIMIT:
                         found.update(expand_range(normal_name(text.value)))
     return found | {name.split(".", 1)[0] for name in found}
 

@@ -719,7 +719,7 @@ class Inventory(Entry):
             if successors:
                 written = successors[at] if len(successors) == count else successors[0]
                 found = self._find(written)
-                successor = self._flat[found[0]] if found else written
+                successor = self._flat[found[0]] if len(found) == 1 else written
             yield ExpandedHost(
                 name=name,
                 names=tuple(alias for alias in aliases[at] if alias != name),
