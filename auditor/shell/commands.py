@@ -26,6 +26,7 @@ from fnmatch import translate
 from functools import lru_cache
 from itertools import islice, product
 from math import prod
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal
 
 from auditor.model import Fact, Malformed, Parsed, Ref, Relation, Where
@@ -33,7 +34,7 @@ from auditor.shell.sink import HOLE, ScriptLimitError, Sink, Word
 from auditor.text import expand_range
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node, Parser, Tree
 
 TEXT_LIMIT: Final = 1 << 20
 """Bytes of one script that are analysed."""
@@ -46,6 +47,7 @@ VALUES_LIMIT: Final = 1024
 COMBINATIONS_LIMIT: Final = 256
 """Combinations of the values of one command's variables that are all tried."""
 
+_CHUNK: Final = 1 << 16
 _SUBSTITUTIONS: Final = frozenset({"command_substitution", "process_substitution"})
 _WORDS: Final = frozenset(
     {
@@ -89,6 +91,27 @@ def _parser() -> Parser | None:
     except ImportError:
         return None
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+
+
+def _syntax_tree(parser: Parser, source: bytes, seconds: float) -> Tree:
+    """The syntax tree. Raises ScriptLimitError if the grammar is still undecided after so many seconds."""
+    end = monotonic() + seconds
+
+    def read(offset: int, _point: object) -> bytes:
+        return source[offset : offset + _CHUNK]
+
+    def out_of_time(_offset: int, _has_error: bool) -> bool:
+        return monotonic() > end
+
+    try:
+        tree = parser.parse(read, progress_callback=out_of_time)
+    except ValueError:
+        parser.reset()
+        raise ScriptLimitError("the script takes too long to parse") from None
+    if tree is None:
+        parser.reset()
+        raise ScriptLimitError("the script takes too long to parse")
+    return tree
 
 
 def analyse_command(
@@ -190,7 +213,7 @@ class Shell:
             return
         source = text.encode("utf-8", "surrogatepass")
         self.sink.tick()
-        tree = parser.parse(source)
+        tree = _syntax_tree(parser, source, self.sink.remaining())
         saved = self._source, self._row, self._depth
         self._source, self._row, self._depth = source, row, 0
         self._nesting += 1
@@ -348,13 +371,16 @@ class Shell:
 
         if parts:
             self._each_choice(lambda: self._fields([*parts, *extra]), run)
-        self._after_heredoc(redirects)
+        piped = stdin if parts and self._text(parts[0]) == "cat" else None
+        self._after_heredoc(redirects, HOLE if piped is None else piped)
 
-    def _after_heredoc(self, redirects: Sequence[Node]) -> None:
-        """What stands on the line of `<<EOF` after it: a pipeline or a list."""
+    def _after_heredoc(self, redirects: Sequence[Node], piped: str = HOLE) -> None:
+        """What stands on the line of `<<EOF` after it: a pipeline, which gets what was put out, or a list."""
         for redirect in redirects:
             if redirect.type == "heredoc_redirect":
                 for child in redirect.named_children:
+                    if child.type == "pipeline" and child.named_child_count:
+                        self._inputs[child.named_children[0].id] = piped
                     if child.type in ("pipeline", "list", "command", "redirected_statement"):
                         self._walk(child)
 

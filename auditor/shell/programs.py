@@ -1234,8 +1234,8 @@ _ALIASES: Final[Mapping[str, str]] = {
 # Their arguments are text, names or patterns: a URL there is no connection.
 _SILENT: Final = frozenset(
     "echo printf test [ [[ grep egrep fgrep sed awk gawk mail mailx mutt sendmail true false : export return exit "
-    "sleep local declare readonly typeset alias unalias type which hash basename dirname wait kill read date expr let cut tr "
-    "die log info warn error debug fail usage notify-send wall write logger jq".split()
+    "sleep local declare readonly typeset alias unalias type which hash basename dirname wait kill read date expr "
+    "let cut tr die log info warn error debug fail usage notify-send wall write logger jq".split()
 )
 
 _PROGRAMS: Final[Mapping[str, Handler]] = {
@@ -1367,7 +1367,7 @@ _SYSTEM: Final = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 _TOOLS: Final = frozenset(
     "ls ps pgrep pkill killall stat du df sort uniq wc diff cmp comm join paste split od xxd base64 gzip gunzip bzip2 "
     "xz zstd zip unzip cpio dd sync mktemp mkfifo readlink realpath rmdir unlink chown chmod chgrp id whoami hostname "
-    "uname uptime free vmstat iostat lsof fuser ip ifconfig netstat ss getent passwd seq nproc tput stty less more file "
-    "md5sum sha1sum sha256sum sha512sum column fold fmt nl tac rev shuf yes env logrotate".split()
+    "uname uptime free vmstat iostat lsof fuser ip ifconfig netstat ss getent passwd seq nproc tput stty less "
+    "more file md5sum sha1sum sha256sum sha512sum column fold fmt nl tac rev shuf yes env logrotate".split()
 )
 _KNOWN: Final = frozenset(_PROGRAMS) | _SILENT | _TOOLS

@@ -77,6 +77,10 @@ class Sink:
         if self._steps % 64 == 0 and monotonic() > self._deadline:
             raise ScriptLimitError("the script takes too long to analyse")
 
+    def remaining(self) -> float:
+        """Seconds that are left."""
+        return self._deadline - monotonic()
+
     def place(self, row: int) -> Where:
         """The place of a row of the text."""
         if self._lines is None:
