@@ -119,7 +119,7 @@ def _table(lines: list[str]) -> Iterator[Parsed]:
 
 def _is_local(address: str) -> bool:
     """Loopback, unspecified (lists that block names use it), and the multicast lines that systems ship."""
-    return address.startswith(("127.", "0.0.0.0", "255.", "ff0", "fe00:")) or address in ("::", "::1")  # noqa: S104
+    return address.startswith(("127.", "0.0.0.0", "255.", "ff0", "fe00:")) or address in ("::", "::1")
 
 
 def _hostname(lines: list[str]) -> Iterator[Parsed]:

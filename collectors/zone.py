@@ -52,6 +52,7 @@ _RECORD: Final = re.compile(
     rb"(?:SOA|NS|A|AAAA|CNAME|MX|TXT|PTR|SRV|CAA|ALIAS|ANAME|DNAME|HTTPS|SVCB|TLSA|NAPTR|HINFO|DS|DNSKEY)[ \t]+[^\s=]",
     re.IGNORECASE,
 )
+_FIRST: Final = re.compile(rb"(?:[ \t\r]*+(?:;[^\n]*+)?\n)*+([^\n]*+)")
 _RAW: Final = b"\x00\x00\x00\x02\x00\x00\x00"
 _TEMPLATE: Final = re.compile(rb"\{\{|\{%|<%|\$\{[A-Za-z_]")
 _SUFFIXES: Final = (".signed", ".zone", ".db", ".hosts", ".rev", ".txt", ".axfr", ".inc", ".in", ".j2")
@@ -152,16 +153,16 @@ class ZoneCollector(Collector):
         if b"\x00" in head[:512]:
             return False
         named = _named_like_zone(path)
-        seen = 0
-        for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 200):
-            bare = line.strip()
-            if not bare or bare[:1] == b";":
-                continue
-            if _DIRECTIVE.match(line) or (_RECORD.match(line) and (named or b"SOA" in bare.upper())):
+        if not (named or b"$" in head or b"SOA" in head or b"soa" in head):
+            return False
+        at = 3 if head.startswith(b"\xef\xbb\xbf") else 0
+        # A few lines that can't be read may come first where the path says what the file is.
+        for _ in range(20 if named else 1):
+            found = _FIRST.match(head, at)
+            line = found[1] if found else b""
+            if _DIRECTIVE.match(line) or (_RECORD.match(line) and (named or b"SOA" in line.upper())):
                 return not _TEMPLATE.search(head)
-            seen += 1
-            if not named or seen > 20:
-                return False
+            at += len(found[0]) if found else 0
         return False
 
     def parse(self, document: Document) -> Iterator[Parsed]:

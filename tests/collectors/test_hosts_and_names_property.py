@@ -1,4 +1,4 @@
-"""Any bytes: zone, hosts and mount files, inventories, webhooks, known hosts give facts or Malformed, never an error."""
+"""Any bytes: zone, hosts and mount files, inventories, webhooks, known hosts give facts or Malformed, no error."""
 
 from __future__ import annotations
 
