@@ -194,4 +194,4 @@ def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
     for kind in ("cron", "oncalendar"):
         for ask in (next_run, previous_run, interval):
             with suppress(ValueError):
-                ask(text, kind, NOW)  # type: ignore[arg-type]
+                ask(text, kind, NOW)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def matches(item: Mapping[str, Any], fact: Parsed) -> bool:
     return isinstance(fact, Fragment) and fact.kind == item["fragment"]
 
 
-def describe(facts: list[Parsed]) -> str:
+def describe(facts: Sequence[Parsed]) -> str:
     """What was yielded, one line each, to be read in a failure."""
     lines = []
     for fact in facts:

@@ -104,7 +104,7 @@ def test_calendar_against_systemd(expression: str) -> None:
             stamp = value.strip().split()
             wanted.append(datetime.strptime(f"{stamp[1]} {stamp[2]}"[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC))
     assert wanted or "never" in told.stdout
-    found = []
+    found: list[datetime] = []
     now = NOW
     while len(found) < len(wanted) + 1 and (after := next_run(expression, "oncalendar", now)) is not None:
         found.append(after)
