@@ -7,8 +7,8 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 UV ?= uv
-# The demo's time: the evening on which the incident was noticed. The estate holds what could be seen then.
-DEMO := checklist legacy-cert-01 --estate sample_inventories/eventide --as read-only --now 2025-11-21T21:48:00Z
+# The demo's time: 34 hours before the certificate ends. The estate holds what could be seen then.
+DEMO := checklist legacy-cert-01 --estate sample_inventories/eventide --as read-only --now 2025-11-21T12:00:00Z
 
 help:
 	@echo 'make demo   the checklist of the sample estate'
