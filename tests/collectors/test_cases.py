@@ -1,11 +1,13 @@
 """Every parser's cases as data: `tests/collectors/<collector>/<case>.raw` and `<case>.json` beside it.
 
 The directory names the module: `tests/collectors/crontab/` is read by the Collector in `collectors/crontab.py`, or in
-`collectors/crontab/__init__.py`; `prometheus.rules` is read by that in `collectors/prometheus/rules.py`. A case's JSON object has these keys:
+`collectors/crontab/__init__.py`; `prometheus.rules` is read by that in `collectors/prometheus/rules.py`.
+A case's JSON object has these keys:
 
 - `path`: the path that the document has. `why`: what the case is about, and its source.
 - `documents`: other documents of the same source, a mapping of path to file name in the directory. They are recognized
-  and parsed too, in the order written, and can be read by `combine`. Optional. Without a `.raw` file the case has only these.
+  and parsed too, in the order written, and can be read by `combine`. Optional. Without a `.raw` file of its own a case
+  has only these.
 - `expect`: items that must be yielded, by `parse` or, with fragments, by `combine`:
   `{"entity": [kind, text], "line": 3, "attributes": {subset}}`,
   `{"dependency": [[kind, text], relation, [kind, text]], "line": 3, "need": "run", "group": "g", "confidence": "low"}`,
