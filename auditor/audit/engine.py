@@ -185,7 +185,8 @@ def _mentions(
         if count % 1024 == 0:
             progress("scanning", count)
         template = bound.template
-        if not template.text:
+        # All of the inventory is understood: that it declares a host is no dependency on it.
+        if not template.text or bound.file.estate_path == INVENTORY:
             continue
         found = known.get(template.digest)
         if found is None:
