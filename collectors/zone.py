@@ -79,6 +79,8 @@ _DNSSEC: Final = frozenset(
     {"RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CDNSKEY", "DS", "CDS", "DLV", "SIG", "KEY", "NXT"}
 )
 _KNOWN: Final = _ONE_NAME | _DNSSEC | {"A", "AAAA", "MX", "SRV", "SOA", "TXT", "SPF"}
+# Types whose records are alternatives: a client tries the next.
+_SETS: Final = frozenset({"MX", "NS", "SRV", "NAPTR", "URI", "SVCB", "HTTPS", "AFSDB", "KX"})
 # What may stand beside a CNAME (RFC 4035 section 2.5, RFC 2181 section 10.1).
 _BESIDE_CNAME: Final = frozenset({"CNAME", "RRSIG", "NSEC", "NSEC3", "SIG", "KEY", "NXT"})
 # Types whose rdata names one host, and dnspython's attribute that holds it.
@@ -585,12 +587,26 @@ class _Reader:
         attributes = {**known, "owner": owner or ".", **rdata.attributes}
         literal = attributes.pop("literal", None)
         yield Entity(record, self.where(line), attributes)
-        name = Ref(Kind.NAME, owner or ".")
-        yield Dependency(name, record, Relation.RECORDS, self.where(line), group=kind)
+        if kind in _SETS and rdata.providers:
+            yield from self._set(line, owner, kind, record)
         for provider, group in rdata.providers:
             yield Dependency(record, provider, Relation.RECORDS, self.where(line, provider.text), group=group)
         if literal is not None:
             yield self._literal(line, kind, owner, rdata)
+
+    def _set(self, line: _Line, owner: str, kind: str, record: Ref) -> Iterator[_Item]:
+        """The records of one name and type as alternatives of each other.
+
+        The set is a node of its own: a name that lost its mail servers still resolves. It does not without its name
+        servers, and the name of a service (`_sip._tcp`) is nothing but its SRV records.
+        """
+        whole = Ref(Kind.RECORD, f"{owner or '.'} {kind}")
+        if (owner, kind) not in self._named:
+            self._named.add((owner, kind))
+            yield Entity(whole, self.where(line), {"type": kind, "owner": owner or ".", "record_set": True})
+            if kind in ("NS", "SRV"):
+                yield Dependency(Ref(Kind.NAME, owner or "."), whole, Relation.RECORDS, self.where(line))
+        yield Dependency(whole, record, Relation.RECORDS, self.where(line), group=kind)
 
     def _literal(self, line: _Line, kind: str, owner: str, rdata: _Rdata) -> Malformed:
         return Malformed(
