@@ -130,7 +130,9 @@ def differs(finding: Finding, wanted: Mapping[str, Any]) -> list[str]:
         found.append(f"deadline {finding.deadline}")
     if missing := set(wanted.get("evidence", ())) - lines:
         found.append(f"no evidence {sorted(missing)}, but {sorted(lines)}")
-    found.extend(f"does not say {words!r}: {told(finding)}" for words in wanted.get("says", ()) if words not in told(finding))
+    found.extend(
+        f"does not say {words!r}: {told(finding)}" for words in wanted.get("says", ()) if words not in told(finding)
+    )
     found.extend(f"says {words!r}: {told(finding)}" for words in wanted.get("never", ()) if words in told(finding))
     return found
 
@@ -154,9 +156,11 @@ def check(described: Mapping[str, Any], report: Report) -> list[str]:
         problems.extend(f"{rule}: also found {one.subject}: {one.message}" for one in left)
     for rule in described.get("absent", ()):
         problems.extend(f"{rule}: found {one.subject}: {one.message}" for one in report.findings if one.rule == rule)
-    for rule in described.get("unseen", ()):
-        if runs[rule].looked_at:
-            problems.append(f"{rule}: is said to have looked at all it needs")
+    problems.extend(
+        f"{rule}: is said to have looked at all it needs"
+        for rule in described.get("unseen", ())
+        if runs[rule].looked_at
+    )
     return problems
 
 
@@ -165,7 +169,11 @@ def test_case(case: Path, tmp_path: Path) -> None:
     described = yaml.safe_load((case / "case.yaml").read_text(encoding="utf-8"))
     assert set(described) <= CASE_KEYS, "a key that means nothing"
     assert all(set(wanted) <= EXPECT_KEYS for wanted in described.get("expect", ())), "a key that means nothing"
-    named = [*(one["rule"] for one in described.get("expect", ())), *described.get("absent", ()), *described.get("unseen", ())]
+    named = [
+        *(one["rule"] for one in described.get("expect", ())),
+        *described.get("absent", ()),
+        *described.get("unseen", ()),
+    ]
     assert named, "a case that can't fail"
     assert set(named) <= set(RULES), "a rule that does not exist"
     problems = check(described, run(case, described, tmp_path))
