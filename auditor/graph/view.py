@@ -319,7 +319,12 @@ class View:
             if not held:
                 return None
             certificate = max(held, key=lambda one: str(one.attributes.get("not_before", "")))
-        hosts = {path.scope for edge in self.outgoing(certificate, Relation.STORED_AT) if (path := edge.provider).scope}
+        made = self._made_in(certificate)
+        hosts = {
+            path.scope
+            for edge in self.outgoing(certificate, Relation.STORED_AT)
+            if (path := edge.provider).scope and (path.scope, path.text.rsplit("/", 1)[0]) not in made
+        }
         for edge in self.incoming(certificate, Relation.SERVES):
             hosts.update(host.text for host in self.reaches(edge.consumer))
             hosts.update(scope for scope in (edge.consumer.scope,) if scope)
@@ -338,6 +343,15 @@ class View:
             if (name in patterns or f"*.{parent}" in patterns) and name not in machines
         )
         return Blast(certificate, parse_time(certificate.attributes.get("not_after")), tuple(sorted(hosts)), names)
+
+    def _made_in(self, certificate: Node) -> set[tuple[str, str]]:
+        """The directories, with their hosts, into which the client renews: whoever only makes it does not serve it."""
+        made = set()
+        for edge in self.outgoing(certificate, Relation.CERTIFIED_BY):
+            lineage = edge.provider
+            for written in self.outgoing(lineage, Relation.WRITES):
+                made.add((lineage.scope, written.provider.text))
+        return made
 
     def successor(self, host: Node) -> NodeView | None:
         record = self.linked.hosts.records.get(host.text)

@@ -10,7 +10,8 @@ Which stage of a certificate's renewal an alert watches (attribute `stage`), by 
 | attempted | `…_last_run…`, `…_last_attempt…`, `node_systemd_timer_last_trigger_seconds` of a renewal's timer, `absent()` or `push_time_seconds` of a renewal's job |
 
 A metric of success or attempt counts only if the rule names a renewal: certbot, acme, lego, dehydrated, letsencrypt,
-cert-manager, certmonger, `renew`, or a certificate in the metric or the alert's name.
+cert-manager, certmonger, `renew`, or a certificate in the metric or the alert's name. `up` and `probe_success` do not:
+they say that something answers.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -233,11 +234,14 @@ def stages_of(name: str, parsed: Expression) -> tuple[str, ...]:
             if _SERVED.fullmatch(metric):
                 stages.add("deployed")
             continue
+        # A probe says that an endpoint answers, were it the renewal's own hook: not that a renewal ran.
+        if metric == "up" or metric.startswith("probe_"):
+            continue
         words = f"{metric} {values}".replace("_", " ")
         if not (_RENEWAL.search(f"{metric} {values}") or _RENEWAL.search(name) or _CERTIFICATE.search(words)):
             continue
         if _SUCCEEDED.search(metric) or (metric == "node_systemd_unit_state" and "failed" in values):
             stages.add("succeeded")
-        if _ATTEMPTED.search(metric) or (parsed.absence and metric != "up"):
+        if _ATTEMPTED.search(metric) or parsed.absence:
             stages.add("attempted")
     return tuple(stage for stage in ("attempted", "succeeded", "deployed", "expiry") if stage in stages)
