@@ -43,7 +43,7 @@ from auditor.model import (
     Step,
     Where,
 )
-from auditor.phrases import day, duration, listed, parse_time, plural, time_left
+from auditor.phrases import day, duration, listed, parse_time, plural, ranged, time_left
 from auditor.schedule import (
     CronDialect,
     CronSchedule,
@@ -130,6 +130,7 @@ __all__ = [
     "parse_time",
     "plural",
     "previous_run",
+    "ranged",
     "read_cron_schedule",
     "read_yaml",
     "split_endpoint",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
+
+_NUMBERED: Final = re.compile(r"([^.]*?)(\d+)((?:[^.\d][^.]*)?(?:\..*)?)", re.DOTALL)
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
@@ -51,3 +55,37 @@ def listed(names: Sequence[str], limit: int = 3) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def ranged(names: Iterable[str]) -> list[str]:
+    """Names with those that are numbered through as one: `api[001:340].example.net`, sorted.
+
+    The last number in the first label counts, if at least three names follow each other; leading zeros are kept.
+    """
+    written: dict[tuple[str, str], set[str]] = {}
+    found: list[str] = []
+    for name in set(names):
+        parts = _NUMBERED.fullmatch(name)
+        if parts is None or len(parts[2]) > 9:
+            found.append(name)
+        else:
+            written.setdefault((parts[1], parts[3]), set()).add(parts[2])
+    numbered: dict[tuple[str, str, int], list[int]] = {}
+    for (before, after), texts in written.items():
+        padded = {len(text) for text in texts if text.startswith("0") and len(text) > 1}
+        for text in texts:
+            width = len(text) if len(text) in padded else 1
+            numbered.setdefault((before, after, width), []).append(int(text))
+    for (before, after, width), numbers in numbered.items():
+        numbers.sort()
+        start = 0
+        for at in range(1, len(numbers) + 1):
+            if at < len(numbers) and numbers[at] == numbers[at - 1] + 1:
+                continue
+            first, last = numbers[start], numbers[at - 1]
+            if at - start >= 3:
+                found.append(f"{before}[{first:0{width}}:{last:0{width}}]{after}")
+            else:
+                found.extend(f"{before}{number:0{width}}{after}" for number in numbers[start:at])
+            start = at
+    return sorted(found)
