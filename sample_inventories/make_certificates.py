@@ -157,13 +157,6 @@ def main() -> None:
         "2025-03-02T00:00:00Z",
         "2027-03-02T00:00:00Z",
     )
-    hook = _leaf(
-        issuing,
-        ("cert-core-01.eventide.net", "acme-hook.eventide.net"),
-        0x6B02,
-        "2025-11-26T00:00:00Z",
-        "2027-11-26T00:00:00Z",
-    )
 
     legacy = BEFORE / "hosts/legacy-cert-01.eventide.net"
     _lineage(legacy, 2, second, issuing)
@@ -174,7 +167,6 @@ def main() -> None:
 
     core = AFTER / "hosts/cert-core-01.eventide.net"
     _lineage(core, 1, fourth, issuing)
-    _write(core / "etc/ssl/acme-hook/fullchain.pem", hook, issuing)
     _write(AFTER / "hosts/api[001:340].eventide.net/etc/ssl/eventide/fullchain.pem", fourth, issuing)
     _pin(AFTER / "dns/eventide.net.zone", fourth)
 
