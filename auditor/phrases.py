@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-_NUMBERED: Final = re.compile(r"([^.]*?)(\d+)((?:[^.\d][^.]*)?(?:\..*)?)", re.DOTALL)
+_NUMBERED: Final = re.compile(r"([^.]*?)(\d+)([^.\d]*(?:\..*)?)", re.DOTALL)
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
