@@ -26,6 +26,9 @@ MAX_DEPTH: Final = 100
 MAX_NODES: Final = 1_000_000
 """Nodes of one document, with aliases counted as often as they are used."""
 
+MAX_TEMPLATE_LINE: Final = 10_000
+"""Characters of a line in which templates are looked for."""
+
 TEMPLATE: Final = "template-value"
 """What `without_templates` puts in place of a template's expression. It is no host name that anyone has."""
 
@@ -37,7 +40,7 @@ _DEEP_BLOCK: Final = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = dict.fromkeys(("true", "yes", "on", "y"), True) | dict.fromkeys(("false", "no", "off", "n"), False)
 _TEMPLATE_LINE: Final = re.compile(
-    r"^[ \t]*(?:(?:\{%.*?%\}|\{#.*?#\}|\{\{-?\s*(?:/\*.*?\*/|"
+    r"^[ \t]*(?:(?:\{%(?:[^%]|%(?!\}))*%\}|\{#(?:[^#]|#(?!\}))*#\}|\{\{-?\s*(?:/\*(?:[^*]|\*(?!/))*\*/|"
     r"(?:if|else|end|range|with|define|template|include|block)\b[^}]*)\s*-?\}\})[ \t]*)+$"
 )
 _TEMPLATE_BLOCK: Final = re.compile(r"\{%.*?%\}|\{#.*?#\}|<%.*?%>")
@@ -204,7 +207,8 @@ def read_yaml(content: bytes | str) -> YamlStream:
     try:
         documents.extend(_compose(text.translate(_ODD_BREAKS).encode("utf-8", "replace").decode("utf-8")))
     except _Failed as failed:
-        documents, problem = failed.documents, YamlProblem(failed.line, failed.reason)
+        # libyaml places the end of a file without a final newline on the line after.
+        documents, problem = failed.documents, YamlProblem(min(failed.line, len(lines)), failed.reason)
     return YamlStream(tuple(documents), problem, lines)
 
 
@@ -216,7 +220,7 @@ def without_templates(text: str) -> str:
     """
     lines = []
     for line in text.split("\n"):
-        if "{" in line or "<%" in line:
+        if ("{" in line or "<%" in line) and len(line) <= MAX_TEMPLATE_LINE:
             if _TEMPLATE_LINE.match(line):
                 lines.append("")
                 continue

@@ -31,12 +31,13 @@ _NAME: Final = re.compile(
 _TEMPLATE_NAME: Final = re.compile(r"\.(?:j2|jinja2?|erb|tmpl|tpl|gotmpl|epp|ctmpl)$", re.I)
 _LIKELY: Final = re.compile(r"prometheus|alertmanager|(?:^|[/._-])(?:rules?|alerts?|alerting|blackbox)(?:[/._-])", re.I)
 _HEAD: Final = re.compile(
-    rb"^[\"']?(?:scrape_configs|scrape_config_files|rule_files|alerting|inhibit_rules|route|groups)[\"']?\s*:"
-    rb"|^\s+[\"']?(?:scrape_interval|evaluation_interval|smtp_smarthost|resolve_timeout)[\"']?\s*:"
-    rb"|^[{\s]*\"(?:scrape_configs|rule_files|alerting|route|groups)\"\s*:"
-    rb"|^\s*-?\s*[\"']?alert[\"']?\s*:\s*\S|^\s*-\s*[\"']?record[\"']?\s*:\s*\S|^\s*[\"']?expr[\"']?\s*:\s*\S"
-    rb"|kind:\s*[\"']?PrometheusRule\b"
-    rb"|^[-\[{\s]*[\"']?targets[\"']?\s*:"
+    rb"^[\"']?(?:scrape_configs|scrape_config_files|rule_files|alerting|inhibit_rules|route|groups)[\"']?[ \t]*:"
+    rb"|^[ \t]+[\"']?(?:scrape_interval|evaluation_interval|smtp_smarthost|resolve_timeout)[\"']?[ \t]*:"
+    rb"|^[{ \t]*\"(?:scrape_configs|rule_files|alerting|route|groups)\"[ \t]*:"
+    rb"|^[ \t]*-?[ \t]*[\"']?alert[\"']?[ \t]*:[ \t]*\S"
+    rb"|^[ \t]*-[ \t]*[\"']?record[\"']?[ \t]*:[ \t]*\S|^[ \t]*[\"']?expr[\"']?[ \t]*:[ \t]*\S"
+    rb"|kind:[ \t]*[\"']?PrometheusRule\b"
+    rb"|^[-\[{ \t]*[\"']?targets[\"']?[ \t]*:"
     rb"|^-\s+labels:",
     re.MULTILINE,
 )

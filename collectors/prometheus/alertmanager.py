@@ -38,6 +38,8 @@ from collectors.prometheus.relabel import anchored
 
 SERVICE: Final = Ref(Kind.SERVICE, "alertmanager")
 MAX_ROUTES: Final = 20_000
+MAX_MATCHER: Final = 4096
+MAX_URL: Final = 4096
 
 _REFUSED: Final = "Alertmanager refuses the whole configuration"
 # Integration -> (key of its URL, key of the default in `global`, what it is if neither is given).
@@ -65,8 +67,8 @@ _OWN_PATH: Final = frozenset(
 )
 _TOKEN: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[\w~.-]{20,}")
 _MATCHER: Final = re.compile(
-    r"""\s*(?P<name>"(?:\\.|[^"\\])*"|[^\s=!~"{},]+)\s*(?P<op>=~|!~|!=|=)\s*"""
-    r"""(?P<value>"(?:\\.|[^"\\])*"|[^,"]*?)\s*(?P<end>,|$)"""
+    r"""\s*+(?P<name>"(?:\\.|[^"\\])*+"|[^\s=!~"{},]++)\s*+(?P<op>=~|!~|!=|=)\s*+"""
+    r"""(?P<value>"(?:\\.|[^"\\])*+"\s*+|[^,"]*+)(?P<end>,|$)"""
 )
 _ESCAPE: Final = re.compile(r"\\(.)", re.S)
 
@@ -95,7 +97,7 @@ def safe_endpoint(url: str, keep_path: bool) -> Ref | None:
     """The endpoint of a URL. A path that is, or may hold, a token is left out."""
     parts = split_endpoint(url)
     ref = endpoint_ref(url)
-    if parts is None or ref is None:
+    if parts is None or ref is None or len(url) > MAX_URL:
         return None
     path = parts.path.partition("?")[0]
     if path and (not keep_path or _TOKEN.search(path) or excerpt(url.strip()) != url.strip()):
@@ -280,6 +282,8 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
     Both unescape `\\\\`, `\\"` and `\\n`; what else follows a backslash stays, as in the classic syntax.
     """
     inner = text.strip()
+    if len(inner) > MAX_MATCHER:
+        raise ValueError(f"a matcher of more than {MAX_MATCHER} characters")
     if inner.startswith("{") and inner.endswith("}"):
         inner = inner[1:-1].strip()
     matchers: list[Matcher] = []
@@ -288,7 +292,7 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
         found = _MATCHER.match(inner, at)
         if found is None:
             raise ValueError(f"not a matcher: {excerpt(inner[at:])}")
-        matchers.append((_unquoted(found["name"]), found["op"], _unquoted(found["value"])))
+        matchers.append((_unquoted(found["name"]), found["op"], _unquoted(found["value"].strip())))
         at = found.end()
     return tuple(matchers)
 

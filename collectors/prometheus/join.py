@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import lru_cache
+from itertools import islice
 from posixpath import dirname, normpath
 from posixpath import join as join_path
 from typing import Final
@@ -39,6 +40,9 @@ from collectors.prometheus.rules import RuleFile, RuleItem
 
 MAX_WATCHED: Final = 200
 """Targets that an alert may watch one by one; beyond, it watches their scrape jobs."""
+
+MAX_PATTERN: Final = 4096
+MAX_ALTERNATIVES: Final = 1000
 
 MAX_FOLLOWED: Final = 1000
 """Selectors that one alert may stand for once its recording rules are followed."""
@@ -173,27 +177,30 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def _chosen(piece: _Piece, patterns: Iterable[str], candidates: Sequence[_Piece]) -> list[_Piece]:
-    """The documents that patterns in a configuration mean.
+    """The documents that patterns in a configuration mean, see `_found`."""
+    return [found for found, _ in _found(piece, patterns, candidates)]
+
+
+def _found(piece: _Piece, patterns: Iterable[str], candidates: Sequence[_Piece]) -> list[tuple[_Piece, bool]]:
+    """The documents that patterns in a configuration mean, and whether by their exact path.
 
     First the exact paths, relative to the configuration, of the same source. Else those of a repository that end in
     the pattern's last directory and name (in the name alone if it has no directory), and of these the ones with the
     longest common directory.
     """
-    chosen: list[_Piece] = []
+    found: dict[int, tuple[_Piece, bool]] = {}
     for pattern in patterns:
-        if TEMPLATE in pattern:
-            pattern = pattern.replace(TEMPLATE, "*")
+        pattern = pattern.replace(TEMPLATE, "*")
         full = normpath(join_path(dirname(piece.path), pattern))
         matches = _glob(full)
-        found = [
+        exact = [
             other
             for other in candidates
             if other.source == piece.source and other.path.count("/") == full.count("/") and matches.match(other.path)
         ]
-        if not found:
-            found = _by_suffix(piece, pattern, candidates)
-        chosen += [other for other in found if other not in chosen]
-    return chosen
+        for other in exact or _by_suffix(piece, pattern, candidates):
+            found.setdefault(id(other), (other, bool(exact)))
+    return list(found.values())
 
 
 def _by_suffix(piece: _Piece, pattern: str, candidates: Sequence[_Piece]) -> list[_Piece]:
@@ -332,15 +339,19 @@ def _alerts(files: Sequence[_Piece], servers: Sequence[_Server], managers: Seque
     pools: dict[tuple[int, ...], _Pool] = {}
     followers: dict[tuple[str, tuple[int, ...]], _Follower] = {}
     assigned: list[tuple[_Piece, RuleFile, tuple[int, ...]]] = []
-    loaded = [
-        (index, {id(piece) for piece in _chosen(server.piece, server.config.rule_files, files)})
-        for index, server in enumerate(servers)
-    ]
+    loaded: dict[int, list[tuple[bool, int, int]]] = {}
+    for index, server in enumerate(servers):
+        for piece, exact in _found(server.piece, server.config.rule_files, files):
+            loaded.setdefault(id(piece), []).append((exact, _common(server.piece.path, piece.path), index))
     for piece in files:
         value = piece.fragment.value
         assert isinstance(value, RuleFile)
         own = [index for index, server in enumerate(servers) if server.piece.source == piece.source]
-        chosen = tuple([index for index, ids in loaded if id(piece) in ids] or own or range(len(servers)))
+        claims = loaded.get(id(piece), [])
+        best = max((claim[:2] for claim in claims), default=None)
+        # Several configurations may well load one file: all that name it exactly, or all that are equally near.
+        named = [index for exact, near, index in claims if exact or (not best or (exact, near) == best)]
+        chosen = tuple(named or own or range(len(servers)))
         if chosen not in pools:
             pools[chosen] = _Pool([servers[index] for index in chosen])
         key = (piece.source, chosen)
@@ -468,7 +479,7 @@ def literal_names(pattern: str) -> Iterator[str]:
 
     A dot between two letters is taken for a dot, whether escaped or not. `web.*` names no host.
     """
-    for alternative in _alternatives(pattern, 0):
+    for alternative in _alternatives(pattern[:MAX_PATTERN], 0):
         bare = _PORT_TAIL.sub("", alternative)
         bare = _FULL_NAME_TAIL.sub("", bare)
         if _LITERAL.fullmatch(bare):
@@ -476,7 +487,7 @@ def literal_names(pattern: str) -> Iterator[str]:
 
 
 def _alternatives(pattern: str, depth: int) -> list[str]:
-    """An expression without its first level of `|`, and without groups of alternatives; at most 1000."""
+    """An expression without its first level of `|`, and without groups of alternatives; at most MAX_ALTERNATIVES."""
     pattern = pattern.removeprefix("^").removesuffix("$")
     parts, level, start = [], 0, 0
     at = 0
@@ -494,15 +505,20 @@ def _alternatives(pattern: str, depth: int) -> list[str]:
         at += 1
     parts.append(pattern[start:])
     if len(parts) > 1:
-        return [text for part in parts[:1000] for text in _alternatives(part, depth)][:1000]
+        return list(islice((text for part in parts for text in _alternatives(part, depth)), MAX_ALTERNATIVES))
     found = re.search(r"\((?:\?:)?([^()]*)\)(?![?*+{])", pattern)
     if found is None or depth > 5 or not re.fullmatch(r"[\w\\.:|/-]+", found[1]):
         return [pattern]
-    return [
-        text
-        for part in found[1].split("|")[:1000]
-        for text in _alternatives(pattern[: found.start()] + part + pattern[found.end() :], depth + 1)
-    ][:1000]
+    return list(
+        islice(
+            (
+                text
+                for part in found[1].split("|")
+                for text in _alternatives(pattern[: found.start()] + part + pattern[found.end() :], depth + 1)
+            ),
+            MAX_ALTERNATIVES,
+        )
+    )
 
 
 def _managers_of(piece: _Piece, pool: _Pool, managers: Sequence[_Piece]) -> list[_Piece]:

@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 from auditor.api import TEMPLATE
 
 MAX_LENGTH: Final = 64 * 1024
+MAX_LOOSE: Final = 4096
+"""Characters that are searched by a pattern where the parser gives up."""
 MAX_OPERATORS: Final = 1000
 MAX_BRACKETS: Final = 500
 MAX_PROPAGATED: Final = 60
@@ -26,13 +28,14 @@ Matcher: TypeAlias = tuple[str, str, str]
 
 _OPERATORS: Final = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 _TOKEN: Final = re.compile(
-    r"""(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<code>[^"'`#]+|.)""", re.S
+    r"""(?P<string>"(?:\\.|[^"\\])*(?:"|\Z)|'(?:\\.|[^'\\])*(?:'|\Z)|`[^`]*(?:`|\Z))|(?P<comment>\#[^\n]*)|(?P<code>[^"'`#]+|.)""",
+    re.S,
 )
 _INTERVAL: Final = re.compile(r"\$\{?__(?:rate_)?(?:interval|range)(?:_m?s)?\}?|\$\{?interval\}?")
 _MODIFIER: Final = re.compile(r"\b(?:anchored|smoothed)\b")
 _PLACEHOLDER: Final = re.compile(rf"{re.escape(TEMPLATE)}\w*")
 _OPERATOR: Final = re.compile(r"[-+*/%^<>=!]|\b(?:and|or|unless|atan2)\b", re.I)
-_LOOSE: Final = re.compile(r"([A-Za-z_:][\w:]*)?\s*\{([^{}]*)\}")
+_LOOSE: Final = re.compile(r"(?<![\w:])([A-Za-z_:][\w:]*)?[ \t]*\{([^{}]*)\}")
 _LOOSE_MATCHER: Final = re.compile(r"""([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)""")
 _LOOSE_METRIC: Final = re.compile(r"(?<![\w:$\"'{,.])([A-Za-z_:][\w:]*)(?=\s*(?:\[|$|[-+*/%^<>=!)]))")
 _ABSENT: Final = frozenset({"absent", "absent_over_time"})
@@ -90,9 +93,9 @@ class Expression:
 
 def read_expression(text: str) -> Expression:
     """Parses an expression. Never raises."""
-    source = _shimmed(text)
+    source = _shimmed(text[: MAX_LENGTH + 1])
     problem = ""
-    if len(source) > MAX_LENGTH:
+    if len(text) > MAX_LENGTH:
         problem = f"an expression of more than {MAX_LENGTH} characters"
     elif len(_OPERATOR.findall(source)) > MAX_OPERATORS or sum(map(source.count, "([{")) > MAX_BRACKETS:
         problem = f"an expression of more than {MAX_OPERATORS} operators or {MAX_BRACKETS} brackets"
@@ -108,7 +111,7 @@ def read_expression(text: str) -> Expression:
         else:
             return Expression(tuple(dict.fromkeys(_selectors(tree))), _absence(tree), _lead(tree))
     return Expression(
-        tuple(dict.fromkeys(_loosely(source[:MAX_LENGTH]))), bool(re.search(r"\babsent", source)), None, problem
+        tuple(dict.fromkeys(_loosely(source[:MAX_LOOSE]))), bool(re.search(r"\babsent", source)), None, problem
     )
 
 
@@ -119,7 +122,7 @@ def _shimmed(text: str) -> str:
         if found["comment"] is not None:
             continue
         if found["string"] is not None:
-            if part[0] == "`":
+            if part[0] == "`" and len(part) > 1 and part[-1] == "`":
                 part = '"' + part[1:-1].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
         else:
             part = _INTERVAL.sub("5m", part)
@@ -370,6 +373,8 @@ def _combined(node: Any, depth: int) -> _Linear | None:
 
 def _metric_scale(name: str) -> _Linear | None:
     """An expiry metric in its own unit per second; None if it is another metric."""
+    if len(name) > 200:
+        return None
     if _EXPIRES_AT.fullmatch(name):
         return 1.0, 0.0, 0.0
     if found := _EXPIRES_IN.fullmatch(name):
