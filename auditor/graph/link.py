@@ -86,6 +86,7 @@ class Linker:
         self._group_ids: dict[tuple[NodeId, str], int] = {}
         self._explicit: set[tuple[NodeId, Relation]] = set()
         self._short_cache: dict[tuple[str, str], NodeId] = {}
+        self._timers: dict[str, set[str]] | None = None
 
     # -- what callers add ---------------------------------------------------------------------------------------
 
@@ -540,7 +541,7 @@ class Linker:
                 continue
             caller, called = self._consumers[at], self._providers[at]
             kind = self._kinds[called]
-            if self._kinds[caller] is Kind.LINEAGE:
+            if self._kinds[caller] is Kind.LINEAGE or not self._ever_runs(caller, called):
                 continue
             if (
                 kind is Kind.CLIENT
@@ -555,6 +556,34 @@ class Linker:
                     self._group(called, "triggers"),
                     self._edge_evidence[at],
                 )
+
+    def _ever_runs(self, caller: NodeId, called: NodeId) -> bool:
+        """Whether a job can trigger anything: cron or systemd takes it, its time comes, and its guards let it."""
+        if self._kinds[caller] is not Kind.JOB:
+            return True
+        known = self.attributes.get(caller, {})
+        if known.get("ignored") or known.get("never_runs") or known.get("enabled") is False:
+            return False
+        guards = known.get("guards")
+        if not isinstance(guards, tuple) or "unless /run/systemd/system exists" not in guards:
+            return True
+        # As in the line of Debian's certbot package. What runs instead was looked at only if timers were captured.
+        return not self._has_timers(self._scopes[caller], self._texts[called])
+
+    def _has_timers(self, host: str, program: str) -> bool:
+        """Whether systemd's units of packages were captured on a host, or a timer named after a program."""
+        if self._timers is None:
+            self._timers = {}
+            for node, places in self.entity_evidence.items():
+                if self._kinds[node] not in (Kind.JOB, Kind.UNIT):
+                    continue
+                found = self._timers.setdefault(self._scopes[node], set())
+                if self._texts[node].endswith(".timer"):
+                    found.add(self._texts[node])
+                if any("/lib/systemd/system/" in self.evidence[place][0] for place in places):
+                    found.add("")
+        timers = self._timers.get(host, set())
+        return "" in timers or any(program in timer for timer in timers)
 
     def _certificates(self) -> None:
         """A certificate depends on the lineage whose directory holds it, or that has the same names."""
@@ -581,8 +610,9 @@ class Linker:
         by_names: dict[frozenset[str], list[NodeId]] = {}
         for lineage, certificates in members.items():
             newest = max(certificates, key=lambda one: str(self.attributes[one].get("not_before", "")))
-            names = self._sans(newest)
-            self.attributes.setdefault(lineage, {}).setdefault("domains", tuple(sorted(names)))
+            if names := self._sans(newest):
+                # A client's configuration may name fewer: certbot's own takes them from the certificate.
+                self.attributes.setdefault(lineage, {})["domains"] = tuple(sorted(names))
             for certificate in certificates:
                 if certificate != newest:
                     self.attributes[certificate]["superseded"] = True

@@ -1038,6 +1038,15 @@ def _certbot(shell: Shell, words: list[Word], stdin: str | None) -> None:
         shell.sink.client("certbot", words[0].row)
 
 
+def _snap(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """`snap run certbot.renew`: what the timer of certbot's snap starts is `certbot renew`."""
+    operands = parse_options(words[1:], Spec("", frozenset({"timer", "shell", "hook", "revision"}))).operands
+    if len(operands) > 1 and operands[0].text == "run":
+        program, _, verb = operands[1].text.partition(".")
+        if program == "certbot" and verb == "renew":
+            _certbot(shell, [Word(program, operands[1].row), Word(verb, operands[1].row)], stdin)
+
+
 def _acme_sh(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """acme.sh: --cron, --renew, --renew-all, --issue."""
     long = frozenset(
@@ -1328,6 +1337,7 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     ),
     "logger": _logger,
     "docker": _docker,
+    "snap": _snap,
     "systemctl": _systemctl,
     "service": _service,
     "invoke-rc.d": _service,
