@@ -457,6 +457,16 @@ def test_no_private_key_is_in_the_samples() -> None:
     assert [path for path in SAMPLES.rglob("*") if path.name.startswith("privkey")] == []
 
 
+def test_links_stay_inside() -> None:
+    """An absolute link would keep pip from unpacking the source distribution (tarfile's data filter)."""
+    links = [path for path in SAMPLES.rglob("*") if path.is_symlink()]
+    assert links
+    for link in links:
+        assert not link.readlink().is_absolute(), link
+        assert link.resolve().is_relative_to(SAMPLES), link
+        assert link.is_file(), link
+
+
 def load(path: Path) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(path.read_bytes())
 
