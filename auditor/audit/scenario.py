@@ -81,7 +81,7 @@ def _one(record: HostRecord, lifecycle: Lifecycle | None, now: datetime, on: dat
     if asked is None:
         asked = record.lifecycle if record.lifecycle is not Lifecycle.ACTIVE else Lifecycle.RETIRED
     same = asked is record.lifecycle
-    since = record.since if same and record.lifecycle in (Lifecycle.READ_ONLY, Lifecycle.RETIRED) else ""
+    since = record.since[:10] if same and record.lifecycle in (Lifecycle.READ_ONLY, Lifecycle.RETIRED) else ""
     return Going(
         record.name,
         asked,
