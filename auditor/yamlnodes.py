@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from auditor.model import Where
@@ -189,11 +189,17 @@ class YamlStream:
     documents: tuple[YamlNode, ...]
     problem: YamlProblem | None
     lines: Sequence[str]
+    places: dict[int, Where] = field(default_factory=dict, compare=False, repr=False)
+    """Places that were asked for: one long line may hold thousands of values."""
 
     def where(self, node: YamlNode | int) -> Where:
         """The place of a node (or of a line) with its excerpt."""
         line = node if isinstance(node, int) else node.line
-        return Where(line, excerpt(self.lines[line - 1]) if 0 < line <= len(self.lines) else "")
+        place = self.places.get(line)
+        if place is None:
+            place = Where(line, excerpt(self.lines[line - 1]) if 0 < line <= len(self.lines) else "")
+            self.places[line] = place
+        return place
 
 
 def read_yaml(content: bytes | str) -> YamlStream:

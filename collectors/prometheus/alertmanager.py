@@ -179,7 +179,8 @@ def _read_receiver(node: YamlNode, ref: Ref, stream: YamlStream, defaults: YamlN
             named = key.scalar.endswith("_file") and not key.scalar.endswith("url_file")
             if named and value.is_scalar and value.scalar.startswith("/"):
                 yield Dependency(ref, Ref(Kind.PATH, value.scalar), Relation.READS, stream.where(value))
-        for holder in (entry, defaults):
+        # Mail does not go through an HTTP proxy.
+        for holder in (entry, defaults) if kind != "email_configs" else ():
             proxy = holder.at("http_config", "proxy_url")
             if proxy is not None:
                 if address := safe_endpoint(proxy.scalar, False):

@@ -360,7 +360,10 @@ def _job_attributes(
     parameters: Mapping[str, str],
     targets: list[Target],
 ) -> dict[str, Attribute]:
-    attributes: dict[str, Attribute] = {"scheme": excerpt(scheme), "metrics_path": excerpt(path)}
+    attributes: dict[str, Attribute] = {
+        "scheme": excerpt(scheme.replace(TEMPLATE, "*")),
+        "metrics_path": excerpt(path.replace(TEMPLATE, "*")),
+    }
     if interval is not None:
         attributes["interval"] = interval
     attributes["targets"] = len(targets)

@@ -414,30 +414,38 @@ def _alert(
     where = piece.where(rule.where)
     watched: dict[Ref, Confidence] = {}
     matched, hidden = 0, False
+
+    def watch(ref: Ref, confidence: Confidence) -> None:
+        if watched.get(ref) is not Confidence.HIGH:
+            watched[ref] = confidence
+
     for selector in follower.follow(rule):
         mask = pool.exposes(selector.metric)
         for matcher in selector.matchers:
             mask &= pool.mask(matcher, _of_scrape(selector.metric))
         matched |= mask
+        # A metric that any target might have: nothing says which of them do.
+        known = _of_scrape(selector.metric) or selector.metric.startswith("probe_")
+        sure = Confidence.HIGH if known or mask != pool.everything & ~pool.probing else Confidence.LOW
         if mask.bit_count() > MAX_WATCHED:
             for number in _bits(mask):
                 scope, target = pool.targets[number]
-                watched.setdefault(Ref(Kind.SCRAPE, target.job.name, scope), Confidence.HIGH)
+                watch(Ref(Kind.SCRAPE, target.job.name, scope), sure)
         else:
             for number in _bits(mask):
                 scope, target = pool.targets[number]
                 seen = _seen(target, selector.metric)
                 if seen is not None:
-                    watched.setdefault(Ref(seen.kind, seen.text, scope if seen.kind.is_local else ""), Confidence.HIGH)
+                    watch(Ref(seen.kind, seen.text, scope if seen.kind.is_local else ""), sure)
         named = list(_named(selector))
         if not mask:
             for name, exact in named:
                 if ref := endpoint_ref(name):
-                    watched.setdefault(ref, Confidence.HIGH if exact else Confidence.MEDIUM)
+                    watch(ref, Confidence.HIGH if exact else Confidence.MEDIUM)
         if not named:
             for scope, job in pool.unseen(selector):
                 hidden = True
-                watched.setdefault(Ref(Kind.SCRAPE, job.name, scope), Confidence.MEDIUM)
+                watch(Ref(Kind.SCRAPE, job.name, scope), Confidence.MEDIUM)
     for ref, confidence in watched.items():
         yield Dependency(alert, ref, Relation.WATCHES, where, Need.OBSERVE, group="targets", confidence=confidence)
     yield from _notified(alert, piece, rule, pool, matched, hidden, routings)
