@@ -141,6 +141,9 @@ class Linker:
     def add(self, host: str, path: str, collected_at: str | None, item: Parsed) -> None:
         """A fact of a document: `host` is the canonical name of the host it is from, or empty for the tree."""
         if type(item) is Dependency:
+            # Facts that join several sources have no host of their own: names are as their consumer's host sees them.
+            if not host and item.consumer.scope:
+                host = self.hosts.find(item.consumer.scope) or ""
             consumer = self.node(item.consumer, host)
             provider = self.node(item.provider, host)
             if consumer is None or provider is None or consumer == provider:
