@@ -44,10 +44,15 @@ NESTING_LIMIT: Final = 8
 """`sh -c` in `sh -c`, and functions that call functions."""
 VALUES_LIMIT: Final = 1024
 """Values that one variable may take."""
+PIPELINE_LIMIT: Final = 1000
+"""Parts of one pipeline."""
 COMBINATIONS_LIMIT: Final = 256
 """Combinations of the values of one command's variables that are all tried."""
 
 _CHUNK: Final = 1 << 16
+# tree-sitter-bash 0.25 asks isalpha(3) about code points beyond its range, and crashes on some. For the parser, every
+# other byte is a character that is part of a word but not of a name; offsets stay, and words come from the source.
+_TO_ASCII: Final = bytes(byte if byte < 0x80 else ord("%") for byte in range(256))
 _SUBSTITUTIONS: Final = frozenset({"command_substitution", "process_substitution"})
 _WORDS: Final = frozenset(
     {
@@ -93,25 +98,38 @@ def _parser() -> Parser | None:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
 
 
+def _before_long_pipeline(text: str) -> str:
+    """The text up to a pipeline of more than PIPELINE_LIMIT parts: the parser's time for one grows with the square
+    of its length, and can't be bounded from outside."""
+    if text.count("|") <= PIPELINE_LIMIT:
+        return text
+    start = pipes = 0
+    for found in re.finditer(r"\|\s*|[;&\n]", text):
+        if found[0][0] != "|":
+            start, pipes = found.end(), 0
+            continue
+        pipes += 1
+        if pipes > PIPELINE_LIMIT:
+            return text[:start]
+    return text
+
+
 def _syntax_tree(parser: Parser, source: bytes, seconds: float) -> Tree:
     """The syntax tree. Raises ScriptLimitError if the grammar is still undecided after so many seconds."""
     end = monotonic() + seconds
+    ascii_source = source.translate(_TO_ASCII)
 
     def read(offset: int, _point: object) -> bytes:
-        return source[offset : offset + _CHUNK]
+        return ascii_source[offset : offset + _CHUNK]
 
     def out_of_time(_offset: int, _has_error: bool) -> bool:
         return monotonic() > end
 
     try:
-        tree = parser.parse(read, progress_callback=out_of_time)
+        return parser.parse(read, progress_callback=out_of_time)
     except ValueError:
         parser.reset()
         raise ScriptLimitError("the script takes too long to parse") from None
-    if tree is None:
-        parser.reset()
-        raise ScriptLimitError("the script takes too long to parse")
-    return tree
 
 
 def analyse_command(
@@ -211,6 +229,7 @@ class Shell:
             raise ScriptLimitError("tree-sitter is not installed, so shell text is not analysed")
         if self._nesting >= NESTING_LIMIT:
             return
+        whole, text = text, _before_long_pipeline(text)
         source = text.encode("utf-8", "surrogatepass")
         self.sink.tick()
         tree = _syntax_tree(parser, source, self.sink.remaining())
@@ -221,6 +240,8 @@ class Shell:
             if tree.root_node.has_error and self._nesting == 1:
                 self._find_errors(tree.root_node)
             self._walk(tree.root_node)
+            if len(whole) > len(text):
+                raise ScriptLimitError(f"the script has a pipeline of more than {PIPELINE_LIMIT} parts")
         finally:
             self._nesting -= 1
             self._source, self._row, self._depth = saved
