@@ -312,7 +312,9 @@ def test_any_text(text: str) -> None:
 
 _WORDS = st.sampled_from(
     "ssh scp rsync curl psql certbot sudo -o -p -X { } ( ) ; && | $( ` ' \" $x ${ ${a:- \\ << EOF\n > < h1: //x "
-    "http://a for in do done if then fi case esac a=b [ ]] :: @ % -- -e docker run find -exec git borg tar su -c".split(" ")
+    "http://a for in do done if then fi case esac a=b [ ]] :: @ % -- -e docker run find -exec git borg tar su -c".split(
+        " "
+    )
 )
 
 
