@@ -16,6 +16,7 @@ from auditor.capture.tree import Tree
 from auditor.errors import EstateError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.model import (
+    Area,
     Confidence,
     Coverage,
     Entity,
@@ -24,6 +25,7 @@ from auditor.model import (
     Kind,
     Lifecycle,
     Need,
+    Outcome,
     Parsed,
     Provenance,
     Ref,
@@ -80,7 +82,7 @@ def audit(
     if path.is_file():
         from auditor.inventory import load_inventory
 
-        inventory = load_inventory(path)
+        inventory = load_inventory(path, now=request.now)
     tree = Tree.open(request.estate, has_inventory=inventory is not None)
     reading = read_estate(tree, collectors, progress=lambda count: progress("reading", count))
 
@@ -175,25 +177,32 @@ def _mentions(
     progress: Callable[[str, int], None],
 ) -> None:
     """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
-    from auditor.graph.mentions import Mention, MentionScanner
+    from auditor.graph.mentions import MentionScanner
 
     scanner = MentionScanner(hosts, wanted)
-    known: dict[bytes, list[Mention]] = {}
+    # All of the inventory is understood: that it declares a host is no dependency on it.
+    texts = [bound for bound in reading.bound if bound.template.text and bound.file.estate_path != INVENTORY]
+    distinct = {bound.template.digest: bound for bound in reversed(texts)}
+
+    def contents() -> Iterator[bytes]:
+        for count, bound in enumerate(distinct.values(), 1):
+            if count % 1024 == 0:
+                progress("scanning", count)
+            try:
+                yield reading.content(bound)
+            except OSError as error:
+                where = bound.file.estate_path
+                detail = f"the file can't be read again: {error.strerror}"
+                reading.coverage.append(
+                    Coverage(bound.file.source, Area.MENTIONS, where, Outcome.DENIED, detail=detail, path=where)
+                )
+                yield b""
+
+    known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
-    for count, bound in enumerate(reading.bound, 1):
-        if count % 1024 == 0:
-            progress("scanning", count)
-        template = bound.template
-        # All of the inventory is understood: that it declares a host is no dependency on it.
-        if not template.text or bound.file.estate_path == INVENTORY:
-            continue
-        found = known.get(template.digest)
-        if found is None:
-            try:
-                found = known[template.digest] = scanner.scan(reading.content(bound))
-            except OSError:
-                continue
+    for bound in texts:
+        found = known[bound.template.digest]
         if not found:
             continue
         own = canonical.get(bound.file.source, set())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from auditor.model import Lifecycle, Provenance
@@ -171,8 +172,7 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
                     say(prefix, "prefix", record, provenance)
         for address, provenance in record.addresses.items():
             say(address, "address", record, provenance)
-            if ":" not in address:
-                say(".".join(reversed(address.split("."))) + ".in-addr.arpa", "reverse", record, provenance)
+            say(ip_address(address).reverse_pointer, "reverse", record, provenance)
         for word, provenance in record.words.items():
             say(word.lower(), "word", record, provenance)
     return list(made.values())

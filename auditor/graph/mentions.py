@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
+from ipaddress import IPv6Address
 from typing import Final
 
 from auditor.graph.hosts import HostTable, Identity
-from auditor.text import RANGE_LIMIT, expand_range
+from auditor.model import EXCERPT_LIMIT
+from auditor.redaction import redact
+from auditor.text import decode, normal_address
 
 _TOKEN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _WORD: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
 _DIGIT: Final = frozenset(b"0123456789")
 _LABEL: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
-_HEXADECIMAL: Final = frozenset(b"0123456789abcdef:")
+_HEX: Final = frozenset(b"0123456789abcdef")
+_BOMS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _FILE_ENDINGS: Final = frozenset(
     "cfg conf config yml yaml json toml ini j2 erb tmpl pem crt cer key csr service timer socket sh txt log cron zone"
     " rules xml repo pp db md rst bak tar gz sql target".split()
 )
 _RANGE: Final = re.compile(
-    rb"[\[{]([a-z0-9]{1,12}(?::|\.\.|-)[a-z0-9]{1,12}(?:(?::|\.\.)\d{1,6})?|[a-z0-9,]{1,200})[\]}]"
+    rb"[\[{]([a-z0-9]{1,18}(?:(?::|\.\.|-)[a-z0-9]{1,18}(?:(?::|\.\.)\d{1,6})?)?(?:,[a-z0-9:.-]{1,40}){0,50})[\]}]"
 )
+_PART: Final = re.compile(r"(\d+|[a-z])(?::|\.\.|-)(\d+|[a-z])(?:(?::|\.\.)(\d+))?")
+_DIGITS: Final = re.compile(rb"(?:\\d|\[0-9\]|\[\[:digit:\]\])(?:([+*])|\{(\d{1,2})(,?)(\d{0,2})\})?")
+_SIX: Final = re.compile(rb"[0-9a-f:]{2,45}(?:\.[0-9]{1,3}){0,3}")
 _COMMENT: Final = re.compile(r"\s*(?:#|//|;|--|<!--|/\*|\*\s|%|REM\b)", re.IGNORECASE)
 MAX_PER_FILE: Final = 20_000
+_LONG: Final = 4096
+"""Bytes of a line that are looked at around a mention."""
+BATCH: Final = 4 * 1024 * 1024
+"""Bytes of small files that are searched as one text: a call a file costs more than its matches."""
+
+
+class _Form(Enum):
+    """What a word of the automaton is the beginning of."""
+
+    PLAIN = auto()
+    RANGE = auto()
+    SIX = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,59 +67,104 @@ class MentionScanner:
 
         self._table = table
         self._identities: dict[bytes, list[Identity]] = {}
-        self._stems: dict[bytes, list[Identity]] = {}
-        words: list[bytes] = []
-        self._means: list[tuple[bytes, int]] = []
+        self._named: dict[str, list[Identity]] = {}
+        self._sixes: dict[str, list[Identity]] = {}
+        means: dict[bytes, tuple[bytes, _Form]] = {}
+        stems: set[bytes] = set()
         for identity in wanted:
-            text = identity.text.encode()
-            if text not in self._identities:
-                words.append(text)
-                self._means.append((text, 0))
+            text = identity.text.encode("utf-8", "surrogateescape")
+            if not text:
+                continue
+            if identity.kind == "address" and b":" in text:
+                self._sixes.setdefault(identity.text, []).append(identity)
+                for opener in _openers(identity.text):
+                    means[opener] = (opener, _Form.SIX)
+                continue
+            known = self._identities.get(text)
+            if known is not None:
+                known.append(identity)
+            else:
+                self._identities[text] = [identity]
+                means[text] = (text, _Form.PLAIN)
                 escaped = text.replace(b".", rb"\.")
                 if escaped != text and identity.kind not in ("word", "group"):
-                    words.append(escaped)
-                    self._means.append((text, 1))
-            self._identities.setdefault(text, []).append(identity)
+                    means[escaped] = (text, _Form.PLAIN)
             if identity.kind in ("full", "short"):
-                for stem in _stems(identity.text):
-                    for bracket in (b"[", b"{"):
-                        opened = stem.encode() + bracket
-                        if opened not in self._stems:
-                            words.append(opened)
-                            self._means.append((opened, 2))
-                        self._stems.setdefault(opened, []).append(identity)
-        self._automaton = BytesAhoCorasick(words, matchkind=MatchKind.Standard) if words else None
+                self._named.setdefault(identity.text, []).append(identity)
+                for stem in _stems(text):
+                    if stem in stems:
+                        continue
+                    stems.add(stem)
+                    for bracket in (b"[", b"{", rb"\d"):
+                        opened = stem + bracket
+                        means[opened] = (stem, _Form.RANGE)
+                        if b"." in stem:
+                            means[opened.replace(b".", rb"\.")] = (stem, _Form.RANGE)
+        self._names = sorted(self._named)
+        self._means = list(means.values())
+        self._automaton = BytesAhoCorasick(list(means), matchkind=MatchKind.Standard) if means else None
 
     def scan(self, content: bytes) -> list[Mention]:
         """All mentions in a file, by line; one for each identity and line."""
-        if self._automaton is None or not content:
-            return []
-        if b"\x00" in content[:512]:
-            from auditor.text import decode
+        return next(self.scan_all((content,)))
 
-            content = decode(content).encode("utf-8", "replace")
+    def scan_all(self, contents: Iterable[bytes]) -> Iterator[list[Mention]]:
+        """The mentions of each file, in the order given. Small files are searched together."""
+        batch: list[bytes] = []
+        size = 0
+        for content in contents:
+            if b"\x00" in content[:512] or content.startswith(_BOMS):
+                content = decode(content).encode("utf-8", "replace")
+            batch.append(content)
+            size += len(content)
+            if size >= BATCH:
+                yield from self._scan_batch(batch)
+                batch, size = [], 0
+        if batch:
+            yield from self._scan_batch(batch)
+
+    def _scan_batch(self, batch: list[bytes]) -> Iterator[list[Mention]]:
+        if self._automaton is None:
+            yield from ([] for _ in batch)
+            return
+        content = batch[0] if len(batch) == 1 else b"\n".join(batch)
         lower = content.lower()
+        hits = sorted(self._automaton.find_matches_as_indexes(lower, overlapping=True), key=lambda hit: hit[1])
+        at = begin = 0
+        for one in batch:
+            finish = begin + len(one)
+            first = at
+            while at < len(hits) and hits[at][1] < finish:
+                at += 1
+            yield self._of_file(content, lower, begin, finish, hits[first:at]) if at > first else []
+            begin = finish + 1
+
+    def _of_file(
+        self, content: bytes, lower: bytes, begin: int, finish: int, hits: Sequence[tuple[int, int, int]]
+    ) -> list[Mention]:
+        """The mentions of the file that lies from `begin` to `finish`, by the hits in it, in order of their starts."""
         found: dict[tuple[int, str], Mention] = {}
-        starts: list[int] = []
-        for which, start, end in self._automaton.find_matches_as_indexes(lower, overlapping=True):
+        line, counted = 1, begin
+        for which, start, end in hits:
             text, form = self._means[which]
-            if form == 2:
-                hits = self._in_range(lower, text, start, end)
+            if form is _Form.PLAIN:
+                meant = self._match(lower, text, start, end)
+            elif form is _Form.RANGE:
+                meant = self._in_range(lower, text, start, end)
             else:
-                hits = self._match(lower, text, start, end)
-            for identity, exact in hits:
-                if not starts:
-                    starts = _line_starts(lower)
-                line = _line_at(starts, start)
+                meant = self._six(lower, start)
+            for identity, exact in meant:
+                line += lower.count(b"\n", counted, start)
+                counted = start
                 key = (line, identity.host)
                 known = found.get(key)
                 if known is not None and (known.exact or not exact) and len(known.identity.text) >= len(identity.text):
                     continue
-                raw = _line_text(content, starts, line)
+                raw = known.text if known is not None else _line_text(content, begin, start, finish)
                 found[key] = Mention(line, raw, identity, exact, bool(_COMMENT.match(raw)))
-                if len(found) >= MAX_PER_FILE:
-                    return sorted(found.values(), key=lambda one: one.line)
-        return sorted(found.values(), key=lambda one: one.line)
+            if len(found) >= MAX_PER_FILE:
+                break
+        return list(found.values())
 
     def _match(self, lower: bytes, text: bytes, start: int, end: int) -> list[tuple[Identity, bool]]:
         hits = []
@@ -113,7 +180,7 @@ class MentionScanner:
         after = lower[end] if end < len(lower) else 10
         kind = identity.kind
         if kind == "address":
-            return _address_stands(lower, start, end, identity.text)
+            return _address_stands(lower, start, end)
         if kind == "word":
             return True if before not in _LABEL and after not in _LABEL else None
         if before in _LABEL and not _escape_before(lower, start):
@@ -123,87 +190,157 @@ class MentionScanner:
                 after == 46 and lower[end + 1 : end + 2].isalnum() and not _file_ending(lower, end)
             )
             return True if ended and before != 46 else None
-        below = before == 46 and start >= 2 and lower[start - 2] in _LABEL
-        if after in _WORD:
-            return None
-        if after == 45:  # a hyphen: only an instance number may follow (qa-stg01-1)
+        below = before == 46 and _label_ends(lower, start - 1)
+        if after == 45 or (after == 95 and kind == "full"):
+            # An instance (qa-stg01-1), or what no top-level domain can go on with (web01.example.org-access.log).
             tail = end + 1
             while tail < len(lower) and lower[tail] in _DIGIT:
                 tail += 1
-            if tail == end + 1 or (tail < len(lower) and lower[tail] in _LABEL) or kind != "short":
-                return None
-            return None if self._known(lower[start:tail]) else False
-        if after == 46 and end + 1 < len(lower) and lower[end + 1] in _WORD:
-            # More labels: another name, unless it is only the ending of a file's name.
-            if kind == "full" or not _file_ending(lower, end):
-                return None
-            if below:
-                return None
+            numbered = tail > end + 1 and not (tail < len(lower) and lower[tail] in _LABEL)
+            if numbered and kind == "short" and not below and self._stays(lower, identity, tail):
+                return None if self._known(lower[start:tail]) else False
+            if kind == "full" and identity.text.count(".") >= 2 and not below:
+                return False
+            return None
+        if after in _WORD:
+            return None
+        dot = end + 1 if after == 92 and lower[end + 1 : end + 2] == b"." else end
+        more = (after == 46 or dot > end) and dot + 1 < len(lower) and lower[dot + 1] in _WORD
+        # More labels: another name, unless it is only the ending of a file's name.
+        if more and (below or not _file_ending(lower, dot)):
+            return None
         if below:
             if self._table.is_domain(identity.text) or kind == "reverse":
                 return None
             # A service below a host's name (`docs.web01.example.org`) is served by it; a numbered name is a machine.
             token_start = start
-            while token_start and lower[token_start - 1] in _TOKEN:
+            while token_start and (lower[token_start - 1] in _TOKEN or _escaped_dot(lower, token_start - 1)):
                 token_start -= 1
-            token = lower[token_start:end].strip(b".-")
+            token = lower[token_start:end].replace(b"\\", b"").strip(b".-")
             numbered = token.split(b".", 1)[0][-1:].isdigit()
             return None if numbered or self._known(token) else False
         return True
 
+    def _stays(self, lower: bytes, identity: Identity, end: int) -> bool:
+        """Whether an instance ends here, or goes on with the domain of its host or the ending of a file."""
+        if lower[end : end + 1] != b"." or lower[end + 1 : end + 2] in (b"", b".") or lower[end + 1] not in _WORD:
+            return True
+        tail = end
+        while tail < len(lower) and lower[tail] in _TOKEN:
+            tail += 1
+        domain = lower[end + 1 : tail].rstrip(b".-").decode()
+        return _file_ending(lower, end) or f"{identity.text}.{domain}" in self._table.records[identity.host].names
+
     def _known(self, token: bytes) -> bool:
         return self._table.find(token.decode("ascii", "replace")) is not None
 
-    def _in_range(self, lower: bytes, opened: bytes, start: int, end: int) -> list[tuple[Identity, bool]]:
-        """`web[01:20]`, `web{01..20}`, `web0[1-3]`, `web{01,02}`: whether one of the names is in it."""
+    def _in_range(self, lower: bytes, stem: bytes, start: int, end: int) -> list[tuple[Identity, bool]]:
+        """`web[01:20]`, `web{01..20}`, `web0[1-3]`, `web{01,02}`, `web[0-9]+`: which of the names are in it."""
         before = lower[start - 1] if start else 10
-        if before in _LABEL or before == 46:
+        if before == 46 or (before in _LABEL and not _escape_before(lower, start)):
             return []
-        found = _RANGE.match(lower, end - 1)
+        opened = end - 1 if lower[end - 1] in b"[{" else end - 2
+        digits = _DIGITS.match(lower, opened)
+        found = digits or _RANGE.match(lower, opened)
         if found is None:
             return []
         tail = found.end()
-        while tail < len(lower) and lower[tail] in _TOKEN:
+        while tail < len(lower) and (lower[tail] in _TOKEN or _escaped_dot(lower, tail)):
             tail += 1
-        stem, inner, rest = (
-            lower[start : end - 1].decode(),
-            found[1].decode(),
-            lower[found.end() : tail].decode("ascii", "replace"),
-        )
-        names = _expand(stem, inner, rest.rstrip("."))
-        return [(identity, True) for identity in self._stems[opened] if identity.text in names]
+        rest = lower[found.end() : tail].replace(b"\\", b"").decode("ascii", "replace")
+        if tail < len(lower) and lower[tail] in b"[{\\" and rest:
+            return []  # a second range in one name
+        rest = rest.rstrip(".")
+        head = stem.decode("utf-8", "replace")
+        if digits is not None:
+            parts = [_any_digits(digits)]
+        else:
+            parts = [_part(part) for part in found[1].decode().split(",")]
+            if len(parts) == 1 and lower[opened] == 91 and found[1].isalnum():
+                parts = [_part(character) for character in found[1].decode()]  # a character class
+        hits: list[tuple[Identity, bool]] = []
+        for at in range(bisect_left(self._names, head), len(self._names)):
+            text = self._names[at]
+            if not text.startswith(head):
+                break
+            if text.endswith(rest) and len(text) > len(head) + len(rest):
+                middle = text[len(head) : len(text) - len(rest)]
+                if any(part(middle) for part in parts):
+                    hits.extend((identity, True) for identity in self._named[text])
+        return hits
+
+    def _six(self, lower: bytes, start: int) -> list[tuple[Identity, bool]]:
+        """An IPv6 address in any spelling (RFC 4291 section 2.2) that begins here."""
+        before = lower[start - 1] if start else 10
+        if before in _WORD or before in b":.":
+            return []
+        found = _SIX.match(lower, start)
+        if found is None:
+            return []
+        token = found[0]
+        if found.end() < len(lower) and lower[found.end()] in _WORD:
+            return []
+        for text in (token, token.removesuffix(b":")):
+            address = normal_address(text.decode())
+            if address is not None:
+                return [(identity, True) for identity in self._sixes.get(address, ())]
+        return []
 
 
-def _stems(name: str) -> set[str]:
-    """What may stand before the bracket of a range: the first label without some or all of its last digits."""
-    label = name.split(".", 1)[0]
-    bare = label.rstrip("0123456789")
-    return {label[:at] for at in range(len(bare), len(label))} if bare else set()
+def _openers(address: str) -> set[bytes]:
+    """How an IPv6 address may begin, up to its first colons: with and without leading zeros."""
+    first = IPv6Address(address).exploded.split(":", 1)[0]
+    short = first.lstrip("0") or "0"
+    openers = {f"{short.zfill(width)}:".encode() for width in range(len(short), 5)}
+    return openers | {b"::"} if short == "0" else openers
 
 
-def _expand(stem: str, inner: str, rest: str) -> set[str]:
-    if "," in inner:
-        return {f"{stem}{part}{rest}" for part in inner.split(",")}
-    dash = re.fullmatch(r"([a-z0-9]+)-([a-z0-9]+)", inner)
-    text = f"{stem}[{dash[1]}:{dash[2]}]{rest}" if dash else f"{stem}[{inner.replace('..', ':')}]{rest}"
-    try:
-        names = set(expand_range(text))
-    except ValueError:
-        return set()
-    if len(names) > RANGE_LIMIT or text in names:
-        # A character class such as [123] of a pattern.
-        return {f"{stem}{character}{rest}" for character in inner} if inner.isalnum() else set()
-    return names
+def _stems(name: bytes) -> set[bytes]:
+    """What may stand before the bracket of a range: the name up to a digit of its first label, or to a later number."""
+    found = [at for at in range(1, min(len(name), 64)) if name[at] in _DIGIT and name[at - 1] not in b"."]
+    label = name.find(b".")
+    return {name[:at] for at in found if label < 0 or at < label or name[at - 1] not in _DIGIT}
 
 
-def _address_stands(lower: bytes, start: int, end: int, text: str) -> bool | None:
-    inside = _HEXADECIMAL if ":" in text else _DIGIT
+def _part(text: str) -> Callable[[str], bool]:
+    """Whether a text is in one part of a range, such as `01:20`, `1-9`, `a..c` or `07`, without expanding it."""
+    found = _PART.fullmatch(text)
+    if found is None or found[1].isdigit() != found[2].isdigit():
+        return lambda middle: middle == text
+    first, last, step = found[1], found[2], max(int(found[3] or 1), 1)
+    if not first.isdigit():
+        return lambda middle: len(middle) == 1 and first <= middle <= last and (ord(middle) - ord(first)) % step == 0
+    low, high = int(first), int(last)
+    width = len(first) if first.startswith("0") else 0
+
+    def within(middle: str) -> bool:
+        if not (middle.isascii() and middle.isdigit() and len(middle) <= 18):
+            return False
+        number = int(middle)
+        return low <= number <= high and (number - low) % step == 0 and str(number).zfill(width) == middle
+
+    return within
+
+
+def _any_digits(found: re.Match[bytes]) -> Callable[[str], bool]:
+    """Whether a text is what `\\d`, `[0-9]+` or `\\d{2,3}` matches."""
+    least, most = 1, 1
+    if found[1]:
+        most = 63
+    elif found[2]:
+        least = int(found[2])
+        most = least if not found[3] else int(found[4] or 63)
+    return lambda middle: middle.isascii() and middle.isdigit() and least <= len(middle) <= most
+
+
+def _address_stands(lower: bytes, start: int, end: int) -> bool | None:
+    """Whether an IPv4 address stands alone: not in 10.0.0.170, 110.0.0.17 or 1.10.0.0.17."""
     before = lower[start - 1] if start else 10
     after = lower[end] if end < len(lower) else 10
-    if before in inside or before in _WORD or (before == 46 and start >= 2 and lower[start - 2] in _DIGIT):
+    if before in _WORD and not _escape_before(lower, start):
         return None
-    if ":" in text:
-        return True if after not in _HEXADECIMAL else None
+    if before == 46 and start >= 2 and lower[start - 2] in _DIGIT:
+        return None
     if after in _WORD:
         return None
     if after == 46 and end + 1 < len(lower) and lower[end + 1] in _DIGIT:
@@ -212,8 +349,22 @@ def _address_stands(lower: bytes, start: int, end: int, text: str) -> bool | Non
 
 
 def _escape_before(lower: bytes, start: int) -> bool:
-    """Whether the letter before is only the `n` or `t` of an escape: `\\thost01` in a quoted string."""
-    return start >= 2 and lower[start - 2] == 92 and lower[start - 1] in b"ntr"
+    """Whether what stands before is only an escape: `\\thost01` in a quoted string, `%2fhost01` in a URL."""
+    if start >= 2 and lower[start - 2] == 92 and lower[start - 1] in b"ntr":
+        return True
+    return start >= 3 and lower[start - 3] == 37 and lower[start - 2] in _HEX and lower[start - 1] in _HEX
+
+
+def _escaped_dot(lower: bytes, at: int) -> bool:
+    """Whether a backslash stands here that only escapes a dot, as in a regular expression."""
+    return lower[at] == 92 and lower[at + 1 : at + 2] == b"."
+
+
+def _label_ends(lower: bytes, dot: int) -> bool:
+    """Whether a label stands before this dot, which may be escaped."""
+    if dot and lower[dot - 1] == 92:
+        dot -= 1
+    return dot > 0 and lower[dot - 1] in _LABEL
 
 
 def _file_ending(lower: bytes, end: int) -> bool:
@@ -226,22 +377,17 @@ def _file_ending(lower: bytes, end: int) -> bool:
     return lower[end + 1 : tail].decode("ascii", "replace") in _FILE_ENDINGS
 
 
-def _line_starts(content: bytes) -> list[int]:
-    starts = [0]
-    at = content.find(b"\n")
-    while at >= 0:
-        starts.append(at + 1)
-        at = content.find(b"\n", at + 1)
-    return starts
+def _line_text(content: bytes, begin: int, at: int, finish: int) -> str:
+    """The line around an offset, of a file from `begin` to `finish`; of a very long one, what is near the offset.
 
-
-def _line_at(starts: list[int], offset: int) -> int:
-    from bisect import bisect_right
-
-    return bisect_right(starts, offset)
-
-
-def _line_text(content: bytes, starts: list[int], line: int) -> str:
-    begin = starts[line - 1]
-    end = starts[line] - 1 if line < len(starts) else len(content)
-    return content[begin : min(end, begin + 100_000)].decode("utf-8", "replace").rstrip("\r")
+    Secrets are taken out before a line is cut, since afterwards a password has lost the word that tells it.
+    """
+    start = max(content.rfind(b"\n", begin, at) + 1, begin, at - _LONG)
+    end = content.find(b"\n", at, min(finish, at + _LONG))
+    if end < 0:
+        end = min(finish, at + _LONG)
+    if at - start <= EXCERPT_LIMIT // 2:
+        return content[start:end].decode("utf-8", "replace").rstrip("\r")
+    before = redact(content[start:at].decode("utf-8", "replace"))
+    whole = redact(content[start:end].decode("utf-8", "replace").rstrip("\r"))
+    return whole[max(len(before) - EXCERPT_LIMIT // 4, 0) :] if len(whole) > EXCERPT_LIMIT else whole
