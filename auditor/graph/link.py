@@ -383,7 +383,7 @@ class Linker:
         graph = builder.build()
         host_nodes = {text: number for (kind, text, _), number in self._ids.items() if kind is Kind.HOST}
         read_only = {
-            node: str(known.get("read_only_why", "read-only"))
+            node: str(known.get("read_only_by") or "read-only")
             for node, known in self.attributes.items()
             if self._kinds[node] is Kind.MOUNT and known.get("read_only")
         }
@@ -520,7 +520,7 @@ class Linker:
             for path in record.read_only_paths:
                 node = self._node(Kind.MOUNT, path, record.name)
                 self.describe(
-                    node, {"read_only": True, "read_only_why": "declared in the inventory"}, record.provenance
+                    node, {"read_only": True, "read_only_by": "declared"}, record.provenance
                 )
         for node in self._of_kind(Kind.MOUNT):
             mounts.setdefault(self._scopes[node], {})[self._texts[node]] = node
