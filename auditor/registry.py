@@ -52,7 +52,15 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "alert-blind": "rules.monitoring.alert_blind:AlertBlindRule",
+        "alert-degraded": "rules.monitoring.alert_degraded:AlertDegradedRule",
+        "alert-receiver-going": "rules.monitoring.alert_receiver_going:AlertReceiverGoingRule",
         "mention": "rules.coverage.mention:MentionRule",
+        "monitoring-server-going": "rules.monitoring.monitoring_server_going:MonitoringServerGoingRule",
+        "scrape-going-host": "rules.monitoring.scrape_going_host:ScrapeGoingHostRule",
+        "successor-unwatched": "rules.monitoring.successor_unwatched:SuccessorUnwatchedRule",
+        "webhook-from-going-host": "rules.webhooks.webhook_from_going_host:WebhookFromGoingHostRule",
+        "webhook-to-going-host": "rules.webhooks.webhook_to_going_host:WebhookToGoingHostRule",
     }
 )
 """Built-in rules: id to "module:class"."""

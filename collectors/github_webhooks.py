@@ -105,7 +105,8 @@ def _facts(path: str, stream: YamlStream, hook: YamlNode) -> Iterator[Parsed]:
         return
     webhook = Ref(Kind.WEBHOOK, f"{_owner(path, hook)}: {parts.host} {hook.text('id')}".rstrip())
     yield Entity(webhook, where, _attributes(hook))
-    yield Dependency(webhook, endpoint, Relation.DELIVERS, where, need=Need.RUN)
+    # A receiver has to act on what it is told: answering alone is not enough.
+    yield Dependency(webhook, endpoint, Relation.DELIVERS, where, need=Need.WRITE)
 
 
 def _attributes(hook: YamlNode) -> dict[str, Attribute]:

@@ -76,7 +76,7 @@ def declare_facts(inventory: Inventory, into: Declarations, path: str) -> None:
         provenance = _at(inventory, webhook.line_of("url"), path)
         node = into.require(Ref(Kind.WEBHOOK, webhook.name))
         into.describe(node, {"event": webhook.event or "", "owner": webhook.owner or ""}, provenance)
-        into.edge(node, into.require(target), Relation.DELIVERS, need=Need.RUN, provenance=provenance)
+        into.edge(node, into.require(target), Relation.DELIVERS, need=Need.WRITE, provenance=provenance)
         for sender in _targets(webhook.sender or ""):
             into.edge(node, into.require(sender), Relation.RUNS_ON, need=Need.RUN, provenance=provenance)
     for service in inventory.services:
@@ -116,6 +116,8 @@ def declare_facts(inventory: Inventory, into: Declarations, path: str) -> None:
         attributes: dict[str, Attribute] = {"declared": True, "owner": watch.owner or ""}
         if watch.stage:
             attributes["stage"] = (watch.stage,)
+        if watch.certificate:
+            attributes["certificate"] = watch.certificate
         into.describe(node, attributes, provenance)
         for one in watch.watches:
             for target in _targets(one):

@@ -1,0 +1,1 @@
+"""Alerts, probes, scrape jobs and receivers."""

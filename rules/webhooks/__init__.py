@@ -1,0 +1,1 @@
+"""Calls that something makes when something happens."""
