@@ -1,0 +1,184 @@
+"""Which stages of a renewal nobody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Confidence,
+    EstateView,
+    Finding,
+    Going,
+    Impact,
+    Kind,
+    Node,
+    Relation,
+    Rule,
+    Severity,
+    listed,
+    plural,
+)
+from rules.renewal.lineages import (
+    Renewal,
+    called,
+    going_behind,
+    lines,
+    names_of,
+    renewal_of,
+    served_elsewhere,
+    shown,
+    twins,
+)
+
+STAGES: Final = {
+    "attempted": "were not attempted",
+    "succeeded": "did not succeed",
+    "deployed": "were not deployed",
+}
+_LIMIT: Final = 2000
+
+
+class RenewalStagesUnwatchedRule(Rule):
+    """Stages of a renewal (attempted, succeeded, deployed) whose failure no alert would show.
+
+    What it does
+    ------------
+    For each lineage that runs on a host that is going or through it, and for those of its successor, it looks for an
+    alert on each stage. An alert counts if it watches the lineage's host or what serves the certificate, goes on seeing
+    in this scenario, and does not run on the host itself.
+
+    Why it matters
+    --------------
+    An alert on the certificate's end alone comes when the time to act is over; an alert on the old server sees a
+    server that looks healthy. Each stage can fail by itself.
+
+    Example
+    -------
+    The only alert on the renewal is a probe of the old server's port 443.
+
+    What to do
+    ----------
+    Alert on the age of the last attempt and of the last success (a metric of the job, or a dead man's switch), and
+    probe the certificate that is served, at each name. Declare what can't be collected as `watches` with a `stage`.
+
+    What it can't see
+    -----------------
+    Whether somebody reads the mail of cron, and checks of monitoring services that were neither captured nor declared.
+    Whether alerts on the host itself go blind is told by the rules about monitoring.
+    """
+
+    id: ClassVar[str] = "renewal-stages-unwatched"
+    title: ClassVar[str] = "Stages of a renewal that nobody watches"
+    area: ClassVar[Area] = Area.RENEWAL
+    severity: ClassVar[Severity] = Severity.WARN
+    needs: ClassVar[frozenset[Relation]] = frozenset({Relation.WATCHES, Relation.RENEWED_BY})
+
+    def check(self, estate: EstateView) -> Iterator[Finding]:
+        """One finding for each lineage."""
+        staged = [alert for alert in estate.nodes(Kind.ALERT) if _stages(alert)]
+        by_host = {one.host: one for one in estate.going}
+        for one in estate.going:
+            if one.successor:
+                by_host.setdefault(one.successor, one)
+        for lineage in estate.nodes(Kind.LINEAGE):
+            renewal = renewal_of(estate, lineage)
+            through = [going for edge in renewal.lost for going in going_behind(estate, edge.provider)]
+            going = by_host.get(lineage.scope) or (through[0] if through else None)
+            if going is None or not renewal.enabled:
+                continue
+            if lineage.scope == going.host and twins(estate, lineage):
+                continue
+            if served_elsewhere(estate, lineage, estate.blast_radius(lineage)):
+                yield from self._lineage(estate, renewal, going, staged)
+
+    def _lineage(self, estate: EstateView, renewal: Renewal, going: Going, staged: list[Node]) -> Iterator[Finding]:
+        lineage = renewal.lineage
+        mine = [alert for alert in staged if _watches(estate, alert, lineage)]
+        seeing = [alert for alert in mine if _sees(estate, alert)]
+        watched = {stage for alert in seeing for stage in _stages(alert)}
+        missing = [stage for stage in STAGES if stage not in watched]
+        if not missing:
+            return
+        blind = [alert for alert in mine if alert not in seeing and set(_stages(alert)) & set(missing)]
+        name = called(lineage)
+        said = [STAGES[stage] for stage in missing]
+        what = f"{', '.join(said[:-1])} or {said[-1]}" if len(said) > 1 else said[0]
+        lost = (
+            f" {plural(len(blind), 'alert')} would, and {'goes' if len(blind) == 1 else 'go'} blind: "
+            f"{listed([one.text for one in blind])}."
+            if blind
+            else ""
+        )
+        yield Finding(
+            rule=self.id,
+            area=self.area,
+            severity=self.severity,
+            confidence=Confidence.HIGH,
+            subject=lineage.label,
+            identity=(lineage.scope, lineage.text, *missing),
+            message=f"Nobody would notice if the renewal of {name} on {lineage.scope or going.host} {what}",
+            why=f"{len(STAGES) - len(missing)} of its {len(STAGES)} stages are watched.{lost}",
+            action=f"Alert on {_wanted(missing)} of {renewal.client} on "
+            f"{going.successor or lineage.scope or 'the host that renews it'}.",
+            impact=Impact.NONE,
+            evidence=lines(
+                (edge.provenance for edge in estate.outgoing(lineage, Relation.RENEWED_BY) if shown(edge.provenance)),
+                (one.provenance[0] for one in blind if one.provenance),
+            )
+            or lineage.provenance[:1],
+            hosts=(going.host,),
+        )
+
+
+def _wanted(missing: list[str]) -> str:
+    words = {
+        "attempted": "the age of the last run",
+        "succeeded": "the age of the last success",
+        "deployed": "the end of the certificate that is served",
+    }
+    return listed([words[stage] for stage in missing])
+
+
+def _stages(alert: Node) -> tuple[str, ...]:
+    stages = alert.attributes.get("stage")
+    return tuple(one for one in stages if one in STAGES) if isinstance(stages, tuple) else ()
+
+
+def _sees(estate: EstateView, alert: Node) -> bool:
+    """Whether an alert still works in this scenario, and does not run on a host that is going."""
+    if estate.impact_of(alert) in (Impact.BLIND, Impact.BROKEN):
+        return False
+    going = {one.host for one in estate.going}
+    return not any(
+        host.text in going
+        for edge in estate.outgoing(alert, Relation.RUNS_ON)
+        for host in ((edge.provider,) if edge.provider.kind is Kind.HOST else estate.reaches(edge.provider))
+    )
+
+
+def _watches(estate: EstateView, alert: Node, lineage: Node) -> bool:
+    """Whether what an alert watches has to do with a lineage: its host, or what has its certificate.
+
+    An alert of which nothing is known but its stage (an absent metric of the job) counts.
+    """
+    blast = estate.blast_radius(lineage)
+    hosts = {lineage.scope, *(blast.hosts if blast else ())}
+    names = {*(blast.names if blast else ()), *names_of(lineage)}
+    seen, pending, any_target = {alert.id}, [alert], False
+    while pending and len(seen) < _LIMIT:
+        for edge in estate.outgoing(pending.pop(), Relation.WATCHES, Relation.STANDS_FOR, Relation.RESOLVES):
+            target = edge.provider
+            if target.id in seen:
+                continue
+            seen.add(target.id)
+            any_target = True
+            if target.kind is Kind.HOST:
+                if target.text in hosts:
+                    return True
+                continue
+            if target.text in names:
+                return True
+            pending.append(target)
+    return not any_target

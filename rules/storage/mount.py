@@ -1,0 +1,122 @@
+"""File systems that a going host exports and others mount."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from auditor.api import (
+    Area,
+    Confidence,
+    Edge,
+    EstateView,
+    Finding,
+    Going,
+    Impact,
+    Kind,
+    Lifecycle,
+    Relation,
+    Rule,
+    Severity,
+    listed,
+    plural,
+    ranged,
+)
+
+
+class MountOfGoingHostRule(Rule):
+    """Hosts that mount a file system which a going host exports.
+
+    What it does
+    ------------
+    Takes the network mounts of each host (NFS, CIFS, sshfs, Ceph, GlusterFS; what is mounted, and fstab) and reports
+    those whose server is going. One finding for a server, an export and a place, with all hosts that mount it there.
+    Of a read-only server only mounts that are written are told, as a warning.
+
+    Why it matters
+    --------------
+    A mount whose server is gone does not fail, it hangs: processes on it can't even be killed, and a machine that has
+    it in fstab may not start again.
+
+    Example
+    -------
+    `files-01:/srv/share /mnt/share nfs defaults 0 0` in the fstab of 20 web servers.
+
+    What to do
+    ----------
+    Move the export, change the line of fstab, and unmount it on each host before the server goes.
+
+    What it can't see
+    -----------------
+    Maps of autofs that were not captured, mounts inside containers, and servers behind a name that was not resolved.
+    """
+
+    id: ClassVar[str] = "mount-of-going-host"
+    title: ClassVar[str] = "Other hosts mount its file systems"
+    area: ClassVar[Area] = Area.STORAGE
+    severity: ClassVar[Severity] = Severity.BLOCK
+    needs: ClassVar[frozenset[Relation]] = frozenset({Relation.MOUNTS})
+
+    def check(self, estate: EstateView) -> Iterator[Finding]:
+        """One finding for each going server, export and mount point."""
+        found: dict[tuple[str, str, str], list[Edge]] = {}
+        going = {one.host: one for one in estate.going}
+        for mount in estate.nodes(Kind.MOUNT):
+            for edge in estate.outgoing(mount, Relation.MOUNTS):
+                for host in estate.reaches(edge.provider):
+                    if host.text in going and mount.scope != host.text and mount.scope not in going:
+                        source = str(mount.attributes.get("source") or edge.provider.text)
+                        found.setdefault((host.text, source, mount.text), []).append(edge)
+        for (server, source, place), edges in found.items():
+            server_going = going[server]
+            if server_going.lifecycle is Lifecycle.READ_ONLY:
+                edges = [edge for edge in edges if edge.consumer.attributes.get("read_only") is not True]
+            if edges:
+                yield self._finding(estate, edges, server_going, source, place)
+
+    def _finding(self, estate: EstateView, edges: list[Edge], going: Going, source: str, place: str) -> Finding:
+        hosts = sorted({edge.consumer.scope for edge in edges if edge.consumer.scope})
+        who = listed(ranged(hosts)) or listed(sorted({edge.provenance.path for edge in edges}))
+        verb = "mount" if len(hosts) > 1 else "mounts"
+        read_only = going.lifecycle is Lifecycle.READ_ONLY
+        others = sorted(
+            {
+                server.text
+                for edge in edges
+                if edge.group
+                for sibling in estate.outgoing(edge.consumer, Relation.MOUNTS)
+                if sibling.group == edge.group
+                for server in estate.reaches(sibling.provider)
+            }
+            - {one.host for one in estate.going}
+        )
+        target = going.successor or "a server that stays"
+        state = (
+            f"has been {going.lifecycle.value} since {going.since[:10]}"
+            if going.since
+            else f"is to be {going.lifecycle.value}"
+        )
+        if read_only:
+            why = "It is mounted to be written, and nothing written to it is kept."
+        else:
+            why = "A mount whose server is gone hangs whatever touches it, and may keep the machine from starting."
+        if others:
+            why = f"{listed(others)} is left to serve it. {why}"
+        provenance = edges[0].provenance
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=Severity.WARN if read_only or others else self.severity,
+            confidence=min((edge.confidence for edge in edges), key=list(Confidence).index),
+            subject=edges[0].consumer.label if len(hosts) < 2 else f"mount {place} on {plural(len(hosts), 'host')}",
+            identity=(going.host, source, place),
+            message=f"{who} {verb} {source} at {place}, and {going.host} {state}",
+            why=why,
+            action=f"Export it from {target}, change {provenance.path}:{provenance.line}, and unmount the old one."
+            if not read_only
+            else f"Mount it from {target}, or read-only ({provenance.path}:{provenance.line}).",
+            impact=Impact.DEGRADED if read_only or others else Impact.BROKEN,
+            evidence=tuple({(e.provenance.path, e.provenance.line): e.provenance for e in edges}.values()),
+            path=estate.path_over(edges[0]),
+            hosts=(going.host,),
+        )
