@@ -316,6 +316,10 @@ class EstateView(Protocol):
         """What was looked at to learn of a relation. Empty: nobody looked."""
         ...
 
+    def gaps(self) -> Sequence[Coverage]:
+        """All that was not seen, or not all of it, whatever area it is of."""
+        ...
+
     def looked_at(self, host: str, area: Area) -> bool:
         """Whether this host's own files of an area were captured (or are known to be absent)."""
         ...
@@ -345,3 +349,7 @@ class Rule(ABC):
     @abstractmethod
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """Findings, each with at least one piece of evidence."""
+
+    def missing(self, estate: EstateView) -> tuple[str, ...]:
+        """What this rule needed in this scenario and nobody looked at, beyond `needs`; such as `runs-on on web-02`."""
+        return ()

@@ -365,6 +365,8 @@ class Coverage:
     """The relations that can be learnt from it."""
     needed: bool = True
     """Whether a gap here rules out CLEAR."""
+    recorded: bool = False
+    """Whether the collection itself wrote it down (`captures.jsonl`)."""
 
     @property
     def seen(self) -> bool:

@@ -42,7 +42,9 @@ def of_estate(
     canonical = {
         source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
     }
-    rows.extend(_parsed(reading, canonical, {one.host for one in going}))
+    # A rule may compare a host with its successor: then it must know what was looked at there.
+    successors = {hosts.find(one.successor) or one.successor for one in going if one.successor}
+    rows.extend(_parsed(reading, canonical, {one.host for one in going} | successors))
     rows.extend(_recorded(reading, canonical))
     rows.extend(_malformed(reading, canonical, {one.host for one in going}))
     for row in reading.coverage:
@@ -72,7 +74,7 @@ def _for_hosts(row: Coverage, canonical: dict[str, tuple[str, ...]]) -> list[Cov
 
 
 def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:
-    """A line for each collector that read something: on each going host, on all other hosts together, in the tree."""
+    """A line for each collector that read something: on each of these hosts, on all others together, in the tree."""
     counts: dict[tuple[str, int], int] = {}
     others: dict[int, set[str]] = {}
     for bound in reading.bound:
@@ -118,6 +120,7 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
                 detail=capture.detail,
                 path=capture.estate_path,
                 provides=provides,
+                recorded=True,
             )
             for host in canonical.get(capture.source, (capture.source,))
         )
@@ -192,7 +195,7 @@ def _gap(source: str, area: Area, what: str, how: str) -> Coverage:
 
 def missing(view: View, rule: Rule) -> tuple[str, ...]:
     """The relations that a rule needs and that nobody looked at, on each going host where it must be there."""
-    found = []
+    found: list[str] = []
     for relation in sorted(rule.needs, key=str):
         rows = [row for row in view.coverage(relation) if row.seen]
         if relation not in ON_THE_HOST:
@@ -201,4 +204,4 @@ def missing(view: View, rule: Rule) -> tuple[str, ...]:
         sources = {row.source for row in rows if row.source or row.outcome is Outcome.ABSENT}
         if "" not in sources:
             found.extend(f"{relation.value} on {one.host}" for one in view.going if one.host not in sources)
-    return tuple(found)
+    return tuple(dict.fromkeys((*found, *rule.missing(view))))

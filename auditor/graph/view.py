@@ -265,7 +265,7 @@ class View:
         if one is not None:
             note = f"{one.lifecycle.value}" + (f" since {one.since[:10]}" if one.since else "")
         elif provider.id in self.linked.read_only_mounts:
-            note = f"read-only ({self.linked.read_only_mounts[provider.id]})"
+            note = f"mounted read-only: {self.linked.read_only_mounts[provider.id]}"
         return Step(edge.consumer.label, edge.relation.value, provider.label, note, known)
 
     def hosts_of(self, consumer: Node) -> tuple[str, ...]:
@@ -364,6 +364,9 @@ class View:
 
     def coverage(self, relation: Relation) -> Sequence[Coverage]:
         return [one for one in self._coverage if relation.value in one.provides]
+
+    def gaps(self) -> Sequence[Coverage]:
+        return [one for one in self._coverage if not one.seen]
 
     def looked_at(self, host: str, area: Area) -> bool:
         return any(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -10,15 +11,28 @@ from auditor.api import (
     Confidence,
     EstateView,
     Finding,
+    Going,
     Impact,
+    Lifecycle,
     Node,
     Provenance,
     Relation,
     Rule,
     Severity,
+    listed,
 )
 
 _SHOWN: Final = 1000
+
+
+@dataclass(slots=True)
+class _Named:
+    """One file that names hosts that are going."""
+
+    document: Node
+    hosts: dict[str, Going] = field(default_factory=dict)
+    lines: dict[int, Provenance] = field(default_factory=dict)
+    sure: bool = False
 
 
 class MentionRule(Rule):
@@ -28,7 +42,8 @@ class MentionRule(Rule):
     ------------
     Looks through all text of the estate, whatever its format, for the host's names (full, short where the short name
     can't be mistaken, and without a known domain), its addresses, names that lead to it alone, ranges such as
-    `web[01:20]`, and groups that it leaves empty. One finding for each file.
+    `web[01:20]`, and groups that it leaves empty. One finding for each file. For a host that only becomes read-only
+    they are notes.
 
     Why it matters
     --------------
@@ -57,42 +72,60 @@ class MentionRule(Rule):
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.MENTIONS})
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
-        """One finding for each host and file; files of equal place and lines on many hosts become one."""
+        """One finding for each file; files of equal place and lines on many hosts become one."""
+        documents: dict[int, _Named] = {}
         for going in estate.going:
             host = estate.host(going.host)
-            if host is None:
-                continue
-            alike: dict[tuple[str, tuple[tuple[int, str], ...]], list[tuple[Node, list[Provenance], bool]]] = {}
-            documents: dict[int, tuple[Node, list[Provenance], bool]] = {}
-            for edge in estate.incoming(host, Relation.MENTIONS):
-                node, lines, sure = documents.get(edge.consumer.id, (edge.consumer, [], False))
-                lines.append(edge.provenance)
-                documents[node.id] = (node, lines, sure or edge.confidence is not Confidence.LOW)
-            for node, lines, sure in documents.values():
-                key = (_place(node.text), tuple(sorted((one.line, one.excerpt) for one in lines)))
-                alike.setdefault(key, []).append((node, lines, sure))
-            for (place, _), same in alike.items():
-                node, lines, sure = same[0]
-                evidence = tuple(
-                    sorted((one for _, found, _ in same for one in found), key=lambda one: (one.path, one.line))
-                )
-                count = len(lines)
-                where = place if len(same) == 1 else f"{place} on {len(same)} hosts"
-                successor = f"Point it at {going.successor}" if going.successor else "Point it elsewhere"
-                yield Finding(
-                    rule=self.id,
-                    area=self.area,
-                    severity=self.severity if sure else Severity.INFO,
-                    confidence=Confidence.MEDIUM if sure else Confidence.LOW,
-                    subject=node.text,
-                    identity=(going.host, place),
-                    message=f"{where} names {going.host}" + (f" in {count} lines" if count > 1 else ""),
-                    why="Nothing is known of what reads this text; it may fail or mislead once the host is gone.",
-                    action=f"{successor}, or delete it.",
-                    impact=Impact.MENTIONED,
-                    evidence=evidence[:_SHOWN],
-                    hosts=(going.host,),
-                )
+            for edge in estate.incoming(host, Relation.MENTIONS) if host is not None else ():
+                one = documents.setdefault(edge.consumer.id, _Named(edge.consumer))
+                one.hosts[going.host] = going
+                one.lines.setdefault(edge.provenance.line, edge.provenance)
+                one.sure = one.sure or edge.confidence is not Confidence.LOW
+        alike: dict[tuple[str, tuple[tuple[int, str], ...]], list[_Named]] = {}
+        for one in documents.values():
+            lines = tuple(sorted((place.line, place.excerpt) for place in one.lines.values()))
+            alike.setdefault((_place(one.document.text), lines), []).append(one)
+        for (place, _), same in alike.items():
+            yield self._finding(place, same)
+
+    def _finding(self, place: str, same: list[_Named]) -> Finding:
+        one = same[0]
+        hosts = sorted(one.hosts)
+        evidence = sorted(
+            (line for other in same for line in other.lines.values()), key=lambda line: (line.path, line.line)
+        )
+        successors = sorted({going.successor for going in one.hosts.values() if going.successor})
+        # Whoever only reads it is not harmed by a host that only stops being written.
+        harmless = all(going.lifecycle is Lifecycle.READ_ONLY for going in one.hosts.values())
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=self.severity if one.sure and not harmless else Severity.INFO,
+            confidence=Confidence.MEDIUM if one.sure else Confidence.LOW,
+            subject=one.document.text,
+            identity=(*hosts, place),
+            message=f"{place if len(same) == 1 else f'{place} on {len(same)} hosts'} names {listed(hosts)}{_as(one)}",
+            why="Nothing is known of what reads this text; it may fail or mislead "
+            + ("where it expects that something can still be changed there." if harmless else "once the host is gone."),
+            action=f"{f'Point it at {listed(successors)}' if successors else 'Point it elsewhere'}, or delete it.",
+            impact=Impact.MENTIONED,
+            evidence=tuple(evidence[:_SHOWN]),
+            hosts=tuple(hosts),
+        )
+
+
+def _as(one: _Named) -> str:
+    """` as 10.20.4.17`, ` in a comment`: if all lines of a file have it so and it is not the name itself."""
+    written = one.document.attributes.get("mentions")
+    entries = [entry.split(" ") for entry in written] if isinstance(written, tuple) else []
+    kinds, texts = {entry[1] for entry in entries}, {entry[-1] for entry in entries}
+    comment = " in a comment" if entries and all("comment" in entry[2:-1] for entry in entries) else ""
+    if len(texts) != 1 or not texts.isdisjoint(one.hosts):
+        return comment
+    text = next(iter(texts))
+    if kinds == {"group"}:
+        return f" by the group {text}, which is left empty{comment}"
+    return f" as {text}{comment}"
 
 
 def _place(estate_path: str) -> str:

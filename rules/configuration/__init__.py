@@ -1,0 +1,1 @@
+"""Where configuration management lists a host that is going, and what it leaves empty."""

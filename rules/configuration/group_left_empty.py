@@ -1,0 +1,220 @@
+"""Groups of configuration management that are left without a host, and the playbooks that then do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from auditor.api import (
+    Area,
+    Confidence,
+    EstateView,
+    Finding,
+    Impact,
+    Kind,
+    Lifecycle,
+    Node,
+    Provenance,
+    Relation,
+    Rule,
+    Severity,
+    listed,
+    plural,
+)
+from rules.configuration.groups import members_of
+
+
+class GroupLeftEmptyRule(Rule):
+    """Finds groups all of whose hosts are retired, and playbooks that select nothing else.
+
+    What it does
+    ------------
+    Takes each group that has hosts, all of them going, directly or in child groups, with the group's header and member
+    lines, and each playbook all of whose plays select only such groups and hosts, with its `hosts:` lines and the lines
+    of other playbooks that import it. One finding for each group; a playbook that names the hosts themselves has one of
+    its own. A playbook that selects other groups or hosts too goes on, and is only counted. Files of variables that
+    belong to the group are named in the action. Nothing is said for read-only hosts.
+
+    Why it matters
+    --------------
+    A group without hosts is no error: the play is skipped, and the run is green. What it did (a front end's back ends,
+    a firewall's rules for that group) stays as it was on other hosts.
+
+    Example
+    -------
+    `[docs-backend]` with its only host, and `playbooks/groups/docs-backend.yml` with `hosts: docs-backend`
+
+    What to do
+    ----------
+    Delete the group, its variables and its playbook with the import of it; or put the successor into the group.
+
+    What it can't see
+    -----------------
+    Patterns that are templates, and groups that are made at run time (`group_by`, dynamic inventories).
+    """
+
+    id: ClassVar[str] = "group-left-empty"
+    title: ClassVar[str] = "A group is left without a host"
+    area: ClassVar[Area] = Area.CONFIGURATION
+    severity: ClassVar[Severity] = Severity.WARN
+    needs: ClassVar[frozenset[Relation]] = frozenset({Relation.MEMBER, Relation.SELECTS})
+
+    def check(self, estate: EstateView) -> Iterator[Finding]:
+        """One finding for each group, and one for each playbook that selects the hosts by name alone."""
+        going = [one for one in estate.going if one.lifecycle is not Lifecycle.READ_ONLY]
+        leaving = {one.host for one in going}
+        if not leaving:
+            return
+        playbooks = list(estate.nodes(Kind.PLAYBOOK))
+        shown: set[int] = set()
+        empty = _emptied(estate, leaving)
+        for group in empty.values():
+            hosts = sorted(members_of(estate, group))
+            selecting = {edge.consumer.id: edge.consumer for edge in estate.incoming(group, Relation.SELECTS)}
+            books = [node for node in selecting.values() if node.kind is Kind.PLAYBOOK]
+            dead = [book for book in books if _is_dead(estate, book, leaving)]
+            shown.update(book.id for book in dead)
+            documents = {node.text for node in selecting.values() if node.kind is Kind.DOCUMENT}
+            for name in hosts:
+                host = estate.host(name)
+                own = estate.incoming(host, Relation.SELECTS) if host is not None else ()
+                documents.update(edge.consumer.text for edge in own if edge.consumer.kind is Kind.DOCUMENT)
+            variables = sorted(documents)
+            evidence = _lines(
+                (one for one in group.provenance),
+                (edge.provenance for edge in estate.outgoing(group, Relation.MEMBER)),
+                *(_of_playbook(estate, book, playbooks) for book in dead),
+            )
+            successor = next((one.successor for one in going if one.host in hosts and one.successor), "")
+            if evidence:
+                yield self._group(group, hosts, books, dead, variables, evidence, successor)
+        for playbook in _selecting(estate, leaving):
+            if playbook.id in shown or not _is_dead(estate, playbook, leaving):
+                continue
+            evidence = _lines(_of_playbook(estate, playbook, playbooks))
+            hosts = sorted(
+                {
+                    edge.provider.text
+                    for edge in estate.outgoing(playbook, Relation.SELECTS)
+                    if edge.provider.kind is Kind.HOST
+                }
+                & leaving
+            )
+            if evidence:
+                yield self._playbook(playbook, hosts, evidence)
+
+    def _group(
+        self,
+        group: Node,
+        hosts: list[str],
+        books: list[Node],
+        dead: list[Node],
+        variables: list[str],
+        evidence: tuple[Provenance, ...],
+        successor: str,
+    ) -> Finding:
+        ends = f", and {listed([book.text for book in dead])} then selects nothing" if len(dead) == 1 else ""
+        if len(dead) > 1:
+            ends = f", and {plural(len(dead), 'playbook')} then select nothing: {listed([book.text for book in dead])}"
+        others = len(books) - len(dead)
+        more = f" {plural(others, 'other playbook')} selects it beside others, and goes on." if others == 1 else ""
+        if others > 1:
+            more = f" {others} other playbooks select it beside others, and go on."
+        action = f"Delete the group{' and the playbook' if len(dead) == 1 else ' and the playbooks' if dead else ''}"
+        action += f", with {listed(variables)}" if variables else ""
+        action += f"; or put {successor} into the group." if successor else "."
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=self.severity,
+            confidence=Confidence.HIGH,
+            subject=f"group {group.text}",
+            identity=("group", group.text),
+            message=f"The group {group.text} is left without a host once {listed(hosts)} "
+            f"{'is' if len(hosts) == 1 else 'are'} gone{ends}",
+            why=f"A play for a group without hosts is skipped, and the run stays green.{more}"
+            if books
+            else "No playbook that was captured selects it.",
+            action=action,
+            impact=Impact.BROKEN if dead else Impact.NONE,
+            evidence=evidence,
+            hosts=tuple(hosts),
+        )
+
+    def _playbook(self, playbook: Node, hosts: list[str], evidence: tuple[Provenance, ...]) -> Finding:
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=self.severity,
+            confidence=Confidence.HIGH,
+            subject=f"playbook {playbook.text}",
+            identity=("playbook", playbook.text),
+            message=f"{playbook.text} selects nothing once {listed(hosts)} {'is' if len(hosts) == 1 else 'are'} gone",
+            why="Its plays are for these hosts alone: a run of it then fails, or does nothing.",
+            action=f"Delete {playbook.text} and what imports it, or make it select the successor.",
+            impact=Impact.BROKEN,
+            evidence=evidence,
+            hosts=tuple(hosts),
+        )
+
+
+def _emptied(estate: EstateView, leaving: set[str]) -> dict[int, Node]:
+    """Groups that hold hosts, all of them going; found from the hosts upwards."""
+    found: dict[int, Node] = {}
+    pending = [host for name in sorted(leaving) if (host := estate.host(name)) is not None]
+    seen = {node.id for node in pending}
+    while pending:
+        for edge in estate.incoming(pending.pop(0), Relation.MEMBER):
+            group = edge.consumer
+            if group.id in seen:
+                continue
+            seen.add(group.id)
+            hosts = members_of(estate, group)
+            if hosts and hosts <= leaving:
+                found[group.id] = group
+                pending.append(group)
+    return found
+
+
+def _selecting(estate: EstateView, leaving: set[str]) -> Iterator[Node]:
+    """The playbooks that select a going host by its name."""
+    seen = set()
+    for name in sorted(leaving):
+        host = estate.host(name)
+        for edge in estate.incoming(host, Relation.SELECTS) if host is not None else ():
+            if edge.consumer.kind is Kind.PLAYBOOK and edge.consumer.id not in seen:
+                seen.add(edge.consumer.id)
+                yield edge.consumer
+
+
+def _is_dead(estate: EstateView, playbook: Node, leaving: set[str]) -> bool:
+    """Whether every play of a playbook selects only what is going: each pattern is known, and all of it leaves."""
+    patterns = playbook.attributes.get("hosts_patterns")
+    if not isinstance(patterns, tuple) or not patterns:
+        return False
+    by_group: dict[str, set[str]] = {}
+    for edge in estate.outgoing(playbook, Relation.SELECTS):
+        target = edge.provider
+        hosts = {target.text} if target.kind is Kind.HOST else members_of(estate, target)
+        # A group of which no inventory was captured may hold anything.
+        by_group.setdefault(edge.group, set()).update(hosts or {""})
+    return all(by_group.get(f"hosts {pattern}", {""}) <= leaving for pattern in patterns)
+
+
+def _of_playbook(estate: EstateView, playbook: Node, playbooks: Iterable[Node]) -> Iterator[Provenance]:
+    """Its `hosts:` lines, and the lines that import it: by its path in the tree, or where it is checked out to."""
+    for edge in estate.outgoing(playbook, Relation.SELECTS):
+        yield edge.provenance
+    for other in playbooks:
+        if other.id == playbook.id or (other.text.startswith("/") and other.text.endswith("/" + playbook.text)):
+            for edge in estate.incoming(other, Relation.CALLS):
+                yield edge.provenance
+
+
+def _lines(*found: Iterable[Provenance]) -> tuple[Provenance, ...]:
+    unique: dict[tuple[str, int], Provenance] = {}
+    for several in found:
+        for one in several:
+            if one.path != "." and one.line:
+                unique.setdefault((one.path, one.line), one)
+    return tuple(unique[key] for key in sorted(unique))

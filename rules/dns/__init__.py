@@ -1,0 +1,1 @@
+"""Records that lead to a host that is going, and names that lead nowhere."""

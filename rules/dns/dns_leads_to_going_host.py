@@ -1,0 +1,290 @@
+"""DNS records that lead to a host that will be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Confidence,
+    Edge,
+    EstateView,
+    Finding,
+    Going,
+    Impact,
+    Kind,
+    Lifecycle,
+    Node,
+    Provenance,
+    Relation,
+    Rule,
+    Severity,
+    Step,
+    duration,
+    listed,
+    plural,
+)
+from rules.dns.records import REDIRECTS, is_in_zone, is_own, ttl_of, type_of, users_of
+
+_SETS: Final = {
+    "MX": "mail server",
+    "NS": "name server",
+    "SRV": "server",
+    "SVCB": "server",
+    "HTTPS": "server",
+    "NAPTR": "server",
+    "URI": "server",
+    "AFSDB": "server",
+    "KX": "server",
+}
+"""Record types whose records are alternatives, and what people call their targets."""
+_SKIPPED: Final = frozenset({"CAA"})
+_LIMIT: Final = 100_000
+
+
+@dataclass(slots=True)
+class _Owner:
+    """All records of one owner and type that lead to hosts that are going."""
+
+    owner: str
+    kind: str
+    node: Node
+    edges: list[Edge] = field(default_factory=list)
+    records: dict[int, Node] = field(default_factory=dict)
+    going: dict[str, Going] = field(default_factory=dict)
+
+
+class DnsLeadsToGoingHostRule(Rule):
+    """Lists the DNS records that lead to a host that is retired, of whatever type and over however many aliases.
+
+    What it does
+    ------------
+    Starts at the host and its addresses, and goes back over A, AAAA, CNAME, ALIAS and DNAME records to each name that
+    ends there, and to each MX, NS, SRV, SVCB, HTTPS, URI, SOA, PTR, TLSA and SPF record that names one of them. One
+    finding for each owner and type.
+
+    Service names that end at the host alone block, and so do mail, name and service records with no other target
+    left. Where others are left, and for SPF, it warns. The host's own addresses, its PTR and TLSA records are notes:
+    they are to be removed with it. Nothing is said for a read-only host, since who only resolves and reads is not
+    harmed.
+
+    Why it matters
+    --------------
+    A record that is left behind points at nothing, or at whoever is given the address next: that machine then gets the
+    traffic, can have certificates issued for the name, and may send mail for the domain.
+
+    Example
+    -------
+    `certs IN CNAME legacy-cert-01`, and `acme-hook IN CNAME certs` above it
+
+    What to do
+    ----------
+    Lower the TTL at least one old TTL before the move, point the record at the successor, and remove the host's own
+    records once nothing is sent to them.
+
+    What it can't see
+    -----------------
+    Zones that were not captured, split views of a captured zone, records that a program updates at run time, and
+    networks in SPF records (`ip4:` with a prefix) that hold the address.
+    """
+
+    id: ClassVar[str] = "dns-leads-to-going-host"
+    title: ClassVar[str] = "A DNS record leads to the host"
+    area: ClassVar[Area] = Area.NAMES
+    severity: ClassVar[Severity] = Severity.BLOCK
+    needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RECORDS})
+
+    def check(self, estate: EstateView) -> Iterator[Finding]:
+        """One finding for each owner and type."""
+        owners: dict[tuple[str, str], _Owner] = {}
+        for going in estate.going:
+            if going.lifecycle is not Lifecycle.READ_ONLY:
+                _collect(estate, going, owners)
+        for one in owners.values():
+            finding = self._finding(estate, one)
+            if finding is not None:
+                yield finding
+
+    def _finding(self, estate: EstateView, one: _Owner) -> Finding | None:
+        evidence = _lines(one)
+        if not evidence:
+            return None
+        going = next(iter(one.going.values()))
+        hosts = listed(list(one.going))
+        lost, left = _counted(estate, one)
+        severity, message, why, action = self._say(estate, one, going, hosts, lost, left)
+        ttl = max(ttl_of(one.node), *(ttl_of(record) for record in one.records.values()), 0)
+        if ttl and (severity is Severity.BLOCK or left):
+            action += f" Lower its TTL at least {duration(ttl)} before: so long do resolvers keep the old answer."
+        elif ttl and severity is Severity.INFO:
+            action += f" Resolvers keep the answer for {duration(ttl)}."
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=severity,
+            confidence=Confidence.HIGH
+            if any(edge.confidence is Confidence.HIGH for edge in one.edges)
+            else one.edges[0].confidence,
+            subject=f"{one.owner} {one.kind}",
+            identity=(one.owner, one.kind),
+            message=message,
+            why=why,
+            action=action,
+            impact=Impact.DEGRADED if left else Impact.BROKEN if severity is Severity.BLOCK else Impact.NONE,
+            evidence=evidence,
+            path=_path(estate, one),
+            hosts=tuple(sorted(one.going)),
+        )
+
+    def _say(
+        self, estate: EstateView, one: _Owner, going: Going, hosts: str, lost: int, left: int
+    ) -> tuple[Severity, str, str, str]:
+        """Severity, message, why and action for one owner and type."""
+        owner, kind = one.owner, one.kind
+        leaving = {known.host for known in estate.going}
+        successor = going.successor or "its successor"
+        target = listed(sorted({edge.provider.text for edge in one.edges}))
+        if kind in ("A", "AAAA") or kind in REDIRECTS:
+            if is_own(owner, going):
+                return (
+                    Severity.INFO,
+                    f"{owner} ({kind}) is {hosts} itself: {target}",
+                    "Left behind, it points at whoever is given the address next.",
+                    f"Remove {'it' if lost == 1 else 'them'} with the host, after all that uses the name was moved.",
+                )
+            by = sorted(node.label for node in users_of(estate, one.node) if node.scope not in leaving)
+            used = f" Used by {listed(by, 2)}." if by else ""
+            if left:
+                return (
+                    Severity.WARN,
+                    f"{lost} of {plural(lost + left, 'address', 'addresses')} of {owner} ({kind}) is {hosts}'s",
+                    f"Clients that are given it wait for a timeout before they try another.{used}",
+                    f"Remove it from {owner}, or replace it by {successor}'s.",
+                )
+            over = f" by way of {target}" if kind in REDIRECTS and not is_own(target, going) else ""
+            return (
+                Severity.BLOCK,
+                f"{owner} ({kind}) leads to {hosts} alone{over}",
+                f"Whoever uses the name gets nothing, or whoever is given the address next.{used}",
+                f"Point {owner} at {successor}, or remove it.",
+            )
+        if kind in _SETS:
+            what = _SETS[kind]
+            of = f"{owner} ({kind})"
+            if left:
+                return (
+                    Severity.WARN,
+                    f"{lost} of {plural(lost + left, what)} of {of} {'is' if lost == 1 else 'are'} {hosts}",
+                    "The others take its part; until it is removed, each client may try it first and wait.",
+                    f"Remove it from the {kind} records of {owner}, or name {successor} in its place.",
+                )
+            return (
+                Severity.BLOCK,
+                f"The only {what} of {of} is {hosts}" if lost == 1 else f"All {lost} {what}s of {of} are {hosts}",
+                _loss(kind, owner),
+                f"Name {successor} in the {kind} records of {owner}, or remove them.",
+            )
+        if kind in ("PTR", "TLSA", "SSHFP"):
+            return (
+                Severity.INFO,
+                f"{owner} ({kind}) belongs to {hosts}",
+                "Left behind, it says of the address's next owner that it is this host."
+                if kind == "PTR"
+                else "Left behind, it pins a certificate of a host that is gone.",
+                "Remove the record with the host.",
+            )
+        if kind in ("TXT", "SPF"):
+            return (
+                Severity.WARN,
+                f"The SPF record of {owner} lets {hosts} send its mail ({target})",
+                "Left behind, it lets whoever is given the address next send mail in the name of the domain.",
+                f"Find out whether {hosts} still sends mail; name {successor} if it takes over, and take {target} out.",
+            )
+        return (
+            Severity.WARN,
+            f"{owner} ({kind}) names {hosts}" + (f" as {target}" if target != hosts else ""),
+            "Whoever follows the record finds nothing, or whoever is given the address next.",
+            f"Name {successor} in it, or remove it.",
+        )
+
+
+def _loss(kind: str, owner: str) -> str:
+    if kind == "MX":
+        return f"No mail to {owner} can be delivered; senders give up after some days and return it."
+    if kind == "NS":
+        return f"Nothing below {owner} can be resolved: names, mail, and the checks of certificate authorities."
+    return "Clients that look the service up find no server."
+
+
+def _collect(estate: EstateView, going: Going, owners: dict[tuple[str, str], _Owner]) -> None:
+    """Goes back from a host over all that resolves to it, and takes each record on the way."""
+    host = estate.host(going.host)
+    if host is None:
+        return
+    seen, pending = {host.id}, [host]
+    while pending and len(seen) < _LIMIT:
+        at = pending.pop()
+        for edge in estate.incoming(at, Relation.STANDS_FOR, Relation.RESOLVES):
+            name = edge.consumer
+            if name.kind not in (Kind.NAME, Kind.ADDRESS) or name.scope:
+                continue
+            if edge.relation is Relation.RESOLVES and is_in_zone(name):
+                _take(owners, name.text, type_of(edge), name, edge, going)
+            # What still has another address goes on answering: those above it are not harmed.
+            if estate.impact_of(name) is Impact.BROKEN and name.id not in seen:
+                seen.add(name.id)
+                pending.append(name)
+        if at.kind in (Kind.NAME, Kind.ADDRESS):
+            for edge in estate.incoming(at, Relation.RECORDS):
+                record = edge.consumer
+                kind, owner = str(record.attributes.get("type", "")), str(record.attributes.get("owner", ""))
+                if (
+                    record.kind is not Kind.RECORD
+                    or not owner
+                    or kind in _SKIPPED
+                    or record.attributes.get("record_set")
+                ):
+                    continue
+                # `a` and `mx` in a domain's own SPF record: the finding about its addresses says it. A TLSA record
+                # of a service goes with the name below it.
+                if owner == at.text or (kind == "TLSA" and not is_own(at.text, going)):
+                    continue
+                _take(owners, owner, kind, record, edge, going).records[record.id] = record
+
+
+def _take(owners: dict[tuple[str, str], _Owner], owner: str, kind: str, node: Node, edge: Edge, going: Going) -> _Owner:
+    one = owners.setdefault((owner, kind), _Owner(owner, kind, node))
+    if all(edge.id != known.id for known in one.edges):
+        one.edges.append(edge)
+    one.going[going.host] = going
+    return one
+
+
+def _counted(estate: EstateView, one: _Owner) -> tuple[int, int]:
+    """How many targets are lost, and how many are left, over all records that are alternatives of each other."""
+    if one.kind in _SETS:
+        whole = estate.find(Kind.RECORD, f"{one.owner} {one.kind}")
+        members: Sequence[Edge] = estate.outgoing(whole, Relation.RECORDS) if whole is not None else ()
+        lost = sum(1 for edge in members if edge.provider.id in one.records)
+        gone = sum(1 for edge in members if edge.provider.id not in one.records and edge.lost)
+        return max(lost, len(one.records)), max(len(members) - lost - gone, 0)
+    if one.kind in ("A", "AAAA"):
+        every = estate.outgoing(one.node, Relation.RESOLVES)
+        return len(one.edges), sum(1 for edge in every if not edge.lost)
+    return max(len(one.edges), 1), 0
+
+
+def _lines(one: _Owner) -> tuple[Provenance, ...]:
+    found: dict[tuple[str, int], Provenance] = {}
+    for edge in one.edges:
+        place = edge.provenance
+        # The host's own copy of a zone goes with it.
+        if place.path != "." and not any(place.path.startswith(f"hosts/{host}/") for host in one.going):
+            found.setdefault((place.path, place.line), place)
+    return tuple(found.values())
+
+
+def _path(estate: EstateView, one: _Owner) -> tuple[Step, ...]:
+    return estate.path_over(one.edges[0])

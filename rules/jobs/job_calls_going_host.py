@@ -1,0 +1,283 @@
+"""Jobs, scripts and services elsewhere that call a host that is going."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Confidence,
+    Edge,
+    EstateView,
+    Finding,
+    Going,
+    Impact,
+    Kind,
+    Need,
+    Node,
+    Provenance,
+    Relation,
+    Rule,
+    Severity,
+    Step,
+    listed,
+    plural,
+)
+from rules.jobs.schedules import idle, lines_of, retires, runs, title
+
+_MEANS: Final = (Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT)
+_CONSUMERS: Final = (Kind.JOB, Kind.UNIT, Kind.PATH)
+_LIMIT: Final = 10_000
+_VERBS: Final = {
+    Need.READ: "fetches from {host}",
+    Need.WRITE: "writes to {host}",
+    Need.RUN: "calls {host}",
+    Need.OBSERVE: "asks {host}",
+}
+
+
+@dataclass(slots=True)
+class _Call:
+    """One consumer at the start of a chain, on all the hosts that have the same."""
+
+    start: Node
+    edges: dict[int, Edge] = field(default_factory=dict)
+    homes: set[str] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)
+    evidence: dict[tuple[str, int], Provenance] = field(default_factory=dict)
+    path: tuple[Step, ...] = ()
+
+
+class JobCallsGoingHostRule(Rule):
+    """Finds what runs elsewhere and needs a host that is going: it will fail when that host does.
+
+    What it does
+    ------------
+    Starts at the host, goes over its names, addresses, DNS aliases and URLs, and takes each job, script and unit on
+    another host or in a repository that connects to one of them and needs what is lost: anything of a host that is
+    retired; writing (an upload, rsync to it, a push) to one that is read-only. From a script it goes on to the jobs
+    and units that call it; those are what fails, and the finding is about them. One finding for each job or
+    service; equal ones on many hosts are one.
+
+    It blocks if something scheduled or a service breaks. A script that nothing is known to call is a warning, and so
+    is what has other hosts to turn to, or what only looks like the host's name. A job that does not run anyway is a
+    note.
+
+    Left to others: hooks and credentials of a renewal (the rules about renewals), what only mounts from the host (the
+    rules about storage), what watches it (the rules about monitoring).
+
+    Why it matters
+    --------------
+    The host that is going has no list of its callers. They fail on other machines, owned by other people, and often
+    write their errors to a mailbox that nobody reads.
+
+    Example
+    -------
+    `35 5 * * * root /usr/local/sbin/pull-certs.sh` on sftp-01, whose script has
+    `rsync -a certs@legacy-cert-01.example.net:/srv/certs/ /etc/ssl/`
+
+    What to do
+    ----------
+    Point the line at the successor before the host goes, and run the job once.
+
+    What it can't see
+    -----------------
+    Hosts that a script takes from its arguments, from a file or from a service registry, and programs that are no
+    shell scripts.
+    """
+
+    id: ClassVar[str] = "job-calls-going-host"
+    title: ClassVar[str] = "A job elsewhere calls the host"
+    area: ClassVar[Area] = Area.SCHEDULES
+    severity: ClassVar[Severity] = Severity.BLOCK
+    needs: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
+
+    def check(self, estate: EstateView) -> Iterator[Finding]:
+        """One finding for each job, unit or uncalled script."""
+        leaving = {one.host for one in estate.going}
+        calls: dict[tuple[object, ...], _Call] = {}
+        for going in estate.going:
+            for edge in _connections(estate, going):
+                direct = edge.consumer
+                if direct.scope in leaving or direct.kind not in _CONSUMERS or _is_of_renewal(estate, direct):
+                    continue
+                for start in _starts(estate, direct):
+                    if start.scope in leaving:
+                        continue
+                    lines = _naming_lines(estate, edge, start, going)
+                    if not lines:
+                        continue
+                    key = (start.kind, start.text, *((_inside(one.path, start), one.line) for one in lines))
+                    call = calls.setdefault(key, _Call(start))
+                    call.edges[edge.id] = edge
+                    call.hosts.add(going.host)
+                    call.homes.update(scope for scope in (start.scope,) if scope)
+                    call.evidence.update({(one.path, one.line): one for one in lines})
+                    call.path = call.path or _path(estate, start, edge)
+        merged: dict[tuple[object, ...], _Call] = {}
+        for call in calls.values():
+            known = merged.setdefault((call.start.kind, call.start.text, *sorted(call.homes)), call)
+            if known is not call:
+                known.edges.update(call.edges)
+                known.hosts.update(call.hosts)
+                known.evidence.update(call.evidence)
+        for call in merged.values():
+            yield self._finding(estate, call)
+
+    def _finding(self, estate: EstateView, call: _Call) -> Finding:
+        start = call.start
+        going = next(one for one in estate.going if one.host in call.hosts)
+        edges = list(call.edges.values())
+        reason = idle(estate, start) if start.kind is Kind.JOB else ""
+        low = all(edge.confidence is Confidence.LOW for edge in edges)
+        left = max(_alternatives(estate, edge) for edge in edges)
+        scheduled = start.kind in (Kind.JOB, Kind.UNIT)
+        severity = Severity.BLOCK if scheduled and not low and not left else Severity.WARN
+        if reason:
+            severity = Severity.INFO
+        place = f" on {listed(sorted(call.homes))}" if call.homes else ""
+        verb = _VERBS[_strongest(edges)].format(host=listed(sorted(call.hosts)))
+        gone = f"{going.host} {'gone' if retires(going) else 'read-only'}"
+        fails = _fails(going, _strongest(edges))
+        if reason:
+            why = f"It does not run anyway: {reason}. Whoever repairs it will find {gone}."
+        elif left:
+            why = f"{going.host} is one of {left + 1} that it can turn to; {plural(left, 'other')} will be left."
+        elif start.kind is Kind.JOB:
+            why = f"{runs(estate, start)}, and {fails}."
+        elif start.kind is Kind.UNIT:
+            why = f"The service needs it, and {fails}."
+        else:
+            why = f"Nothing captured calls this script; if somebody runs it, it {fails}."
+        first = next(iter(call.evidence.values()))
+        place_of = _inside(first.path, start)
+        successor = f"Point {place_of} at {going.successor}" if going.successor else f"Point {place_of} elsewhere"
+        if _strongest(edges) is Need.WRITE:
+            then = ", and see that the files arrive there"
+        else:
+            then = ", and run it once"
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=severity,
+            confidence=min((edge.confidence for edge in edges), key=list(Confidence).index),
+            subject=start.label,
+            identity=(start.kind.value, start.text, *sorted(call.homes)[:1]),
+            message=f"{_called(start)}{place} {verb}",
+            why=why,
+            action=f"{successor}{then}.",
+            impact=Impact.DEGRADED if left else Impact.NONE if reason else Impact.BROKEN,
+            evidence=tuple(call.evidence.values()),
+            path=call.path,
+            hosts=tuple(sorted(call.hosts)),
+        )
+
+
+def _connections(estate: EstateView, going: Going) -> Iterator[Edge]:
+    """The connections that fail with a host, over everything that stands for it."""
+    host = estate.host(going.host)
+    if host is None:
+        return
+    seen, pending = {host.id}, [host]
+    while pending and len(seen) < _LIMIT:
+        at = pending.pop()
+        for edge in estate.incoming(at, Relation.CONNECTS):
+            if edge.lost:
+                yield edge
+        for edge in estate.incoming(at, Relation.STANDS_FOR, Relation.RESOLVES):
+            consumer = edge.consumer
+            if consumer.kind in _MEANS and consumer.id not in seen:
+                seen.add(consumer.id)
+                pending.append(consumer)
+
+
+def _is_of_renewal(estate: EstateView, node: Node) -> bool:
+    """Whether a file is a hook or a credential of a certificate's renewal, and nothing else uses it."""
+    users = [edge.consumer for edge in estate.incoming(node) if edge.relation is not Relation.STANDS_FOR]
+    return any(user.kind is Kind.LINEAGE for user in users) and not any(
+        user.kind in (Kind.JOB, Kind.UNIT) for user in users
+    )
+
+
+def _starts(estate: EstateView, direct: Node) -> Sequence[Node]:
+    """The jobs and units that call something, over scripts; itself if nothing does."""
+    seen, pending, found = {direct.id}, [direct], []
+    while pending and len(seen) < _LIMIT:
+        at = pending.pop()
+        callers = [
+            edge.consumer
+            for edge in estate.incoming(at, Relation.CALLS)
+            if edge.consumer.kind in _CONSUMERS and edge.consumer.id not in seen
+        ]
+        if at.kind is Kind.JOB or (not callers and (at.kind is Kind.UNIT or at is direct)) or not callers:
+            found.append(at)
+        for caller in callers:
+            seen.add(caller.id)
+            pending.append(caller)
+    return sorted(found, key=lambda one: one.id)
+
+
+def _naming_lines(estate: EstateView, edge: Edge, start: Node, going: Going) -> tuple[Provenance, ...]:
+    """The lines that name the host, and the job's own line where it names it too.
+
+    A script may hand the name over (`fetch old-01`, `rsync $1::log`): then the line that has it is the one to change.
+    """
+    words = (going.host, going.host.partition(".")[0], *going.names, *going.addresses)
+    found = [edge.provenance] if edge.provenance.path != "." else []
+    if found and not any(word in found[0].excerpt.lower() for word in words):
+        document = estate.find(Kind.DOCUMENT, found[0].path)
+        named = [
+            mention.provenance
+            for mention in (estate.outgoing(document, Relation.MENTIONS) if document is not None else ())
+            if mention.provider.text == going.host
+        ]
+        found = named or found
+    for one in lines_of([start]):
+        if any(word in one.excerpt.lower() for word in words) and one not in found:
+            found.append(one)
+    return tuple(found)
+
+
+def _inside(path: str, node: Node) -> str:
+    """The path on the host: the same file on many hosts is one consumer."""
+    prefix = f"hosts/{node.scope}/"
+    return path[len(prefix) - 1 :] if node.scope and path.startswith(prefix) else path
+
+
+def _path(estate: EstateView, start: Node, edge: Edge) -> tuple[Step, ...]:
+    """From the job to the host: over its scripts to the line that connects, and on over names to the host."""
+    if start.id == edge.consumer.id:
+        return estate.path_over(edge)
+    return estate.path(start) or estate.path_over(edge)
+
+
+def _alternatives(estate: EstateView, edge: Edge) -> int:
+    """How many others of a group are left; 0 if the edge stands alone or nothing is left."""
+    if not edge.group:
+        return 0
+    return sum(1 for one in estate.outgoing(edge.consumer) if one.group == edge.group and not one.lost)
+
+
+def _strongest(edges: Sequence[Edge]) -> Need:
+    needs = {edge.need for edge in edges}
+    return next((need for need in (Need.WRITE, Need.RUN, Need.READ) if need in needs), Need.OBSERVE)
+
+
+def _fails(going: Going, need: Need) -> str:
+    """`fails as soon as legacy-cert-01 is gone`; for a host that is read-only already, since when."""
+    if retires(going):
+        return f"fails as soon as {going.host} is gone"
+    if going.since:
+        what = "written there" if need is Need.WRITE else "changed there"
+        return f"fails: nothing can be {what} since {going.since[:10]}, when {going.host} became read-only"
+    return f"fails as soon as {going.host} is read-only"
+
+
+def _called(start: Node) -> str:
+    if start.kind is Kind.JOB:
+        return title(start)
+    if start.kind is Kind.UNIT:
+        return f"The service {start.text}"
+    return f"The script {start.text}"
