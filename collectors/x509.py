@@ -177,7 +177,7 @@ def _facts(certificates: list[_Certificate], path: str) -> Iterator[Parsed]:
         position = "leaf" if certificate is first and certificate.is_leaf else "chain"
         yield Entity(certificate.ref, where, {**certificate.attributes, "position": position})
         if certificate is first:
-            yield Dependency(certificate.ref, Ref(Kind.PATH, path), Relation.STORED_AT, where)
+            yield Dependency(certificate.ref, Ref(Kind.PATH, path), Relation.STORED_AT, where, group="files")
 
 
 @lru_cache(maxsize=4096)
