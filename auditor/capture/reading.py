@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import PurePosixPath
-from typing import Final
+from types import FrameType, TracebackType
+from typing import Final, Self
 
 from auditor.api import Collector
 from auditor.capture.tree import File, Tree
@@ -19,7 +22,61 @@ MAX_KEPT: Final = 512 * 1024 * 1024
 """Bytes of distinct text that are kept for the mention scan and for `combine`; beyond that files are read again."""
 MAX_SECONDS: Final = 10.0
 """Parse time of one file after which coverage says that it was given up."""
+MAX_COMBINE_SECONDS: Final = 120.0
+"""The same for joining the pieces of one source, or of the estate."""
 MAX_ITEMS: Final = 2_000_000
+MAX_MALFORMED: Final = 100
+"""Places of one file that are named one by one; of a file that is wrong throughout, the rest is counted."""
+
+
+class _TimeIsUp(BaseException):
+    """Raised in the middle of a collector. No Exception: what a collector catches must not keep it running."""
+
+
+class _Watchdog:
+    """Ends a collector that takes too long, also one that yields nothing or is inside a library.
+
+    By the real-time timer of the process, so on the main thread of a POSIX system only; elsewhere, and inside
+    extension code that never returns to the interpreter, `expired` is all there is.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._watching = False
+        self._usable = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+        self._before: Callable[[int, FrameType | None], object] | int | None = None
+
+    def __enter__(self) -> Self:
+        if self._usable:
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._usable:
+            signal.signal(signal.SIGALRM, self._before if self._before is not None else signal.SIG_DFL)
+
+    def start(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+        self._watching = True
+        if self._usable:
+            # Again and again, in case the first ring is lost in a destructor or a callback of a library.
+            signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+
+    def stop(self) -> None:
+        self._watching = False
+        if self._usable:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() > self._until
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        if self._watching:
+            raise _TimeIsUp
 
 
 @dataclass(slots=True)
@@ -81,32 +138,32 @@ def read_estate(
 ) -> Reading:
     """Reads and parses all files of an estate. One bad file, or one crashing collector, never stops the rest."""
     reading = Reading(tree, collectors)
+    with _Watchdog() as watchdog:
+        _read(reading, changed if changed is not None else tree.files(), progress, watchdog)
+        _combine(reading, watchdog)
+    reading.coverage.extend(tree.coverage)
+    return reading
+
+
+def _read(reading: Reading, files: Iterable[File], progress: Callable[[int], None], watchdog: _Watchdog) -> None:
+    tree = reading.tree
     templates: dict[tuple[str, bytes], Template] = {}
     contents: dict[bytes, bytes] = {}
     kept = 0
-    for count, file in enumerate(changed if changed is not None else tree.files(), 1):
+    for count, file in enumerate(files, 1):
         if count % 256 == 0:
             progress(count)
         try:
             content = tree.read(file)
         except OSError as error:
-            reading.coverage.append(
-                Coverage(
-                    file.source,
-                    Area.COVERAGE,
-                    file.estate_path,
-                    Outcome.DENIED,
-                    detail=f"the file can't be read: {error.strerror}",
-                    path=file.estate_path,
-                )
-            )
+            _gap(reading, file, Area.COVERAGE, Outcome.DENIED, f"the file can't be read: {error.strerror}")
             continue
         digest = blake2b(content, digest_size=16).digest()
         template = templates.get((file.path, digest))
         if template is None:
             template = Template(file.path, digest, len(content), not is_binary(content[:HEAD]))
             templates[file.path, digest] = template
-            _parse(reading, template, content, file)
+            _parse(reading, template, content, file, watchdog)
             if digest in contents:
                 template.content = contents[digest]
             elif kept + len(content) <= MAX_KEPT:
@@ -119,34 +176,38 @@ def read_estate(
         for index, item in template.items:
             if type(item) is Malformed:
                 reading.malformed.append((file.estate_path, index, item))
-    _combine(reading)
-    reading.coverage.extend(tree.coverage)
-    return reading
 
 
-def _parse(reading: Reading, template: Template, content: bytes, file: File) -> None:
+def _gap(reading: Reading, file: File, area: Area, outcome: Outcome, detail: str) -> None:
+    where = file.estate_path
+    reading.coverage.append(Coverage(file.source, area, where, outcome, detail=detail, path=where))
+
+
+def _parse(reading: Reading, template: Template, content: bytes, file: File, watchdog: _Watchdog) -> None:
     head = content[:HEAD]
     document = Document(file.path, content)
     for index, collector in enumerate(reading.collectors):
+        gave_up = ""
+        last: Malformed | None = None
+        malformed = 0
         try:
             if not collector.recognizes(file.path, head):
                 continue
             template.claimed = True
-            started = time.monotonic()
+            watchdog.start(MAX_SECONDS)
             for number, item in enumerate(collector.parse(document)):
-                template.items.append((index, item))
-                if number >= MAX_ITEMS or (number % 64 == 0 and time.monotonic() - started > MAX_SECONDS):
-                    reading.coverage.append(
-                        Coverage(
-                            file.source,
-                            collector.area,
-                            file.estate_path,
-                            Outcome.PARTIAL,
-                            detail=f"{collector.name}: given up after {MAX_SECONDS:.0f} s or {MAX_ITEMS} items",
-                            path=file.estate_path,
-                        )
-                    )
+                if type(item) is Malformed and (malformed := malformed + 1) > MAX_MALFORMED:
+                    last = item
+                else:
+                    template.items.append((index, item))
+                if number >= MAX_ITEMS:
+                    gave_up = f"after {MAX_ITEMS:,} items"
+                elif number % 64 == 0 and watchdog.expired:
+                    raise _TimeIsUp
+                if gave_up:
                     break
+        except _TimeIsUp:
+            gave_up = f"after {MAX_SECONDS:.0f} s"
         # A collector may be somebody's plugin: whatever it raises must end in the report.
         except Exception as error:  # noqa: BLE001
             reading.failures.append(
@@ -156,9 +217,17 @@ def _parse(reading: Reading, template: Template, content: bytes, file: File) -> 
                     "The file was scanned for mentions only. Please report this, with the file if you can.",
                 )
             )
+        finally:
+            watchdog.stop()
+        if last is not None:
+            reason = f"and {malformed - MAX_MALFORMED:,} more places that could not be read; this is the last"
+            template.items.append((index, Malformed(last.where, reason, whole=last.whole)))
+        if gave_up:
+            detail = f"{collector.name}: given up {gave_up}; the rest was scanned for mentions only"
+            _gap(reading, file, collector.area, Outcome.PARTIAL, detail)
 
 
-def _combine(reading: Reading) -> None:
+def _combine(reading: Reading, watchdog: _Watchdog) -> None:
     """Gives each collector the fragments of one source together; equal sources are combined once."""
     per: dict[tuple[int, str], list[tuple[Bound, Fragment]]] = {}
     for bound in reading.bound:
@@ -186,10 +255,24 @@ def _combine(reading: Reading) -> None:
                 )
                 for bound, piece in pieces
             ]
+            joined: list[Parsed] = []
+            known = joined
             try:
-                known = list(collector.combine(fragments, _reader(reading, source, reads)))
+                watchdog.start(MAX_COMBINE_SECONDS)
+                for item in collector.combine(fragments, _reader(reading, source, reads)):
+                    joined.append(item)  # noqa: PERF402 - what was yielded before a crash is kept
+            except _TimeIsUp:
+                reading.coverage.append(
+                    Coverage(
+                        source,
+                        collector.area,
+                        collector.title,
+                        Outcome.PARTIAL,
+                        detail=f"{collector.name}: given up after {MAX_COMBINE_SECONDS:.0f} s of joining "
+                        f"{len(fragments)} pieces",
+                    )
+                )
             except Exception as error:  # noqa: BLE001
-                known = []
                 reading.failures.append(
                     Failure(
                         f"collector {collector.name}, joining {len(fragments)} pieces of {source or 'the tree'}",
@@ -197,6 +280,8 @@ def _combine(reading: Reading) -> None:
                         "Please report this, with the files if you can.",
                     )
                 )
+            finally:
+                watchdog.stop()
             if not reads:
                 memo[key] = known
         reading.combined.append(Combined(index, source, known))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from auditor.capture.areas import area_of
 from auditor.errors import EstateError
 from auditor.model import Area, Capture, Coverage, Outcome
 from auditor.text import expand_range
@@ -23,6 +24,8 @@ from auditor.text import expand_range
 MAX_FILE: Final = 16 * 1024 * 1024
 """Bytes of one file that are read; the rest of a larger one is not looked at, and coverage says so."""
 MAX_DEPTH: Final = 60
+_MAX_LINKS: Final = 40
+"""As the kernel follows (`man 7 path_resolution`)."""
 MAX_FILES: Final = 5_000_000
 
 CAPTURES: Final = "captures.jsonl"
@@ -102,7 +105,7 @@ class Tree:
                         record = json.loads(raw)
                         at = str(record["path"]).strip("/")
                         outcome = Outcome(record["outcome"])
-                    except (ValueError, KeyError, TypeError):
+                    except (ValueError, KeyError, TypeError, RecursionError):
                         self.coverage.append(
                             Coverage(
                                 "",
@@ -198,14 +201,18 @@ class Tree:
         An absolute target in a host's files is a path on that host. A link to /dev/null masks a unit, and reads as
         an empty file; so does a unit that a `.wants` or `.requires` link enables and that was not captured.
         """
-        link = os.readlink(os.path.join(root, path))
-        if link == os.devnull:
-            return os.devnull
-        source, _ = self.place(path)
-        start = os.path.join(root, path)
-        if source and link.startswith("/"):
-            start = os.path.join(root, "hosts", source, link.lstrip("/"))
-        target = os.path.realpath(start)
+        source, inner = self.place(path)
+        at = os.path.join(root, path)
+        for _ in range(_MAX_LINKS):
+            link = os.readlink(at)
+            if link == os.devnull:
+                return os.devnull
+            if source and link.startswith("/"):
+                link = os.path.join(root, "hosts", source, link.lstrip("/"))
+            at = os.path.join(os.path.dirname(at), link)
+            if not os.path.islink(at):
+                break
+        target = os.path.realpath(at)
         within = target.startswith(inside + os.sep)
         if within and os.path.isfile(target):
             return target
@@ -213,6 +220,9 @@ class Tree:
         if parent.endswith((".wants", ".requires")):
             return os.devnull
         if within and os.path.isdir(target):
+            _, real = self.place(os.path.relpath(target, inside))
+            if source and area_of(inner) is not area_of(real):
+                self._gap(path, Outcome.UNSUPPORTED, f"a link to a directory, whose files were read as those of {real}")
             return ""
         why = "leads out of the estate" if os.path.exists(target) and not within else "leads to what was not captured"
         self._gap(path, Outcome.UNSUPPORTED, f"a symbolic link that {why} is not followed")
