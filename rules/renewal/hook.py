@@ -26,6 +26,7 @@ from rules.renewal.lineages import (
     also_elsewhere,
     called,
     going_behind,
+    kept_on,
     leads_to,
     lines,
     path_over,
@@ -144,7 +145,7 @@ def _led(estate: EstateView, lineage: Node, hook: Edge) -> Iterator[tuple[Edge, 
                     if going.lifecycle is Lifecycle.READ_ONLY or going.host != lineage.scope:
                         yield edge, going
                 continue
-            outside = [one for one in leads_to(estate, target) if one.host != lineage.scope]
+            outside = [one for one in kept_on(estate, target) if one.host != lineage.scope]
             if outside and edge.lost:
                 for going in outside:
                     yield edge, going

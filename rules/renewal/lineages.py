@@ -149,6 +149,15 @@ def leads_to(estate: EstateView, node: Node) -> list[Going]:
     return [one for one in sorted(estate.going, key=lambda one: one.host) if one.host in found]
 
 
+def kept_on(estate: EstateView, path: Node) -> list[Going]:
+    """The going hosts that a path is on: its own host, or the server of the mount below it."""
+    found = {host.text for host in estate.reaches(path)}
+    for edge in estate.outgoing(path, Relation.STANDS_FOR):
+        for mounted in estate.outgoing(edge.provider, Relation.MOUNTS):
+            found.update(host.text for host in estate.reaches(mounted.provider))
+    return [one for one in sorted(estate.going, key=lambda one: one.host) if one.host in found]
+
+
 def also_elsewhere(estate: EstateView, node: Node) -> list[str]:
     """The hosts that stay and that a node leads to as well."""
     going = {one.host for one in estate.going}

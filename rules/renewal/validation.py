@@ -23,7 +23,18 @@ from auditor.api import (
     Step,
     listed,
 )
-from rules.renewal.lineages import called, deadline, expiry, leads_to, lines, path_over, renewal_of, shown, state_of
+from rules.renewal.lineages import (
+    called,
+    deadline,
+    expiry,
+    kept_on,
+    leads_to,
+    lines,
+    path_over,
+    renewal_of,
+    shown,
+    state_of,
+)
 
 _FOLLOWED: Final = (Relation.RESOLVES, Relation.STANDS_FOR, Relation.RECORDS)
 _LIMIT: Final = 64
@@ -124,11 +135,13 @@ def _ways(estate: EstateView, lineage: Node) -> Iterator[_Through]:
         target = edge.provider
         if target.kind is Kind.NAME:
             yield from _of_name(estate, edge)
-        elif not (target.kind is Kind.HOST and target.text == lineage.scope):
+        elif target.kind is Kind.PATH:
+            for going in kept_on(estate, target) if edge.lost else ():
+                if going.host != lineage.scope:
+                    yield _Through((edge,), going, ())
+        elif edge.lost or edge.need is not Need.READ:
             for going in leads_to(estate, target):
-                if target.kind is Kind.PATH and (going.host == lineage.scope or not edge.lost):
-                    continue
-                if edge.lost or edge.need is not Need.READ:
+                if not (target.kind is Kind.HOST and target.text == lineage.scope):
                     yield _Through((edge,), going, _others(estate, target))
     # The credentials of an update (dns_rfc2136_credentials) name the server that takes it.
     for edge in estate.outgoing(lineage, Relation.READS):

@@ -5,7 +5,7 @@ A case is a directory `<family>/<rule>/<case>/` with a `case.yaml`:
     ask: [old.example.net]         # as on the command line
     as: retired                    # or read-only; without it, as the inventory declares
     now: 2025-11-21T12:00:00Z
-    on: 2025-12-01T00:00:00Z       # optional
+    "on": 2025-12-01T00:00:00Z     # optional; without quotes YAML reads it as true
     expect:                        # each must be found once, and its rule must find nothing else
       - {rule: some-rule, subject: part of it, severity: block, evidence: ["hosts/old/etc/x:3"], says: [words]}
     absent: [other-rule]           # rules that must have looked, and found nothing

@@ -1,0 +1,2 @@
+#!/bin/sh
+cp "$RENEWED_LINEAGE/fullchain.pem" /srv/certs/site.pem

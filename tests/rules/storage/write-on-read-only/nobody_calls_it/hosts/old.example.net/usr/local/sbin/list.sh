@@ -1,0 +1,2 @@
+#!/bin/sh
+ls /srv > /srv/list.csv

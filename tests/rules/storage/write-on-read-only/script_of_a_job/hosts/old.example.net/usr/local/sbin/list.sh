@@ -1,0 +1,3 @@
+#!/bin/sh
+set -eu
+ls /srv > /srv/list.csv
