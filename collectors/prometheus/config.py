@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from auditor.api import (
@@ -73,7 +73,8 @@ class Job:
     """One scrape job as it is needed to follow its targets.
 
     `base` are the labels that every target gets if it has none of that name. `hidden` says why some of its targets
-    can't be seen here: the kinds of service discovery, or a template.
+    can't be seen here: the kinds of service discovery, or a template. `exporter` is where relabelling puts one exporter
+    in the place of all targets.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Job:
     files: tuple[tuple[str, Where], ...] = ()
     hidden: tuple[str, ...] = ()
     names: bool = False
+    exporter: Where | None = None
 
     @property
     def ref(self) -> Ref:
@@ -177,8 +179,13 @@ def final_targets(job: Job, groups: Iterable[TargetGroup], file: str = "") -> It
             )
 
 
-def target_facts(target: Target, scope: str, home: Ref | None, where: Where) -> Iterator[Parsed]:
-    """The dependencies of one target. Local references get `scope`; `home` is the host that Prometheus runs on."""
+def target_facts(
+    target: Target, scope: str, home: Ref | None, where: Where, exporter_at: Where | None = None
+) -> Iterator[Parsed]:
+    """The dependencies of one target. Local references get `scope`; `home` is the host that Prometheus runs on.
+
+    `exporter_at` is the line that names the exporter of a probe, if it is not the target's own.
+    """
     scrape = Ref(Kind.SCRAPE, target.job.name, scope)
     exporter = target.provider
     if exporter is not None and exporter.kind.is_local:
@@ -204,7 +211,7 @@ def target_facts(target: Target, scope: str, home: Ref | None, where: Where) -> 
     if asked is not None:
         yield Dependency(probe, asked, Relation.WATCHES, where, Need.OBSERVE)
     if exporter is not None and TEMPLATE not in target.address:
-        yield Dependency(probe, exporter, Relation.CONNECTS, where, Need.RUN)
+        yield Dependency(probe, exporter, Relation.CONNECTS, exporter_at or where, Need.RUN)
     if home is not None:
         yield Dependency(probe, home, Relation.RUNS_ON, where)
 
@@ -333,6 +340,7 @@ def _read_job(
         files,
         tuple(hidden),
         bool(node.children("dns_sd_configs")),
+        _exporter(node, stream),
     )
     targets: list[Target] = []
     for target in final_targets(job, groups):
@@ -342,14 +350,24 @@ def _read_job(
             targets.append(target)
     if templated and any(TEMPLATE in target.address + target.probe for target in targets):
         hidden.append("template")
-        job = Job(name, where, job.base, job.parameters, steps, job.groups, files, tuple(hidden), job.names)
+        job = replace(job, hidden=tuple(hidden))
     yield job
     yield Entity(job.ref, where, _job_attributes(job, scheme, path, interval, parameters, targets))
     if on_host:
         yield Dependency(job.ref, THIS_HOST, Relation.RUNS_ON, where)
     for target in targets:
-        yield from target_facts(target, "", THIS_HOST if on_host else None, target.where)
+        yield from target_facts(target, "", THIS_HOST if on_host else None, target.where, job.exporter)
     yield from _read_discovery(node, job, stream)
+
+
+def _exporter(node: YamlNode, stream: YamlStream) -> Where | None:
+    """The last step of a job's relabelling that sets `__address__` to a fixed value."""
+    found = None
+    for step in node.children("relabel_configs"):
+        replacement = step.get("replacement") if step.is_map else None
+        if replacement is not None and step.text("target_label") == "__address__" and "$" not in replacement.scalar:
+            found = stream.where(replacement)
+    return found
 
 
 def _job_attributes(

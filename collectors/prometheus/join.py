@@ -162,7 +162,8 @@ class _Server:
                             yield target
                         else:
                             self.targets.append(target)
-                            yield from target_facts(target, source, home, target.where)
+                            at = self.piece.where(job.exporter) if job.exporter else None
+                            yield from target_facts(target, source, home, target.where, at)
 
     def all_targets(self) -> list[Target]:
         return [target for server in (self, *self.parts) for target in server.targets]

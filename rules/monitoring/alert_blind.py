@@ -15,6 +15,7 @@ from auditor.api import (
     Impact,
     Kind,
     Node,
+    Provenance,
     Relation,
     Rule,
     Severity,
@@ -24,7 +25,7 @@ from auditor.api import (
     split_endpoint,
     time_left,
 )
-from rules.monitoring.watched import Blind, blind_watchers, name_of, stages_of, watched_by
+from rules.monitoring.watched import Blind, blind_watchers, lines_of, name_of, stages_of, watched_by
 from rules.ways import Ways, distinct, files, is_own_name, only_read_only, since, successor_of
 
 
@@ -71,18 +72,22 @@ class AlertBlindRule(Rule):
         """One finding for each alert; the same alert on several Prometheus servers is one."""
         ways = Ways(estate)
         alike: dict[tuple[Kind, str, tuple[str, ...]], list[Blind]] = {}
-        for blind in blind_watchers(estate, ways):
+        found = list(blind_watchers(estate, ways))
+        told = {blind.watcher.id for blind in found}
+        for blind in found:
             alike.setdefault((blind.watcher.kind, blind.watcher.text, blind.hosts), []).append(blind)
         for same in alike.values():
-            yield self._finding(estate, ways, same)
+            yield self._finding(estate, ways, same, told)
 
-    def _finding(self, estate: EstateView, ways: Ways, same: list[Blind]) -> Finding:
+    def _finding(self, estate: EstateView, ways: Ways, same: list[Blind], told: set[int]) -> Finding:
         first = same[0]
         alert, hosts = first.watcher, first.hosts
         stages = stages_of(alert)
         blast = _nearest_end(estate, hosts) if stages else None
         block = bool(stages) and not _only_in_time(estate, alert, hosts) and not _covered(estate, ways, first, blast)
-        evidence = distinct(line for one in same for line in one.lines(estate))
+        evidence = distinct(
+            line for one in same for target in one.targets for line in lines_of(estate, one.watcher, target, told)
+        )
         edges = [edge for one in first.targets for edge in one.edges]
         low = all(edge.confidence is Confidence.LOW for edge in edges)
         medium = any(edge.confidence is not Confidence.HIGH for edge in edges)
@@ -95,7 +100,7 @@ class AlertBlindRule(Rule):
             identity=(alert.text, *hosts),
             message=_message(estate, alert, hosts),
             why=_why(estate, alert, hosts, blast),
-            action=_action(estate, first, len(same)),
+            action=_action(estate, first, evidence, len(same)),
             impact=Impact.BLIND,
             evidence=evidence,
             path=ways.steps(*first.targets[0].edges),
@@ -129,15 +134,15 @@ def _message(estate: EstateView, alert: Node, hosts: tuple[str, ...]) -> str:
 
 def _why(estate: EstateView, alert: Node, hosts: tuple[str, ...], blast: Blast | None) -> str:
     parts = []
+    if alert.kind is not Kind.ALERT:
+        parts.append("No alert of this estate looks at the probe: people may do so on a dashboard")
     begun = since(estate, hosts)
     if only_read_only(estate, hosts):
         since_then = f" since {begun}" if begun else ""
         parts.append(f"{listed(hosts)} answers as ever, and nothing changes there any more{since_then}")
-    elif alert.kind is not Kind.ALERT:
-        parts.append("No alert of this estate looks at the probe: people may do so on a dashboard")
-    elif alert.attributes.get("watches_absence"):
+    elif alert.kind is Kind.ALERT and alert.attributes.get("watches_absence"):
         parts.append("An alarm that everybody expects teaches people to ignore the next one")
-    else:
+    elif alert.kind is Kind.ALERT:
         parts.append("An alert without series is no error to Prometheus: it shows as inactive, like a healthy one")
     if words := _stage_words(stages_of(alert)):
         parts.append(f"it is to tell that a renewal {words}")
@@ -160,14 +165,14 @@ def _stage_words(stages: tuple[str, ...]) -> str:
     return " or ".join(words[stage] for stage in stages if stage in words)
 
 
-def _action(estate: EstateView, blind: Blind, servers: int) -> str:
+def _action(estate: EstateView, blind: Blind, lines: tuple[Provenance, ...], servers: int) -> str:
     successor = successor_of(estate, blind.hosts)
     alert = blind.watcher
     names = list(dict.fromkeys(_reference(target.node) for target in blind.targets))
     if alert.attributes.get("declared"):
         to = f"to {successor}" if successor else "to what takes over"
         return f"Have {name_of(alert)} changed {to}, and correct `watches` in inventory.yaml."
-    where = listed(files(line for line in blind.lines(estate)))
+    where = listed(files(lines))
     each = f" on all {servers} servers" if servers > 1 else ""
     if not successor:
         return f"Point it at what takes over, or delete the alert and {listed(names)} in {where}{each}."

@@ -18,7 +18,7 @@ from auditor.api import (
     Severity,
     listed,
 )
-from rules.monitoring.watched import name_of, watched_by
+from rules.monitoring.watched import lines_of, name_of, watched_by
 from rules.ways import Ways, distinct
 
 
@@ -79,7 +79,7 @@ class AlertDegradedRule(Rule):
                 why="What it says of a group of servers it now says of one.",
                 action="Add what takes over to its targets, and read its threshold again.",
                 impact=Impact.DEGRADED,
-                evidence=distinct(target.edges[-1].provenance for target in lost),
+                evidence=distinct(line for target in lost for line in lines_of(estate, alert, target)),
                 path=ways.steps(*lost[0].edges),
                 hosts=hosts,
             )

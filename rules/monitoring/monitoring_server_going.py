@@ -163,9 +163,6 @@ class MonitoringServerGoingRule(Rule):
             message = f"{_CALLED[str(user.attributes['program'])]}{server} reads from {where}"
             why = "What it reads from there is missing in what it answers."
         lines = distinct(edge.provenance for edge in edges)
-        if user.kind is Kind.PROBE:
-            # What names the exporter is the relabelling, which is known by the job alone.
-            lines = distinct((*job_of(estate, user).provenance[:1], *lines))
         successor = successor_of(estate, hosts)
         severe = user.kind is Kind.PROBE or first.group == "alertmanagers" or first.need is Need.WRITE
         return Finding(

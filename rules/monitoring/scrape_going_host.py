@@ -22,7 +22,7 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.monitoring.watched import blind_watchers, job_of, name_of, watched_by
+from rules.monitoring.watched import alerts_over, blind_watchers, job_of, name_of, watched_by
 from rules.ways import Ways, distinct, each_once, files, references_to
 
 
@@ -32,9 +32,9 @@ class ScrapeGoingHostRule(Rule):
     What it does
     ------------
     Lists, for each scrape job, the targets that lead to the host: by its name, its address, or a name that leads to it
-    alone. Lines of which alert-blind speaks already are left out, and so are jobs of a Prometheus that is going itself.
-    For a read-only host, which can still be scraped, it says nothing. It warns if an alert looks at the target and
-    will fire, and informs if none does.
+    alone. Targets that only blind alerts use are left out (see alert-blind), and so are jobs of a Prometheus that is
+    going itself. For a read-only host, which can still be scraped, it says nothing. It warns if an alert looks at the
+    target and will fire, and informs if none does.
 
     Why it matters
     --------------
@@ -64,7 +64,7 @@ class ScrapeGoingHostRule(Rule):
         """One finding for each host and scrape job."""
         ways = Ways(estate)
         leaving = [one for one in estate.going if one.lifecycle is not Lifecycle.READ_ONLY]
-        told = {(line.path, line.line) for blind in blind_watchers(estate, ways) for line in blind.lines(estate)}
+        told = {blind.watcher.id for blind in blind_watchers(estate, ways)}
         for going in leaving:
             host = estate.host(going.host)
             if host is None:
@@ -74,9 +74,11 @@ class ScrapeGoingHostRule(Rule):
                 if node is not host and going.host not in ways.hosts(node):
                     continue
                 for edge in estate.incoming(node, Relation.WATCHES):
-                    place = edge.provenance
                     watcher = edge.consumer
-                    if watcher.kind is Kind.ALERT or (place.path, place.line) in told:
+                    if watcher.kind is Kind.ALERT or watcher.id in told:
+                        continue
+                    users = {alert.id for alert in alerts_over(estate, edge)}
+                    if users and users <= told:
                         continue
                     if any(watcher.scope == one.host for one in leaving):
                         continue
@@ -89,11 +91,7 @@ class ScrapeGoingHostRule(Rule):
         whole = watched_by(estate, job)
         firing = [
             name_of(node)
-            for node in each_once(
-                alert
-                for edge in edges
-                for alert in (*_alerts_over(estate, edge.provider), *_alerts_over(estate, edge.consumer))
-            )
+            for node in each_once(alert for edge in edges for alert in alerts_over(estate, edge))
             if node.attributes.get("watches_absence")
         ]
         names = list(dict.fromkeys(edge.provider.text for edge in edges))
@@ -117,14 +115,3 @@ class ScrapeGoingHostRule(Rule):
             path=ways.steps(edges[0]),
             hosts=(going.host,),
         )
-
-
-def _alerts_over(estate: EstateView, node: Node) -> Iterator[Node]:
-    """The alerts that look at a target, probe or job, directly or through its job."""
-    for edge in estate.incoming(node, Relation.WATCHES):
-        if edge.consumer.kind is Kind.ALERT:
-            yield edge.consumer
-        elif edge.consumer.kind is Kind.SCRAPE:
-            for above in estate.incoming(edge.consumer, Relation.WATCHES):
-                if above.consumer.kind is Kind.ALERT:
-                    yield above.consumer

@@ -21,7 +21,7 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.monitoring.watched import job_of, name_of, stages_of, watched_by, watchers_of
+from rules.monitoring.watched import job_of, name_of, names_host, stages_of, watched_by, watchers_of
 from rules.ways import distinct, each_once, files, references_to
 
 
@@ -143,7 +143,12 @@ def _lines(estate: EstateView, host: Node, wanted: set[int]) -> tuple[Provenance
         found += [
             edge.provenance
             for edge in estate.incoming(node, Relation.WATCHES)
-            if edge.consumer.id in wanted or job_of(estate, edge.consumer).id in wanted
+            if (edge.consumer.id in wanted or job_of(estate, edge.consumer).id in wanted)
+            and (
+                edge.consumer.kind is not Kind.ALERT
+                or bool(edge.consumer.attributes.get("declared"))
+                or names_host(estate, edge.consumer, edge.provenance, [host.text])
+            )
         ]
     if not found:
         found = [

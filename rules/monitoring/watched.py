@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from auditor.api import Edge, EstateView, Impact, Kind, Lifecycle, Node, Provenance, Relation
-from rules.ways import Ways, distinct, references_to
+from rules.ways import Ways, distinct, each_once, references_to
 
 WATCHERS: Final = frozenset({Kind.ALERT, Kind.PROBE, Kind.SCRAPE})
 _MAX_TARGETS: Final = 5000
@@ -56,19 +56,28 @@ class Blind:
     targets: tuple[Target, ...]
     hosts: tuple[str, ...]
 
-    def lines(self, estate: EstateView) -> tuple[Provenance, ...]:
-        """The lines that name what is going: of the alert itself where they do, and of the targets."""
-        found = []
-        for target in self.targets:
-            own = target.edges[0].provenance
-            if len(target.edges) == 1 or _names(estate, self.watcher, own, self.hosts):
-                found.append(own)
-            found.extend(edge.provenance for edge in target.edges[1:])
-        return distinct(found)
+
+def lines_of(estate: EstateView, watcher: Node, target: Target, told: Collection[int] = ()) -> tuple[Provenance, ...]:
+    """The lines that name a target: of the alert itself where it does, and of the probe or the scrape job.
+
+    A scrape job's line is left out if the alert's own names the target, unless the job is used by alerts in `told`
+    alone.
+    """
+    found = [edge.provenance for edge in target.edges[1:]]
+    own = target.edges[0].provenance
+    names = watcher.kind is not Kind.ALERT or bool(watcher.attributes.get("declared"))
+    names = names or names_host(estate, watcher, own, [host.text for host in estate.reaches(target.node)])
+    if len(target.edges) == 1:
+        for edge in estate.incoming(target.node, Relation.WATCHES):
+            if edge.consumer.kind is Kind.SCRAPE:
+                users = {alert.id for alert in alerts_over(estate, edge)}
+                if not names or (users and users <= set(told)):
+                    found.append(edge.provenance)
+    return distinct([own, *found] if names or not found else found)
 
 
-def _names(estate: EstateView, alert: Node, line: Provenance, hosts: tuple[str, ...]) -> bool:
-    """Whether a line of an expression names one of these hosts, in full, in short or by a pattern."""
+def names_host(estate: EstateView, alert: Node, line: Provenance, hosts: Collection[str]) -> bool:
+    """Whether a line of an expression names one of these going hosts, in full, in short or by a pattern."""
     text = line.excerpt.lower()
     words = set()
     for going in estate.going:
@@ -80,6 +89,13 @@ def _names(estate: EstateView, alert: Node, line: Provenance, hosts: tuple[str, 
         if label in _INSTANCE_LABELS:
             words.add(value.removeprefix("~").lower())
     return any(len(word) > 2 and word in text for word in words)
+
+
+def alerts_over(estate: EstateView, edge: Edge) -> list[Node]:
+    """The alerts that look at what a scrape job or probe watches over an edge, or at all of the job."""
+    above = [edge.provider, edge.consumer, job_of(estate, edge.consumer)]
+    found = (one.consumer for node in above for one in estate.incoming(node, Relation.WATCHES))
+    return list(each_once(node for node in found if node.kind is Kind.ALERT))
 
 
 def blind_watchers(estate: EstateView, ways: Ways) -> Iterator[Blind]:
