@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auditor.graph.columns import KIND_ID, NEED_ID, NEEDS, RELATION_ID, RELATIONS, GraphBuilder
-from auditor.graph.impact import BITS, EVERYTHING, impact, nearest, reach
+from auditor.graph.impact import BITS, BROKEN, EVERYTHING, WATCHERS, impact, nearest, reach
 from auditor.model import DEFAULT_NEED, TRANSPARENT, Kind, Relation
 
 if TYPE_CHECKING:
@@ -210,7 +210,10 @@ def impact_networkx(graph: Shown, sources: Sequence[int]) -> dict[int, int]:
     lost = dict.fromkeys(sources, EVERYTHING)
     waiting = deque(sources)
 
-    def cost(provider: int, attributes: dict[str, Any]) -> int:
+    kinds = graph.nodes(data="kind")
+    watching = {kind.value for kind in WATCHERS}
+
+    def cost(consumer: int, provider: int, attributes: dict[str, Any]) -> int:
         there = lost.get(provider, 0)
         if not there or attributes["relation"] == "mentions":
             return 0
@@ -218,7 +221,9 @@ def impact_networkx(graph: Shown, sources: Sequence[int]) -> dict[int, int]:
             return there
         if attributes["need"] == "observe":
             return there & bit_of["observe"]
-        return EVERYTHING if there & bit_of[attributes["need"]] else 0
+        if not there & bit_of[attributes["need"]]:
+            return 0
+        return EVERYTHING if kinds[consumer] in watching else BROKEN
 
     while waiting:
         for consumer in predecessors[waiting.popleft()]:
@@ -233,12 +238,12 @@ def impact_networkx(graph: Shown, sources: Sequence[int]) -> dict[int, int]:
                         continue
                     if attributes["need"] == "observe" and attributes["relation"] not in transparent:
                         has_observed = True
-                        observed &= cost(provider, attributes)
+                        observed &= cost(consumer, provider, attributes)
                     elif attributes["group"]:
                         has_group = True
-                        shared &= cost(provider, attributes)
+                        shared &= cost(consumer, provider, attributes)
                     else:
-                        mask |= cost(provider, attributes)
+                        mask |= cost(consumer, provider, attributes)
             mask |= (shared if has_group else 0) | (observed if has_observed else 0)
             if mask != before:
                 lost[consumer] = mask

@@ -4,7 +4,8 @@ The scenario says what the going hosts can no longer meet, as a mask of needs (R
 each other node loses is the least fixpoint of:
 
 * a transparent edge (stands-for, resolves) costs its consumer what the provider lost;
-* any other edge costs its consumer everything, if the provider lost what the edge needs;
+* any other edge breaks its consumer, if the provider lost what the edge needs: that costs RUN, WRITE and READ, and of
+  one that watches OBSERVE too. What is broken can still be seen to be broken, unless it is the watcher itself;
 * an edge that only observes costs its consumer OBSERVE at the most, if the provider lost OBSERVE;
 * a mention costs nothing;
 * a node loses what any single edge costs it, and of a group what every edge of the group costs it;
@@ -39,6 +40,8 @@ WRITE: Final = 2
 READ: Final = 4
 OBSERVE: Final = 8
 EVERYTHING: Final = RUN | WRITE | READ | OBSERVE
+BROKEN: Final = RUN | WRITE | READ
+"""What is lost by whatever breaks: it can't do anything, and that can be seen."""
 BITS: Final = (RUN, WRITE, READ, OBSERVE)
 """The bit of each need, in the order of `columns.NEEDS`."""
 
@@ -48,19 +51,21 @@ WATCHERS: Final = frozenset({Kind.ALERT, Kind.PROBE, Kind.SCRAPE})
 
 _NONE, _MENTIONED, _DEGRADED, _BLIND, _BROKEN = range(len(IMPACTS))
 
-# What an edge does with a loss of its provider. 2 + i breaks its consumer if the i-th need is lost.
+# What an edge does with a loss of its provider. 2 + i breaks its consumer if the i-th need is lost, 6 + i a watcher.
 _MENTION: Final = 0
 _PASSES: Final = 1
 _BREAKS: Final = 2
 _OBSERVES: Final = _BREAKS + NEEDS.index(Need.OBSERVE)
+_BREAKS_WATCHER: Final = _BREAKS + len(NEEDS)
 
 
 def _cost_table() -> Bytes:
-    table = np.zeros((_OBSERVES + 1, EVERYTHING + 1), np.uint8)
+    table = np.zeros((_BREAKS_WATCHER + len(NEEDS), EVERYTHING + 1), np.uint8)
     masks = np.arange(EVERYTHING + 1)
     table[_PASSES] = masks
     for i, bit in enumerate(BITS):
-        table[_BREAKS + i] = np.where(masks & bit, EVERYTHING, 0)
+        table[_BREAKS + i] = np.where(masks & bit, BROKEN, 0)
+        table[_BREAKS_WATCHER + i] = np.where(masks & bit, EVERYTHING, 0)
     table[_OBSERVES] = masks & OBSERVE
     return table.ravel()
 
@@ -120,11 +125,11 @@ class ImpactResult:
         return IMPACTS[int(self.impact[node])]
 
 
-def impact(graph: Graph, lost: Mapping[int, int], watchers: Collection[Kind] = WATCHERS) -> ImpactResult:
+def impact(graph: Graph, lost: Mapping[int, int]) -> ImpactResult:
     """What happens to every node if these nodes lose these needs.
 
     `lost` maps nodes to masks: all four bits for a retired host; WRITE and OBSERVE for a read-only one, since watching
-    it is green and meaningless; WRITE for a read-only mount. A node of the kinds in `watchers` is blind as soon as it
+    it is green and meaningless; WRITE for a read-only mount. A node of the kinds in WATCHERS is blind as soon as it
     lost OBSERVE; any other node is so only if all that it observes is lost, and degraded if it lost some needs but not
     all. ValueError for a node that is not there and for a mask outside 0 … 15.
     """
@@ -187,9 +192,9 @@ def impact(graph: Graph, lost: Mapping[int, int], watchers: Collection[Kind] = W
     strength[handed] = _DEGRADED
     strength[(thinned != 0) | (mask != 0)] = _DEGRADED
     watching = np.zeros(len(KIND_ID), bool)
-    watching[[KIND_ID[kind] for kind in watchers]] = True
+    watching[[KIND_ID[kind] for kind in WATCHERS]] = True
     strength[(mask & OBSERVE != 0) & (blinded | watching[graph.kinds])] = _BLIND
-    strength[mask == EVERYTHING] = _BROKEN
+    strength[mask & BROKEN == BROKEN] = _BROKEN
 
     for by in thinned_by:
         cause = np.where(cause < 0, by, cause)
@@ -227,7 +232,7 @@ def trace(graph: Graph, result: ImpactResult, node: int) -> tuple[int, ...]:
             bit = _followed(result, provider, edge)
             continue
         if code[edge] != _PASSES:
-            bit = int(code[edge]) - _BREAKS
+            bit = (int(code[edge]) - _BREAKS) % len(NEEDS)
         edges_of = result.causes if int(result.lost[provider]) & BITS[bit] else result.thinned_by
         edge = int(edges_of[bit, provider])
     return tuple(path)
@@ -306,6 +311,8 @@ def _plan(graph: Graph) -> _Plan:
 
 def _make_plan(graph: Graph) -> _Plan:
     code = _CODE[graph.relation.astype(np.intp) * len(NEEDS) + graph.need]
+    watching = np.isin(graph.kinds, [KIND_ID[kind] for kind in WATCHERS])[graph.consumer]
+    code[watching & (code >= _BREAKS) & (code != _OBSERVES)] += len(NEEDS)
     mentions = np.flatnonzero(code == _MENTION)
     slot = graph.group.copy()
     slot[mentions] = -1

@@ -32,7 +32,7 @@ def only_observes(arrow: Arrow) -> bool:
     return arrow.need is Need.OBSERVE and not is_transparent(arrow) and not is_mention(arrow)
 
 
-def cost(arrow: Arrow, lost: list[int]) -> int:
+def cost(arrow: Arrow, lost: list[int], kinds: list[Kind], watchers: set[Kind]) -> int:
     there = lost[arrow.provider]
     if is_mention(arrow):
         return 0
@@ -40,7 +40,9 @@ def cost(arrow: Arrow, lost: list[int]) -> int:
         return there
     if only_observes(arrow):
         return there & 8
-    return ALL if there & BIT[arrow.need] else 0
+    if not there & BIT[arrow.need]:
+        return 0
+    return ALL if kinds[arrow.consumer] in watchers else 7
 
 
 def sets_of(arrows: list[Arrow], node: int) -> tuple[list[Arrow], list[list[Arrow]], list[Arrow]]:
@@ -66,10 +68,10 @@ def sets_of(arrows: list[Arrow], node: int) -> tuple[list[Arrow], list[list[Arro
     return single, others, observed
 
 
-def common(members: list[Arrow], lost: list[int]) -> int:
+def common(members: list[Arrow], lost: list[int], kinds: list[Kind], watchers: set[Kind]) -> int:
     mask = ALL
     for member in members:
-        mask &= cost(member, lost)
+        mask &= cost(member, lost, kinds, watchers)
     return mask
 
 
@@ -86,11 +88,11 @@ def reference(
         for node, (single, groups, observed) in enumerate(sets):
             mask = lost[node]
             for arrow in single:
-                mask |= cost(arrow, lost)
+                mask |= cost(arrow, lost, kinds, watchers)
             for members in groups:
-                mask |= common(members, lost)
+                mask |= common(members, lost, kinds, watchers)
             if observed:
-                mask |= common(observed, lost)
+                mask |= common(observed, lost, kinds, watchers)
             if mask != lost[node]:
                 lost[node] = mask
                 changed = True
@@ -100,9 +102,9 @@ def reference(
         for members in [*groups, observed]:
             some = 0
             for member in members:
-                some |= cost(member, lost)
+                some |= cost(member, lost, kinds, watchers)
             if members:
-                thinned[node] |= some & ~common(members, lost) & ~lost[node]
+                thinned[node] |= some & ~common(members, lost, kinds, watchers) & ~lost[node]
     changed = True
     while changed:
         changed = False
@@ -124,12 +126,12 @@ def reference(
     for node, (_, groups, observed) in enumerate(sets):
         if thinned[node] or lost[node]:
             impacts[node] = Impact.DEGRADED
-        blinded = bool(observed) and bool(common(observed, lost))
+        blinded = bool(observed) and bool(common(observed, lost, kinds, watchers))
         for members in groups:
-            if any(only_observes(member) for member in members) and common(members, lost) & 8:
+            if any(only_observes(member) for member in members) and common(members, lost, kinds, watchers) & 8:
                 blinded = True
         if lost[node] & 8 and (blinded or kinds[node] in watchers):
             impacts[node] = Impact.BLIND
-        if lost[node] == ALL:
+        if lost[node] & 7 == 7:
             impacts[node] = Impact.BROKEN
     return lost, impacts, thinned

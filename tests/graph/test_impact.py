@@ -97,14 +97,14 @@ def test_a_transparent_edge_passes_the_mask_on(relation: Relation) -> None:
     assert result.impact_of(world.ids["name"]) is DEGRADED
 
 
-def test_only_the_lost_need_breaks_a_consumer_which_then_loses_everything() -> None:
+def test_only_the_lost_need_breaks_a_consumer_which_can_still_be_seen() -> None:
     world = World()
     world.edge("path", Relation.STANDS_FOR, "mount")
     world.edge("writer", Relation.WRITES, "path")
     world.edge("reader", Relation.READS, "path")
     world.edge("beyond", Relation.READS, "writer")
     result = world.run(mount=WRITE)
-    assert result.lost[world.ids["writer"]] == EVERYTHING
+    assert result.lost[world.ids["writer"]] == EVERYTHING & ~OBSERVE
     assert world.impacts(mount=WRITE) == {
         "path": DEGRADED,
         "mount": DEGRADED,
@@ -206,16 +206,29 @@ def test_a_kind_that_watches_is_blind_through_a_transparent_edge_and_another_is_
     world.edge("name", Relation.STANDS_FOR, "host")
     found = world.impacts(host=WRITE | OBSERVE)
     assert (found["probe"], found["name"]) == (BLIND, DEGRADED)
-    assert impact(world.graph, {world.ids["host"]: OBSERVE}, watchers=()).impact_of(world.ids["probe"]) is DEGRADED
 
 
 def test_an_observing_alternative_in_a_mixed_group_never_breaks() -> None:
     world = World()
-    world.edge("job", Relation.WATCHES, "a", group="g")
-    world.edge("job", Relation.CONNECTS, "b", group="g")
-    assert world.impacts(b=EVERYTHING)["job"] is DEGRADED
-    assert world.impacts(a=EVERYTHING)["job"] is DEGRADED
-    assert world.impacts(a=EVERYTHING, b=EVERYTHING)["job"] is BLIND
+    for kind, name in ((Kind.JOB, "job"), (Kind.PROBE, "probe")):
+        world.node(name, kind)
+        world.edge(name, Relation.WATCHES, "a", group="g")
+        world.edge(name, Relation.CONNECTS, "b", group="g")
+    for name in ("job", "probe"):
+        assert world.impacts(b=EVERYTHING)[name] is DEGRADED
+        assert world.impacts(a=EVERYTHING)[name] is DEGRADED
+    both = world.impacts(a=EVERYTHING, b=EVERYTHING)
+    assert (both["job"], both["probe"]) == (DEGRADED, BLIND)
+
+
+def test_an_alert_sees_what_broke_for_another_reason() -> None:
+    world = World()
+    world.node("alert", Kind.ALERT)
+    world.edge("alert", Relation.WATCHES, "site")
+    world.edge("site", Relation.CONNECTS, "database")
+    world.edge("database", Relation.RUNS_ON, "host")
+    found = world.impacts(host=EVERYTHING)
+    assert (found["site"], found["alert"]) == (BROKEN, NONE)
 
 
 def test_a_mention_never_breaks_and_is_weakest() -> None:
