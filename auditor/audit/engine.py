@@ -113,8 +113,10 @@ def audit(
         from auditor.inventory.facts import declare_facts
 
         declare_facts(inventory, linker, INVENTORY)
-    for name in hosts.records:
-        linker.node(Ref(Kind.HOST, name))
+    for name, record in hosts.records.items():
+        node = linker.require(Ref(Kind.HOST, name))
+        if record.provenance is not None and record.provenance.path == INVENTORY:
+            linker.describe(node, {}, record.provenance)
     progress("linking", 0)
     linker.resolve()
     wanted = _wanted(linker, hosts, set(names))
