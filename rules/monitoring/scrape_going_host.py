@@ -34,7 +34,7 @@ class ScrapeGoingHostRule(Rule):
     Lists, for each scrape job, the targets that lead to the host: by its name, its address, or a name that leads to it
     alone. Targets that only blind alerts use are left out (see alert-blind), and so are jobs of a Prometheus that is
     going itself. For a read-only host, which can still be scraped, it says nothing. It warns if an alert looks at the
-    target and will fire, and informs if none does.
+    target and will fire, or if the job federates from a Prometheus there, and informs if not.
 
     Why it matters
     --------------
@@ -99,16 +99,20 @@ class ScrapeGoingHostRule(Rule):
         lines = distinct(edge.provenance for edge in edges)
         what = "Scrape job" if job.kind is Kind.SCRAPE else "Probe"
         fires = f", and {listed(firing)} will fire" if firing else ""
+        federates = bool(job.attributes.get("federation"))
+        why = "A target that is down for ever hides those that are down by accident."
+        if federates:
+            why = "It federates: what the Prometheus there has seen of other hosts arrives no more."
         instead = f"put {going.successor} in its place" if going.successor else "put what takes over in its place"
         return Finding(
             rule=self.id,
             area=self.area,
-            severity=self.severity if firing else Severity.INFO,
+            severity=self.severity if firing or federates else Severity.INFO,
             confidence=Confidence.HIGH,
             subject=job.label,
             identity=(going.host, job.scope, job.text),
             message=f"{what} {job.text} lists {listed(names)}{total}, on {going.host}: it will be down{fires}",
-            why="A target that is down for ever hides those that are down by accident.",
+            why=why,
             action=f"Remove {listed(names)} from {listed(files(lines))}, or {instead}.",
             impact=Impact.BLIND if len(names) == len(whole.targets) else Impact.DEGRADED,
             evidence=lines,

@@ -50,8 +50,8 @@ class WebhookToGoingHostRule(Rule):
     Follows the URL of each webhook through its name, its CNAMEs and its addresses to a host. To a retired host nothing
     can be delivered: that blocks. A read-only host takes the delivery, answers 200, and can't do what it is told: that
     blocks if the webhook is sent for something to be done (its event, URL or name speaks of a renewal, a certificate, a
-    deployment, a release, a push, a package, a build), and is a warning for all others. A webhook that is switched off
-    is told for information: someone may switch it on again.
+    deployment, a release, a push, a package, a build), and is a warning for all others. Where only some directories are
+    read-only it says nothing. A webhook that is switched off is told for information: someone may switch it on again.
 
     Why it matters
     --------------
@@ -83,7 +83,7 @@ class WebhookToGoingHostRule(Rule):
         for webhook in estate.nodes(Kind.WEBHOOK):
             for edge in estate.outgoing(webhook, Relation.DELIVERS):
                 hosts = tuple(sorted(ways.hosts(edge.provider)))
-                if not hosts:
+                if not hosts or not edge.lost:
                     continue
                 read_only = only_read_only(estate, hosts)
                 events = said_of(webhook)
