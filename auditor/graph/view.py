@@ -175,6 +175,7 @@ class View:
         self.on = on
         self._coverage = tuple(coverage)
         self._going = {one.host: one for one in going}
+        self._blasts: dict[int, Blast | None] = {}
         self.result: ImpactResult = impact(linked.graph, self._losses())
         self.lost_mask = lost_edges(linked.graph, self.result)
 
@@ -312,7 +313,16 @@ class View:
         plain = sorted({name for name in names if "." in name and "_" not in name and not name.startswith("*")})
         return plain, [name.split(".", 1)[1] for name in plain]
 
+    @cached_property
+    def _machine_names(self) -> frozenset[str]:
+        return frozenset(name for record in self.linked.hosts.records.values() for name in record.names)
+
     def blast_radius(self, lineage: Node) -> Blast | None:
+        if lineage.id not in self._blasts:
+            self._blasts[lineage.id] = self._blast_radius(lineage)
+        return self._blasts[lineage.id]
+
+    def _blast_radius(self, lineage: Node) -> Blast | None:
         certificate = lineage
         if lineage.kind is Kind.LINEAGE:
             held = [edge.consumer for edge in self.incoming(lineage, Relation.CERTIFIED_BY)]
@@ -336,11 +346,10 @@ class View:
         sans = certificate.attributes.get("sans")
         patterns = set(sans) if isinstance(sans, tuple) else set()
         plain, parents = self._covered_names
-        machines = {name for record in self.linked.hosts.records.values() for name in record.names}
         names = tuple(
             name
             for name, parent in zip(plain, parents, strict=True)
-            if (name in patterns or f"*.{parent}" in patterns) and name not in machines
+            if (name in patterns or f"*.{parent}" in patterns) and name not in self._machine_names
         )
         return Blast(certificate, parse_time(certificate.attributes.get("not_after")), tuple(sorted(hosts)), names)
 

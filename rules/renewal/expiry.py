@@ -26,12 +26,11 @@ from auditor.api import (
     time_left,
 )
 from rules.renewal.lineages import (
+    Lineages,
     called,
     consumers,
     going_behind,
     lines,
-    renewal_of,
-    renewed_names,
     served_elsewhere,
     shown,
 )
@@ -76,28 +75,28 @@ class CertificateExpiryRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each certificate that is in use."""
-        renewed = renewed_names(estate)
+        known = Lineages(estate)
         for certificate in estate.nodes(Kind.CERTIFICATE):
             lineages = [edge.provider for edge in estate.outgoing(certificate, Relation.CERTIFIED_BY)]
             if not lineages or certificate.attributes.get("superseded") or certificate.attributes.get("is_ca"):
                 continue
             sans = certificate.attributes.get("sans")
-            if isinstance(sans, tuple) and sans and set(sans) <= renewed:
+            if isinstance(sans, tuple) and known.renew(sans):
                 continue
-            hosts = self._lost_with(estate, lineages)
+            hosts = self._lost_with(known, lineages)
             blast = estate.blast_radius(certificate)
             if hosts and blast is not None and served_elsewhere(estate, lineages[0], blast):
                 yield from self._finding(estate, certificate, lineages[0], blast, hosts)
 
     @staticmethod
-    def _lost_with(estate: EstateView, lineages: list[Node]) -> list[str]:
+    def _lost_with(known: Lineages, lineages: list[Node]) -> list[str]:
         """The going hosts that take down all of a certificate's lineages; none if one of them goes on."""
         found: set[str] = set()
         for lineage in lineages:
-            renewal = renewal_of(estate, lineage)
-            if not renewal.runs(estate):
+            renewal = known.of(lineage)
+            if not renewal.runs:
                 continue
-            hosts = {one.host for edge in renewal.lost for one in going_behind(estate, edge.provider)}
+            hosts = {one.host for edge in renewal.lost for one in going_behind(known.estate, edge.provider)}
             if not hosts:
                 return []
             found |= hosts

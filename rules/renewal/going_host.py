@@ -13,7 +13,6 @@ from auditor.api import (
     Finding,
     Going,
     Impact,
-    Kind,
     Lifecycle,
     Need,
     Node,
@@ -24,6 +23,7 @@ from auditor.api import (
     plural,
 )
 from rules.renewal.lineages import (
+    Lineages,
     Renewal,
     called,
     deadline,
@@ -32,11 +32,9 @@ from rules.renewal.lineages import (
     lines,
     move,
     path_over,
-    renewal_of,
     served_elsewhere,
     shown,
     state_of,
-    twins,
 )
 
 
@@ -79,16 +77,16 @@ class RenewalOnGoingHostRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage."""
-        for lineage in estate.nodes(Kind.LINEAGE):
-            renewal = renewal_of(estate, lineage)
-            if not renewal.runs(estate):
+        known = Lineages(estate)
+        for renewal in map(known.of, known.all):
+            if not renewal.runs:
                 continue
             if renewal.lost:
-                yield from self._stopped(estate, renewal)
+                yield from self._stopped(estate, renewal, known.twins(renewal.lineage))
             elif renewal.lost_triggers:
                 yield from self._fewer_triggers(estate, renewal)
 
-    def _stopped(self, estate: EstateView, renewal: Renewal) -> Iterator[Finding]:
+    def _stopped(self, estate: EstateView, renewal: Renewal, others: list[Renewal]) -> Iterator[Finding]:
         lineage = renewal.lineage
         first = next((edge for edge in _in_order(renewal.lost) if going_behind(estate, edge.provider)), None)
         if first is None:
@@ -96,7 +94,6 @@ class RenewalOnGoingHostRule(Rule):
         going = going_behind(estate, first.provider)
         hosts = sorted({one.host for edge in renewal.lost for one in going_behind(estate, edge.provider)})
         blast = estate.blast_radius(lineage)
-        others = twins(estate, lineage)
         needed = served_elsewhere(estate, lineage, blast)
         severity, why = self.severity, expiry(estate, blast)
         if others:

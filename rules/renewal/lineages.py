@@ -36,13 +36,20 @@ RUN_RELATIONS: Final = (Relation.RENEWED_BY, Relation.RUNS_ON, Relation.WRITES, 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A lineage with what runs it. `lost`: edges of its run that fail; `triggers`: what starts it by itself."""
+    """A lineage with what runs it.
+
+    `triggers`: what starts it by itself; `lost`: edges of its run that fail; `enabled`: its configuration lets a client
+    renew it; `runs`: and something starts that client (a daemon starts itself, and where no schedules were captured it
+    is believed).
+    """
 
     lineage: Node
     clients: tuple[Node, ...]
     triggers: tuple[Node, ...]
     lost_triggers: tuple[Node, ...]
     lost: tuple[Edge, ...]
+    enabled: bool
+    runs: bool
 
     @property
     def client(self) -> str:
@@ -55,41 +62,76 @@ class Renewal:
         return self.lineage.text.partition(":")[2] or self.lineage.text
 
     @property
-    def enabled(self) -> bool:
-        """Whether its configuration lets anything renew it."""
-        return bool(self.clients) and self.lineage.attributes.get("autorenew") is not False
-
-    def runs(self, estate: EstateView) -> bool:
-        """Whether something starts it; a daemon starts itself, and what no schedule was captured for is believed."""
-        if not self.enabled:
-            return False
-        if self.triggers or any(one.text not in ONE_SHOT for one in self.clients):
-            return True
-        return not schedules_seen(estate, self.lineage)
-
-    def living(self, estate: EstateView) -> bool:
+    def living(self) -> bool:
         """Whether it goes on renewing in this scenario."""
-        return self.runs(estate) and not self.lost
+        return self.runs and not self.lost
 
 
-def schedules_seen(estate: EstateView, lineage: Node) -> bool:
-    """Whether the crontabs and timers of a lineage's host were captured, so that a missing one is missing."""
-    host = lineage.scope
-    return not host or estate.looked_at(host, Area.SCHEDULES) or any(True for _ in estate.nodes_at(host, Kind.JOB))
+class Lineages:
+    """The lineages of an estate with their renewals, each worked out once."""
 
+    def __init__(self, estate: EstateView) -> None:
+        self.estate = estate
+        self.all = tuple(estate.nodes(Kind.LINEAGE))
+        self._renewals: dict[int, Renewal] = {}
+        self._with_schedules: frozenset[str] | None = None
+        self._by_name: dict[str, list[Node]] = {}
+        for lineage in self.all:
+            for name in names_of(lineage):
+                self._by_name.setdefault(name, []).append(lineage)
 
-def renewal_of(estate: EstateView, lineage: Node) -> Renewal:
-    """What runs a lineage, and what of that is lost in this scenario."""
-    edges = estate.outgoing(lineage, Relation.RENEWED_BY)
-    clients = tuple(edge.provider for edge in edges)
-    triggers = tuple(sorted(_triggers(estate, clients), key=lambda one: one.label))
-    return Renewal(
-        lineage,
-        clients,
-        triggers,
-        tuple(one for one in triggers if estate.impact_of(one) is Impact.BROKEN),
-        tuple(edge for edge in estate.outgoing(lineage, *RUN_RELATIONS) if edge.lost),
-    )
+    def of(self, lineage: Node) -> Renewal:
+        """What runs a lineage, and what of that is lost in this scenario."""
+        found = self._renewals.get(lineage.id)
+        if found is None:
+            found = self._renewals[lineage.id] = self._renewal(lineage)
+        return found
+
+    def on_going_hosts(self) -> Iterator[tuple[Going, Renewal]]:
+        """The lineages whose own host is going."""
+        going = {one.host: one for one in self.estate.going}
+        for lineage in self.all:
+            if lineage.scope in going:
+                yield going[lineage.scope], self.of(lineage)
+
+    def twins(self, lineage: Node) -> list[Renewal]:
+        """Other lineages that cover all names of this one, and go on renewing."""
+        wanted = set(names_of(lineage))
+        others = self._by_name.get(min(wanted), ()) if wanted else ()
+        return [
+            renewal
+            for other in others
+            if other.id != lineage.id and wanted <= set(names_of(other)) and (renewal := self.of(other)).living
+        ]
+
+    def renew(self, names: Iterable[str]) -> bool:
+        """Whether each of these names is one that some lineage goes on renewing; not so for no names at all."""
+        wanted = list(names)
+        return bool(wanted) and all(
+            any(self.of(lineage).living for lineage in self._by_name.get(name, ())) for name in wanted
+        )
+
+    def _renewal(self, lineage: Node) -> Renewal:
+        estate = self.estate
+        clients = tuple(edge.provider for edge in estate.outgoing(lineage, Relation.RENEWED_BY))
+        triggers = tuple(sorted(_triggers(estate, clients), key=lambda one: one.label))
+        enabled = bool(clients) and lineage.attributes.get("autorenew") is not False
+        started = bool(triggers) or any(one.text not in ONE_SHOT for one in clients)
+        return Renewal(
+            lineage,
+            clients,
+            triggers,
+            tuple(one for one in triggers if estate.impact_of(one) is Impact.BROKEN),
+            tuple(edge for edge in estate.outgoing(lineage, *RUN_RELATIONS) if edge.lost),
+            enabled,
+            enabled and (started or not self._schedules_seen(lineage.scope)),
+        )
+
+    def _schedules_seen(self, host: str) -> bool:
+        """Whether a host's crontabs and timers were captured, so that a missing one is missing."""
+        if self._with_schedules is None:
+            self._with_schedules = frozenset(job.scope for job in self.estate.nodes(Kind.JOB))
+        return not host or host in self._with_schedules or self.estate.looked_at(host, Area.SCHEDULES)
 
 
 def _triggers(estate: EstateView, clients: Iterable[Node]) -> Iterator[Node]:
@@ -237,30 +279,6 @@ def served_elsewhere(estate: EstateView, lineage: Node, blast: Blast | None) -> 
         if not hosts or hosts - going:
             return True
     return False
-
-
-def twins(estate: EstateView, lineage: Node) -> list[Renewal]:
-    """Other lineages that cover all names of this one, and go on renewing."""
-    wanted = set(names_of(lineage))
-    if not wanted:
-        return []
-    return [
-        renewal
-        for other in estate.nodes(Kind.LINEAGE)
-        if other.id != lineage.id
-        and wanted <= set(names_of(other))
-        and (renewal := renewal_of(estate, other)).living(estate)
-    ]
-
-
-def renewed_names(estate: EstateView) -> frozenset[str]:
-    """The names that some lineage goes on renewing in this scenario."""
-    return frozenset(
-        name
-        for lineage in estate.nodes(Kind.LINEAGE)
-        if renewal_of(estate, lineage).living(estate)
-        for name in names_of(lineage)
-    )
 
 
 def not_after(certificate: Node) -> datetime | None:

@@ -14,7 +14,6 @@ from auditor.api import (
     EstateView,
     Finding,
     Impact,
-    Kind,
     Node,
     Relation,
     Rule,
@@ -26,15 +25,14 @@ from auditor.api import (
     plural,
 )
 from rules.renewal.lineages import (
+    Lineages,
     Renewal,
     called,
     deadline,
     expiry,
     lines,
     not_after,
-    renewal_of,
     served_elsewhere,
-    twins,
 )
 
 _DAY: Final = 86400.0
@@ -96,11 +94,10 @@ class CertificateOverdueRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage of a going host."""
-        for going in estate.going:
-            for lineage in estate.nodes_at(going.host, Kind.LINEAGE):
-                renewal = renewal_of(estate, lineage)
-                if renewal.enabled and renewal.triggers and not twins(estate, lineage):
-                    yield from self._lineage(estate, renewal, going.host)
+        known = Lineages(estate)
+        for going, renewal in known.on_going_hosts():
+            if renewal.enabled and renewal.triggers and not known.twins(renewal.lineage):
+                yield from self._lineage(estate, renewal, going.host)
 
     def _lineage(self, estate: EstateView, renewal: Renewal, host: str) -> Iterator[Finding]:
         lineage = renewal.lineage

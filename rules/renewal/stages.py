@@ -21,15 +21,14 @@ from auditor.api import (
     plural,
 )
 from rules.renewal.lineages import (
+    Lineages,
     Renewal,
     called,
     going_behind,
     lines,
     names_of,
-    renewal_of,
     served_elsewhere,
     shown,
-    twins,
 )
 
 STAGES: Final = {
@@ -82,20 +81,22 @@ class RenewalStagesUnwatchedRule(Rule):
         for one in estate.going:
             if one.successor:
                 by_host.setdefault(one.successor, one)
-        for lineage in estate.nodes(Kind.LINEAGE):
-            renewal = renewal_of(estate, lineage)
+        known = Lineages(estate)
+        for renewal in map(known.of, known.all):
+            lineage = renewal.lineage
             through = [going for edge in renewal.lost for going in going_behind(estate, edge.provider)]
             going = by_host.get(lineage.scope) or (through[0] if through else None)
             if going is None or not renewal.enabled:
                 continue
-            if lineage.scope == going.host and twins(estate, lineage):
+            if lineage.scope == going.host and known.twins(lineage):
                 continue
             if served_elsewhere(estate, lineage, estate.blast_radius(lineage)):
                 yield from self._lineage(estate, renewal, going, staged)
 
     def _lineage(self, estate: EstateView, renewal: Renewal, going: Going, staged: list[Node]) -> Iterator[Finding]:
         lineage = renewal.lineage
-        mine = [alert for alert in staged if _watches(estate, alert, lineage)]
+        hosts, names = _around(estate, lineage)
+        mine = [alert for alert in staged if _watches(estate, alert, hosts, names)]
         seeing = [alert for alert in mine if _sees(estate, alert)]
         watched = {stage for alert in seeing for stage in _stages(alert)}
         missing = [stage for stage in STAGES if stage not in watched]
@@ -158,14 +159,18 @@ def _sees(estate: EstateView, alert: Node) -> bool:
     )
 
 
-def _watches(estate: EstateView, alert: Node, lineage: Node) -> bool:
-    """Whether what an alert watches has to do with a lineage: its host, or what has its certificate.
+def _around(estate: EstateView, lineage: Node) -> tuple[frozenset[str], frozenset[str]]:
+    """The hosts and names at which a lineage can be watched: its own host, and what has its certificate."""
+    blast = estate.blast_radius(lineage)
+    hosts = frozenset({lineage.scope, *(blast.hosts if blast else ())})
+    return hosts, frozenset({*(blast.names if blast else ()), *names_of(lineage)})
+
+
+def _watches(estate: EstateView, alert: Node, hosts: frozenset[str], names: frozenset[str]) -> bool:
+    """Whether what an alert watches is one of these hosts or names.
 
     An alert of which nothing is known but its stage (an absent metric of the job) counts.
     """
-    blast = estate.blast_radius(lineage)
-    hosts = {lineage.scope, *(blast.hosts if blast else ())}
-    names = {*(blast.names if blast else ()), *names_of(lineage)}
     seen, pending, any_target = {alert.id}, [alert], False
     while pending and len(seen) < _LIMIT:
         for edge in estate.outgoing(pending.pop(), Relation.WATCHES, Relation.STANDS_FOR, Relation.RESOLVES):

@@ -24,6 +24,7 @@ from auditor.api import (
     listed,
 )
 from rules.renewal.lineages import (
+    Lineages,
     called,
     deadline,
     expiry,
@@ -31,7 +32,6 @@ from rules.renewal.lineages import (
     leads_to,
     lines,
     path_over,
-    renewal_of,
     shown,
     state_of,
 )
@@ -87,8 +87,9 @@ class RenewalValidationOnGoingHostRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage and host, with all ways to it."""
-        for lineage in estate.nodes(Kind.LINEAGE):
-            if not renewal_of(estate, lineage).enabled:
+        known = Lineages(estate)
+        for lineage in known.all:
+            if not known.of(lineage).enabled:
                 continue
             ways: dict[str, list[_Through]] = {}
             for way in _ways(estate, lineage):

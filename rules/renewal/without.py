@@ -22,6 +22,7 @@ from auditor.api import (
     listed,
 )
 from rules.renewal.lineages import (
+    Lineages,
     Renewal,
     called,
     consumers,
@@ -31,8 +32,6 @@ from rules.renewal.lineages import (
     move,
     names_of,
     not_after,
-    renewal_of,
-    renewed_names,
     served_elsewhere,
 )
 
@@ -78,16 +77,13 @@ class CertificateWithoutRenewalRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage, and for each certificate without one."""
-        renewed = renewed_names(estate)
-        for going in estate.going:
-            for lineage in estate.nodes_at(going.host, Kind.LINEAGE):
-                renewal = renewal_of(estate, lineage)
-                names = set(names_of(lineage))
-                if not renewal.runs(estate) and not (names and names <= renewed):
-                    yield from self._lineage(estate, renewal, going)
+        known = Lineages(estate)
+        for going, renewal in known.on_going_hosts():
+            if not renewal.runs and not known.renew(names_of(renewal.lineage)):
+                yield from self._lineage(estate, renewal, going)
         by_host = {going.host: going for going in estate.going}
         for certificate in estate.nodes(Kind.CERTIFICATE):
-            if not _is_orphan(certificate, renewed) or estate.outgoing(certificate, Relation.CERTIFIED_BY):
+            if not _is_orphan(certificate, known) or estate.outgoing(certificate, Relation.CERTIFIED_BY):
                 continue
             for stored in estate.outgoing(certificate, Relation.STORED_AT):
                 if stored.provider.scope in by_host:
@@ -160,13 +156,13 @@ def _severity(estate: EstateView, needed: bool, soon: bool) -> Severity:
     return Severity.BLOCK if soon else Severity.WARN
 
 
-def _is_orphan(certificate: Node, renewed: frozenset[str]) -> bool:
+def _is_orphan(certificate: Node, known: Lineages) -> bool:
     """Whether a certificate is a server's own and in use, and its names are not what some lineage renews."""
-    known = certificate.attributes
-    if known.get("is_ca") or known.get("superseded") or known.get("position") == "chain" or known.get("self_signed"):
+    about = certificate.attributes
+    if about.get("is_ca") or about.get("superseded") or about.get("position") == "chain" or about.get("self_signed"):
         return False
-    sans = known.get("sans")
-    return isinstance(sans, tuple) and bool(sans) and not set(sans) <= renewed
+    sans = about.get("sans")
+    return isinstance(sans, tuple) and bool(sans) and not known.renew(sans)
 
 
 def _idle(estate: EstateView, renewal: Renewal) -> list[Node]:
