@@ -37,6 +37,8 @@ class Declarations(Protocol):
 
     def certificates_for(self, name: str) -> list[int]: ...
 
+    def lineages_called(self, text: str) -> list[int]: ...
+
 
 def _iso(moment: datetime | None) -> str:
     return moment.astimezone(UTC).isoformat() if moment is not None else ""
@@ -150,12 +152,23 @@ def _certificates(inventory: Inventory, into: Declarations, path: str) -> None:
             if declared.not_after:
                 attributes["not_after"] = _iso(declared.not_after)
             into.describe(node, attributes, provenance)
-            if declared.lineage:
-                lineage = into.require(Ref(Kind.LINEAGE, declared.lineage))
-                into.edge(node, lineage, Relation.CERTIFIED_BY, need=Need.RUN, provenance=provenance)
+            _certified(into, node, declared.lineage, names, provenance)
         for target in declared.deployed_to:
             for ref in _targets(target):
                 into.edge(into.require(ref), node, Relation.SERVES, provenance=provenance)
+
+
+def _certified(
+    into: Declarations, certificate: int, name: str | None, sans: tuple[str, ...], provenance: Provenance
+) -> None:
+    """The lineage that a declaration names: where it was captured, or a node of its own."""
+    if not name:
+        return
+    captured = into.lineages_called(name)
+    for lineage in captured or [into.require(Ref(Kind.LINEAGE, name))]:
+        into.edge(certificate, lineage, Relation.CERTIFIED_BY, need=Need.RUN, group="lineages", provenance=provenance)
+        if captured and sans:
+            into.describe(lineage, {"domains": sans}, None)
 
 
 def _serves(into: Declarations, consumer: int, certificate: str | None, provenance: Provenance) -> None:

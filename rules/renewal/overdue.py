@@ -128,7 +128,6 @@ class CertificateOverdueRule(Rule):
             impact=Impact.NONE,
             evidence=lines(own[:1], trigger.provenance[:1]),
             hosts=(host,),
-            deadline=ends,
         )
 
 

@@ -26,7 +26,6 @@ from auditor.api import (
 from rules.renewal.lineages import (
     Lineages,
     called,
-    deadline,
     expiry,
     kept_on,
     leads_to,
@@ -127,7 +126,6 @@ class RenewalValidationOnGoingHostRule(Rule):
             or lineage.provenance[:1],
             path=_steps(estate, best),
             hosts=(going.host,),
-            deadline=None if left else deadline(blast),
         )
 
 
