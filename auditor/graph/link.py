@@ -201,6 +201,10 @@ class Linker:
         ]
         return sorted(found, key=lambda node: str(self.attributes[node].get("not_before", "")), reverse=True)
 
+    def lineages_called(self, text: str) -> list[NodeId]:
+        """The captured lineages of a name (`certbot:example.net`), on whatever hosts they are."""
+        return [node for node in self._of_kind(Kind.LINEAGE) if self._texts[node] == text and self._scopes[node]]
+
     def describe_mention(self, document: NodeId, line: int, text: str, kind: str, comment: bool) -> None:
         """Which identity a line names, for the rule that reports mentions."""
         known = self.attributes.setdefault(document, {})
