@@ -9,7 +9,8 @@ from auditor.api import Edge, EstateView, Kind, Lifecycle, Node, Provenance, Rel
 
 _PASSING: Final = (Relation.STANDS_FOR, Relation.RESOLVES)
 _REFERENCES: Final = frozenset({Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT})
-_MAX_DEPTH: Final = 64
+_MAX_DEPTH: Final = 200
+_NOWHERE: Final[tuple[frozenset[str], tuple[Edge, ...]]] = (frozenset(), ())
 
 
 class Ways:
@@ -23,32 +24,27 @@ class Ways:
     def __init__(self, estate: EstateView) -> None:
         self.estate = estate
         self._known: dict[int, tuple[frozenset[str], tuple[Edge, ...]]] = {}
-        self._cut = False
 
     def hosts(self, node: Node) -> frozenset[str]:
         """The going hosts that a node leads to; empty if it leads elsewhere too, or nowhere."""
-        return self._follow(node, frozenset())[0]
+        return self._follow(node, 0)[0]
 
     def way(self, node: Node) -> tuple[Edge, ...]:
         """The edges from a node to the first of those hosts."""
-        return self._follow(node, frozenset())[1]
+        return self._follow(node, 0)[1]
 
     def steps(self, *edges: Edge) -> tuple[Step, ...]:
         """Edges as a path for people, followed by the way from the last one's provider."""
         whole = (*edges, *self.way(edges[-1].provider)) if edges else ()
         return tuple(self.estate.path_over(edge)[0] for edge in whole)
 
-    def _follow(self, node: Node, above: frozenset[int]) -> tuple[frozenset[str], tuple[Edge, ...]]:
-        nowhere: tuple[frozenset[str], tuple[Edge, ...]] = (frozenset(), ())
+    def _follow(self, node: Node, depth: int) -> tuple[frozenset[str], tuple[Edge, ...]]:
         if node.kind is Kind.HOST:
-            return (frozenset({node.text}), ()) if self.estate.going_for(node) is not None else nowhere
-        if node.id in self._known:
-            return self._known[node.id]
-        if not above:
-            self._cut = False
-        if node.id in above or len(above) >= _MAX_DEPTH:
-            self._cut = True
-            return nowhere
+            return frozenset({node.text} if self.estate.going_for(node) is not None else ()), ()
+        if node.id in self._known or depth >= _MAX_DEPTH:
+            return self._known.get(node.id, _NOWHERE)
+        # A loop of names leads nowhere. Each node is followed once: time is linear whatever the records say.
+        self._known[node.id] = _NOWHERE
         slots: dict[str, list[Edge]] = {}
         for number, edge in enumerate(self.estate.outgoing(node, *_PASSING)):
             slots.setdefault(f"={edge.group}" if edge.group else f"#{number}", []).append(edge)
@@ -57,16 +53,13 @@ class Ways:
         hosts: set[str] = set()
         way: tuple[Edge, ...] = ()
         for edges in slots.values():
-            found = [self._follow(edge.provider, above | {node.id}) for edge in edges]
+            found = [self._follow(edge.provider, depth + 1) for edge in edges]
             if all(ends for ends, _ in found):
                 for (ends, rest), edge in zip(found, edges, strict=True):
                     hosts |= ends
                     if not way or len(rest) + 1 < len(way):
                         way = (edge, *rest)
-        result = frozenset(hosts), way
-        # Inside a loop of names, nothing found may only mean that the loop was cut here.
-        if hosts or not above or not self._cut:
-            self._known[node.id] = result
+        result = self._known[node.id] = frozenset(hosts), way
         return result
 
 

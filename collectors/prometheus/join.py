@@ -243,7 +243,9 @@ class _Pool:
         self.everything = (1 << len(self.targets)) - 1
         collected: dict[str, dict[str, list[int]]] = {}
         probing, ports = [], []
-        for number, (_, target) in enumerate(self.targets):
+        jobs: dict[Ref, list[int]] = {}
+        for number, (source, target) in enumerate(self.targets):
+            jobs.setdefault(Ref(Kind.SCRAPE, target.job.name, source), []).append(number)
             for name, value in target.labels:
                 collected.setdefault(name, {}).setdefault(value, []).append(number)
             if target.portless:
@@ -257,6 +259,7 @@ class _Pool:
         self.labels = {
             name: {value: _mask(numbers) for value, numbers in values.items()} for name, values in collected.items()
         }
+        self.of_jobs = {ref: _mask(numbers) for ref, numbers in jobs.items()}
         self.probing = _mask(probing)
         self.ports = ports
         self.memo: dict[tuple[Matcher, bool], int] = {}
@@ -429,9 +432,9 @@ def _alert(
         known = _of_scrape(selector.metric) or selector.metric.startswith("probe_")
         sure = Confidence.HIGH if known or mask != pool.everything & ~pool.probing else Confidence.LOW
         if mask.bit_count() > MAX_WATCHED:
-            for number in _bits(mask):
-                scope, target = pool.targets[number]
-                watch(Ref(Kind.SCRAPE, target.job.name, scope), sure)
+            for job_ref, own in pool.of_jobs.items():
+                if mask & own:
+                    watch(job_ref, sure)
         else:
             for number in _bits(mask):
                 scope, target = pool.targets[number]
