@@ -23,6 +23,7 @@ from auditor.api import (
 )
 
 _SHOWN: Final = 1000
+_PROSE: Final = (".md", ".rst", ".txt", ".adoc", ".html")
 
 
 @dataclass(slots=True)
@@ -119,7 +120,8 @@ def _as(one: _Named) -> str:
     written = one.document.attributes.get("mentions")
     entries = [entry.split(" ") for entry in written] if isinstance(written, tuple) else []
     kinds, texts = {entry[1] for entry in entries}, {entry[-1] for entry in entries}
-    comment = " in a comment" if entries and all("comment" in entry[2:-1] for entry in entries) else ""
+    prose = one.document.text.endswith(_PROSE)
+    comment = " in a comment" if entries and not prose and all("comment" in entry[2:-1] for entry in entries) else ""
     if len(texts) != 1 or not texts.isdisjoint(one.hosts):
         return comment
     text = next(iter(texts))

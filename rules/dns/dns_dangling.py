@@ -79,13 +79,23 @@ class DnsDanglingRule(Rule):
         }
         if not zones:
             return
+        by_name = {going.host: going for going in estate.going}
+        homes: dict[str, Going] = {}
+        for going in estate.going:
+            host = estate.host(going.host)
+            successor = estate.successor(host) if host is not None else None
+            homes.setdefault(going.host, going)
+            if successor is not None:
+                homes.setdefault(successor.text, going)
         for name in estate.nodes(Kind.NAME):
             if not _is_nothing(estate, name, zones):
                 continue
-            for going in estate.going:
-                below = name.text.endswith("." + going.host)
-                yield from self._records(estate, going, name) if below else ()
-                yield from self._users(estate, going, name)
+            labels = name.text.split(".")
+            for at in range(1, len(labels)):
+                below = by_name.get(".".join(labels[at:]))
+                if below is not None:
+                    yield from self._records(estate, below, name)
+            yield from self._users(estate, homes, name)
 
     def _records(self, estate: EstateView, going: Going, name: Node) -> Iterator[Finding]:
         for edge in estate.incoming(name, *_POINTS):
@@ -110,15 +120,13 @@ class DnsDanglingRule(Rule):
                 hosts=(going.host,),
             )
 
-    def _users(self, estate: EstateView, going: Going, name: Node) -> Iterator[Finding]:
-        host = estate.host(going.host)
-        successor = estate.successor(host) if host is not None else None
-        homes = {going.host} | ({successor.text} if successor is not None else set())
+    def _users(self, estate: EstateView, homes: dict[str, Going], name: Node) -> Iterator[Finding]:
         for edge in _uses(estate, name):
             place, consumer = edge.provenance, edge.consumer
-            if place.path == "." or consumer.scope not in homes:
+            going = homes.get(consumer.scope)
+            if place.path == "." or going is None:
                 continue
-            late = successor is not None and consumer.scope == successor.text
+            late = consumer.scope != going.host
             where = f"{consumer.scope}, which takes over from {going.host}" if late else going.host
             yield Finding(
                 rule=self.id,

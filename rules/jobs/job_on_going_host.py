@@ -52,6 +52,17 @@ class _Moving:
     evidence: dict[tuple[str, int], Provenance] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Note:
+    """Jobs of one sort that need no decision, on all the going hosts that have just these."""
+
+    about: str
+    jobs: list[Node]
+    reasons: list[str]
+    hosts: list[Going] = field(default_factory=list)
+    evidence: dict[tuple[str, int], Provenance] = field(default_factory=dict)
+
+
 class JobOnGoingHostRule(Rule):
     """Lists the scheduled jobs that end with a host, and tells those that someone needs from housekeeping.
 
@@ -97,8 +108,9 @@ class JobOnGoingHostRule(Rule):
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RUNS_ON})
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
-        """A finding for each job with effects elsewhere; three for the rest of each host, at the most."""
-        moving: dict[tuple[str, tuple[tuple[str, int], ...]], _Moving] = {}
+        """A finding for each job with effects elsewhere; three for the rest of a host, at the most."""
+        moving: dict[tuple[str, ...], _Moving] = {}
+        notes: dict[tuple[str, ...], _Note] = {}
         for going in estate.going:
             host = estate.host(going.host)
             if host is None or not retires(going):
@@ -136,17 +148,20 @@ class JobOnGoingHostRule(Rule):
                     staying.append(job)
                     continue
                 found = lines_of([job])
-                key = (job.text, tuple((one.path, one.line) for one in found))
+                key = (where_of(job), str(job.attributes.get("schedule", "")), normal_command(job, going))
                 one = moving.setdefault(key, _Moving(job, effects))
                 one.hosts.append(going)
                 one.evidence.update({(place.path, place.line): place for place in found})
-            yield from self._housekeeping(going, staying)
-            yield from self._idle(going, idling)
+            _note(notes, "housekeeping", going, staying)
+            _note(notes, "does not run anyway", going, [job for job, _ in idling], [why for _, why in idling])
             if successor is not None:
-                yield from self._there(going, successor, there)
+                _note(notes, f"the successor has it: {successor.text}", going, there, [successor.text] * len(there))
         for one in moving.values():
             if one.evidence:
                 yield self._ending(estate, one)
+        for note in notes.values():
+            if note.evidence:
+                yield self._told(note)
 
     def _ending(self, estate: EstateView, one: _Moving) -> Finding:
         job, effects, going = one.job, one.effects, one.hosts[0]
@@ -174,7 +189,7 @@ class JobOnGoingHostRule(Rule):
             severity=self.severity,
             confidence=Confidence.HIGH if effects.outward else Confidence.MEDIUM,
             subject=job.label,
-            identity=(job.text, *names[:1]),
+            identity=(where_of(job), normal_command(job, going), names[0]),
             message=f"{title(job)} ends with {listed(names)}",
             why=purpose,
             action=action,
@@ -184,67 +199,56 @@ class JobOnGoingHostRule(Rule):
             hosts=tuple(names),
         )
 
-    def _housekeeping(self, going: Going, jobs: Sequence[Node]) -> Iterator[Finding]:
-        evidence = lines_of(jobs)
-        if not evidence:
-            return
-        names = sorted({_short(job) for job in jobs})
-        yield self._note(
-            going,
-            "housekeeping",
-            f"{plural(len(jobs), 'job')} that {'looks' if len(jobs) == 1 else 'look'} after {going.host} itself"
-            f" {'ends' if len(jobs) == 1 else 'end'} with it: {listed(names, 6)}",
-            "Nothing that they do was seen to leave the machine.",
-            "Nothing to move; have a look whether one of them keeps data that somebody reads.",
-            evidence,
-        )
-
-    def _idle(self, going: Going, jobs: Sequence[tuple[Node, str]]) -> Iterator[Finding]:
-        evidence = lines_of([job for job, _ in jobs])
-        if not evidence:
-            return
-        said = [f"{title(job)}: {reason}" for job, reason in jobs]
-        yield self._note(
-            going,
-            "does not run anyway",
-            f"{plural(len(jobs), 'job')} on {going.host} {'does' if len(jobs) == 1 else 'do'} not run anyway:"
-            f" {'; '.join(said[:3])}" + (f"; and {len(said) - 3} more" if len(said) > 3 else ""),
-            "Somebody once wanted them to run: what they should have done may be missing already.",
-            "Decide whether it is missed; do not move it as it is.",
-            evidence,
-        )
-
-    def _there(self, going: Going, successor: Node, jobs: Sequence[Node]) -> Iterator[Finding]:
-        evidence = lines_of(jobs)
-        if not evidence:
-            return
-        yield self._note(
-            going,
-            "the successor has it",
-            f"{plural(len(jobs), 'job')} of {going.host} {'is' if len(jobs) == 1 else 'are'} on {successor.text} too:"
-            f" {listed(sorted({_short(job) for job in jobs}), 6)}",
-            "Until the host is gone, both run.",
-            f"See that it does its work on {successor.text}, then delete it here.",
-            evidence,
-        )
-
-    def _note(
-        self, going: Going, about: str, message: str, why: str, action: str, evidence: tuple[Provenance, ...]
-    ) -> Finding:
+    def _told(self, note: _Note) -> Finding:
+        """One note for all the hosts that have the same jobs of this sort."""
+        count, hosts = len(note.jobs), listed([one.host for one in note.hosts])
+        names = listed(sorted({_short(job) for job in note.jobs}), 6)
+        one = count == 1
+        if note.about == "housekeeping":
+            where = f"{hosts} itself" if len(note.hosts) == 1 else f"each of {hosts}"
+            message = (
+                f"{plural(count, 'job')} that {'looks' if one else 'look'} after {where} {'ends' if one else 'end'}"
+                f" with it: {names}"
+            )
+            why = "Nothing that they do was seen to leave the machine."
+            action = "Nothing to move; have a look whether one of them keeps data that somebody reads."
+        elif note.about == "does not run anyway":
+            said = [f"{title(job)}: {reason}" for job, reason in zip(note.jobs, note.reasons, strict=True)]
+            more = f"; and {count - 3} more" if count > 3 else ""
+            verb = "does" if one else "do"
+            message = f"{plural(count, 'job')} on {hosts} {verb} not run anyway: {'; '.join(said[:3])}{more}"
+            why = "Somebody once wanted them to run: what they should have done may be missing already."
+            action = "Decide whether it is missed; do not move it as it is."
+        else:
+            successor = note.reasons[0]
+            message = f"{plural(count, 'job')} of {hosts} {'is' if one else 'are'} on {successor} too: {names}"
+            why = "Until the host is gone, both run."
+            action = f"See that it does its work on {successor}, then delete it here."
         return Finding(
             rule=self.id,
             area=self.area,
             severity=Severity.INFO,
             confidence=Confidence.HIGH,
-            subject=f"jobs on {going.host}",
-            identity=(going.host, about),
+            subject=f"jobs on {hosts}",
+            identity=(note.hosts[0].host, note.about.partition(":")[0]),
             message=message,
             why=why,
             action=action,
             impact=Impact.NONE,
-            evidence=evidence,
-            hosts=(going.host,),
+            evidence=tuple(note.evidence.values()),
+            hosts=tuple(sorted(one.host for one in note.hosts)),
         )
+
+
+def _note(
+    notes: dict[tuple[str, ...], _Note], about: str, going: Going, jobs: Sequence[Node], reasons: Sequence[str] = ()
+) -> None:
+    """Adds a host's jobs of one sort to the note of those that have the same."""
+    if not jobs:
+        return
+    note = notes.setdefault((about, *sorted(job.text for job in jobs)), _Note(about, list(jobs), list(reasons)))
+    note.hosts.append(going)
+    note.evidence.update({(place.path, place.line): place for place in lines_of(jobs)})
 
 
 def _short(job: Node) -> str:
