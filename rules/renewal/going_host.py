@@ -149,7 +149,7 @@ class RenewalOnGoingHostRule(Rule):
             subject=lineage.label,
             identity=(lineage.scope, lineage.text, *hosts, "triggers"),
             message=f"{len(lost)} of {plural(len(renewal.triggers), 'trigger')} of the renewal of {called(lineage)} "
-            f"runs on {going[0].host}, which {state_of(estate, going[0])}",
+            f"{'needs' if len(lost) == 1 else 'need'} {going[0].host}, which {state_of(estate, going[0])}",
             why=f"{listed([one.label for one in left])} is left to start it. {expiry(estate, blast)}",
             action=f"See that {left[0].label} has renewed it at least once by itself; "
             f"delete {listed([one.text for one in lost])}.",
@@ -174,7 +174,8 @@ def _alone(renewal: Renewal) -> str:
     count = len(renewal.triggers)
     if count == 1:
         return "Nothing else starts it."
-    return f"All {count} jobs that start it are lost with it." if count and len(renewal.lost_triggers) == count else ""
+    every = "Both" if count == 2 else f"All {count}"
+    return f"{every} jobs that start it are lost with it." if count and len(renewal.lost_triggers) == count else ""
 
 
 def _says(estate: EstateView, renewal: Renewal, first: Edge, going: Going) -> str:

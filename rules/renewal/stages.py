@@ -120,7 +120,7 @@ class RenewalStagesUnwatchedRule(Rule):
             subject=lineage.label,
             identity=(lineage.scope, lineage.text, *missing),
             message=f"Nobody would notice if the renewal of {name} on {lineage.scope or going.host} {what}",
-            why=f"{len(STAGES) - len(missing)} of its {len(STAGES)} stages are watched.{lost}",
+            why=f"{len(STAGES) - len(missing)} of its {len(STAGES)} stages {'is' if len(missing) == 2 else 'are'} watched.{lost}",
             action=f"Alert on {_wanted(missing)} of {renewal.client} on "
             f"{going.successor or lineage.scope or 'the host that renews it'}.",
             impact=Impact.NONE,
