@@ -122,7 +122,7 @@ def _message(estate: EstateView, alert: Node, hosts: tuple[str, ...]) -> str:
     if only_read_only(estate, hosts):
         if stages_of(alert) and _only_in_time(estate, alert, hosts):
             return f"{looks}: it tells of renewals there, and never of those that take over"
-        return f"{looks}: it stays green whatever happens"
+        return f"{looks}: it stays green whatever happens elsewhere"
     if alert.kind is not Kind.ALERT:
         return f"{looks}, and fails with it"
     if not alert.attributes.get("watches_absence"):
