@@ -25,7 +25,6 @@ from auditor.model import (
     Provenance,
     Relation,
     Report,
-    RuleRun,
     Severity,
     Verdict,
 )
@@ -47,6 +46,7 @@ _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity
 _CONFIDENCE_RANK: Final = {confidence: rank for rank, confidence in enumerate(Confidence)}
 _AREA_RANK: Final = {area: rank for rank, area in enumerate(Area)}
 
+NOBODY_LOOKED: Final = "nobody looked"
 OUTCOME_HINT: Final[Mapping[Outcome, str]] = MappingProxyType(
     {
         Outcome.DENIED: "give the collecting account read access, and collect again",
@@ -118,7 +118,9 @@ def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def evidence_of(finding: Finding) -> tuple[Provenance, ...]:
     """Evidence of a finding and of its path's steps, each place once, the finding's own first."""
     places: dict[tuple[str, int, str], Provenance] = {}
-    for item in (*finding.evidence, *(step.evidence for step in finding.path)):
+    # That a name is its host's is where every path ends: its line in the inventory tells nobody anything.
+    steps = (step.evidence for step in finding.path if step.relation != Relation.STANDS_FOR)
+    for item in (*finding.evidence, *steps):
         if item is not None:
             places.setdefault((item.path, item.line, item.api), item)
     return tuple(places.values())
@@ -229,7 +231,7 @@ def gaps(report: Report) -> tuple[Gap, ...]:
         said = clean(detail)
         why, action = first.outcome.value + (f": {said}" if said else ""), OUTCOME_HINT.get(first.outcome, "")
         if first.outcome is Outcome.UNSEEN:
-            why, action = "nobody looked", said.removeprefix("To see it, ")
+            why, action = NOBODY_LOOKED, said.removeprefix("To see it, ")
         elif minor:
             reasons = some(sorted({clean(line.detail) for line in lines if line.detail}))
             why = f"{first.outcome.value}, and rules out nothing" + (f": {reasons}" if reasons else "")
@@ -247,35 +249,46 @@ def gaps(report: Report) -> tuple[Gap, ...]:
             )
         )
 
-    def missing(run: RuleRun) -> tuple[int, tuple[str, ...]]:
-        return (_AREA_RANK[run.area], run.missing)
-
-    for _, runs in groupby(sorted((run for run in report.rules if not run.looked_at), key=missing), key=missing):
-        blind = list(runs)
-        wanted = _wanted(blind[0].missing)
-        found.append(
-            Gap(
-                area=blind[0].area,
-                what=f"{number(len(blind), 'check')} not made: {some((clean(run.rule) for run in blind), len(blind))}",
-                why="nothing in the estate says anything of it" if wanted else "the check did not end",
-                sources=(),
-                places=(),
-                action=f"add to the estate: {wanted}" if wanted else "see the failures of this run",
-                needed=True,
+    for area in Area:
+        runs = [run for run in report.rules if run.area is area]
+        blind = [run for run in runs if not run.looked_at and run.missing]
+        if blind:
+            # Each of these checks says what it needs, so that "nobody looked" adds nothing.
+            found = [gap for gap in found if not (gap.area is area and gap.why == NOBODY_LOOKED)]
+            checks = number(len(runs), "check")
+            found.append(
+                Gap(
+                    area=area,
+                    what=f"none of {checks} made" if len(blind) == len(runs) else f"{len(blind)} of {checks} not made",
+                    why=f"nothing in the estate shows what {some((clean(run.rule) for run in blind), len(blind))} ask",
+                    sources=(),
+                    places=(),
+                    action=f"add to the estate: {_wanted(name for run in blind for name in run.missing)}",
+                    needed=True,
+                )
             )
+        found.extend(
+            Gap(
+                area, f"{clean(run.rule)} did not end", "the check failed", (), (), "see the failures of this run", True
+            )
+            for run in runs
+            if not run.looked_at and not run.missing
         )
     return tuple(sorted(found, key=lambda gap: (not gap.needed, _AREA_RANK[gap.area])))
 
 
 def _wanted(missing: Iterable[str]) -> str:
     """The files to add for relations that nobody looked at, written `runs-on` or `runs-on on web-01`."""
-    wanted: dict[str, list[str]] = {}
+    wanted: dict[str, dict[str, None]] = {}
     for text in missing:
         relation, _, host = text.partition(" on ")
-        hosts = wanted.setdefault(RELATION_HINT.get(relation, clean(relation)), [])
-        if host and host not in hosts:
-            hosts.append(host)
-    return "; ".join(hint + (f" (for {some(map(clean, hosts))})" if hosts else "") for hint, hosts in wanted.items())
+        hosts = wanted.setdefault(RELATION_HINT.get(relation, clean(relation)), {})
+        if host:
+            hosts[clean(host)] = None
+    of = some(sorted({host for hosts in wanted.values() for host in hosts}))
+    local = "; ".join(hint for hint, hosts in wanted.items() if hosts)
+    anywhere = "; ".join(hint for hint, hosts in wanted.items() if not hosts)
+    return "; ".join(part for part in (f"of {of}: {local}" if local else "", anywhere) if part)
 
 
 def _by_place(place: Provenance) -> tuple[str, int]:
@@ -289,7 +302,7 @@ def seen_by_area(report: Report) -> tuple[tuple[Area, tuple[tuple[str, int], ...
         counts: Counter[str] = Counter()
         absent: set[str] = set()
         for line in report.coverage:
-            if line.area is area and line.outcome in (Outcome.OK, Outcome.PARTIAL):
+            if line.area is area and line.count and line.outcome in (Outcome.OK, Outcome.PARTIAL):
                 counts[clean(line.what)] += line.count
             elif line.area is area and line.outcome is Outcome.ABSENT:
                 absent.add(clean(line.what))

@@ -53,12 +53,8 @@ def render_text(report: Report, *, color: bool = False, width: int = 80) -> str:
     _verdict(page, report)
     _scenario(page, report)
     _table(page, report)
-    if report.verdict is Verdict.INCOMPLETE:
-        _unseen(page, report)
-        _findings(page, report)
-    else:
-        _findings(page, report)
-        _unseen(page, report)
+    _findings(page, report)
+    _unseen(page, report)
     _seen(page, report)
     _legend(page, report)
     return page.text()

@@ -212,8 +212,8 @@ def test_checks_not_made_say_for_which_hosts() -> None:
     unseen = {"jobs-on-going-host": ("runs-on on a", "runs-on on b", "calls on a", "of-tomorrow")}
     gap = gaps(report(Verdict.INCOMPLETE, unseen=unseen))[0]
     assert gap.action == (
-        "add to the estate: the hosts' crontabs and systemd units (for a and b); "
-        "the hosts' crontabs, systemd units, and the scripts that they call (for a); of-tomorrow"
+        "add to the estate: of a and b: the hosts' crontabs and systemd units; "
+        "the hosts' crontabs, systemd units, and the scripts that they call; of-tomorrow"
     )
 
 
@@ -222,9 +222,9 @@ def test_an_area_that_nobody_knows_is_not_clean() -> None:
     assert {row.symbol for row in areas(nothing) if row.area is not Area.COVERAGE} == {"?"}
 
 
-def test_an_incomplete_report_says_first_what_was_not_seen() -> None:
+def test_an_incomplete_report_says_what_was_found_and_then_what_was_not_seen() -> None:
     text = render_text(INCOMPLETE)
-    assert text.index("NOT LOOKED AT") < text.index("MONITORING")
+    assert text.index("MONITORING") < text.index("NOT LOOKED AT")
     assert "web-01, web-02, web-03 and 9 more" in text
     assert "do   capture /proc/self/mountinfo." in text
     assert "· names: 2 places\n  why  partial, and rules out nothing: not a record" in text
