@@ -103,7 +103,7 @@ class RenewalStagesUnwatchedRule(Rule):
         if not missing:
             return
         blind = [alert for alert in mine if alert not in seeing and set(_stages(alert)) & set(missing)]
-        name = called(lineage)
+        name, count = called(lineage), len(STAGES) - len(missing)
         said = [STAGES[stage] for stage in missing]
         what = f"{', '.join(said[:-1])} or {said[-1]}" if len(said) > 1 else said[0]
         lost = (
@@ -120,7 +120,7 @@ class RenewalStagesUnwatchedRule(Rule):
             subject=lineage.label,
             identity=(lineage.scope, lineage.text, *missing),
             message=f"Nobody would notice if the renewal of {name} on {lineage.scope or going.host} {what}",
-            why=f"{len(STAGES) - len(missing)} of its {len(STAGES)} stages {'is' if len(missing) == 2 else 'are'} watched.{lost}",
+            why=f"{count} of its {len(STAGES)} stages {'is' if count == 1 else 'are'} watched.{lost}",
             action=f"Alert on {_wanted(missing)} of {renewal.client} on "
             f"{going.successor or lineage.scope or 'the host that renews it'}.",
             impact=Impact.NONE,
