@@ -147,7 +147,7 @@ class DnsLeadsToGoingHostRule(Rule):
         successor = going.successor or "its successor"
         target = listed(sorted({edge.provider.text for edge in one.edges}))
         if kind in ("A", "AAAA") or kind in REDIRECTS:
-            if is_own(owner, going):
+            if any(is_own(owner, known) for known in one.going.values()):
                 return (
                     Severity.INFO,
                     f"{owner} ({kind}) is {hosts} itself: {target}",

@@ -57,9 +57,11 @@ class JobCallsGoingHostRule(Rule):
     ------------
     Starts at the host, goes over its names, addresses, DNS aliases and URLs, and takes each job, script and unit on
     another host or in a repository that connects to one of them and needs what is lost: anything of a host that is
-    retired; writing (an upload, rsync to it, a push) to one that is read-only. From a script it goes on to the jobs
-    and units that call it; those are what fails, and the finding is about them. One finding for each job or
-    service; equal ones on many hosts are one.
+    retired; writing (an upload, rsync to it, a push) to one that is read-only. What only starts something on a
+    read-only host (a POST, a command over ssh) is a warning: it answers, and what it starts can't write there.
+
+    From a script it goes on to the jobs and units that call it; those are what fails, and the finding is about them.
+    One finding for each job or service; equal ones on many hosts are one.
 
     It blocks if something scheduled or a service breaks. A script that nothing is known to call is a warning, and so
     is what has other hosts to turn to, or what only looks like the host's name. A job that does not run anyway is a
@@ -115,7 +117,7 @@ class JobCallsGoingHostRule(Rule):
                     call.hosts.add(going.host)
                     call.homes.update(scope for scope in (start.scope,) if scope)
                     call.evidence.update({(one.path, one.line): one for one in lines})
-                    call.path = call.path or _path(estate, start, edge)
+                    call.path = call.path or _path(estate, start, edge, going)
         merged: dict[tuple[object, ...], _Call] = {}
         for call in calls.values():
             known = merged.setdefault((call.start.kind, call.start.text, *sorted(call.homes)), call)
@@ -134,7 +136,8 @@ class JobCallsGoingHostRule(Rule):
         low = all(edge.confidence is Confidence.LOW for edge in edges)
         left = max(_alternatives(estate, edge) for edge in edges)
         scheduled = start.kind in (Kind.JOB, Kind.UNIT)
-        severity = Severity.BLOCK if scheduled and not low and not left else Severity.WARN
+        lost = any(edge.lost for edge in edges)
+        severity = Severity.BLOCK if scheduled and lost and not low and not left else Severity.WARN
         if reason:
             severity = Severity.INFO
         place = f" on {listed(sorted(call.homes))}" if call.homes else ""
@@ -143,6 +146,9 @@ class JobCallsGoingHostRule(Rule):
         fails = _fails(going, _strongest(edges))
         if reason:
             why = f"It does not run anyway: {reason}. Whoever repairs it will find {gone}."
+        elif not lost:
+            runs_at = f"{runs(estate, start)}. " if start.kind is Kind.JOB else ""
+            why = f"{runs_at}What it starts there can't write anything{_since(going)}; whether it must is not known."
         elif left:
             why = f"{going.host} is one of {left + 1} that it can turn to; {plural(left, 'other')} will be left."
         elif start.kind is Kind.JOB:
@@ -168,7 +174,7 @@ class JobCallsGoingHostRule(Rule):
             message=f"{_called(start)}{place} {verb}",
             why=why,
             action=f"{successor}{then}.",
-            impact=Impact.DEGRADED if left else Impact.NONE if reason else Impact.BROKEN,
+            impact=Impact.NONE if reason else Impact.DEGRADED if left or not lost else Impact.BROKEN,
             evidence=tuple(call.evidence.values()),
             path=call.path,
             hosts=tuple(sorted(call.hosts)),
@@ -183,8 +189,9 @@ def _connections(estate: EstateView, going: Going) -> Iterator[Edge]:
     seen, pending = {host.id}, [host]
     while pending and len(seen) < _LIMIT:
         at = pending.pop()
+        # What is started on a host that is read-only does run; only what it writes there fails.
         for edge in estate.incoming(at, Relation.CONNECTS):
-            if edge.lost:
+            if edge.lost or (edge.need is Need.RUN and not retires(going)):
                 yield edge
         for edge in estate.incoming(at, Relation.STANDS_FOR, Relation.RESOLVES):
             consumer = edge.consumer
@@ -246,8 +253,11 @@ def _inside(path: str, node: Node) -> str:
     return path[len(prefix) - 1 :] if node.scope and path.startswith(prefix) else path
 
 
-def _path(estate: EstateView, start: Node, edge: Edge) -> tuple[Step, ...]:
+def _path(estate: EstateView, start: Node, edge: Edge, going: Going) -> tuple[Step, ...]:
     """From the job to the host: over its scripts to the line that connects, and on over names to the host."""
+    host = estate.host(going.host)
+    if not edge.lost and host is not None:
+        return estate.path_to(start, host)
     if start.id == edge.consumer.id:
         return estate.path_over(edge)
     return estate.path(start) or estate.path_over(edge)
@@ -273,6 +283,10 @@ def _fails(going: Going, need: Need) -> str:
         what = "written there" if need is Need.WRITE else "changed there"
         return f"fails: nothing can be {what} since {going.since[:10]}, when {going.host} became read-only"
     return f"fails as soon as {going.host} is read-only"
+
+
+def _since(going: Going) -> str:
+    return f" since {going.since[:10]}" if going.since else " once the host is read-only"
 
 
 def _called(start: Node) -> str:
