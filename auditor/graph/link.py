@@ -327,31 +327,46 @@ class Linker:
         self._certificates()
 
     def aliases(self, going: Collection[str]) -> dict[str, str]:
-        """Names that lead to going hosts and to no other: name -> host. CNAME loops lead nowhere."""
-        follows: dict[NodeId, list[NodeId]] = {}
+        """Names that lead to going hosts and to no other: name -> host. CNAME loops lead nowhere.
+
+        Backwards from where names end, so that the work is linear however long the chains are.
+        """
+        led: dict[NodeId, list[NodeId]] = {}
+        follows: set[NodeId] = set()
         for relation in (Relation.RESOLVES, Relation.STANDS_FOR):
             for consumer, providers in self._outgoing(relation).items():
-                follows.setdefault(consumer, []).extend(providers)
-        found = {}
-        for node in self._of_kind(Kind.NAME):
-            if self._scopes[node] or self._texts[node].startswith("*"):
-                continue
-            ends, seen, pending = set(), {node}, [node]
+                if self._kinds[consumer] is not Kind.HOST:
+                    follows.add(consumer)
+                    for provider in providers:
+                        led.setdefault(provider, []).append(consumer)
+        good: list[tuple[str, NodeId]] = []
+        bad: list[NodeId] = []
+        for node in led:
+            if node not in follows:
+                is_going = self._kinds[node] is Kind.HOST and self._texts[node] in going
+                if is_going:
+                    good.append((self._texts[node], node))
+                else:
+                    bad.append(node)
+        elsewhere = set(bad)
+        while bad:
+            for name in led.get(bad.pop(), ()):
+                if name not in elsewhere:
+                    elsewhere.add(name)
+                    bad.append(name)
+        found: dict[NodeId, str] = {}
+        for host, node in sorted(good):
+            pending = [node]
             while pending:
-                at = pending.pop()
-                if self._kinds[at] is Kind.HOST:
-                    ends.add(self._texts[at])
-                    continue
-                below = follows.get(at, ())
-                if not below:
-                    ends.add("")
-                for target in below:
-                    if target not in seen:
-                        seen.add(target)
-                        pending.append(target)
-            if ends and all(end in going for end in ends):
-                found[self._texts[node]] = min(ends)
-        return found
+                for name in led.get(pending.pop(), ()):
+                    if name not in found and name not in elsewhere:
+                        found[name] = host
+                        pending.append(name)
+        return {
+            self._texts[node]: host
+            for node, host in sorted(found.items())
+            if self._kinds[node] is Kind.NAME and not self._scopes[node] and not self._texts[node].startswith("*")
+        }
 
     def emptied_groups(self, going: Collection[str]) -> dict[str, list[str]]:
         """Groups all of whose hosts are going: group -> its hosts."""
@@ -430,6 +445,7 @@ class Linker:
             if not self._texts[node].endswith(".arpa"):
                 self.domains.add(self._texts[node])
         self._host_addresses(resolves)
+        existing = self._in_dns(resolves)
         for node in self._of_kind(Kind.NAME):
             if self._scopes[node]:
                 continue
@@ -442,7 +458,7 @@ class Linker:
             if found is not None:
                 self._stand(node, found)
                 continue
-            wildcard = self._wildcard(text)
+            wildcard = self._wildcard(text, existing)
             if wildcard is not None:
                 self._edge(node, wildcard, Relation.RESOLVES, Need.READ, -1, -1)
 
@@ -489,17 +505,27 @@ class Linker:
         provenance = record.names.get(self._texts[node]) or record.provenance
         self.edge(node, self._node(Kind.HOST, host, ""), Relation.STANDS_FOR, provenance=provenance)
 
-    def _wildcard(self, name: str) -> NodeId | None:
-        """The wildcard that answers for a name: at its closest encloser, RFC 4592 section 3.3.1."""
-        labels = name.split(".")
-        for at in range(1, len(labels)):
-            parent = ".".join(labels[at:])
-            wildcard = self._ids.get((Kind.NAME, f"*.{parent}", ""))
-            if wildcard is not None and not name.startswith("*."):
-                return wildcard
-            if (Kind.NAME, parent, "") in self._ids:
-                return None
+    def _wildcard(self, name: str, existing: Collection[str]) -> NodeId | None:
+        """The wildcard that answers for a name: at its closest encloser only, RFC 4592 section 3.3.1."""
+        if name in existing or name.startswith("*."):
+            return None
+        while "." in name:
+            name = name.split(".", 1)[1]
+            if name in existing:
+                return self._ids.get((Kind.NAME, f"*.{name}", ""))
         return None
+
+    def _in_dns(self, resolves: Collection[NodeId]) -> set[str]:
+        """The names that zones hold, with those above them: empty non-terminals exist too, RFC 4592 section 2.2.2."""
+        existing: set[str] = set()
+        for node in self._of_kind(Kind.NAME):
+            if not self._scopes[node] and (node in resolves or node in self.entity_evidence):
+                name = self._texts[node]
+                while name not in existing:
+                    existing.add(name)
+                    name = name.partition(".")[2]
+        existing.discard("")
+        return existing
 
     def _addresses(self) -> None:
         for node in self._of_kind(Kind.ADDRESS):
@@ -523,9 +549,7 @@ class Linker:
         for record in self.hosts.records.values():
             for path in record.read_only_paths:
                 node = self._node(Kind.MOUNT, path, record.name)
-                self.describe(
-                    node, {"read_only": True, "read_only_by": "declared"}, record.provenance
-                )
+                self.describe(node, {"read_only": True, "read_only_by": "declared"}, record.provenance)
         for node in self._of_kind(Kind.MOUNT):
             mounts.setdefault(self._scopes[node], {})[self._texts[node]] = node
             if self._scopes[node]:
@@ -599,18 +623,26 @@ class Linker:
         if not lineages or not stored:
             return
         by_directory: dict[tuple[str, str], NodeId] = {}
+        by_file: dict[tuple[str, str], NodeId] = {}
         for lineage in lineages:
             known = self.attributes.get(lineage, {})
+            files = known.get("certificate_files")
+            for file in files if isinstance(files, tuple) else ():
+                by_file[self._scopes[lineage], file] = lineage
             for key in ("archive_dir", "live_dir", "fullchain", "cert", "certificate_dir"):
                 value = known.get(key)
                 if isinstance(value, str) and value:
                     directory = value if key.endswith("_dir") else str(PurePosixPath(value).parent)
                     by_directory[self._scopes[lineage], directory.rstrip("/")] = lineage
         members: dict[NodeId, list[NodeId]] = {}
+        installed: set[tuple[NodeId, NodeId]] = set()
         for certificate, paths in stored.items():
             if self.attributes.get(certificate, {}).get("is_ca"):
                 continue
             for path in paths:
+                # A copy at its place of use may lag behind: it is no member that a newer one supersedes.
+                if (owner := by_file.get((self._scopes[path], self._texts[path]))) is not None:
+                    installed.add((certificate, owner))
                 holder = by_directory.get((self._scopes[path], str(PurePosixPath(self._texts[path]).parent)))
                 if holder is not None and certificate not in members.setdefault(holder, []):
                     members[holder].append(certificate)
@@ -629,6 +661,11 @@ class Linker:
             if isinstance(domains, tuple) and domains:
                 by_names.setdefault(frozenset(normal_name(name) for name in domains), []).append(lineage)
         in_lineage = {certificate for certificates in members.values() for certificate in certificates}
+        for certificate, owner in sorted(installed):
+            if certificate not in in_lineage:
+                group = self._group(certificate, "lineages")
+                self._edge(certificate, owner, Relation.CERTIFIED_BY, Need.RUN, group, -1)
+        in_lineage.update(certificate for certificate, _ in installed)
         for certificate in stored:
             if certificate in in_lineage or self.attributes.get(certificate, {}).get("is_ca"):
                 continue
