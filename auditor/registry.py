@@ -39,6 +39,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "hosts_file": "collectors.hosts_file:HostsFileCollector",
         "known_hosts": "collectors.known_hosts:KnownHostsCollector",
         "mounts": "collectors.mounts:MountsCollector",
+        "nagios": "collectors.nagios:NagiosCollector",
         "prometheus": "collectors.prometheus:PrometheusCollector",
         "resolv_conf": "collectors.resolv_conf:ResolvConfCollector",
         "run_parts": "collectors.run_parts:RunPartsCollector",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from auditor.api import (
     Area,
@@ -27,6 +27,9 @@ from auditor.api import (
 )
 from rules.monitoring.watched import Blind, blind_watchers, lines_of, name_of, stages_of, watched_by
 from rules.ways import Ways, distinct, files, is_own_name, only_read_only, since, successor_of
+
+_CHECKS_OF_HOSTS: Final = frozenset({"nagios", "icinga2", "zabbix"})
+"""Programs whose checks belong to a host object: with the host they are deleted, rather than pointed elsewhere."""
 
 
 class AlertBlindRule(Rule):
@@ -174,6 +177,9 @@ def _action(estate: EstateView, blind: Blind, lines: tuple[Provenance, ...], ser
         return f"Have {name_of(alert)} changed {to}, and correct `watches` in inventory.yaml."
     where = listed(files(lines))
     each = f" on all {servers} servers" if servers > 1 else ""
+    if alert.attributes.get("program") in _CHECKS_OF_HOSTS:
+        anew = f", and define what it must still check for {successor}" if successor else ""
+        return f"Delete it where it speaks of {listed(blind.hosts)}, in {where}{each}{anew}."
     if not successor:
         return f"Point it at what takes over, or delete the alert and {listed(names)} in {where}{each}."
     if all(is_own_name(estate, target.node) for target in blind.targets):

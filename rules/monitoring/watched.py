@@ -129,6 +129,8 @@ def _has_alert(estate: EstateView, probe: Node) -> bool:
 
 def name_of(alert: Node) -> str:
     """What people call an alert, a probe or a scrape job: its name without its group or job."""
+    if called := alert.attributes.get("called"):
+        return str(called)
     if alert.kind is Kind.PROBE:
         return alert.text.partition("/")[2] or alert.text
     if alert.kind is not Kind.ALERT:
