@@ -14,9 +14,19 @@ _RULES: Final = (
     (re.compile(r"(?P<keep>\bcurl\b[^|;&]*?\s(?:-u|--user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"), r"\g<keep>" + MARK),
     (re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+"), r"\g<keep>" + MARK),
     (re.compile(r"(?P<keep>\bmysql\w*\b[^|;&]*?\s-p)[^\s'\"]+"), r"\g<keep>" + MARK),
-    (re.compile(r"(?P<keep>--(?:password|passwd|pass|token|secret|api-?key|access-?key)[ =]['\"]?)[^\s'\"]+", re.I), r"\g<keep>" + MARK),
+    (
+        re.compile(r"(?P<keep>--(?:password|passwd|pass|token|secret|api-?key|access-?key)[ =]['\"]?)[^\s'\"]+", re.I),
+        r"\g<keep>" + MARK,
+    ),
     # Authorization: Bearer x
-    (re.compile(r"(?P<keep>\b(?:authorization|x-[\w-]*(?:token|key))['\"]?\s*[:=]\s*['\"]?(?:bearer\s+|basic\s+|token\s+)?)[^\s'\"]+", re.I), r"\g<keep>" + MARK),
+    (
+        re.compile(
+            r"(?P<keep>\b(?:authorization|x-[\w-]*(?:token|key))['\"]?\s*[:=]\s*['\"]?(?:bearer\s+|basic\s+|token\s+)?)"
+            r"[^\s'\"]+",
+            re.I,
+        ),
+        r"\g<keep>" + MARK,
+    ),
     (re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I), r"\g<keep>" + MARK),
     # PASSWORD=x, api_key: x, "secret": "x"
     (

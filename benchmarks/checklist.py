@@ -2,8 +2,8 @@
 
     python benchmarks/checklist.py TREE HOST [HOST…]
 
-The auditor is given the full names; grep the full and short names, as fixed words. Also times `auditor --help`, which is
-start-up alone.
+The auditor is given the full names; grep the full and short names, as fixed words. Also times `auditor --help`, which
+is start-up alone.
 """
 
 from __future__ import annotations

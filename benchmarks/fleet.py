@@ -27,16 +27,17 @@ UNITS = ("app", "metrics", "backup", "logship", "agent", "cleanup")
 def files_of(number: int, name: str, rng: random.Random) -> dict[str, str]:
     """The 30 files of a host: 22 alike everywhere, 8 with something of its own."""
     server = f"cache{rng.randrange(1, 40):02d}.fleet.example"
+    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     files = {
         "etc/hostname": f"{name}\n",
-        "etc/hosts": f"127.0.0.1 localhost\n10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255} {name} {name.split('.')[0]}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n{address} {name} {name.split('.')[0]}\n",
         "etc/resolv.conf": "search fleet.example\nnameserver 10.255.0.2\nnameserver 10.255.0.3\n",
         "etc/crontab": "SHELL=/bin/sh\n17 * * * * root cd / && run-parts --report /etc/cron.hourly\n",
         "etc/cron.d/report": f"*/15 * * * * root curl -fsS https://report.fleet.example/in/{name} -o /dev/null\n",
         "etc/cron.d/sync": f"{rng.randrange(60)} 3 * * * backup rsync -a /srv/ {server}::pool/{name}/\n",
         "etc/fstab": "UUID=1 / ext4 errors=remount-ro 0 1\nnas01.fleet.example:/home /home nfs4 defaults,_netdev 0 0\n",
         "proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n",
-        "etc/app/app.yaml": f"listen: 0.0.0.0:8443\nupstream: https://api.fleet.example\nnode: {name}\ncache: {server}:6379\n",
+        "etc/app/app.yaml": f"upstream: https://api.fleet.example\nnode: {name}\ncache: {server}:6379\n",
         "etc/rsyslog.d/forward.conf": "*.* @@logs01.fleet.example:6514\n",
         "etc/chrony/chrony.conf": "server ntp01.fleet.example iburst\nserver ntp02.fleet.example iburst\n",
         "etc/prometheus/node.env": f"ARGS=--web.listen-address={name}:9100\n",

@@ -28,6 +28,7 @@ from auditor.model import (
     Severity,
     Verdict,
 )
+from auditor.phrases import day
 from auditor.report.layout import clean, in_utc, moment, number, some, time_left
 
 EXIT_CODES: Final[Mapping[Verdict, int]] = MappingProxyType(
@@ -214,6 +215,9 @@ def gaps(report: Report) -> tuple[Gap, ...]:
     Lines of coverage that rule out nothing stand together in one gap an area, after the others.
     """
     found: list[Gap] = []
+    told = {
+        (one.path, one.line) for finding in report.findings if finding.area is Area.COVERAGE for one in finding.evidence
+    }
 
     def alike(line: Coverage) -> tuple[int, bool, str, str, str]:
         rank = _AREA_RANK[line.area]
@@ -224,7 +228,8 @@ def gaps(report: Report) -> tuple[Gap, ...]:
         return (rank, False, line.outcome.value, line.detail, what)
 
     for (_, minor, _, detail, what), group in groupby(
-        sorted((line for line in report.coverage if not line.seen), key=alike), key=alike
+        sorted((line for line in report.coverage if not line.seen and (line.path, line.line) not in told), key=alike),
+        key=alike,
     ):
         lines = list(group)
         first = lines[0]
@@ -418,7 +423,8 @@ def weight(finding: Finding, report: Report) -> str:
         parts.append(finding.impact.value)
     if finding.confidence is not Confidence.HIGH:
         parts.append(f"{finding.confidence.value} confidence")
-    if finding.deadline:
+    # Rules that know of certificates say it themselves, with what ends then.
+    if finding.deadline and day(finding.deadline) not in finding.message + finding.why:
         parts.append(_left(finding.deadline, report.now))
     said = ", ".join(parts)
     return said[:1].upper() + said[1:]
