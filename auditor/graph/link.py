@@ -402,7 +402,7 @@ class Linker:
         graph = builder.build()
         host_nodes = {text: number for (kind, text, _), number in self._ids.items() if kind is Kind.HOST}
         read_only = {
-            node: str(known.get("read_only_by") or "read-only")
+            node: str(known.get("read_only_by") or "read-only").replace(",", " and ")
             for node, known in self.attributes.items()
             if self._kinds[node] is Kind.MOUNT and known.get("read_only")
         }
