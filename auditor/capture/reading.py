@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import PurePosixPath
 from types import FrameType, TracebackType
@@ -43,6 +44,8 @@ class _Watchdog:
     def __init__(self) -> None:
         self._until = 0.0
         self._watching = False
+        self.rang = False
+        """Whether it has since the last start. Extension code may turn what it raised into an error of its own."""
         self._usable = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
         self._before: Callable[[int, FrameType | None], object] | int | None = None
 
@@ -60,7 +63,7 @@ class _Watchdog:
 
     def start(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
-        self._watching = True
+        self._watching, self.rang = True, False
         if self._usable:
             # Again and again, in case the first ring is lost in a destructor or a callback of a library.
             signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
@@ -76,6 +79,7 @@ class _Watchdog:
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
         if self._watching:
+            self.rang = True
             raise _TimeIsUp
 
 
@@ -187,44 +191,53 @@ def _parse(reading: Reading, template: Template, content: bytes, file: File, wat
     head = content[:HEAD]
     document = Document(file.path, content)
     for index, collector in enumerate(reading.collectors):
-        gave_up = ""
-        last: Malformed | None = None
-        malformed = 0
+        found: list[Parsed] = []
         try:
             if not collector.recognizes(file.path, head):
                 continue
             template.claimed = True
-            watchdog.start(MAX_SECONDS)
-            for number, item in enumerate(collector.parse(document)):
-                if type(item) is Malformed and (malformed := malformed + 1) > MAX_MALFORMED:
-                    last = item
-                else:
-                    template.items.append((index, item))
-                if number >= MAX_ITEMS:
-                    gave_up = f"after {MAX_ITEMS:,} items"
-                elif number % 64 == 0 and watchdog.expired:
-                    raise _TimeIsUp
-                if gave_up:
-                    break
-        except _TimeIsUp:
-            gave_up = f"after {MAX_SECONDS:.0f} s"
+            gave_up = _collect(partial(collector.parse, document), found, watchdog, MAX_SECONDS)
+            if gave_up:
+                detail = f"{collector.name}: given up {gave_up}; the rest was scanned for mentions only"
+                _gap(reading, file, collector.area, Outcome.PARTIAL, detail)
         # A collector may be somebody's plugin: whatever it raises must end in the report.
         except Exception as error:  # noqa: BLE001
-            reading.failures.append(
-                Failure(
-                    f"collector {collector.name} on {file.estate_path}",
-                    f"{type(error).__name__}: {error}",
-                    "The file was scanned for mentions only. Please report this, with the file if you can.",
-                )
-            )
-        finally:
-            watchdog.stop()
+            what = f"collector {collector.name} on {file.estate_path}"
+            hint = "The file was scanned for mentions only. Please report this, with the file if you can."
+            reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
+        template.items.extend((index, item) for item in found)
+
+
+def _collect(make: Callable[[], Iterable[Parsed]], found: list[Parsed], watchdog: _Watchdog, seconds: float) -> str:
+    """Takes items until there are no more or it is enough; returns why it gave up, or nothing.
+
+    What was yielded before is in `found`, also if the collector raises. Of many malformed places the rest is counted.
+    """
+    gave_up = ""
+    malformed = 0
+    last: Malformed | None = None
+    watchdog.start(seconds)
+    try:
+        for number, item in enumerate(make()):
+            if type(item) is Malformed and (malformed := malformed + 1) > MAX_MALFORMED:
+                last = item
+            else:
+                found.append(item)
+            if number >= MAX_ITEMS:
+                gave_up = f"after {MAX_ITEMS:,} items"
+                break
+            if number % 64 == 0 and watchdog.expired:
+                raise _TimeIsUp
+    except (_TimeIsUp, Exception) as error:
+        if not (watchdog.rang or isinstance(error, _TimeIsUp)):
+            raise
+        gave_up = f"after {seconds:.0f} s"
+    finally:
+        watchdog.stop()
         if last is not None:
             reason = f"and {malformed - MAX_MALFORMED:,} more places that could not be read; this is the last"
-            template.items.append((index, Malformed(last.where, reason, whole=last.whole)))
-        if gave_up:
-            detail = f"{collector.name}: given up {gave_up}; the rest was scanned for mentions only"
-            _gap(reading, file, collector.area, Outcome.PARTIAL, detail)
+            found.append(Malformed(last.where, reason, whole=last.whole))
+    return gave_up
 
 
 def _combine(reading: Reading, watchdog: _Watchdog) -> None:
@@ -257,31 +270,19 @@ def _combine(reading: Reading, watchdog: _Watchdog) -> None:
             ]
             joined: list[Parsed] = []
             known = joined
+            pieces_of = f"{len(fragments)} pieces of {source or 'the tree'}"
             try:
-                watchdog.start(MAX_COMBINE_SECONDS)
-                for item in collector.combine(fragments, _reader(reading, source, reads)):
-                    joined.append(item)  # noqa: PERF402 - what was yielded before a crash is kept
-            except _TimeIsUp:
-                reading.coverage.append(
-                    Coverage(
-                        source,
-                        collector.area,
-                        collector.title,
-                        Outcome.PARTIAL,
-                        detail=f"{collector.name}: given up after {MAX_COMBINE_SECONDS:.0f} s of joining "
-                        f"{len(fragments)} pieces",
+                read = _reader(reading, source, reads)
+                make = partial(collector.combine, fragments, read)
+                if gave_up := _collect(make, joined, watchdog, MAX_COMBINE_SECONDS):
+                    detail = f"{collector.name}: given up {gave_up}, joining {pieces_of}"
+                    reading.coverage.append(
+                        Coverage(source, collector.area, collector.title, Outcome.PARTIAL, detail=detail)
                     )
-                )
             except Exception as error:  # noqa: BLE001
-                reading.failures.append(
-                    Failure(
-                        f"collector {collector.name}, joining {len(fragments)} pieces of {source or 'the tree'}",
-                        f"{type(error).__name__}: {error}",
-                        "Please report this, with the files if you can.",
-                    )
-                )
-            finally:
-                watchdog.stop()
+                what = f"collector {collector.name}, joining {pieces_of}"
+                hint = "Please report this, with the files if you can."
+                reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
             if not reads:
                 memo[key] = known
         reading.combined.append(Combined(index, source, known))

@@ -94,6 +94,19 @@ class Silent(Recorder):
             time.sleep(0.001)
 
 
+class Callback(Recorder):
+    """Time runs out inside a library that turns every exception into one of its own."""
+
+    name: ClassVar[str] = "callback"
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        yield Malformed(Where(1), "first")
+        try:
+            time.sleep(60)
+        except BaseException as error:
+            raise SystemError("returned a result with an exception set") from error
+
+
 class Fragments(Silent):
     name: ClassVar[str] = "fragments"
 
@@ -165,7 +178,7 @@ def test_a_crash_while_joining_is_reported(tmp_path: Path) -> None:
     assert failure.error == "RecursionError: deep"
 
 
-@pytest.mark.parametrize("collector", [Endless(), Silent()], ids=["yields for ever", "never yields"])
+@pytest.mark.parametrize("collector", [Endless(), Silent(), Callback()], ids=lambda one: one.name)
 def test_a_collector_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Collector) -> None:
     monkeypatch.setattr(readings, "MAX_SECONDS", 0.2)
     recorder = Recorder()
