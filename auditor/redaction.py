@@ -7,17 +7,43 @@ from typing import Final
 
 MARK: Final = "‹redacted›"
 
+_KEEP: Final = r"\g<keep>" + MARK
+
+# URLs that are passwords themselves: whoever knows the path may post.
+_CAPABILITIES: Final = (
+    re.compile(r"(?P<keep>hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/)[\w/+-]+", re.I),
+    re.compile(r"(?P<keep>discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d+/)[\w-]+", re.I),
+    re.compile(r"(?P<keep>api\.telegram\.org/(?:file/)?bot)[\w:-]+", re.I),
+    re.compile(r"(?P<keep>webhook\.office\.com/webhookb2/)[\w@/-]+", re.I),
+    re.compile(r"(?P<keep>outlook\.office(?:365)?\.com/webhook/)[\w@/-]+", re.I),
+    re.compile(r"(?P<keep>events\.pagerduty\.com/integration/)\w+", re.I),
+    re.compile(r"(?P<keep>alert\.victorops\.com/integrations/generic/\d+/alert/)[\w/-]+", re.I),
+)
+_CAPABILITY_HINT: Final = re.compile(r"slack|discord|telegram|office|pagerduty|victorops", re.I)
+
 _RULES: Final = (
     # scheme://user:password@host
-    (re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I), r"\g<keep>" + MARK),
-    # curl -u user:password, sshpass -p x, mysqldump -px, --password x, --token=x
-    (re.compile(r"(?P<keep>\bcurl\b[^|;&]*?\s(?:-u|--user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"), r"\g<keep>" + MARK),
-    (re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+"), r"\g<keep>" + MARK),
-    (re.compile(r"(?P<keep>\bmysql\w*\b[^|;&]*?\s-p)[^\s'\"]+"), r"\g<keep>" + MARK),
+    (re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I), _KEEP),
+    # curl -u user:password, lftp -u user,password, smbclient -U user%password
+    (re.compile(r"(?P<keep>\bcurl\b[^|;&]*?\s(?:-u|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"), _KEEP),
+    (re.compile(r"(?P<keep>\b(?:lftp|smbclient)\b[^|;&]*?\s-[uU]\s*['\"]?[^\s,%'\"]*[,%])[^\s'\"]+"), _KEEP),
+    # sshpass -p x, mysqldump -px, redis-cli -a x, ldapsearch -w x, ipmitool -P x
+    (re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+"), _KEEP),
+    (re.compile(r"(?P<keep>\b(?:mysql|mariadb)\w*\b[^|;&]*?\s-p)[^\s'\"]+"), _KEEP),
+    (re.compile(r"(?P<keep>\bredis-cli\b[^|;&]*?\s-a\s*['\"]?)[^\s'\"]+"), _KEEP),
+    (re.compile(r"(?P<keep>\bldap\w+\b[^|;&]*?\s-w\s*['\"]?)[^\s'\"]+"), _KEEP),
+    (re.compile(r"(?P<keep>\b(?:ipmitool|mosquitto_\w+)\b[^|;&]*?\s-P\s*['\"]?)[^\s'\"]+"), _KEEP),
     (
-        re.compile(r"(?P<keep>--(?:password|passwd|pass|token|secret|api-?key|access-?key)[ =]['\"]?)[^\s'\"]+", re.I),
-        r"\g<keep>" + MARK,
+        re.compile(
+            r"(?P<keep>--[\w-]*(?:password|passwd|pass|token|secret|api-?key|access-?key)[ =]['\"]?)[^\s'\"]+", re.I
+        ),
+        _KEEP,
     ),
+    # openssl -passin pass:x
+    (re.compile(r"(?P<keep>-pass(?:in|out)?\s+pass:)\S+"), _KEEP),
+    # .netrc: machine h login u password x; BIND's: secret "x"
+    (re.compile(r"(?P<keep>\b(?:login|user|account|machine)\s+\S+\s+passw(?:or)?d\s+)\S+", re.I), _KEEP),
+    (re.compile(r"(?P<keep>\b(?:secret|password)\s+\")[^\"]+", re.I), _KEEP),
     # Authorization: Bearer x
     (
         re.compile(
@@ -25,26 +51,39 @@ _RULES: Final = (
             r"[^\s'\"]+",
             re.I,
         ),
-        r"\g<keep>" + MARK,
+        _KEEP,
     ),
-    (re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I), r"\g<keep>" + MARK),
+    (re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I), _KEEP),
     # PASSWORD=x, api_key: x, "secret": "x"
     (
         re.compile(
-            r"(?P<keep>(?<![\w-])[\w.-]*(?:password|passwd|passphrase|secret|token|api_?key|access_?key|private_?key|credential)s?"
-            r"(?:_?(?:id|value))?['\"]?\s*[:=]\s*['\"]?)(?!\s|['\"]|\{\{|\$|<|%|/|true\b|false\b|yes\b|no\b|null\b|none\b)[^\s'\",;]{3,}",
+            r"(?P<keep>(?<![\w-])(?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|"
+            r"(?:private|secret|signing|encryption|auth|session)[_-]?key|credential)s?(?:_?(?:id|value))?|"
+            r"(?:[\w.-]*[_.-])?(?:pass|pwd))['\"]?\s*[:=]\s*['\"]?)"
+            r"(?!\s|['\"]|\{\{|\$|<|%|/|true\b|false\b|yes\b|no\b|null\b|none\b)[^\s'\",;]{3,}",
             re.I,
         ),
-        r"\g<keep>" + MARK,
+        _KEEP,
     ),
     # well-known token forms
-    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abprs]-[\w-]{10,}"), MARK),
-    (re.compile(r"(?P<keep>hooks\.slack\.com/services/)[\w/]+"), r"\g<keep>" + MARK),
+    (
+        re.compile(
+            r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|"
+            r"\bxox[abeprs]-[\w-]{10,}|\bhvs\.[\w-]{20,}|\bAIza[\w-]{30,}|\b[sr]k_live_\w{16,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|"
+            r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
+        ),
+        MARK,
+    ),
+    # crypt(5): $6$salt$hash
+    (re.compile(r"(?P<keep>\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$)[./\w$=,]{16,}"), _KEEP),
+    *((pattern, _KEEP) for pattern in _CAPABILITIES),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"), "-----BEGIN PRIVATE KEY-----" + MARK),
 )
 # Cheap test before the rules: most lines hold none of these.
 _HINT: Final = re.compile(
-    r"://[^\s/]*:[^\s/]*@|curl|sshpass|mysql|pass|token|secret|key|credential|authoriz|bearer|AKIA|ASIA|gh[pousr]_|glpat-|xox|slack",
+    r"://[^\s/]*:[^\s/]*@|curl|lftp|smbclient|mysql|mariadb|redis-cli|ldap|ipmitool|mosquitto|pass|pwd|token|secret|key|"
+    r"credential|authoriz|bearer|AKIA|ASIA|gh[pousr]_|github_pat|glpat-|xox|hvs\.|AIza|k_live_|SG\.|eyJ|\$\w{1,4}\$|"
+    + _CAPABILITY_HINT.pattern,
     re.I,
 )
 
@@ -56,3 +95,12 @@ def redact(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
+
+
+def redact_url(url: str) -> str:
+    """A URL without what in its path is a password: the webhooks of chat and paging services."""
+    if not _CAPABILITY_HINT.search(url):
+        return url
+    for pattern in _CAPABILITIES:
+        url = pattern.sub(_KEEP, url)
+    return url

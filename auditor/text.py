@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from auditor.model import EXCERPT_LIMIT, Kind, Ref
-from auditor.redaction import redact
+from auditor.redaction import redact, redact_url
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -176,7 +176,10 @@ def host_ref(text: str) -> Ref | None:
 
 
 def endpoint_ref(text: str) -> Ref | None:
-    """A reference to a URL or `host:port`, without credentials, query and fragment; None if no host is in it."""
+    """A reference to a URL or `host:port`; None if no host is in it.
+
+    Without credentials, query and fragment, and without what in a path is a password (Slack's webhooks).
+    """
     parts = split_endpoint(text)
     if parts is None:
         return None
@@ -184,7 +187,7 @@ def endpoint_ref(text: str) -> Ref | None:
     port = f":{parts.port}" if parts.port else ""
     path = re.split(r"[?#]", parts.path, maxsplit=1)[0]
     scheme = f"{parts.scheme}://" if parts.scheme else ""
-    return Ref(Kind.ENDPOINT, f"{scheme}{host}{port}{path}")
+    return Ref(Kind.ENDPOINT, redact_url(f"{scheme}{host}{port}{path}"))
 
 
 def expand_range(pattern: str) -> Iterator[str]:

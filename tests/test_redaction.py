@@ -1,0 +1,110 @@
+"""Secrets out, the words around them and what only looks like one left."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from auditor.redaction import MARK, redact
+from auditor.text import endpoint_ref
+
+WORD = "s3cr3tW0rdXYZ0123456789"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"https://user:{WORD}@host/x",
+        f"curl -sS -u user:{WORD} https://host",
+        f"curl --proxy-user user:{WORD} https://host",
+        f"lftp -u user,{WORD} sftp://host",
+        f"smbclient //host/share -U user%{WORD}",
+        f"sshpass -p {WORD} ssh host",
+        f"mysql -h host -p{WORD} db",
+        f"redis-cli -h host -a {WORD} ping",
+        f"ldapsearch -H ldap://host -w {WORD}",
+        f"ipmitool -H host -U admin -P {WORD} power status",
+        f"openssl rsa -passin pass:{WORD} -in key",
+        f"wget --http-password {WORD} https://host",
+        f"tool --api-key={WORD} --host host",
+        f"machine host login user password {WORD}",
+        f'key k {{ secret "{WORD}"; }};',
+        f"Authorization: Basic {WORD}",
+        f"-H 'X-Auth-Token: {WORD}'",
+        f"DB_PASSWORD={WORD}",
+        f'"secret_key": "{WORD}"',
+        f"signing-key: {WORD}",
+        f"db_pass: {WORD}",
+        f"pwd={WORD};",
+        f"username=u,password={WORD}",
+        f"github_pat_{WORD}{WORD}",
+        f"glpat-{WORD}",
+        f"hvs.{WORD}",
+        f"eyJhbGciOiJIUzI1.{WORD}.{WORD}",
+        f"root:$6$salt${WORD}:19000:",
+        f"https://hooks.slack.com/services/T01/B01/{WORD}",
+        f"https://discord.com/api/webhooks/123/{WORD}",
+        f"https://api.telegram.org/bot12:{WORD}/send",
+        f"https://x.webhook.office.com/webhookb2/{WORD}@y/IncomingWebhook/z",
+        f"-----BEGIN RSA PRIVATE KEY-----\\n{WORD}",
+    ],
+)
+def test_secrets(line: str) -> None:
+    shown = redact(f"at host.example.org {line} then")
+    assert WORD not in shown
+    assert MARK in shown
+    assert shown.startswith("at host.example.org ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "curl -fsS https://host.example.org/push",
+        "password: {{ vault_password }}",
+        "password=$DB_PASSWORD",
+        "token_file: /etc/token",
+        "password_file = /etc/x",
+        "--password-file /etc/x host",
+        "tokens: true",
+        "bypass: proxy.example.org",
+        "passive = yes",
+        "keyboard: us",
+        "public_key: ssh-ed25519 AAAA",
+        "compass: north",
+        "http://secrets.example.org:8200/v1/secret/data",
+        "https://slack.com/archives/C01",
+        "proxy_pass http://old.example.org:8080;",
+        "Pass through old.example.org",
+    ],
+)
+def test_what_is_none(line: str) -> None:
+    assert redact(line) == line
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        (f"https://hooks.slack.com/services/T01/B01/{WORD}", f"https://hooks.slack.com/services/{MARK}"),
+        (f"https://u:{WORD}@host.example.org/x?token={WORD}#{WORD}", "https://host.example.org/x"),
+        ("https://secret:8200/x", "https://secret:8200/x"),
+    ],
+)
+def test_references_hold_no_secret(url: str, text: str) -> None:
+    found = endpoint_ref(url)
+    assert found is not None
+    assert found.text == text
+
+
+def test_long_lines_take_no_long_time() -> None:
+    for text in (
+        "a" * 50_000,
+        "curl " * 10_000,
+        "password" * 6_000,
+        "://" * 15_000,
+        "secret_" * 8_000,
+        "mysql -p" * 6_000,
+    ):
+        started = time.perf_counter()
+        redact(text[:1600])
+        assert time.perf_counter() - started < 0.5, text[:20]
