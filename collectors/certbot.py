@@ -5,6 +5,7 @@ Sources: certbot's `storage.py`, `renewal.py`, `hooks.py` and `cli` (5.x), and t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -49,6 +50,7 @@ _CLI_HEAD: Final = re.compile(
 )
 _HOOK: Final = re.compile(r"(?:^|.*/)renewal-hooks/(pre|deploy|post)/[^/]+")
 _CREDENTIALS: Final = re.compile(rb"(?m)^\s*(?:certbot_dns_rfc2136:)?dns_rfc2136_server\s*=")
+_ACCOUNT: Final = re.compile(r"(.*/)accounts/.+/([0-9a-f]{32})/(?:regr|meta)\.json")
 _FILES: Final = ("cert", "privkey", "chain", "fullchain")
 _CLIENT: Final = Ref(Kind.CLIENT, "certbot")
 _SIZE_LIMIT: Final = 1 << 20
@@ -113,8 +115,23 @@ class CertbotCollector(Collector):
 
     A lineage is `certbot:<name of the file in renewal/>`. The deploy hook is `renew_hook` on disk and `deploy-hook` in
     cli.ini. Hooks of the directories run for every lineage of the same configuration directory, unless it says
-    `directory_hooks = False`; whether a file there is executable can't be seen, so each one counts except `*~`.
-    `autorenew = False` leaves the lineage without anything that renews it.
+    `directory_hooks = False`. `autorenew = False` leaves the lineage without anything that renews it.
+
+    Reads
+    -----
+    `renewal/*.conf`, `cli.ini`, the names of files in `renewal-hooks/{pre,deploy,post}`, the server in credentials of
+    certbot-dns-rfc2136, and `regr.json` and `meta.json` of accounts.
+
+    Yields
+    ------
+    Lineages with domains, files, CA, account (its URI and the host it was made on) and authenticator; webroots, the
+    host itself for standalone, nginx and apache, the names of DNS challenges with the plugins' credentials, hooks of
+    manual validation; all other hooks.
+
+    Can't see
+    ---------
+    What starts certbot (its timer or cron job says so), options of its command line, and whether a hook in a directory
+    is executable: each one counts except `*~`. Account keys are never read.
     """
 
     name: ClassVar[str] = "certbot"
@@ -140,6 +157,8 @@ class CertbotCollector(Collector):
             return "/letsencrypt/" in path or _RENEWAL_HEAD.search(head) is not None
         if _HOOK.fullmatch(path):
             return not path.endswith("~")
+        if path.endswith(("/regr.json", "/meta.json")):
+            return _ACCOUNT.fullmatch(path) is not None
         if path.endswith((".ini", ".ini.j2", ".conf")):
             if _CREDENTIALS.search(head):
                 return True
@@ -152,6 +171,9 @@ class CertbotCollector(Collector):
             root = dirname(dirname(dirname(document.path)))
             first = decode(document.content[:4096]).split("\n", 1)[0]
             yield Fragment("hook", _Setting(root, hook[1], document.path), Where(1, excerpt(first)))
+            return
+        if (account := _ACCOUNT.fullmatch(document.path)) is not None:
+            yield from _account(account[1].rstrip("/"), account[2], document.content)
             return
         if len(document.content) > _SIZE_LIMIT:
             yield Malformed(Where(0), "larger than 1 MiB, so not certbot's own", "not read", whole=True)
@@ -240,13 +262,14 @@ class CertbotCollector(Collector):
             if path.startswith("/"):
                 yield Dependency(lineage, Ref(Kind.PATH, path.rstrip("/")), Relation.WRITES, lines.of("", key))
         if (server := endpoint_ref(_one(params.get("server")))) is not None and "://" in _one(params.get("server")):
-            yield Dependency(lineage, server, Relation.ISSUED_BY, lines.of("renewalparams", "server"))
+            # The CA has to store what it issues.
+            yield Dependency(lineage, server, Relation.ISSUED_BY, lines.of("renewalparams", "server"), Need.WRITE)
         yield from _validation(lineage, domains, params, webroots, lines)
         for key, stage in (("renew_hook", "deploy"), ("pre_hook", "pre"), ("post_hook", "post")):
             if command := _one(params.get(key)):
                 yield from _hook(lineage, stage, command, lines.of("renewalparams", key))
         root = dirname(dirname(document.path))
-        yield Fragment("lineage", (root, name, directory_hooks), Where(1))
+        yield Fragment("lineage", (root, name, directory_hooks, _one(params.get("account"))), Where(1))
 
     def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
         """Hooks of the directories and of cli.ini, for each lineage of the same configuration directory."""
@@ -256,8 +279,11 @@ class CertbotCollector(Collector):
         for fragment in fragments:
             if fragment.kind != "lineage" or not isinstance(fragment.value, tuple):
                 continue
-            root, name, wants_directory = fragment.value
+            root, name, wants_directory, account = fragment.value
             lineage = Ref(Kind.LINEAGE, f"certbot:{name}")
+            for one in fragments:
+                if one.kind == "account" and isinstance(one.value, tuple) and one.value[:2] == (root, account):
+                    yield Entity(lineage, replace(one.where, path=one.path), dict(one.value[2]))
             for setting in settings:
                 given = setting.value
                 assert isinstance(given, _Setting)
@@ -275,6 +301,21 @@ class CertbotCollector(Collector):
                     )
 
 
+def _account(root: str, identity: str, content: bytes) -> Iterator[Parsed]:
+    """What an account's own files say: its URI at the CA, and when and on which host it was made."""
+    try:
+        known = json.loads(decode(content)) if len(content) <= _SIZE_LIMIT else None
+    except (ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict):
+        yield Malformed(Where(0), "not an account's JSON", "certbot can't use the account", whole=True)
+        return
+    keys = (("uri", "account_uri"), ("creation_dt", "account_created"), ("creation_host", "account_host"))
+    found = tuple((name, excerpt(known[key])) for key, name in keys if isinstance(known.get(key), str) and known[key])
+    shown = ", ".join(f"{name.removeprefix('account_')} {value}" for name, value in found)
+    yield Fragment("account", (root, identity, found), Where(1, excerpt(shown)))
+
+
 def _parse(text: str) -> tuple[Mapping[str, object], list[Malformed]]:
     """configobj's tree, and its errors; what stands outside the broken lines is kept."""
     from configobj import ConfigObj, ConfigObjError
@@ -287,7 +328,8 @@ def _parse(text: str) -> tuple[Mapping[str, object], list[Malformed]]:
         for one in getattr(error, "errors", None) or [error]:
             number = int(getattr(one, "line_number", 0) or 0)
             line = lines[number - 1] if 0 < number <= len(lines) else ""
-            reason = re.sub(r" at line \d+\.?$", "", str(one)).strip().rstrip(".")
+            # Some messages quote the line, secrets and all.
+            reason = re.sub(r" \(['\"].*['\"]\)| at line \d+\.?$", "", str(one)).strip().rstrip(".")
             reason = reason if len(reason) < 120 and line not in reason else "a line that is no setting"
             problems.append(Malformed(Where(number, excerpt(line)), reason, _SKIPPED))
         config = getattr(error, "config", None)

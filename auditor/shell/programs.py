@@ -1067,9 +1067,10 @@ def _acme_sh(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 
 def _lego(shell: Shell, words: list[Word], stdin: str | None) -> None:
-    """lego: `run` or `renew`; version 5 has one command for both."""
+    """lego: `run` or `renew`; version 5 has one command for both, and with a configuration file none at all."""
     values = (
-        "server domains d email m path csr c dns dns.resolvers http.port http.webroot tls.port run-hook renew-hook s"
+        "server domains d email m path csr c dns dns.resolvers http.port http.webroot tls.port run-hook renew-hook s "
+        "config log.level log.format key-type k days filename user-agent account-id env-file"
     )
     arguments = parse_options(
         words[1:], Spec("", frozenset([*values.split(), "deploy-hook", "pre-hook", "post-hook"]), True)
@@ -1081,7 +1082,13 @@ def _lego(shell: Shell, words: list[Word], stdin: str | None) -> None:
             shell.sink.url(server.text, server.row)
     for root in arguments.values("http.webroot"):
         shell.sink.writes(root.text, root.row)
-    if {w.text for w in arguments.operands} & {"run", "renew"}:
+    for config in arguments.values("config"):
+        shell.sink.reads(config.text, config.row)
+    if arguments.has("help", "h", "version", "v"):
+        return
+    verbs = {w.text for w in arguments.operands}
+    # Without a verb, version 4 prints its help; nobody schedules that.
+    if verbs & {"run", "renew"} or not verbs:
         shell.sink.client("lego", words[0].row)
 
 
@@ -1116,6 +1123,12 @@ def _getcert(shell: Shell, words: list[Word], stdin: str | None) -> None:
         shell.run_inner(hook.text, hook.row)
 
 
+def _wacs(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """win-acme: `wacs.exe --renew`, as its scheduled task has it."""
+    if any(word.text.lower() in ("--renew", "--target", "--source") for word in words[1:]):
+        shell.sink.client("win-acme", words[0].row)
+
+
 def _uacme(shell: Shell, words: list[Word], stdin: str | None) -> None:
     arguments = parse_options(words[1:], Spec("abcdehilrt", frozenset({"hook", "confdir", "acme-url"})))
     for hook in arguments.values("h", "hook"):
@@ -1132,6 +1145,8 @@ _CLIENTS: Final[Mapping[str, Handler]] = {
     "getssl": _getssl,
     "getcert": _getcert,
     "uacme": _uacme,
+    "wacs": _wacs,
+    "wacs.exe": _wacs,
 }
 
 

@@ -80,6 +80,7 @@ _DNS_SERVERS: Final[Mapping[str, tuple[str, ...]]] = {
     "dns_technitium": ("Technitium_Server",),
 }
 """DNS plugins whose server is one's own, and the variables that name it."""
+_OF_DNS: Final = frozenset(f"SAVED_{variable}" for variables in _DNS_SERVERS.values() for variable in variables)
 
 
 class AcmeShCollector(Collector):
@@ -237,7 +238,7 @@ class AcmeShCollector(Collector):
     def _deployment(self, lineage: Ref, settings: Mapping[str, Setting]) -> Iterator[Parsed]:
         """Where the deploy hooks put the certificate. They keep their settings as `SAVED_…` beside the certificate."""
         for key, setting in settings.items():
-            if _DEPLOY_HOST.fullmatch(key):
+            if _DEPLOY_HOST.fullmatch(key) and key not in _OF_DNS:
                 for word in _plain(setting).split():
                     word = word.rpartition("@")[2] if "://" not in word else word
                     provider = target(word)

@@ -7,7 +7,7 @@ global options), and certmagic's `CertificateResource`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename, dirname
 from typing import ClassVar, Final
@@ -37,6 +37,7 @@ from auditor.api import (
     read_yaml,
     split_endpoint,
 )
+from collectors.acme.caddyfile import DEPTH_LIMIT, IMPORT_LIMIT, Directive, imported, is_snippet, plain, read_caddyfile
 from collectors.acme.lineages import (
     SIZE_LIMIT,
     TOO_LARGE,
@@ -52,18 +53,6 @@ from collectors.acme.lineages import (
     written,
 )
 
-TOKEN_LIMIT: Final = 200_000
-DEPTH_LIMIT: Final = 50
-IMPORT_LIMIT: Final = 20_000
-"""Directives that imports of snippets may add."""
-
-_TOKEN: Final = re.compile(
-    r'(?P<space>[ \t\r]+)|(?P<line>\n)|(?P<comment>(?<!\S)#[^\n]*)|"(?P<quoted>(?:[^"\\]|\\.)*)"|`(?P<raw>[^`]*)`|'
-    r"<<(?P<here>[A-Za-z0-9_-]+)(?=\n)|(?P<escaped>\\\n)|(?P<word>(?:\\.|[^\s])+)",
-    re.DOTALL,
-)
-_VARIABLE: Final = re.compile(r"\{\$[A-Za-z_]\w*(?::([^{}]*))?\}")
-_ARGUMENT: Final = re.compile(r"\{args(?:\[(\d+)\]|\.(\d+))\}")
 _STORED: Final = re.compile(rb'"(?:issuer_data|sans)"\s*:')
 _PUBLIC: Final = "https://acme-v02.api.letsencrypt.org/directory"
 _ZERO: Final = "https://acme.zerossl.com/v2/DV90"
@@ -74,16 +63,6 @@ _NAMESERVER_KEYS: Final = frozenset(
 )
 _STORAGE_KEYS: Final = frozenset({"host", "hosts", "address", "addresses", "endpoint", "endpoints", "server"})
 _SITE_KEYS: Final = re.compile(rb"(?m)^[^\s#{}][^\n{}]*\{\s*$|^\s*(?:reverse_proxy|file_server|tls|respond)\b")
-
-
-@dataclass(slots=True)
-class _Directive:
-    """A line of a Caddyfile: its words and what stands in braces after it."""
-
-    words: list[str]
-    line: int
-    children: list[_Directive] = field(default_factory=list)
-    block: bool = False
 
 
 @dataclass(slots=True)
@@ -195,88 +174,9 @@ def _stored(path: str, text: str) -> Iterator[Parsed]:
     yield Fragment("caddy", path, here)
 
 
-def _tokens(text: str) -> list[list[tuple[str, int, bool]]]:
-    """Lines of tokens: the text, its line, and whether it was quoted. ValueError if there are too many."""
-    lines: list[list[tuple[str, int, bool]]] = []
-    current: list[tuple[str, int, bool]] = []
-    number, position, counted = 1, 0, 0
-    while position < len(text):
-        found = _TOKEN.match(text, position)
-        if found is None:
-            position += 1
-            continue
-        position = found.end()
-        kind = found.lastgroup
-        start = number
-        if kind == "line":
-            if current:
-                lines.append(current)
-                current = []
-        elif kind == "here":
-            end = re.compile(rf"\n[ \t]*{re.escape(found['here'])}(?=\s|$)").search(text, position)
-            stop = end.end() if end is not None else len(text)
-            current.append((text[position : end.start() if end is not None else stop].strip("\n"), start, True))
-            number += text.count("\n", position, stop)
-            position = stop
-        elif kind == "quoted":
-            current.append((found["quoted"].replace('\\"', '"'), start, True))
-        elif kind == "raw":
-            current.append((found["raw"], start, True))
-        elif kind == "word":
-            current.append((found["word"], start, False))
-        number += found[0].count("\n")
-        counted += 1
-        if counted > TOKEN_LIMIT * 2:
-            raise ValueError(f"more than {TOKEN_LIMIT} words")
-    if current:
-        lines.append(current)
-    return lines
-
-
-def _tree(text: str) -> tuple[list[_Directive], Malformed | None]:
-    """Directives with their blocks. What follows a brace that nothing opened is kept, and reported."""
-    root = _Directive([], 0)
-    stack = [root]
-    problem: Malformed | None = None
-    joined: list[str] = []
-    try:
-        lines = _tokens(text)
-    except ValueError as error:
-        return [], Malformed(Where(0), str(error), "not read", whole=True)
-    for line in lines:
-        words = joined
-        joined = []
-        first = line[0][1]
-        for text_, number, quoted in line:
-            if text_ == "{" and not quoted:
-                opened = _Directive(words, first if words else number, block=True)
-                stack[-1].children.append(opened)
-                stack.append(opened)
-                words = []
-                if len(stack) > DEPTH_LIMIT:
-                    return root.children, Malformed(Where(number), "nested too deeply", "the rest is not read")
-            elif text_ == "}" and not quoted:
-                if words:
-                    stack[-1].children.append(_Directive(words, first))
-                    words = []
-                if len(stack) > 1:
-                    stack.pop()
-                elif problem is None:
-                    problem = Malformed(Where(number, "}"), "a brace that nothing opened", "Caddy does not start")
-            else:
-                words.append(text_)
-        if words and len(stack) == 1 and words[-1].endswith(","):
-            joined = words
-        elif words:
-            stack[-1].children.append(_Directive(words, first))
-    if len(stack) > 1 and problem is None:
-        problem = Malformed(Where(stack[-1].line), "a block that nothing closes", "Caddy does not start")
-    return root.children, problem
-
-
 def _caddyfile(path: str, text: str) -> Iterator[Parsed]:
     template = path.endswith((".j2", ".erb")) or "{{" in text
-    directives, problem = _tree(text)
+    directives, problem = read_caddyfile(text)
     if problem is not None and not template:
         yield problem
     shown = text.split("\n")
@@ -285,75 +185,37 @@ def _caddyfile(path: str, text: str) -> Iterator[Parsed]:
         return Where(line, excerpt(shown[line - 1]) if 0 < line <= len(shown) else "")
 
     snippets = {
-        one.words[0]: one.children for one in directives if one.block and len(one.words) == 1 and _is_snippet(one)
+        one.words[0]: one.children for one in directives if one.block and len(one.words) == 1 and is_snippet(one)
     }
     general = _Automation()
-    options: list[_Directive] = []
+    options: list[Directive] = []
     if directives and directives[0].block and not directives[0].words:
         options = directives[0].children
     for option in options:
         _automate(general, option)
     off = any(o.words[:1] == ["auto_https"] and o.words[1:2] in (["off"], ["disable_certs"]) for o in options)
-    sites = [one for one in directives if one.block and one.words and not _is_snippet(one)]
+    sites = [one for one in directives if one.block and one.words and not is_snippet(one)]
     if not any(one.block for one in directives) or (len(directives) > 1 and not sites and not snippets and not options):
         # A single site needs no braces: its addresses are the first line.
         rest = [one for one in directives if one.words]
-        sites = [_Directive(rest[0].words, rest[0].line, rest[1:], True)] if rest and _looks_like_site(rest[0]) else []
+        sites = [Directive(rest[0].words, rest[0].line, rest[1:], True)] if rest and _looks_like_site(rest[0]) else []
     if sites:
         yield Fragment("caddy", path, where(sites[0].line))
     for option in options:
         yield from _options(option, where)
     budget = [IMPORT_LIMIT]
     for site in sites:
-        children = _imported(site.children, snippets, budget, 0)
+        children = imported(site.children, snippets, budget, 0)
         yield from _site(site, children, general, options, where, off=off)
 
 
-def _is_snippet(directive: _Directive) -> bool:
-    return directive.words[0].startswith("(") if directive.words else False
-
-
-def _looks_like_site(directive: _Directive) -> bool:
+def _looks_like_site(directive: Directive) -> bool:
     return all(_address(word) is not None for word in directive.words)
 
 
-def _imported(
-    children: Sequence[_Directive], snippets: Mapping[str, list[_Directive]], budget: list[int], depth: int
-) -> list[_Directive]:
-    """Directives with `import <snippet> arguments` replaced by what the snippet holds."""
-    found: list[_Directive] = []
-    for one in children:
-        if budget[0] <= 0:
-            break
-        budget[0] -= 1
-        name = f"({one.words[1]})" if one.words[:1] == ["import"] and len(one.words) > 1 else ""
-        if name in snippets and depth < 10:
-            filled = [_filled(child, one.words[2:], 0) for child in snippets[name]]
-            found += _imported(filled, snippets, budget, depth + 1)
-        else:
-            nested = _imported(one.children, snippets, budget, depth + 1) if depth < DEPTH_LIMIT else []
-            found.append(_Directive(one.words, one.line, nested, one.block))
-    return found
-
-
-def _filled(directive: _Directive, arguments: Sequence[str], depth: int) -> _Directive:
-    def of(match: re.Match[str]) -> str:
-        at = int((match[1] or match[2])[:6])
-        return arguments[at] if at < len(arguments) else match[0]
-
-    words = [_ARGUMENT.sub(of, word) if "{args" in word else word for word in directive.words]
-    children = [_filled(one, arguments, depth + 1) for one in directive.children] if depth < DEPTH_LIMIT else []
-    return _Directive(words, directive.line, children, directive.block)
-
-
-def _text(word: str) -> str:
-    """A word with the defaults of its variables; what has none stays as it is, and is no host then."""
-    return _VARIABLE.sub(lambda found: found[1] if found[1] is not None else found[0], word)
-
-
-def _automate(known: _Automation, directive: _Directive) -> None:
+def _automate(known: _Automation, directive: Directive) -> None:
     """What a global option, or a line of a `tls` block, says of the way certificates are got."""
-    words = [_text(word) for word in directive.words]
+    words = [plain(word) for word in directive.words]
     if not words:
         return
     key, rest = words[0], words[1:]
@@ -362,7 +224,7 @@ def _automate(known: _Automation, directive: _Directive) -> None:
     elif key in ("dns", "acme_dns") and rest:
         known.provider, known.line = rest[0], directive.line
         known.nameservers = [
-            (_text(child.words[1]), child.line)
+            (plain(child.words[1]), child.line)
             for child in directive.children
             if len(child.words) > 1 and child.words[0] in _NAMESERVER_KEYS
         ]
@@ -384,14 +246,14 @@ def _automate(known: _Automation, directive: _Directive) -> None:
                 known.servers.append((_PUBLIC, directive.line))
 
 
-def _options(option: _Directive, where: Callable[[int], Where]) -> Iterator[Parsed]:
+def _options(option: Directive, where: Callable[[int], Where]) -> Iterator[Parsed]:
     """Global options that name other hosts: who is asked before a certificate is got on demand."""
     if option.words[:1] != ["on_demand_tls"]:
         return
     service = Ref(Kind.SERVICE, "caddy on-demand certificates")
     for child in option.children:
         if child.words[:1] == ["ask"] and len(child.words) > 1:
-            provider = target(_text(child.words[1]))
+            provider = target(plain(child.words[1]))
             if provider is not None:
                 yield Entity(service, where(child.line))
                 yield Dependency(service, THIS_HOST, Relation.RUNS_ON, where(child.line))
@@ -400,7 +262,7 @@ def _options(option: _Directive, where: Callable[[int], Where]) -> Iterator[Pars
 
 def _address(word: str) -> tuple[str, str, int | None] | None:
     """Scheme, host (empty for any) and port of a site's address; None if it is none."""
-    text = _text(word.rstrip(","))
+    text = plain(word.rstrip(","))
     if text.startswith(":"):
         return ("", "", int(text[1:])) if re.fullmatch(r":\d{1,5}", text) else None
     if text in ("http://", "https://"):
@@ -414,10 +276,10 @@ def _address(word: str) -> tuple[str, str, int | None] | None:
 
 
 def _site(
-    site: _Directive,
-    children: Sequence[_Directive],
+    site: Directive,
+    children: Sequence[Directive],
     general: _Automation,
-    options: Sequence[_Directive],
+    options: Sequence[Directive],
     where: Callable[[int], Where],
     *,
     off: bool,
@@ -436,7 +298,7 @@ def _site(
     for directive in children:
         if directive.words[:1] != ["tls"]:
             continue
-        given = [_text(word) for word in directive.words[1:]]
+        given = [plain(word) for word in directive.words[1:]]
         if given == ["internal"]:
             own.internal = True
         elif len(given) == 2:
@@ -461,7 +323,7 @@ def _site(
 
 
 def _managed(
-    host: str, own: _Automation, options: Sequence[_Directive], here: Where, where: Callable[[int], Where]
+    host: str, own: _Automation, options: Sequence[Directive], here: Where, where: Callable[[int], Where]
 ) -> Iterator[Parsed]:
     """The lineage of a name that Caddy gets a certificate for from a CA elsewhere."""
     name = normal_name(host)
@@ -500,12 +362,12 @@ def _managed(
             roots = [(word, option.line) for word in option.words[2:3]]
             roots += [(c.words[1], c.line) for c in option.children if c.words[:1] == ["root"] and len(c.words) > 1]
             for root, line in roots:
-                yield from written(lineage, _text(root), where(line))
+                yield from written(lineage, plain(root), where(line))
             continue
         for child in option.children:
             if child.words and child.words[0] in _STORAGE_KEYS:
                 for word in child.words[1:]:
-                    provider = target(_text(word))
+                    provider = target(plain(word))
                     if provider is not None:
                         yield Dependency(
                             lineage,
@@ -518,20 +380,20 @@ def _managed(
 
 
 def _traffic(
-    service: Ref, children: Sequence[_Directive], where: Callable[[int], Where], depth: int
+    service: Ref, children: Sequence[Directive], where: Callable[[int], Where], depth: int
 ) -> Iterator[Parsed]:
     """Where a site sends requests: each proxy's upstreams are alternatives."""
     if depth > DEPTH_LIMIT:
         return
     for directive in children:
-        words = [_text(word) for word in directive.words]
+        words = [plain(word) for word in directive.words]
         if not words:
             continue
         if words[0] in ("reverse_proxy", "php_fastcgi", "forward_auth"):
             matcher = words[1] if len(words) > 1 and (words[1].startswith(("/", "@")) or words[1] == "*") else ""
             upstreams = [(word, directive.line) for word in words[2 if matcher else 1 :]]
             upstreams += [
-                (_text(word), child.line)
+                (plain(word), child.line)
                 for child in directive.children
                 if child.words[:1] == ["to"]
                 for word in child.words[1:]

@@ -277,9 +277,9 @@ def _solver_targets(stream: YamlStream, dns: YamlNode) -> Iterator[tuple[Ref, Wh
         return
     # Its form is the webhook's own: what is a URL, or named like a server, is taken for one.
     for below in islice(config.walk(), _CONFIG_LIMIT):
-        for key, value in below.pairs:
+        for name, value in below.pairs:
             text = _clear(value.scalar) if value.is_scalar else ""
-            if "://" in text or (text and "." in text and _NAMESERVER.fullmatch(key.written)):
+            if "://" in text or (text and "." in text and _NAMESERVER.fullmatch(name.written)):
                 provider = target(text)
                 if provider is not None:
                     yield provider, stream.where(value), Confidence.MEDIUM

@@ -39,6 +39,9 @@ SIZE_LIMIT: Final = 4 << 20
 SETTINGS_LIMIT: Final = 10_000
 """Assignments of one file that are read."""
 
+VALUES_LIMIT: Final = 8 << 20
+"""Characters that the values of one file may have together, variables filled in."""
+
 TOO_LARGE: Final = Malformed(Where(0), f"larger than {SIZE_LIMIT >> 20} MiB, so not written by this program", "", True)
 
 _ASSIGNMENT: Final = re.compile(
@@ -178,16 +181,21 @@ def read_settings(text: str, known: Mapping[str, str] | None = None) -> list[Set
     text = text.replace("\r\n", "\n")
     values = dict(known or {})
     found: list[Setting] = []
+    latest: dict[str, Setting] = {}
+    budget = VALUES_LIMIT
     position, line, counted = 0, 1, 0
     while len(found) < SETTINGS_LIMIT and (match := _ASSIGNMENT.search(text, position)) is not None:
         start = match.start(1)
         line += text.count("\n", counted, start)
         counted = start
-        words, sure, end = _value(text, match.end(), values)
-        if match[2] and (before := next((one for one in reversed(found) if one.name == match[1]), None)) is not None:
+        words, sure, end = _value(text, match.end(), values, budget)
+        if match[2] and (before := latest.get(match[1])) is not None:
             joined = before.words + words if text[match.end() : match.end() + 1] == "(" else _appended(before, words)
             words, sure = joined, sure and before.known
-        setting = Setting(match[1], words, line, sure)
+        budget -= sum(map(len, words))
+        if budget <= 0:
+            break
+        setting = latest[match[1]] = Setting(match[1], words, line, sure)
         found.append(setting)
         if sure:
             values[setting.name] = setting.value
@@ -202,7 +210,7 @@ def _appended(before: Setting, words: tuple[str, ...]) -> tuple[str, ...]:
     return (*before.words[:-1], (before.words[-1] if before.words else "") + "".join(words))
 
 
-def _value(text: str, at: int, values: Mapping[str, str]) -> tuple[tuple[str, ...], bool, int]:
+def _value(text: str, at: int, values: Mapping[str, str], budget: int) -> tuple[tuple[str, ...], bool, int]:
     """Words of a value that begins here, whether all of it is known, and where it ends."""
     array = text[at : at + 1] == "("
     at += array
@@ -247,6 +255,11 @@ def _value(text: str, at: int, values: Mapping[str, str]) -> tuple[tuple[str, ..
             part, clear = _expand(text[at:end], values)
             word, sure = [*(word or ()), part], sure and clear
             at = end
+        if word is not None and len(word) > 1:
+            word = ["".join(word)]
+        budget -= len(word[-1]) if word else 0
+        if budget <= 0:
+            return tuple(words), False, size
     if word is not None:
         words.append("".join(word))
     return tuple(words) or (() if array else ("",)), sure, at

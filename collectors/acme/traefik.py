@@ -315,13 +315,23 @@ def _toml(text: str) -> tuple[YamlStream, str]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         return YamlStream((), None, lines), excerpt(str(error)) or "nested too deeply"
     places: dict[tuple[str, ...], int] = {}
+    members: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(lines, start=1):
         header = _HEADER.fullmatch(line)
         key = _KEY.match(line) if header is None else None
         if header is not None:
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
-            places.setdefault(table, number)
+            table = ()
+            parts = [part.strip().strip("\"'") for part in header[1].split(".")][:50]
+            for at, part in enumerate(parts):
+                table = (*table, part)
+                places.setdefault(table, number)
+                if line.lstrip().startswith("[[") and at == len(parts) - 1:
+                    members[table] = members.get(table, -1) + 1
+                # What is below an array of tables is in its last member.
+                if table in members:
+                    table = (*table, f"#{members[table]}")
+                    places.setdefault(table, number)
         elif key is not None:
             places.setdefault((*table, *(part.strip("\"'") for part in key[1].split("."))), number)
     return YamlStream((_node(loaded, (), 1, places, 0),), None, lines), ""
@@ -341,7 +351,7 @@ def _node(value: Any, path: tuple[str, ...], line: int, places: Mapping[tuple[st
         return made
     if isinstance(value, list) and depth < 100:
         made = YamlNode("list", line)
-        made.elements = tuple(_node(one, path, line, places, depth + 1) for one in value)
+        made.elements = tuple(_node(one, (*path, f"#{n}"), line, places, depth + 1) for n, one in enumerate(value))
         return made
     if isinstance(value, bool):
         return YamlNode("scalar", line, text=str(value).lower())

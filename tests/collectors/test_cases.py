@@ -8,6 +8,7 @@ A case's JSON object has these keys:
 - `documents`: other documents of the same source, a mapping of path to file name in the directory. They are recognized
   and parsed too, in the order written, and can be read by `combine`. Optional. Without a `.raw` file of its own a case
   has only these.
+- `readable`: documents like these that are not recognized and not parsed: `combine` can only read them. Optional.
 - `expect`: items that must be yielded, by `parse` or, with fragments, by `combine`:
   `{"entity": [kind, text], "line": 3, "attributes": {subset}}`,
   `{"dependency": [[kind, text], relation, [kind, text]], "line": 3, "need": "run", "group": "g", "confidence": "low"}`,
@@ -27,6 +28,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -35,7 +37,7 @@ from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malfo
 
 HERE = Path(__file__).parent
 CASES = sorted(HERE.glob("*/*.json"))
-KEYS = frozenset({"path", "why", "expect", "absent", "exact", "documents", "recognized"})
+KEYS = frozenset({"path", "why", "expect", "absent", "exact", "documents", "readable", "recognized"})
 ITEM_KEYS = {
     "entity": frozenset({"line", "attributes", "path", "excerpt"}),
     "dependency": frozenset({"line", "need", "group", "confidence", "path", "excerpt"}),
@@ -148,7 +150,14 @@ def read_case(file: Path) -> tuple[dict[str, Any], list[Document]]:
     return case, documents
 
 
-def collect(collector: Collector, documents: list[Document]) -> list[Parsed]:
+def readable_beside(file: Path, case: Mapping[str, Any]) -> dict[str, bytes]:
+    """The documents of a case that can only be read."""
+    return {path: (file.parent / name).read_bytes() for path, name in case.get("readable", {}).items()}
+
+
+def collect(
+    collector: Collector, documents: list[Document], readable: Mapping[str, bytes] = MappingProxyType({})
+) -> list[Parsed]:
     """What `parse` says of each document, then what `combine` says of all fragments, as the engine calls them."""
     facts: list[Parsed] = []
     fragments: list[Fragment] = []
@@ -159,7 +168,7 @@ def collect(collector: Collector, documents: list[Document]) -> list[Parsed]:
             if isinstance(fact, Fragment):
                 fragments.append(Fragment(fact.kind, fact.value, fact.where, "host", fact.path or document.path))
     if fragments:
-        contents = {document.path: document.content for document in documents}
+        contents = {document.path: document.content for document in documents} | dict(readable)
         facts.extend(collector.combine(fragments, contents.get))
     return facts
 
@@ -172,7 +181,7 @@ def test_case(file: Path) -> None:
         for document in documents:
             assert not collector.recognizes(document.path, document.content[:4096]), f"{document.path} is recognized"
         return
-    facts = collect(collector, documents)
+    facts = collect(collector, documents, readable_beside(file, case))
     told = f"\n{file.parent.name}/{file.stem} ({case['why']}) yielded:\n{describe(facts)}"
     left = list(facts)
     assert case.get("expect") or case.get("absent") or case.get("exact"), "a case that expects nothing can't fail"
@@ -191,7 +200,8 @@ def test_every_raw_file_has_its_case() -> None:
     named = {
         (file.parent, name)
         for file in CASES
-        for name in json.loads(file.read_text("utf-8")).get("documents", {}).values()
+        for key in ("documents", "readable")
+        for name in json.loads(file.read_text("utf-8")).get(key, {}).values()
     }
     stray = [
         f"{raw.parent.name}/{raw.name}"
