@@ -182,15 +182,15 @@ def _says(estate: EstateView, renewal: Renewal, first: Edge, going: Going) -> st
     """What happens, by the first stage that fails."""
     name, client, state = called(renewal.lineage), renewal.client, state_of(estate, going)
     by_host = renewal.lineage.scope
+    if first.relation is Relation.ISSUED_BY:
+        return (
+            f"The renewal of {name} asks {first.provider.text}, which leads to {going.host}, and {going.host} {state}"
+        )
     if first.relation is Relation.WRITES or first.need is Need.WRITE:
         if by_host == going.host:
             runs = f"The renewal of {name} by {client} runs on {going.host}, which {state}"
             return f"{runs}: it can't store a new certificate"
         return f"The renewal of {name} on {by_host} writes {first.provider.text} to {going.host}, which {state}"
-    if first.relation is Relation.ISSUED_BY:
-        return (
-            f"The renewal of {name} asks {first.provider.text}, which leads to {going.host}, and {going.host} {state}"
-        )
     if by_host and by_host != going.host and renewal.lost_triggers:
         started = listed([one.label for one in renewal.lost_triggers])
         return f"The renewal of {name} on {by_host} is started by {started} alone, and {going.host} {state}"
