@@ -1,0 +1,302 @@
+"""The command line: what it prints, where to, and what it ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auditor.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = ["--now", "2025-11-20T00:00:00Z"]
+GOING = "old.example.org"
+COMMANDS = ["checklist", "audit", "why", "inventory", "init", "rules", "explain"]
+
+CLEAR = """\
+version: 1
+domains: [example.org]
+hosts:
+  - {name: old.example.org, lifecycle: retired, addresses: [10.0.0.1]}
+  - {name: web01.example.org, addresses: [10.0.0.2]}
+"""
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(content)
+    return root
+
+
+@pytest.fixture
+def blocked(tmp_path: Path) -> Path:
+    return write(
+        tmp_path / "estate",
+        {
+            "inventory.yaml": CLEAR,
+            "hosts/web01.example.org/etc/cron.d/push": f"1 1 * * * root curl -fsS https://{GOING}/push\n",
+            "dns/example.org.zone": "$ORIGIN example.org.\n@ IN SOA ns root 1 2 3 4 5\nold IN A 10.0.0.1\n",
+        },
+    )
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    try:
+        code = main(words)
+    except SystemExit as left:
+        code = int(left.code or 0)
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+@pytest.mark.parametrize("command", [[], *([one] for one in COMMANDS), ["inventory", "check"], ["inventory", "schema"]])
+def test_help(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    code, out, err = run(capsys, *command, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: auditor")
+    if not command:
+        assert all(one in out for one in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--version")
+    assert code == 0
+    assert out.startswith("auditor ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nothing"],
+        ["checklist"],
+        ["checklist", GOING, "--as", "gone"],
+        ["checklist", GOING, "--now", "yesterday"],
+        ["checklist", GOING, "--format", "xml"],
+        ["checklist", GOING, "--estate", "/nonexistent/estate"],
+        ["checklist", "no host!"],
+        ["checklist", ""],
+        ["checklist", "=alias"],
+        ["explain", "no-such-rule"],
+        ["inventory"],
+        ["inventory", "check", "/nonexistent"],
+        ["why", "x"],
+    ],
+)
+def test_usage_is_2_and_says_what_to_do(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert "auditor" in err
+    assert "Traceback" not in err
+
+
+def test_blocked_is_1(capsys: pytest.CaptureFixture[str], blocked: Path) -> None:
+    code, out, err = run(capsys, "checklist", GOING, "--estate", str(blocked), *NOW)
+    assert code == 1
+    assert "BLOCKED" in out
+    assert "hosts/web01.example.org/etc/cron.d/push" in out
+    assert err == ""
+
+
+def test_audit_takes_what_the_inventory_declares(capsys: pytest.CaptureFixture[str], blocked: Path) -> None:
+    code, out, _ = run(capsys, "audit", "--estate", str(blocked), "--format", "json", *NOW)
+    report = json.loads(out)
+    assert code == 1
+    assert report["verdict"] == "BLOCKED"
+    assert any(GOING in json.dumps(one) for one in report["findings"])
+
+
+def test_audit_of_an_estate_where_nothing_goes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write(tmp_path, {"inventory.yaml": CLEAR.replace("lifecycle: retired, ", "")})
+    code, _, err = run(capsys, "audit", "--estate", str(tmp_path))
+    assert code == 2
+    assert "checklist HOST" in err
+
+
+def test_clear_is_0(capsys: pytest.CaptureFixture[str]) -> None:
+    estate = ROOT / "sample_inventories" / "eventide-after"
+    code, out, _ = run(
+        capsys,
+        "checklist",
+        "legacy-cert-01",
+        "--estate",
+        str(estate),
+        "--as",
+        "retired",
+        "--now",
+        "2025-12-15T08:00:00Z",
+    )
+    assert code == 0, out
+    assert "CLEAR" in out
+
+
+def test_an_unknown_host_is_never_clear(capsys: pytest.CaptureFixture[str], blocked: Path) -> None:
+    """A name spelt wrong: nothing names it, and that is no good news."""
+    code, out, _ = run(capsys, "checklist", "odl.example.org", "--estate", str(blocked), *NOW)
+    assert code == 4
+    assert "INCOMPLETE" in out
+    assert "named nowhere" in out.replace("\n", " ") or "named nowhere" in " ".join(out.split())
+
+
+def test_a_short_name_of_several_hosts_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    hosts = "".join(f"  - {{name: db.{site}.example.org}}\n" for site in ("one", "two"))
+    write(tmp_path, {"inventory.yaml": f"version: 1\nhosts:\n{hosts}"})
+    code, _, err = run(capsys, "checklist", "db", "--estate", str(tmp_path))
+    assert code == 2
+    assert "db.one.example.org, db.two.example.org" in err
+
+
+def test_an_address_of_several_hosts_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    hosts = "".join(f"  - {{name: {name}.example.org, addresses: [10.0.0.1]}}\n" for name in ("a", "b"))
+    write(tmp_path, {"inventory.yaml": f"version: 1\nhosts:\n{hosts}"})
+    code, _, err = run(capsys, "checklist", "10.0.0.1", "--estate", str(tmp_path))
+    if code == 2 and "inventory" in err and "address" in err:
+        return  # the inventory may refuse it before
+    assert code == 2
+    assert "a.example.org, b.example.org" in err
+
+
+@pytest.mark.parametrize("asked", [GOING, "old", "OLD.example.org.", "10.0.0.1", f"{GOING}=also-called,10.9.9.9"])
+def test_one_host_in_any_spelling(capsys: pytest.CaptureFixture[str], blocked: Path, asked: str) -> None:
+    code, out, _ = run(capsys, "checklist", asked, "--estate", str(blocked), "--format", "json", *NOW)
+    assert code == 1
+    assert GOING in out
+
+
+def test_a_crash_is_3_and_says_so(
+    capsys: pytest.CaptureFixture[str], blocked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def boom(*_: object, **__: object) -> None:
+        raise RuntimeError("boom\x1b[2J")
+
+    monkeypatch.delenv("AUDITOR_TRACEBACK", raising=False)
+    monkeypatch.setattr("auditor.cli.common.run_audit", boom)
+    code, out, err = run(capsys, "checklist", GOING, "--estate", str(blocked))
+    assert (code, out) == (3, "")
+    assert "RuntimeError" in err
+    assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("form", ["text", "json", "markdown"])
+def test_output_to_a_file(capsys: pytest.CaptureFixture[str], blocked: Path, tmp_path: Path, form: str) -> None:
+    target = tmp_path / "report"
+    code, out, _ = run(capsys, "checklist", GOING, "--estate", str(blocked), "--format", form, "-o", str(target), *NOW)
+    assert (code, out) == (1, "")
+    _, printed, _ = run(capsys, "checklist", GOING, "--estate", str(blocked), "--format", form, *NOW)
+    assert target.read_text(encoding="utf-8") == printed
+    if form == "json":
+        assert json.loads(printed)["findings"]
+
+
+def test_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str], blocked: Path, tmp_path: Path) -> None:
+    code, _, err = run(capsys, "checklist", GOING, "--estate", str(blocked), "-o", str(tmp_path / "no" / "report"))
+    assert code == 2
+    assert "can't be written" in err
+
+
+@pytest.mark.parametrize("width", [1, 20, 40, 60, 100, 300])
+def test_widths(capsys: pytest.CaptureFixture[str], blocked: Path, width: int) -> None:
+    code, out, _ = run(capsys, "checklist", GOING, "--estate", str(blocked), "--width", str(width), *NOW)
+    assert code == 1
+    assert "BLOCKED" in out
+    long = [line for line in out.splitlines() if len(line) > max(width, 40) and " " in line.strip()[:40]]
+    # A path or a name is not broken; a sentence is.
+    assert all(max(map(len, line.split())) > max(width, 40) // 2 for line in long), long
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("", "")])
+def test_no_colour_into_a_pipe(blocked: Path, variable: str, value: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **({variable: value} if variable else {})}
+    command = [sys.executable, "-m", "auditor.cli.main", "checklist", GOING, "--estate", str(blocked), *NOW]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 1, done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_knows_few_characters(blocked: Path, encoding: str) -> None:
+    Path(os.fsdecode(os.fsencode(blocked) + b"/sch\xf6n \xe2\x9c\x93.txt")).write_text(f"ssh {GOING}\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    for form in ("text", "markdown", "json"):
+        command = [sys.executable, "-m", "auditor.cli.main", "checklist", GOING, "--estate", str(blocked), *NOW]
+        done = subprocess.run([*command, "--format", form], capture_output=True, env=environment, check=False)
+        assert done.returncode == 1, done.stderr
+        assert b"sch" in done.stdout
+        if form == "json":
+            json.loads(done.stdout.decode(encoding))
+
+
+def test_a_reader_that_leaves(blocked: Path) -> None:
+    write(blocked, {f"notes/{number}.txt": f"ssh {GOING}\n" * 50 for number in range(400)})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = ["checklist", GOING, "--estate", str(blocked), "--format", "json", *NOW]
+    with subprocess.Popen(
+        [sys.executable, "-m", "auditor.cli.main", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        err = process.stderr.read()
+    assert err == b""
+
+
+def test_why(capsys: pytest.CaptureFixture[str], blocked: Path) -> None:
+    options = ["--estate", str(blocked), *NOW]
+    code, out, _ = run(capsys, "why", "cron.d/push", GOING, *options)
+    assert code == 0
+    assert "hosts/web01.example.org/etc/cron.d/push:1" in out
+    code, out, _ = run(capsys, "why", "job:cron.d/push", "old", "--format", "json", *options)
+    assert code == 0
+    assert json.loads(out)
+    # Nothing leads from the web server's job to the web server's neighbour.
+    assert run(capsys, "why", f"name:{GOING}", "web01.example.org", *options)[0] == 1
+    code, _, err = run(capsys, "why", "nothing-is-called-so", GOING, *options)
+    assert code == 2
+    assert "nothing in the estate" in err
+
+
+def test_a_starter_is_a_good_inventory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, _ = run(capsys, "init", str(tmp_path / "new"))
+    assert code == 0
+    assert "inventory.yaml" in out
+    code, out, err = run(capsys, "inventory", "check", str(tmp_path / "new"))
+    assert (code, err) == (0, "")
+    assert "good" in out
+    code, _, err = run(capsys, "init", str(tmp_path / "new"))
+    assert code == 2
+    assert "there already" in err
+
+
+def test_an_inventory_with_mistakes_is_told_by_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write(tmp_path, {"inventory.yaml": CLEAR + "  - {name: x.example.org, lifecylce: retired}\n"})
+    code, _, err = run(capsys, "inventory", "check", str(tmp_path))
+    assert code == 2
+    assert "inventory.yaml:6:" in err
+    assert run(capsys, "checklist", GOING, "--estate", str(tmp_path))[0] == 2
+
+
+def test_schema_rules_and_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "inventory", "schema")
+    assert code == 0
+    assert json.loads(out)["properties"]
+    code, out, _ = run(capsys, "rules")
+    assert code == 0
+    assert "mention" in out
+    code, out, _ = run(capsys, "explain", "mention")
+    assert code == 0
+    assert "can't see" in out.lower()
+
+
+def test_an_estate_that_is_a_file_system_root_of_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, _ = run(capsys, "checklist", GOING, "--estate", str(tmp_path))
+    assert code == 4
+    assert "INCOMPLETE" in out
