@@ -31,13 +31,20 @@ RULE_GROUP: Final = "auditor.rules"
 
 COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "acme_sh": "collectors.acme.acme_sh:AcmeShCollector",
         "anacron": "collectors.anacron:AnacronCollector",
         "ansible_inventory": "collectors.ansible_inventory:AnsibleInventoryCollector",
+        "caddy": "collectors.acme.caddy:CaddyCollector",
+        "cert_manager": "collectors.acme.cert_manager:CertManagerCollector",
         "certbot": "collectors.certbot:CertbotCollector",
+        "certmonger": "collectors.acme.certmonger:CertmongerCollector",
         "crontab": "collectors.crontab:CrontabCollector",
+        "dehydrated": "collectors.acme.dehydrated:DehydratedCollector",
+        "getssl": "collectors.acme.getssl:GetsslCollector",
         "github_webhooks": "collectors.github_webhooks:GithubWebhooksCollector",
         "hosts_file": "collectors.hosts_file:HostsFileCollector",
         "known_hosts": "collectors.known_hosts:KnownHostsCollector",
+        "lego": "collectors.acme.lego:LegoCollector",
         "mounts": "collectors.mounts:MountsCollector",
         "nagios": "collectors.nagios:NagiosCollector",
         "prometheus": "collectors.prometheus:PrometheusCollector",
@@ -45,6 +52,8 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "run_parts": "collectors.run_parts:RunPartsCollector",
         "shell": "collectors.shell:ShellCollector",
         "systemd": "collectors.systemd:SystemdCollector",
+        "traefik": "collectors.acme.traefik:TraefikCollector",
+        "win_acme": "collectors.acme.win_acme:WinAcmeCollector",
         "x509": "collectors.x509:X509Collector",
         "zone": "collectors.zone:ZoneCollector",
     }
