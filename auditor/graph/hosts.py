@@ -77,6 +77,13 @@ class HostTable:
         if record.name not in shorts:
             shorts.append(record.name)
 
+    def forget(self, record: HostRecord, name: str) -> None:
+        """Takes a declared name from a machine: it is another's now. Its own name, and one that was asked, stay."""
+        if name != record.name and record.names.get(name) is not None:
+            del record.names[name]
+            self._by_name.pop(name, None)
+            self.touched()
+
     def address(self, record: HostRecord, address: str, provenance: Provenance | None = None) -> None:
         """An address of a machine. Several machines may claim one: they stay candidates."""
         normal = normal_address(address)

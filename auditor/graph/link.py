@@ -452,8 +452,11 @@ class Linker:
             text = self._texts[node]
             found = self.hosts.find(text)
             if node in resolves:
-                if found is not None and not self._leads_elsewhere(node, found, resolves):
-                    self._stand(node, found)
+                if found is not None:
+                    if self._leads_elsewhere(node, found, resolves):
+                        self.hosts.forget(self.hosts.records[found], text)
+                    else:
+                        self._stand(node, found)
                 continue
             if found is not None:
                 self._stand(node, found)
@@ -463,7 +466,12 @@ class Linker:
                 self._edge(node, wildcard, Relation.RESOLVES, Need.READ, -1, -1)
 
     def _host_addresses(self, resolves: Mapping[NodeId, Sequence[NodeId]]) -> None:
-        """An address record of a machine's own name is an address of that machine."""
+        """An address record of a machine's own name is an address of that machine.
+
+        Unless the machine was declared with others and that one with another machine: then its name moved on.
+        """
+        declared = {record.name: frozenset(record.addresses) for record in self.hosts.records.values()}
+        taken = {address for addresses in declared.values() for address in addresses}
         edges = {
             (self._consumers[at], self._providers[at]): self._edge_evidence[at]
             for at, relation in enumerate(self._relations)
@@ -478,8 +486,11 @@ class Linker:
                 if node is None:
                     continue
                 for target in resolves.get(node, ()):
-                    if self._kinds[target] is Kind.ADDRESS:
-                        self.hosts.address(record, self._texts[target], self._provenance(edges[node, target]))
+                    address = self._texts[target]
+                    own = declared[record.name]
+                    moved = bool(own) and address in taken and address not in own
+                    if self._kinds[target] is Kind.ADDRESS and not moved:
+                        self.hosts.address(record, address, self._provenance(edges[node, target]))
 
     def _provenance(self, index: int) -> Provenance | None:
         if index < 0:

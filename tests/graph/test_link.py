@@ -20,7 +20,7 @@ from auditor.api import (
 from auditor.graph.columns import KINDS, NEEDS, RELATIONS
 from auditor.graph.hosts import HostTable
 from auditor.graph.link import Linked, Linker
-from auditor.model import Attribute, Confidence, Need, Parsed
+from auditor.model import Attribute, Confidence, Need, Parsed, Provenance
 
 A = "a.example.org"
 B = "b.example.org"
@@ -262,9 +262,15 @@ def test_wildcards(asked: str, answered: bool) -> None:
 def test_a_name_that_dns_gave_to_another_machine() -> None:
     """A recycled name: the inventory still says A, the zone says B."""
     hosts = table(addresses={"10.0.0.1": A, "10.0.0.2": B})
-    hosts.alias(hosts.records[A], "cert.example.org")
-    linked = linker(hosts, ("", resolves("cert.example.org", "10.0.0.2"))).build()
-    assert reached(linked, Kind.NAME, "cert.example.org") == {B}
+    hosts.alias(hosts.records[A], "cert.example.org", Provenance("inventory.yaml", 3))
+    hosts.alias(hosts.records[A], "asked.example.org")
+    items = [("", resolves(one, "10.0.0.2")) for one in ("cert.example.org", "asked.example.org", A)]
+    made = linker(hosts, *items)
+    assert reached(made.build(), Kind.NAME, "cert.example.org") == {B}
+    # Text that names it speaks of B. What was asked for, and the machine's own name, are looked for nevertheless.
+    assert set(hosts.records[A].names) == {A, "asked.example.org"}
+    assert hosts.find("cert.example.org") is None
+    assert hosts.at("10.0.0.2") == [B]
 
 
 def test_a_name_whose_address_nobody_declared_stays_with_its_host() -> None:
@@ -281,6 +287,14 @@ def test_the_address_record_of_a_hosts_own_name_is_its_address() -> None:
     assert provenance is not None
     assert (provenance.path, provenance.line) == ("file", 7)
     assert reached(made.build(), Kind.ADDRESS, "10.0.0.1") == {A}
+
+
+def test_an_address_that_two_names_share_is_of_both() -> None:
+    pairs = ((A, "10.0.0.1"), (A, "10.0.0.9"), (B, "10.0.0.2"), (B, "10.0.0.9"))
+    items = [("", resolves(host, address)) for host, address in pairs]
+    made = linker(table(), *items)
+    assert made.hosts.at("10.0.0.9") == [A, B]
+    assert made.hosts.at("10.0.0.1") == [A]
 
 
 def test_addresses_of_two_hosts_stay_candidates() -> None:
@@ -392,6 +406,28 @@ def test_certificates_belong_to_the_lineage_that_holds_them() -> None:
     ]
     superseded = {linked.graph.texts[node] for node, known in linked.attributes.items() if known.get("superseded")}
     assert superseded == {"sha256:1"}
+
+
+def test_installed_copies_belong_to_their_lineage_by_file() -> None:
+    """Clients that keep the certificates of many lineages in one directory, and copies at their place of use."""
+    first, second = Ref(Kind.LINEAGE, "certmonger:1"), Ref(Kind.LINEAGE, "certmonger:2")
+    linked = linker(
+        table(),
+        (A, entity(first, certificate_files=("/etc/pki/tls/certs/one.pem", "/etc/nginx/one.pem"))),
+        (A, entity(second, certificate_files=("/etc/pki/tls/certs/two.pem",))),
+        *((A, certificate(number, f"n{number}.example.org", not_before=f"2025-0{number}-01")) for number in (1, 2, 3, 4)),
+        (A, stored(1, "/etc/pki/tls/certs/one.pem")),
+        (A, stored(2, "/etc/pki/tls/certs/two.pem")),
+        (A, stored(3, "/etc/nginx/one.pem")),
+        (A, stored(4, "/etc/pki/tls/certs/other.pem")),
+    ).build()
+    assert sorted(edges(linked, Relation.CERTIFIED_BY)) == [
+        ("sha256:1", "certmonger:1", "lineages"),
+        ("sha256:2", "certmonger:2", "lineages"),
+        ("sha256:3", "certmonger:1", "lineages"),
+    ]
+    # A copy that lags behind is in use: nothing supersedes it there.
+    assert not any(known.get("superseded") for known in linked.attributes.values())
 
 
 def test_groups_that_are_emptied() -> None:
