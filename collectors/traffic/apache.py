@@ -42,6 +42,7 @@ from collectors.traffic.common import (
     UNKNOWN,
     Files,
     Member,
+    Places,
     ancestors,
     bare_name,
     is_templated,
@@ -172,7 +173,7 @@ class ApacheCollector(Collector):
             yield Malformed(Where(), "this is not text", _STOPS, whole=True)
             return
         templated = is_templated(text)
-        shown = text.split("\n")
+        shown = Places(text.split("\n"))
         directives, problems = _read((without_templates(text) if templated else text).split("\n"), shown)
         if not templated:
             yield from problems
@@ -189,7 +190,7 @@ class ApacheCollector(Collector):
         yield from _Configuration(sources).facts()
 
 
-def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[tuple[_Directive, ...], list[Malformed]]:
+def _read(lines: Sequence[str], shown: Places) -> tuple[tuple[_Directive, ...], list[Malformed]]:
     """The directives that matter, as a tree of sections, and what Apache would refuse."""
     problems: list[Malformed] = []
     blocks: list[tuple[str, tuple[str, ...], Where, list[_Directive]]] = [("", (), Where(), [])]
@@ -200,7 +201,13 @@ def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[tuple[_Directive,
             blocks[-1][3].append(_Directive(name, words, where, tuple(inside)))
 
     for number, line in _joined(lines):
-        where = Where(number, excerpt(shown[number - 1]) if number <= len(shown) else "")
+        if line[0] != "<":
+            name, *rest = line.split(None, 1)
+            if name.lower() in _KEPT:
+                words = _words(rest[0]) if rest else ()
+                blocks[-1][3].append(_Directive(name.lower(), words, shown.at(number)))
+            continue
+        where = shown.at(number)
         if line.startswith("</"):
             closing = _CLOSE.match(line)
             name = closing[1].lower() if closing else ""
@@ -213,20 +220,15 @@ def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[tuple[_Directive,
                 end()
             end()
             continue
-        if line.startswith("<"):
-            opening = _OPEN.match(line)
-            if opening is None:
-                continue
-            if not line.endswith(">"):
-                problems.append(Malformed(where, f"<{opening[1]}> lacks its closing >", _STOPS))
-            if len(blocks) > MAX_DEPTH:
-                problems.append(Malformed(where, f"nested deeper than {MAX_DEPTH}", "not read from here on"))
-                break
-            blocks.append((opening[1].lower(), _words(line[opening.end() :].removesuffix(">")), where, []))
+        opening = _OPEN.match(line)
+        if opening is None:
             continue
-        name, *rest = line.split(None, 1)
-        if name.lower() in _KEPT:
-            blocks[-1][3].append(_Directive(name.lower(), _words(rest[0]) if rest else (), where))
+        if not line.endswith(">"):
+            problems.append(Malformed(where, f"<{opening[1]}> lacks its closing >", _STOPS))
+        if len(blocks) > MAX_DEPTH:
+            problems.append(Malformed(where, f"nested deeper than {MAX_DEPTH}", "not read from here on"))
+            break
+        blocks.append((opening[1].lower(), _words(line[opening.end() :].removesuffix(">")), where, []))
     while len(blocks) > 1:
         problems.append(Malformed(blocks[-1][2], f"<{blocks[-1][0]}> is not closed", _STOPS))
         end()

@@ -66,6 +66,12 @@ _LOCAL_ADDRESS: Final = re.compile(
 )
 _LISTENS_EVERYWHERE: Final = frozenset({"0.0.0.0", "::", "*", ""})
 _STOPS: Final = "HAProxy refuses to start with it"
+_KEPT: Final = frozenset(
+    {
+        "bind", "server", "server-template", "default-server", "default_backend", "use_backend", "log", "crt-base",
+        "ca-base", "peer", "nameserver", "mailer",
+    }
+)  # fmt: skip
 _FILE_OPTIONS: Final = frozenset({"crt", "crt-list", "ca-file", "ca-verify-file", "crl-file", "key", "ocsp"})
 
 
@@ -148,11 +154,13 @@ def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[list[_Section], l
         words, closed = _words(line)
         if not words or words[0].startswith("."):
             continue
+        first = words[0]
+        if closed and sections and first not in _KEPT and first not in _SECTIONS:
+            continue
         where = Where(number, excerpt(shown[number - 1]) if number <= len(shown) else "")
         if not closed:
             problems.append(Malformed(where, "a quote that is not closed", _STOPS))
             continue
-        first = words[0]
         if first in _SECTIONS:
             name = words[1] if len(words) > 1 else ""
             if not name and first not in _UNNAMED:
@@ -168,6 +176,8 @@ def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[list[_Section], l
 
 def _words(line: str) -> tuple[list[str], bool]:
     """A line's words as HAProxy's parse_line makes them: quotes, backslashes, and `#` that ends the line anywhere."""
+    if not ('"' in line or "'" in line or "\\" in line):
+        return line.partition("#")[0].split(None, MAX_WORDS)[:MAX_WORDS], True
     words: list[str] = []
     word: list[str] = []
     started, quote, at = False, "", 0

@@ -1,7 +1,8 @@
 """nginx configurations: files, templates of them, and the output of `nginx -T`.
 
-crossplane 0.5.8 splits the text into words (its parser opens files by itself, and here nothing does) and judges each
-directive's arguments. Sources: nginx's ngx_conf_file.c, ngx_http_upstream.c and ngx_cycle.c (1.22), its documentation.
+crossplane 0.5.8 judges each directive's arguments, and splits files with Lua blocks into words; its own parser opens
+files by itself, which nothing here does. Other files are split as nginx does, which is several times faster. Sources:
+nginx's ngx_conf_file.c, ngx_http_upstream.c and ngx_cycle.c (1.22), its documentation.
 """
 
 from __future__ import annotations
@@ -99,6 +100,18 @@ _KEPT: Final = (
     | {"include", "server_name", "listen", "set", "resolver", "access_log", "error_log", "auth_http", "ssl"}
     | {"ssl_stapling_responder"}
 )
+_LOGS: Final = frozenset({"access_log", "error_log"})
+# Directives that no fact is placed at.
+_UNPLACED: Final = frozenset(
+    {"server_name", "listen", "set", "include", "ssl", "http", "stream", "mail", "location", "if", "limit_except"}
+)
+_NOWHERE: Final = Where()
+_TOKEN: Final = re.compile(
+    r"""[ \t\r\n]+|\#[^\n]*|"((?:[^"\\]|\\.)*+)(?:"|\Z)|'((?:[^'\\]|\\.)*+)(?:'|\Z)|"""
+    r"""([;{}]|(?:\\(?:.|\Z)|\$\{|[^ \t\r\n;{\\])+)""",
+    re.DOTALL,
+)
+_ESCAPE: Final = re.compile(r"\\([\"'\\])")
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
 _STOPS: Final = "nginx refuses to start with it"
 
@@ -212,6 +225,22 @@ class NginxCollector(Collector):
             yield from _Configuration(sources, dump, read).facts()
 
 
+def _split(text: str) -> Iterator[tuple[str, int, bool]]:
+    """Words with their lines and whether they are quoted, as ngx_conf_read_token makes them; no comments."""
+    line, counted = 1, 0
+    for found in _TOKEN.finditer(text):
+        double, single, word = found.groups()
+        if word is None and double is None and single is None:
+            continue
+        start = found.start()
+        line += text.count("\n", counted, start)
+        counted = start
+        if word is None:
+            yield _ESCAPE.sub(r"\1", double if single is None else single), line, True
+        else:
+            yield _ESCAPE.sub(r"\1", word) if "\\" in word else word, line, False
+
+
 @cache
 def _tools() -> tuple[Callable[[StringIO], Iterator[tuple[str, int, bool]]], Callable[..., None], type[Exception]]:
     # Importing the package registers its reader of Lua blocks.
@@ -258,14 +287,16 @@ def _read(text: str, before: int, shown: Places) -> tuple[tuple[_Directive, ...]
                 return
         if term == "{":
             blocks.append(_Block(name, arguments, start, (*context, name)))
-        elif name in _KEPT:
-            blocks[-1].inside.append(_Directive(name, arguments, place(start)))
+        elif name in _KEPT and not (name in _LOGS and not any(word.startswith("syslog:") for word in arguments)):
+            blocks[-1].inside.append(_Directive(name, arguments, _NOWHERE if name in _UNPLACED else place(start)))
         words = []
 
     # A file that is included says nothing of where: most are included by http.
     outermost = () if re.search(r"(?m)^\s*(?:http|events|stream|mail)\s*\{", text) else ("http",)
     blocks = [_Block("", (), 0, outermost)]
-    for word, line, quoted in lex(StringIO(text if text.endswith("\n") else f"{text}\n")):
+    # The reader of Lua blocks is crossplane's.
+    found = lex(StringIO(text if text.endswith("\n") else f"{text}\n")) if "_by_lua_block" in text else _split(text)
+    for word, line, quoted in found:
         if quoted or word not in (";", "{", "}"):
             if quoted or not word.startswith("#"):
                 if not words:
@@ -303,7 +334,8 @@ def _read(text: str, before: int, shown: Places) -> tuple[tuple[_Directive, ...]
 def _end(blocks: list[_Block], place: Callable[[int], Where]) -> None:
     done = blocks.pop()
     if done.name in _BLOCKS:
-        blocks[-1].inside.append(_Directive(done.name, done.words, place(done.line), tuple(done.inside)))
+        where = _NOWHERE if done.name in _UNPLACED else place(done.line)
+        blocks[-1].inside.append(_Directive(done.name, done.words, where, tuple(done.inside)))
 
 
 class _Configuration:
@@ -381,7 +413,8 @@ class _Configuration:
                         yield from self._include(one.words[0], stack, depth)
                     continue
                 block = None if one.block is None else tuple(placed(one.block, depth + 1) if depth < MAX_DEPTH else ())
-                yield _Directive(one.name, one.words, replace(one.where, path=in_file), block)
+                where = Where(one.where.line, one.where.excerpt, in_file)
+                yield _Directive(one.name, one.words, where, block)
 
         return placed(source.directives, depth)
 
@@ -574,7 +607,7 @@ class _Root:
             server.edges.setdefault((target, Relation.BACKED_BY, ""), directive.where)
 
     def _log(self, directive: _Directive) -> None:
-        if directive.name not in ("access_log", "error_log") or not directive.words:
+        if directive.name not in _LOGS or not directive.words:
             return
         for setting in directive.words[0].removeprefix("syslog:").split(","):
             if directive.words[0].startswith("syslog:") and setting.startswith("server="):
