@@ -119,8 +119,11 @@ class AcmeShCollector(Collector):
     )
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """By what acme.sh alone writes: `Le_` settings; account.conf by its name and settings."""
+        """By place (a directory of its own name, or one called after acme) and by settings that acme.sh alone has."""
         if not path.endswith((".conf", ".conf.j2", ".conf.erb")):
+            return False
+        base = path[path.rfind("/") + 1 : path.rfind(".conf")]
+        if "acme" not in path and f"{base}/{base}.conf" not in path and f"{base}_ecc/{base}.conf" not in path:
             return False
         if b"Le_" in head and _DOMAIN.search(head):
             return True

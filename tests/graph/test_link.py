@@ -415,7 +415,10 @@ def test_installed_copies_belong_to_their_lineage_by_file() -> None:
         table(),
         (A, entity(first, certificate_files=("/etc/pki/tls/certs/one.pem", "/etc/nginx/one.pem"))),
         (A, entity(second, certificate_files=("/etc/pki/tls/certs/two.pem",))),
-        *((A, certificate(number, f"n{number}.example.org", not_before=f"2025-0{number}-01")) for number in (1, 2, 3, 4)),
+        *(
+            (A, certificate(number, f"n{number}.example.org", not_before=f"2025-0{number}-01"))
+            for number in (1, 2, 3, 4)
+        ),
         (A, stored(1, "/etc/pki/tls/certs/one.pem")),
         (A, stored(2, "/etc/pki/tls/certs/two.pem")),
         (A, stored(3, "/etc/nginx/one.pem")),

@@ -191,6 +191,19 @@ CASES: list[tuple[str, set[str]]] = [
     ('"/root/.acme.sh"/acme.sh --cron --home "/root/.acme.sh" > /dev/null', {"calls client:acme.sh run"}),
     ("acme.sh --install-cronjob", set()),
     ("lego --email x --domains y run", {"calls client:lego run"}),
+    ("/usr/bin/lego --path /etc/lego --dns rfc2136 -d x renew --days 30", {"calls client:lego run"}),
+    (
+        "lego run --dns foo -d x --deploy-hook 'scp a b.example.org:/c'",
+        {"calls client:lego run", "connects name:b.example.org write"},
+    ),
+    (
+        "lego --config /etc/lego/lego.yml --log.level debug",
+        {"calls client:lego run", "reads path:/etc/lego/lego.yml read"},
+    ),
+    ("lego list", set()),
+    ("lego --version", set()),
+    ("wacs.exe --renew --baseuri https://acme.example.org/", {"calls client:win-acme run"}),
+    ("wacs.exe --list", set()),
     ("dehydrated -c -k /etc/hook.sh", {"calls path:/etc/hook.sh run", "calls client:dehydrated run"}),
     ("ipa-getcert resubmit -i 1", {"calls client:certmonger run"}),
     # Files
