@@ -51,6 +51,8 @@ _CLI_HEAD: Final = re.compile(
 _HOOK: Final = re.compile(r"(?:^|.*/)renewal-hooks/(pre|deploy|post)/[^/]+")
 _CREDENTIALS: Final = re.compile(rb"(?m)^\s*(?:certbot_dns_rfc2136:)?dns_rfc2136_server\s*=")
 _ACCOUNT: Final = re.compile(r"(.*/)accounts/.+/([0-9a-f]{32})/(?:regr|meta)\.json")
+# Not str.splitlines: other tools count no line at a form feed or at U+2028.
+_BREAK: Final = re.compile(r"\r\n|\n|\r")
 _FILES: Final = ("cert", "privkey", "chain", "fullchain")
 _CLIENT: Final = Ref(Kind.CLIENT, "certbot")
 _SIZE_LIMIT: Final = 1 << 20
@@ -78,7 +80,7 @@ class _Lines:
     def __init__(self, text: str) -> None:
         self._places: dict[tuple[str, str], Where] = {}
         section = ""
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(_BREAK.split(text), 1):
             bare = line.strip()
             if bare.startswith("["):
                 section = bare.strip("[] \t").split("]", 1)[0].strip()
@@ -194,7 +196,7 @@ class CertbotCollector(Collector):
     def _credentials(self, document: Document, text: str) -> Iterator[Parsed]:
         """`dns_rfc2136_server`: the name server that takes the dynamic updates (RFC 2136)."""
         port = re.search(r"(?m)^\s*(?:certbot_dns_rfc2136:)?dns_rfc2136_port\s*=\s*(\d+)", text)
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(_BREAK.split(text), 1):
             found = re.match(r"\s*(?:certbot_dns_rfc2136:)?dns_rfc2136_server\s*=\s*(\S+)", line)
             # A template fills it in later.
             if found is None or found[1].startswith(("{{", "<%", "$")):
@@ -320,7 +322,7 @@ def _parse(text: str) -> tuple[Mapping[str, object], list[Malformed]]:
     """configobj's tree, and its errors; what stands outside the broken lines is kept."""
     from configobj import ConfigObj, ConfigObjError
 
-    lines = text.splitlines()
+    lines = _BREAK.split(text)
     try:
         return ConfigObj(lines, interpolation=False, encoding=None), []
     except ConfigObjError as error:
