@@ -17,6 +17,7 @@ from auditor.model import Lifecycle, Report
 if TYPE_CHECKING:
     from auditor.audit.engine import Audited, Request
 
+
 def estate_options(parser: argparse.ArgumentParser) -> None:
     """--estate, --now, --on, --quiet."""
     parser.add_argument(

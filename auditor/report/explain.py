@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from auditor.errors import UsageError
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 SECTIONS: Final = ("What it does", "Why it matters", "Example", "What to do", "What it can't see")
 """The headings of a rule's docstring, in their order."""
 
-_HEADING: Final = re.compile(
-    rf"^(?:#+ *)?(?P<heading>{'|'.join(SECTIONS)}) *(?::(?: +(?P<rest>\S.*))?)?$", re.IGNORECASE
-)
 _UNDERLINE: Final = re.compile(r"^[-=~^]{3,}$")
 _STYLE: Final = {Severity.BLOCK: "bad", Severity.WARN: "warn", Severity.INFO: "dim"}
 
@@ -38,24 +35,25 @@ class RuleDocumentation(TypedDict):
     documentation: dict[str, str]
 
 
-def sections(docstring: str | None) -> tuple[str, dict[str, str]]:
-    """The lead and the sections of a rule's docstring.
+def sections(docstring: str | None, headings: Sequence[str] = SECTIONS) -> tuple[str, dict[str, str]]:
+    """The lead and the sections of a docstring; a rule's, unless other headings are given.
 
     A heading stands on a line of its own: plain, with a colon, underlined, or as a Markdown heading. Text may also
     follow the colon on the same line. Sections that are missing are missing in the result.
     """
-    known = {heading.lower(): heading for heading in SECTIONS}
+    known = {heading.lower(): heading for heading in headings}
+    pattern = re.compile(rf"^(?:#+ *)?(?P<heading>{'|'.join(headings)}) *(?::(?: +(?P<rest>\S.*))?)?$", re.IGNORECASE)
     lead: list[str] = []
     found: dict[str, list[str]] = {}
     current = lead
     for line in inspect.cleandoc(docstring or "").splitlines():
-        if heading := _HEADING.match(line):
+        if heading := pattern.match(line):
             current = found.setdefault(known[heading["heading"].lower()], [])
             if heading["rest"]:
                 current.append(heading["rest"])
         elif not (_UNDERLINE.match(line) and current is not lead and not current):
             current.append(line)
-    return _block(lead), {heading: _block(found[heading]) for heading in SECTIONS if heading in found}
+    return _block(lead), {heading: _block(found[heading]) for heading in headings if heading in found}
 
 
 def _block(lines: list[str]) -> str:
