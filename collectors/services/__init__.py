@@ -1,0 +1,1 @@
+"""Programs of a host whose configuration names other hosts: mail, time, directories, databases, backups, names."""
