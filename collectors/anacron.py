@@ -39,7 +39,21 @@ _DAY: Final = 86400
 
 
 class AnacronCollector(Collector):
-    """Reads anacrontab."""
+    """Reads anacrontab.
+
+    Reads
+    -----
+    `/etc/anacrontab`, and files of that name in repositories.
+
+    Yields
+    ------
+    A job for each line, called by its job id, with its period and delay in seconds, and what its command calls,
+    connects to and writes.
+
+    Can't see
+    ---------
+    When a job last ran (`/var/spool/anacron` is not read yet), and whether anything starts anacron at all.
+    """
 
     name: ClassVar[str] = "anacron"
     title: ClassVar[str] = "anacron's table (/etc/anacrontab)"

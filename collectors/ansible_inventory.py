@@ -75,6 +75,22 @@ class AnsibleInventoryCollector(Collector):
 
     A group's hosts and child groups are alternatives. Groups of one name in different inventories of a tree are one
     group, as Ansible merges all files of one inventory directory.
+
+    Reads
+    -----
+    Inventories in INI and YAML form and as `ansible-inventory --list` prints them; `group_vars` and `host_vars` by
+    their names; playbooks for their `hosts:` patterns and the playbooks that they import. `ansible-vault` files are
+    left closed.
+
+    Yields
+    ------
+    Hosts with the address Ansible uses, groups with their members as alternatives, and which playbook selects which
+    group or host. A variable file selects the group or host that it is called after.
+
+    Can't see
+    ---------
+    Dynamic inventories and inventory plugins, patterns that are templates or regular expressions, hosts that
+    `add_host` makes, and what roles and tasks do: their text is searched for names.
     """
 
     name: ClassVar[str] = "ansible_inventory"

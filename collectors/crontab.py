@@ -131,7 +131,24 @@ class _Entry:
 
 
 class CrontabCollector(Collector):
-    """Reads crontabs of Debian's cron, cronie, busybox and FreeBSD."""
+    """Reads crontabs of Debian's cron, cronie, busybox and FreeBSD.
+
+    Reads
+    -----
+    `/etc/crontab`, `/etc/cron.d/*`, users' crontabs in `/var/spool/cron` (Debian and RHEL), `/etc/crontabs` (busybox)
+    and `/var/cron/tabs` (FreeBSD), and files in repositories that will become one.
+
+    Yields
+    ------
+    A job for each entry, with schedule, user, environment and guards, and what its command calls, connects to, reads
+    and writes. What the cron in question would never run is kept and says why: a file it ignores, a date that never
+    comes.
+
+    Can't see
+    ---------
+    Whether cron runs, whether the user exists, when a job last ran and with what result, and which cron reads a file
+    where the path does not say: then both verdicts are kept.
+    """
 
     name: ClassVar[str] = "crontab"
     title: ClassVar[str] = "Crontabs: system, users', /etc/cron.d, and such files in repositories"

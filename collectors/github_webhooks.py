@@ -43,6 +43,20 @@ class GithubWebhooksCollector(Collector):
 
     Attributes: `events`, `active` (a hook that is switched off delivers nothing, and stays in the list), and
     `last_status`, the HTTP status of the last delivery, where GitHub says it.
+
+    Reads
+    -----
+    The JSON lists that GitHub and GitLab give for a repository, project, group or organization, whatever the files
+    are called.
+
+    Yields
+    ------
+    A webhook for each entry, and the endpoint that it delivers to and that has to act on it; its events, whether it
+    is active, and the status of its last delivery.
+
+    Can't see
+    ---------
+    Apps and integrations that are not webhooks, and deliveries before the last one.
     """
 
     name: ClassVar[str] = "github_webhooks"

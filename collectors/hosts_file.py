@@ -51,6 +51,18 @@ class HostsFileCollector(Collector):
     Each line becomes an attribute of THIS_HOST: `hosts_entry` is "address name name ...", `own_names` the names on
     127.0.1.1 (Debian's form of "me"), `hostname` and `machine_id` what their files hold. A name means something only
     to the host whose table it is in, so there are no dependencies here: the linker keeps a table for each host.
+
+    Reads
+    -----
+    `/etc/hosts`, `/etc/hostname` and `/etc/machine-id`; in a tree, files called `hosts` that have this form.
+
+    Yields
+    ------
+    What names mean on this very host, before DNS is asked; and what the host calls itself.
+
+    Can't see
+    ---------
+    What nsswitch.conf puts before the file, and names that come from LDAP or NIS.
     """
 
     name: ClassVar[str] = "hosts_file"

@@ -37,6 +37,18 @@ class KnownHostsCollector(Collector):
 
     Each line with more than one becomes an entity of the host, by its first full name, with `known_as`: evidence of
     aliases. Hashed lines, `@cert-authority` lines and patterns tell of no single machine.
+
+    Reads
+    -----
+    `known_hosts` and `ssh_known_hosts`, the system's and users', and files of such names in repositories.
+
+    Yields
+    ------
+    Which names and addresses are one machine, because they were seen under one host key.
+
+    Can't see
+    ---------
+    Hashed names, and whether an old line is still true.
     """
 
     name: ClassVar[str] = "known_hosts"

@@ -48,6 +48,18 @@ class MountsCollector(Collector):
     `read_only` is true if the mount or the file system under it is; `read_only_by` says which: "mount" (this mount
     alone, as a bind mount may be), "filesystem", or "emergency" (ext4 gave up after an error: `emergency_ro`, where
     statvfs and `[ -w ]` still say writable). The linker joins a MOUNT to its host.
+
+    Reads
+    -----
+    `/proc/self/mountinfo`, `/proc/mounts` and `/etc/fstab`.
+
+    Yields
+    ------
+    Mounts, which of them can't be written and why, and the server that a network file system comes from.
+
+    Can't see
+    ---------
+    Mounts of other mount namespaces (containers), what autofs would mount, and quotas.
     """
 
     name: ClassVar[str] = "mounts"

@@ -38,6 +38,18 @@ class ResolvConfCollector(Collector):
 
     `search` and `domain` exclude each other, and the last line of either kind wins. Servers on a loopback address
     (systemd-resolved, dnsmasq) are the host itself and make no edge.
+
+    Reads
+    -----
+    `/etc/resolv.conf`.
+
+    Yields
+    ------
+    The domains that complete short names on this host, and the name servers that it asks, as alternatives.
+
+    Can't see
+    ---------
+    What systemd-resolved or a local forwarder asks behind a loopback address.
     """
 
     name: ClassVar[str] = "resolv_conf"

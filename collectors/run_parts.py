@@ -61,7 +61,21 @@ def runs(name: str, flavour: str) -> bool:
 
 
 class RunPartsCollector(Collector):
-    """Reads which files of the periodic directories would run."""
+    """Reads which files of the periodic directories would run.
+
+    Reads
+    -----
+    The names of files in `/etc/cron.hourly`, `cron.daily`, `cron.weekly`, `cron.monthly` and `/etc/periodic`.
+
+    Yields
+    ------
+    A job for each file that run-parts would run; for one that it would skip because of its name, the same with the
+    reason.
+
+    Can't see
+    ---------
+    Whether a file is executable, which a copy of it does not show.
+    """
 
     name: ClassVar[str] = "run_parts"
     title: ClassVar[str] = "Periodic directories: /etc/cron.hourly, daily, weekly, monthly, and /etc/periodic"

@@ -46,6 +46,20 @@ class ShellCollector(Collector):
     Each script is a PATH with the attributes `interpreter` and `size` (bytes). Its dependencies are those of
     `analyse_command`. Values that a template inserts (`{{ … }}`) are unknown. A place with broken syntax is Malformed;
     the rest of the script is used.
+
+    Reads
+    -----
+    Scripts of sh, bash, dash, ksh, zsh and busybox, anywhere, by their `#!` line or their suffix.
+
+    Yields
+    ------
+    What a script calls, which hosts and URLs it connects to and whether they must be able to write, and which files
+    it reads and writes. Variables that are set to literal values in the same script are followed.
+
+    Can't see
+    ---------
+    Values that are known only at run time, files that it sources from elsewhere, and scripts with neither a `#!` line
+    nor a suffix.
     """
 
     name: ClassVar[str] = "shell"

@@ -165,7 +165,22 @@ class _File:
 
 
 class SystemdCollector(Collector):
-    """Reads unit files of systemd."""
+    """Reads unit files of systemd.
+
+    Reads
+    -----
+    Units and drop-ins in `/etc`, `/run`, `/usr/lib` and `/lib/systemd/system`, users' units, and such files in
+    repositories.
+
+    Yields
+    ------
+    A job for each timer with its calendar, and the unit it starts; what units call, connect to, read and write;
+    whether they are enabled, masked or overridden.
+
+    Can't see
+    ---------
+    When a timer last ran and with what result, generated units, and presets.
+    """
 
     name: ClassVar[str] = "systemd"
     title: ClassVar[str] = "systemd timers, services, paths, mounts and sockets, with drop-ins"

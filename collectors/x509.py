@@ -65,6 +65,18 @@ class X509Collector(Collector):
     The first certificate of a bundle that is no CA's (or is self-signed for names) is its `leaf`, STORED_AT the file;
     the others are the `chain`. More than 20 CA certificates are a trust store: one PATH entity with their `count`. If a
     certificate has no subjectAltName, its common name counts as one, as old clients do.
+
+    Reads
+    -----
+    Certificates in PEM and DER form and in bundles, by suffix and by content.
+
+    Yields
+    ------
+    A certificate by its fingerprint, with names, validity, issuer and key, and the files that hold it.
+
+    Can't see
+    ---------
+    PKCS#12 and Java key stores, and what a server really serves. Private keys are skipped unread.
     """
 
     name: ClassVar[str] = "x509"

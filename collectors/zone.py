@@ -141,6 +141,20 @@ class ZoneCollector(Collector):
     """BIND zone files: records with file and line, whatever one bad line among them says.
 
     A file's origin is its $ORIGIN, else its SOA's absolute owner, else what the file is called.
+
+    Reads
+    -----
+    Master files: `*.zone`, `db.*`, and any file that begins like one, with `$INCLUDE` and `$GENERATE`.
+
+    Yields
+    ------
+    What each name resolves to, over CNAME, ALIAS and wildcards, and a record node for every other type: MX, SRV, NS,
+    PTR, SPF and the rest.
+
+    Can't see
+    ---------
+    Records that are made at run time (dynamic updates without a dump, geographic answers), and zones that are only
+    served and not captured.
     """
 
     name: ClassVar[str] = "zone"
