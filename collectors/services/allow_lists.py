@@ -26,7 +26,7 @@ _ALIAS: Final = re.compile(r"Host_Alias\s+(.*)", re.DOTALL)
 _SUDO_OTHER: Final = re.compile(r"(?:Defaults|User_Alias|Runas_Alias|Cmnd_Alias|Cmd_Alias|[@#]include)")
 _SUDO_SPEC: Final = re.compile(r"^(\S(?:[^=\\]|\\.)*?)\s+((?:[^\s=,]+\s*,\s*)*[^\s=,]+)\s*=")
 _NFT_NAT: Final = re.compile(
-    r"\bdnat\s+(?:ip6?\s+)?to\s+(\[[0-9A-Fa-f:]+\]|[0-9A-Fa-f.:]*[0-9A-Fa-f])(?::(\d+))?(?![\w.:])"
+    r"\bdnat\s+(?:ip6?\s+)?to\s+(\[[0-9A-Fa-f:]+\]|\d+(?:\.\d+){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]+)(?::(\d+))?(?![\w.:])"
 )
 _NFT_FROM: Final = re.compile(r"\bip6?\s+saddr\s+(\{[^}]*\}|[^\s{]+)(.*)")
 _NFT_PORT: Final = re.compile(r"\b(tcp|udp)\s+dport\s+(\{[^}]*\}|\S+)")

@@ -50,6 +50,7 @@ _HOOKS: Final = (
 _PINGS: Final = ("healthchecks", "cronitor", "cronhub", "uptime_kuma", "ntfy", "zabbix", "loki", "apprise")
 _PING_KEYS: Final = ("ping_url", "push_url", "server", "url")
 _DATABASES: Final = ("postgresql_databases", "mysql_databases", "mariadb_databases", "mongodb_databases")
+_FIELDS: Final = frozenset({"backup", "backup_script", "backup_exec", "snapshot_root"})
 _COMMANDS: Final = ("cmd_preexec", "cmd_postexec")
 _RESOURCES: Final = frozenset({"director", "storage", "client", "filedaemon", "job", "jobdefs", "device", "pool"})
 
@@ -232,8 +233,8 @@ def _rsnapshot(source: Source) -> Iterator[Parsed]:
             continue
         fields = [part for part in text.split("\t") if part]
         keyword, where = fields[0].strip(), source.where(number)
-        if keyword in ("backup", "backup_script", "backup_exec", "snapshot_root") and len(fields) < 2:
-            if not line.startswith((" ", "\t")):
+        if len(fields) < 2:
+            if keyword.split()[0] in _FIELDS and not line.startswith((" ", "\t")):
                 yield Malformed(where, "fields that are not separated by tabs", "rsnapshot refuses the file")
         elif keyword == "backup":
             yield from _fetched(source, fields, where)

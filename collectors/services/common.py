@@ -41,7 +41,8 @@ ALLOWED_LIMIT: Final = 2_000
 
 _TEMPLATE_SUFFIXES: Final = (".j2", ".jinja", ".jinja2", ".erb", ".epp", ".tmpl", ".tpl", ".ctmpl", ".in")
 _CODE: Final = (".py", ".rb", ".pp", ".yml", ".yaml", ".json", ".md", ".rst", ".html", ".sh", ".pl", ".js", ".service")
-_CIDR: Final = re.compile(r"([0-9A-Fa-f:.]+)/(\d{1,3}|\d+\.\d+\.\d+\.\d+)")
+_ANYONE: Final = frozenset({"any", "all", "none", "localnets"})
+_CIDR: Final = re.compile(r"\[?([0-9A-Fa-f:.]+)\]?/(\d{1,3}|\d+\.\d+\.\d+\.\d+)")
 
 
 def base_name(path: str) -> str:
@@ -192,7 +193,7 @@ def normal_entry(text: str) -> str:
 def names_host(text: str) -> bool:
     """Whether an entry of an allow-list says who: a name, an address or a network."""
     bare = text.strip().strip("\"'")
-    return bool(is_hostname(bare) or normal_address(bare) or _CIDR.fullmatch(bare))
+    return bare.lower() not in _ANYONE and bool(is_hostname(bare) or normal_address(bare) or _CIDR.fullmatch(bare))
 
 
 def unquoted(text: str) -> str:
