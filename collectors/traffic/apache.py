@@ -458,6 +458,7 @@ class _Root:
                 found = [_bare(self._resolve(word)) for word in one.words]
                 (first if one.name == "servername" else others).extend(name for name in found if name)
         names = list(dict.fromkeys(first + others))
+        listens = tuple(one for one in listens if TEMPLATE not in one and "$" not in one)
         what = names[0] if names else f"on {listens[0] if listens else '*'} in {self._path}"
         label = f"apache server {what}"
         host = self._hosts.setdefault(label, _Host(label, directive.where))

@@ -285,7 +285,7 @@ class _File:
             elif words[0] in ("default_backend", "use_backend") and len(words) > 1:
                 edges += self._uses(ref, line)
             elif words[0] == "bind" and len(words) > 1:
-                listens.append(words[1])
+                listens += [one for one in words[1].split(",") if TEMPLATE not in one]
                 found = list(self._files(ref, line, "crt-base", 2))
                 certificates += [
                     one.provider.text

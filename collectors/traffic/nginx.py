@@ -544,7 +544,7 @@ class _Root:
         names = [name for one in block if one.name == "server_name" for name in one.words]
         literal = [normal_name(name) for name in names if is_hostname(name.removeprefix(".")) and TEMPLATE not in name]
         literal = [name for name in literal if name not in ("_", "localhost")]
-        listens = [one.words for one in block if one.name == "listen" and one.words]
+        listens = [one.words for one in block if one.name == "listen" and one.words and TEMPLATE not in one.words[0]]
         first = next((name for name in literal if not name.startswith(("*", "."))), literal[0] if literal else "")
         what = "nginx server" if context == "http" else f"nginx {context} server"
         label = f"{what} {first}" if first else f"{what} on {listens[0][0] if listens else '80'} in {self._path}"
