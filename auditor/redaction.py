@@ -78,11 +78,15 @@ _RULES: Final = (
     (re.compile(r"(?P<keep>\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$)[./\w$=,]{16,}"), _KEEP),
     *((pattern, _KEEP) for pattern in _CAPABILITIES),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"), "-----BEGIN PRIVATE KEY-----" + MARK),
+    # The same in base64, as Traefik's acme.json has it: plain, RSA, EC.
+    (re.compile(r"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0EgUFJJVkFUR|FQyBQUklWQVRF)[\w+/=]*"), MARK),
+    # getssl's locations: ftp:user:password:host:/path
+    (re.compile(r"(?P<keep>(?<!\w)(?:s?ftp|ftps|ftpes|davs):[^\s:/'\"]+:)[^\s:'\"]+(?=:[^\s:]+:)"), _KEEP),
 )
 # Cheap test before the rules: most lines hold none of these.
 _HINT: Final = re.compile(
     r"://[^\s/]*:[^\s/]*@|curl|lftp|smbclient|mysql|mariadb|redis-cli|ldap|ipmitool|mosquitto|pass|pwd|token|secret|key|"
-    r"credential|authoriz|bearer|AKIA|ASIA|gh[pousr]_|github_pat|glpat-|xox|hvs\.|AIza|k_live_|SG\.|eyJ|\$\w{1,4}\$|"
+    r"credential|authoriz|bearer|LS0tLS1CRUdJTiB|ftp|davs|AKIA|ASIA|gh[pousr]_|github_pat|glpat-|xox|hvs\.|AIza|k_live_|SG\.|eyJ|\$\w{1,4}\$|"
     + _CAPABILITY_HINT.pattern,
     re.I,
 )

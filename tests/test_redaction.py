@@ -47,6 +47,9 @@ WORD = "s3cr3tW0rdXYZ0123456789"
         f"https://discord.com/api/webhooks/123/{WORD}",
         f"https://api.telegram.org/bot12:{WORD}/send",
         f"https://x.webhook.office.com/webhookb2/{WORD}@y/IncomingWebhook/z",
+        f"ACL=('/srv' 'ftp:user:{WORD}:host:/path')",
+        f"davs:user:{WORD}:host:443:/path",
+        f'"key": "LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0tLS0t{WORD}"',
         f"-----BEGIN RSA PRIVATE KEY-----\\n{WORD}",
     ],
 )

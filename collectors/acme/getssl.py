@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from posixpath import basename, dirname
 from typing import ClassVar, Final
 
@@ -59,7 +60,6 @@ _LOCATIONS: Final = (
 )
 _STAGING: Final = "https://acme-staging-v02.api.letsencrypt.org/directory"
 _REMOTE: Final = re.compile(r"(ssh|sftp|ftp|ftps|ftpes|davs):(.+)", re.DOTALL)
-_PASSWORD: Final = re.compile(r"\b((?:s?ftp|ftps|ftpes|davs):[^:'\"\s]*):[^:'\"\s]*:")
 
 
 class GetsslCollector(Collector):
@@ -119,29 +119,37 @@ class GetsslCollector(Collector):
                 continue
             assert isinstance(one.value, tuple)
             places: dict[str, tuple[Setting, Where]] = {}
+            texts: dict[str, Sequence[str]] = {}
             above = files.get(f"{dirname(dirname(path))}/{basename(path)}")
             for source in (above, one):
                 if source is not None and isinstance(source.value, tuple):
                     known = {name: setting.value for name, (setting, _) in places.items()}
                     known |= {"DOMAIN": domain, "WORKING_DIR": dirname(dirname(path)), "DOMAIN_DIR": dirname(path)}
-                    lines = source.value[1].split("\n")
+                    lines = texts[source.path] = source.value[1].split("\n")
                     for setting in read_settings(source.value[1], known):
                         line = lines[setting.line - 1] if setting.line <= len(lines) else ""
-                        places[setting.name] = (setting, Where(setting.line, _shown(line), path=source.path))
-            yield from _lineage(domain, dirname(path), places, Where(1, _first(one.value[1]), path=one.path))
+                        places[setting.name] = (setting, Where(setting.line, excerpt(line), path=source.path))
+            yield from _lineage(domain, dirname(path), places, texts, Where(1, _first(one.value[1]), path=one.path))
 
 
 def _first(text: str) -> str:
-    return _shown(next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), ""))
+    return excerpt(next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), ""))
 
 
-def _shown(line: str) -> str:
-    """A line as evidence, without the passwords of its locations."""
-    return excerpt(_PASSWORD.sub(r"\1:‹redacted›:", line))
+def _below(lines: Sequence[str], place: Where, part: str) -> Where:
+    """The line that a word of an array stands on: the assignment's own, or one of those after it."""
+    for number, line in enumerate(lines[place.line - 1 : place.line + 99], start=place.line):
+        if part in line:
+            return replace(place, line=number, excerpt=excerpt(line))
+    return place
 
 
 def _lineage(
-    domain: str, directory: str, places: Mapping[str, tuple[Setting, Where]], where: Where
+    domain: str,
+    directory: str,
+    places: Mapping[str, tuple[Setting, Where]],
+    lines: Mapping[str, Sequence[str]],
+    where: Where,
 ) -> Iterator[Parsed]:
     lineage = lineage_ref("getssl", domain)
 
@@ -187,8 +195,9 @@ def _lineage(
         for word in setting.words if setting.known else ():
             # One location may be several, with `;` between them.
             for part in word.split(";"):
-                yield from webroot(lineage, part, here)
-                yield from _elsewhere(lineage, part, Relation.VALIDATED_THROUGH, here)
+                there = _below(lines.get(here.path, ()), here, part)
+                yield from webroot(lineage, part, there)
+                yield from _elsewhere(lineage, part, Relation.VALIDATED_THROUGH, there)
     for key in _LOCATIONS:
         for part in value(key).split(";") if value(key) else ():
             yield from written(lineage, part, places[key][1])
