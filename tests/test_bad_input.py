@@ -317,6 +317,13 @@ def test_huge_files(estate: Path, capsys: pytest.CaptureFixture[str], line: byte
         assert any("only the first" in detail for _, detail in run.gaps(path))
 
 
+def test_more_mentions_than_are_kept(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(estate, "notes/many.txt", f"ssh {GOING}\n" * 25_000)
+    run = Run(estate, capsys)
+    ((_, detail),) = run.gaps("notes/many.txt")
+    assert "20,000" in detail
+
+
 def test_names_of_files(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(estate, "a\x1b[31m\n", GOING)
     place = os.fsencode(estate) + b"/sch\xf6n \xe2\x80\xae.txt"

@@ -179,7 +179,7 @@ def _mentions(
     progress: Callable[[str, int], None],
 ) -> None:
     """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
-    from auditor.graph.mentions import MentionScanner
+    from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
 
     scanner = MentionScanner(hosts, wanted)
     # All of the inventory is understood: that it declares a host is no dependency on it.
@@ -207,6 +207,12 @@ def _mentions(
         found = known[bound.template.digest]
         if not found:
             continue
+        if len(found) >= MAX_PER_FILE:
+            where = bound.file.estate_path
+            detail = f"more than {MAX_PER_FILE:,} places name a host that is going: the rest was not looked at"
+            reading.coverage.append(
+                Coverage(bound.file.source, Area.MENTIONS, where, Outcome.PARTIAL, detail=detail, path=where)
+            )
         own = canonical.get(bound.file.source, set())
         document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
         for one in found:

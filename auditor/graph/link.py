@@ -85,6 +85,7 @@ class Linker:
         self._relations, self._needs, self._confidences = (array("B") for _ in range(3))
         self._group_ids: dict[tuple[NodeId, str], int] = {}
         self._explicit: set[tuple[NodeId, Relation]] = set()
+        self._mentions: dict[NodeId, list[str]] = {}
         self._short_cache: dict[tuple[str, str], NodeId] = {}
         self._timers: dict[str, set[str]] | None = None
 
@@ -207,10 +208,8 @@ class Linker:
 
     def describe_mention(self, document: NodeId, line: int, text: str, kind: str, comment: bool) -> None:
         """Which identity a line names, for the rule that reports mentions."""
-        known = self.attributes.setdefault(document, {})
-        before = known.get("mentions", ())
         entry = f"{line} {kind}{' comment' if comment else ''} {text}"
-        known["mentions"] = (*(before if isinstance(before, tuple) else ()), entry)
+        self._mentions.setdefault(document, []).append(entry)
 
     def require(self, ref: Ref) -> NodeId:
         """The node of a reference that always has one."""
@@ -387,6 +386,8 @@ class Linker:
 
     def build(self) -> Linked:
         """The graph of all that was added and concluded. The linker can't be used afterwards."""
+        for document, entries in self._mentions.items():
+            self.attributes.setdefault(document, {})["mentions"] = tuple(entries)
         builder = GraphBuilder()
         builder.add_nodes([KIND_ID[kind] for kind in self._kinds], self._texts, self._scopes)
         builder.add_groups([consumer for consumer, _ in self._group_ids], [name for _, name in self._group_ids])
