@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from auditor.api import (
     TEMPLATE,
@@ -20,10 +20,12 @@ from auditor.api import (
     Collector,
     Dependency,
     Document,
+    Fragment,
     Kind,
     Malformed,
     Need,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
@@ -91,6 +93,14 @@ class _Section:
     lines: list[_Line] = field(default_factory=list)
 
 
+class _List(NamedTuple):
+    """A list of certificates that a `bind` reads."""
+
+    label: str
+    path: str
+    base: str
+
+
 class HaproxyCollector(Collector):
     """HAProxy: frontends, backends and their servers, certificates.
 
@@ -108,8 +118,8 @@ class HaproxyCollector(Collector):
     Can't see
     ---------
     Backends chosen by an expression or a map, servers set at run time, what a SRV record or a lookup of
-    `server-template` answers, the files in a certificate directory or list, and which of two arms of `.if` or of a
-    template is used: both count.
+    `server-template` answers, the files in a certificate directory, and which of two arms of `.if` or of a template is
+    used: both count.
     """
 
     name: ClassVar[str] = "haproxy"
@@ -141,6 +151,22 @@ class HaproxyCollector(Collector):
         if not templated:
             yield from problems
         yield from _File(document.path, sections).facts()
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """The certificates that lists (`crt-list`) name: `FILE [OPTION…] [FILTER…]`, one a line."""
+        for fragment in fragments:
+            if not isinstance(fragment.value, _List):
+                continue
+            label, path, base = fragment.value
+            content = read(path)
+            if content is None or len(content) > MAX_BYTES:
+                continue
+            for number, line in enumerate(decode(content).split("\n")[:MAX_LINES], start=1):
+                words = line.split(None, 1)
+                file = "" if not words or words[0].startswith("#") else _absolute("crt", words[0], {"crt-base": base})
+                if file:
+                    where = Where(number, excerpt(line), path)
+                    yield Dependency(Ref(Kind.SERVICE, label), Ref(Kind.PATH, file), Relation.READS, where)
 
 
 def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[list[_Section], list[Malformed]]:
@@ -280,19 +306,22 @@ class _File:
                 one = _member(words, line.where, inherited)
                 if one is not None:
                     members.append(one)
-                    edges += self._files(ref, line, "ca-base", 3)
+                    edges += [
+                        Dependency(ref, Ref(Kind.PATH, path), Relation.READS, line.where)
+                        for _, path in self._files(words[3:])
+                    ]
                     edges += self._resolved_by(ref, line)
             elif words[0] in ("default_backend", "use_backend") and len(words) > 1:
                 edges += self._uses(ref, line)
             elif words[0] == "bind" and len(words) > 1:
                 listens += [one for one in words[1].split(",") if TEMPLATE not in one]
-                found = list(self._files(ref, line, "crt-base", 2))
-                certificates += [
-                    one.provider.text
-                    for one in found
-                    if _option_of(words, one.provider.text, self._bases) in ("crt", "crt-list")
-                ]
-                edges += found
+                for option, path in self._files(words[2:]):
+                    edges.append(Dependency(ref, Ref(Kind.PATH, path), Relation.READS, line.where))
+                    if option in ("crt", "crt-list"):
+                        certificates.append(path)
+                    if option == "crt-list":
+                        base = self._bases.get("crt-base", "")
+                        yield Fragment("crt-list", _List(label, path, base), line.where)
         attributes: dict[str, Attribute] = {"software": "haproxy"}
         if listens:
             attributes["listen"] = tuple(dict.fromkeys(listens))
@@ -309,15 +338,11 @@ class _File:
         if backend is not None:
             yield Dependency(ref, backend, Relation.BACKED_BY, line.where)
 
-    def _files(self, ref: Ref, line: _Line, base: str, start: int) -> Iterator[Dependency]:
-        """Files that options of a line name, relative ones below crt-base or ca-base."""
-        words = line.words
-        for option, value in pairwise(words[start:]):
-            if option not in _FILE_OPTIONS:
-                continue
-            path = _absolute(option, value, self._bases)
-            if path:
-                yield Dependency(ref, Ref(Kind.PATH, path), Relation.READS, line.where)
+    def _files(self, words: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Options that name files, with those files; relative ones are below crt-base or ca-base."""
+        for option, value in pairwise(words):
+            if option in _FILE_OPTIONS and (path := _absolute(option, value, self._bases)):
+                yield option, path
 
     def _resolved_by(self, ref: Ref, line: _Line) -> Iterator[Dependency]:
         words = line.words
@@ -375,10 +400,6 @@ def _absolute(option: str, value: str, bases: Mapping[str, str]) -> str:
             return ""
         value = posixpath.join(base, value)
     return posixpath.normpath(value)
-
-
-def _option_of(words: Sequence[str], path: str, bases: Mapping[str, str]) -> str:
-    return next((option for option, value in pairwise(words) if _absolute(option, value, bases) == path), "")
 
 
 def _member(words: Sequence[str], where: Where, inherited: Sequence[str]) -> Member | None:

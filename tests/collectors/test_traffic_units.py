@@ -9,9 +9,29 @@ import pytest
 
 from auditor.api import Dependency, Document, Fragment, Ref
 from collectors.traffic.common import Files, ancestors
+from collectors.traffic.haproxy import HaproxyCollector
 from collectors.traffic.nginx import NginxCollector, _split
 
 CASES = Path(__file__).parent / "traffic.nginx"
+
+
+def test_certificates_that_haproxy_has_in_a_list() -> None:
+    config = b"global\n crt-base /etc/haproxy/certs\nfrontend a\n bind :443 ssl crt-list /etc/haproxy/list.txt\n"
+    listed = b"# those of the shop\nshop.pem [alpn h2] shop.example.net\n\n/etc/ssl/other.pem !old.example.net\n"
+    collector = HaproxyCollector()
+    path = "/etc/haproxy/haproxy.cfg"
+    facts = list(collector.parse(Document(path, config)))
+    pieces = [Fragment(one.kind, one.value, one.where, "host", path) for one in facts if isinstance(one, Fragment)]
+    found = list(collector.combine(pieces, {"/etc/haproxy/list.txt": listed}.get))
+    assert [(one.consumer.text, one.provider.text) for one in found if isinstance(one, Dependency)] == [
+        ("haproxy frontend a", "/etc/haproxy/certs/shop.pem"),
+        ("haproxy frontend a", "/etc/ssl/other.pem"),
+    ]
+    assert [(one.where.path, one.where.line) for one in found] == [
+        ("/etc/haproxy/list.txt", 2),
+        ("/etc/haproxy/list.txt", 4),
+    ]
+    assert not list(collector.combine(pieces, lambda _: None))
 
 
 def test_a_file_that_lies_elsewhere_is_read_where_it_is_included() -> None:
