@@ -160,7 +160,11 @@ class AcmeShCollector(Collector):
         lineage = lineage_ref("acme.sh", f"{main}_ecc" if ecc else main)
         written_names = [main, *_text(settings, "Le_Alt").split(",")]
         domains = names(one for one in written_names if one not in ("no", ""))
-        methods = [one.strip() for one in _text(settings, "Le_Webroot").split(",") if one.strip()]
+        methods: list[str] = []
+        for one in _text(settings, "Le_Webroot").split(","):
+            # Nothing between two commas: as for the domain before.
+            if one.strip() or methods:
+                methods.append(one.strip() or methods[-1])
         files = tuple(path for key in _FILES if (path := _text(settings, key)).startswith("/"))
         here = _where(first)
         yield Entity(
