@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 MARK: Final = "‹redacted›"
@@ -21,31 +22,46 @@ _CAPABILITIES: Final = (
 )
 _CAPABILITY_HINT: Final = re.compile(r"slack|discord|telegram|office|pagerduty|victorops", re.I)
 
-_RULES: Final = (
+_RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
+    # Words of which a line must hold one (none: any line), what to look for, what to put there.
     # scheme://user:password@host
-    (re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I), _KEEP),
+    (("@",), re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I), _KEEP),
     # curl -u user:password, lftp -u user,password, smbclient -U user%password
-    (re.compile(r"(?P<keep>\bcurl\b[^|;&]*?\s(?:-u|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"), _KEEP),
-    (re.compile(r"(?P<keep>\b(?:lftp|smbclient)\b[^|;&]*?\s-[uU]\s*['\"]?[^\s,%'\"]*[,%])[^\s'\"]+"), _KEEP),
-    # sshpass -p x, mysqldump -px, redis-cli -a x, ldapsearch -w x, ipmitool -P x
-    (re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+"), _KEEP),
-    (re.compile(r"(?P<keep>\b(?:mysql|mariadb)\w*\b[^|;&]*?\s-p)[^\s'\"]+"), _KEEP),
-    (re.compile(r"(?P<keep>\bredis-cli\b[^|;&]*?\s-a\s*['\"]?)[^\s'\"]+"), _KEEP),
-    (re.compile(r"(?P<keep>\bldap\w+\b[^|;&]*?\s-w\s*['\"]?)[^\s'\"]+"), _KEEP),
-    (re.compile(r"(?P<keep>\b(?:ipmitool|mosquitto_\w+)\b[^|;&]*?\s-P\s*['\"]?)[^\s'\"]+"), _KEEP),
     (
+        ("curl",),
+        re.compile(r"(?P<keep>\bcurl\b[^|;&]*?\s(?:-u|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"),
+        _KEEP,
+    ),
+    (
+        ("lftp", "smbclient"),
+        re.compile(r"(?P<keep>\b(?:lftp|smbclient)\b[^|;&]*?\s-[uU]\s*['\"]?[^\s,%'\"]*[,%])[^\s'\"]+"),
+        _KEEP,
+    ),
+    # sshpass -p x, mysqldump -px, redis-cli -a x, ldapsearch -w x, ipmitool -P x
+    (("sshpass",), re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+"), _KEEP),
+    (("mysql", "mariadb"), re.compile(r"(?P<keep>\b(?:mysql|mariadb)\w*\b[^|;&]*?\s-p)[^\s'\"]+"), _KEEP),
+    (("redis-cli",), re.compile(r"(?P<keep>\bredis-cli\b[^|;&]*?\s-a\s*['\"]?)[^\s'\"]+"), _KEEP),
+    (("ldap",), re.compile(r"(?P<keep>\bldap\w+\b[^|;&]*?\s-w\s*['\"]?)[^\s'\"]+"), _KEEP),
+    (
+        ("ipmitool", "mosquitto_"),
+        re.compile(r"(?P<keep>\b(?:ipmitool|mosquitto_\w+)\b[^|;&]*?\s-P\s*['\"]?)[^\s'\"]+"),
+        _KEEP,
+    ),
+    (
+        ("--",),
         re.compile(
             r"(?P<keep>--[\w-]*(?:password|passwd|pass|token|secret|api-?key|access-?key)[ =]['\"]?)[^\s'\"]+", re.I
         ),
         _KEEP,
     ),
     # openssl -passin pass:x
-    (re.compile(r"(?P<keep>-pass(?:in|out)?\s+pass:)\S+"), _KEEP),
+    (("-pass",), re.compile(r"(?P<keep>-pass(?:in|out)?\s+pass:)\S+"), _KEEP),
     # .netrc: machine h login u password x; BIND's: secret "x"
-    (re.compile(r"(?P<keep>\b(?:login|user|account|machine)\s+\S+\s+passw(?:or)?d\s+)\S+", re.I), _KEEP),
-    (re.compile(r"(?P<keep>\b(?:secret|password)\s+\")[^\"]+", re.I), _KEEP),
+    (("passw",), re.compile(r"(?P<keep>\b(?:login|user|account|machine)\s+\S+\s+passw(?:or)?d\s+)\S+", re.I), _KEEP),
+    (("secret", "password"), re.compile(r"(?P<keep>\b(?:secret|password)\s+\")[^\"]+", re.I), _KEEP),
     # Authorization: Bearer x
     (
+        ("authorization", "token", "key"),
         re.compile(
             r"(?P<keep>\b(?:authorization|x-[\w-]*(?:token|key))['\"]?\s*[:=]\s*['\"]?(?:bearer\s+|basic\s+|token\s+)?)"
             r"[^\s'\"]+",
@@ -53,9 +69,10 @@ _RULES: Final = (
         ),
         _KEEP,
     ),
-    (re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I), _KEEP),
+    (("bearer",), re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I), _KEEP),
     # PASSWORD=x, api_key: x, "secret": "x"
     (
+        ("pass", "secret", "token", "key", "credential", "pwd"),
         re.compile(
             r"(?P<keep>(?<![\w-])(?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|"
             r"(?:private|secret|signing|encryption|auth|session)[_-]?key|credential)s?(?:_?(?:id|value))?|"
@@ -67,6 +84,7 @@ _RULES: Final = (
     ),
     # well-known token forms
     (
+        (),
         re.compile(
             r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|"
             r"\bxox[abeprs]-[\w-]{10,}|\bhvs\.[\w-]{20,}|\bAIza[\w-]{30,}|\b[sr]k_live_\w{16,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|"
@@ -75,13 +93,20 @@ _RULES: Final = (
         MARK,
     ),
     # crypt(5): $6$salt$hash
-    (re.compile(r"(?P<keep>\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$)[./\w$=,]{16,}"), _KEEP),
-    *((pattern, _KEEP) for pattern in _CAPABILITIES),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"), "-----BEGIN PRIVATE KEY-----" + MARK),
+    (("$",), re.compile(r"(?P<keep>\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$)[./\w$=,]{16,}"), _KEEP),
+    *(
+        (("slack", "discord", "telegram", "office", "pagerduty", "victorops"), pattern, _KEEP)
+        for pattern in _CAPABILITIES
+    ),
+    (("private key",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"), "-----BEGIN PRIVATE KEY-----" + MARK),
     # The same in base64, as Traefik's acme.json has it: plain, RSA, EC.
-    (re.compile(r"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0EgUFJJVkFUR|FQyBQUklWQVRF)[\w+/=]*"), MARK),
+    (("ls0tls1crudjtib",), re.compile(r"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0EgUFJJVkFUR|FQyBQUklWQVRF)[\w+/=]*"), MARK),
     # getssl's locations: ftp:user:password:host:/path
-    (re.compile(r"(?P<keep>(?<!\w)(?:s?ftp|ftps|ftpes|davs):[^\s:/'\"]+:)[^\s:'\"]+(?=:[^\s:]+:)"), _KEEP),
+    (
+        ("ftp", "davs"),
+        re.compile(r"(?P<keep>(?<!\w)(?:s?ftp|ftps|ftpes|davs):[^\s:/'\"]+:)[^\s:'\"]+(?=:[^\s:]+:)"),
+        _KEEP,
+    ),
 )
 # Cheap test before the rules: most lines hold none of these.
 _HINT: Final = re.compile(
@@ -92,12 +117,15 @@ _HINT: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def redact(text: str) -> str:
     """The text with passwords, tokens and keys replaced by MARK."""
     if not _HINT.search(text):
         return text
-    for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+    lower = text.lower()
+    for words, pattern, replacement in _RULES:
+        if not words or any(word in lower for word in words):
+            text = pattern.sub(replacement, text)
     return text
 
 
