@@ -421,14 +421,15 @@ def _validation(
 def _hook(lineage: Ref, stage: str, command: str, where: Where) -> Iterator[Parsed]:
     """What a hook's command line does for a lineage.
 
-    What the deploy hook calls and connects to deploys the certificate: DEPLOYED_BY, and it must be able to act. The
-    authentication hook likewise is VALIDATED_THROUGH. Other stages keep the relations of a command.
+    What the deploy hook calls and connects to deploys the certificate: DEPLOYED_BY. The authentication hook likewise is
+    VALIDATED_THROUGH. A script of this host must run; a receiver elsewhere must store something. Other stages keep the
+    relations of a command.
     """
     relation = {"deploy": Relation.DEPLOYED_BY, "auth": Relation.VALIDATED_THROUGH}.get(stage)
     facts: Iterable[Parsed] = analyse_command(command, lineage, where)
     for fact in facts:
         if relation and isinstance(fact, Dependency) and fact.relation in (Relation.CALLS, Relation.CONNECTS):
-            need = Need.WRITE if fact.need is Need.WRITE else Need.RUN
+            need = Need.RUN if fact.relation is Relation.CALLS else Need.WRITE
             sure = Confidence.HIGH if fact.confidence is Confidence.HIGH else Confidence.MEDIUM
             yield replace(fact, relation=relation, need=need, confidence=sure)
         else:

@@ -65,8 +65,8 @@ class RenewalHookOnGoingHostRule(Rule):
 
     What it can't see
     -----------------
-    What the receiver of a webhook does with it. On a read-only host it may answer and still store nothing, so this is
-    said with medium confidence there.
+    What the receiver of a webhook does with it. It is taken to store something: on a read-only host it may answer, and
+    do nothing. What only has to run there is said with medium confidence.
     """
 
     id: ClassVar[str] = "renewal-hook-on-going-host"
