@@ -326,7 +326,9 @@ class Installation:
                 if mine is None:
                     values[key] = value
                 elif mine.additive and value.written:
-                    values[key] = Value([*value.written, *mine.written], value.additive)
+                    # What is reached over several templates counts once, or it would double with every rung.
+                    once = {id(part[1]): part for part in (*value.written, *mine.written)}
+                    values[key] = Value(list(once.values()), value.additive)
         self._resolved[id(definition)] = values
         return values
 
