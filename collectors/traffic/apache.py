@@ -30,15 +30,14 @@ from auditor.api import (
     Where,
     decode,
     endpoint_ref,
-    excerpt,
     is_hostname,
     normal_name,
     without_templates,
 )
+from collectors.traffic.apache_syntax import FILES, MAX_DEPTH, MAX_LINE, STOPS, Directive, read_directives
 from collectors.traffic.common import (
     LOCAL,
     MAX_BYTES,
-    MAX_PROBLEMS,
     UNKNOWN,
     Files,
     Member,
@@ -53,10 +52,8 @@ from collectors.traffic.common import (
     target_of,
 )
 
-MAX_DEPTH: Final = 64
 MAX_INCLUDES: Final = 20
 MAX_DIRECTIVES: Final = 200_000
-MAX_LINE: Final = 65_536
 MAX_USES: Final = 10_000
 """Uses of macros in one configuration, those inside macros included."""
 
@@ -71,47 +68,18 @@ _LIKELY: Final = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _OTHERS: Final = re.compile(rb"^\[(?:Unit|Service|Install)\]|^(?:#!|<\?(?:xml|php))|^---\s*$", re.MULTILINE)
-_OPEN: Final = re.compile(r"<\s*([A-Za-z]\w*)")
-_CLOSE: Final = re.compile(r"</\s*([A-Za-z]\w*)\s*>$")
-_WORD: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'|(\S+))')
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-_SECTIONS: Final = frozenset(
-    {
-        "virtualhost", "directory", "directorymatch", "location", "locationmatch", "files", "filesmatch", "ifmodule",
-        "ifdefine", "ifversion", "ifdirective", "iffile", "ifsection", "if", "elseif", "else", "proxy", "proxymatch",
-        "macro", "limit", "limitexcept", "requireall", "requireany", "requirenone", "authnprovideralias",
-        "authzprovideralias", "mdomainset",
-    }
-)  # fmt: skip
-_FILES: Final = {
-    "sslcertificatefile", "sslcertificatekeyfile", "sslcertificatechainfile", "sslcacertificatefile",
-    "sslcarevocationfile", "sslproxymachinecertificatefile", "sslproxycacertificatefile", "authuserfile",
-}  # fmt: skip
-_KEPT: Final = _FILES | {
-    "include", "includeoptional", "servername", "serveralias", "proxypass", "proxypassmatch", "balancermember",
-    "rewriterule", "sethandler", "proxyremote", "sslstaplingforceurl", "sslocspdefaultresponder", "authldapurl",
-    "define", "serverroot", "use",
-}  # fmt: skip
 _RESPONDERS: Final = frozenset({"sslstaplingforceurl", "sslocspdefaultresponder"})
 _TARGET: Final = re.compile(
     r"((?:https?|h2c?|wss?|fcgi|scgi|uwsgi|ajp|ftp|balancer)://[^/?%$\s]+)(?=[/?]|$|%\{REQUEST_URI\}|\$\d)",
     re.IGNORECASE,
 )
-_STOPS: Final = "Apache refuses to start with it"
-
-
-@dataclass(frozen=True, slots=True)
-class _Directive:
-    name: str
-    words: tuple[str, ...]
-    where: Where
-    block: tuple[_Directive, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
     path: str
-    directives: tuple[_Directive, ...]
+    directives: tuple[Directive, ...]
 
 
 @dataclass(slots=True)
@@ -170,11 +138,11 @@ class ApacheCollector(Collector):
             return
         text = decode(document.content).removeprefix("\ufeff")
         if "\0" in text[:4096]:
-            yield Malformed(Where(), "this is not text", _STOPS, whole=True)
+            yield Malformed(Where(), "this is not text", STOPS, whole=True)
             return
-        templated = is_templated(text)
+        templated = is_templated(document.path, text)
         shown = Places(text.split("\n"))
-        directives, problems = _read((without_templates(text) if templated else text).split("\n"), shown)
+        directives, problems = read_directives((without_templates(text) if templated else text).split("\n"), shown)
         if not templated:
             yield from problems
         if directives:
@@ -188,79 +156,6 @@ class ApacheCollector(Collector):
             if isinstance(fragment.value, _Source)
         }
         yield from _Configuration(sources).facts()
-
-
-def _read(lines: Sequence[str], shown: Places) -> tuple[tuple[_Directive, ...], list[Malformed]]:
-    """The directives that matter, as a tree of sections, and what Apache would refuse."""
-    problems: list[Malformed] = []
-    blocks: list[tuple[str, tuple[str, ...], Where, list[_Directive]]] = [("", (), Where(), [])]
-
-    def end() -> None:
-        name, words, where, inside = blocks.pop()
-        if inside or name in ("virtualhost", "proxy"):
-            blocks[-1][3].append(_Directive(name, words, where, tuple(inside)))
-
-    for number, line in _joined(lines):
-        if line[0] != "<":
-            name, *rest = line.split(None, 1)
-            if name.lower() in _KEPT:
-                words = _words(rest[0]) if rest else ()
-                blocks[-1][3].append(_Directive(name.lower(), words, shown.at(number)))
-            continue
-        where = shown.at(number)
-        if line.startswith("</"):
-            closing = _CLOSE.match(line)
-            name = closing[1].lower() if closing else ""
-            if not any(one[0] == name for one in blocks[1:]):
-                if name in _SECTIONS or closing is None:
-                    problems.append(Malformed(where, f"{excerpt(line)[:80]} without its opening line", _STOPS))
-                continue
-            while blocks[-1][0] != name:
-                problems.append(Malformed(blocks[-1][2], f"<{blocks[-1][0]}> is not closed", _STOPS))
-                end()
-            end()
-            continue
-        opening = _OPEN.match(line)
-        if opening is None:
-            continue
-        if not line.endswith(">"):
-            problems.append(Malformed(where, f"<{opening[1]}> lacks its closing >", _STOPS))
-        if len(blocks) > MAX_DEPTH:
-            problems.append(Malformed(where, f"nested deeper than {MAX_DEPTH}", "not read from here on"))
-            break
-        blocks.append((opening[1].lower(), _words(line[opening.end() :].removesuffix(">")), where, []))
-    while len(blocks) > 1:
-        problems.append(Malformed(blocks[-1][2], f"<{blocks[-1][0]}> is not closed", _STOPS))
-        end()
-    return tuple(blocks[0][3]), problems[:MAX_PROBLEMS]
-
-
-def _joined(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Lines without comments, continued ones joined; the number is that of the first."""
-    pending, start = "", 0
-    for number, raw in enumerate(lines, start=1):
-        line = raw.rstrip("\r")
-        if not pending:
-            start = number
-        if line.endswith("\\") and len(pending) < MAX_LINE:
-            pending += line[:-1] + " "
-            continue
-        whole, pending = (pending + line).strip(), ""
-        # A comment goes on over a backslash, as Apache joins lines before it looks at them.
-        if whole and not whole.startswith("#"):
-            yield start, whole[:MAX_LINE]
-    if pending.strip() and not pending.lstrip().startswith("#"):
-        yield start, pending.strip()
-
-
-def _words(text: str) -> tuple[str, ...]:
-    found = []
-    for one in _WORD.finditer(text):
-        quoted = one[1] if one[1] is not None else one[2]
-        found.append(re.sub(r"\\([\"'\\])", r"\1", quoted) if quoted is not None else one[3])
-        if len(found) >= 200:
-            break
-    return tuple(found)
 
 
 class _Configuration:
@@ -301,10 +196,10 @@ class _Configuration:
                 return posixpath.dirname(above) if posixpath.basename(above) == "conf" else above
         return posixpath.dirname(path)
 
-    def _expand(self, path: str, stack: tuple[str, ...], root: str, depth: int = 0) -> Iterator[_Directive]:
+    def _expand(self, path: str, stack: tuple[str, ...], root: str, depth: int = 0) -> Iterator[Directive]:
         self._reached.add(path)
 
-        def placed(directives: Iterable[_Directive], depth: int) -> Iterator[_Directive]:
+        def placed(directives: Iterable[Directive], depth: int) -> Iterator[Directive]:
             for one in directives:
                 self._left -= 1
                 if self._left < 0:
@@ -331,11 +226,11 @@ class _Root:
         self._values: dict[str, str] = {}
         self._hosts: dict[str, _Host] = {}
         self._pools: dict[str, tuple[Where, list[Member]]] = {}
-        self._macros: dict[str, _Directive] = {}
+        self._macros: dict[str, Directive] = {}
         self._uses = MAX_USES
         self._stapling: dict[str, tuple[Ref, Where]] = {}
 
-    def facts(self, directives: Sequence[_Directive]) -> Iterator[Parsed]:
+    def facts(self, directives: Sequence[Directive]) -> Iterator[Parsed]:
         self._define(directives)
         self._level(directives, None)
         for label, (where, members) in self._pools.items():
@@ -358,7 +253,7 @@ class _Root:
         for label, one in self._stapling.items():
             yield from side_path(label, "apache", (one,), Need.READ)
 
-    def _define(self, directives: Iterable[_Directive]) -> None:
+    def _define(self, directives: Iterable[Directive]) -> None:
         """`Define NAME value` anywhere; a second value makes the name unknown."""
         stack, seen = list(directives), set[str]()
         while stack:
@@ -377,7 +272,7 @@ class _Root:
     def _resolve(self, text: str) -> str:
         return _VARIABLE.sub(lambda found: self._values.get(found[1], found[0]), text)
 
-    def _level(self, directives: Iterable[_Directive], host: _Host | None, balancer: str = "", depth: int = 0) -> None:
+    def _level(self, directives: Iterable[Directive], host: _Host | None, balancer: str = "", depth: int = 0) -> None:
         for one in directives if depth < 2 * MAX_DEPTH else ():
             words = tuple(self._resolve(word) for word in one.words)
             if one.name == "macro":
@@ -398,7 +293,7 @@ class _Root:
             else:
                 self._directive(one, words, host, balancer)
 
-    def _used(self, words: tuple[str, ...]) -> tuple[_Directive, ...]:
+    def _used(self, words: tuple[str, ...]) -> tuple[Directive, ...]:
         """What a macro (mod_macro) becomes: its parameters replaced, the longest names first."""
         macro = self._macros.get(words[0].lower())
         self._uses -= 1
@@ -406,7 +301,7 @@ class _Root:
             return ()
         pairs = sorted(zip(macro.words[1:], words[1:], strict=True), key=lambda pair: -len(pair[0]))
 
-        def filled(one: _Directive) -> _Directive:
+        def filled(one: Directive) -> Directive:
             found = []
             for word in one.words:
                 for name, value in pairs:
@@ -418,7 +313,7 @@ class _Root:
 
         return tuple(map(filled, macro.block or ()))
 
-    def _directive(self, one: _Directive, words: tuple[str, ...], host: _Host | None, balancer: str) -> None:
+    def _directive(self, one: Directive, words: tuple[str, ...], host: _Host | None, balancer: str) -> None:
         if not words:
             return
         if one.name == "balancermember":
@@ -442,12 +337,12 @@ class _Root:
         elif one.name == "authldapurl":
             for target in _ldap(words[0]):
                 self._edge(one, target, Relation.CONNECTS, "ldap", host)
-        elif one.name in _FILES:
+        elif one.name in FILES:
             self._file(one, words[0], host)
         elif one.name in _RESPONDERS and (target := target_of(words[0])) is not None:
             self._stapling.setdefault(f"apache OCSP at {target.text}", (target, one.where))
 
-    def _virtual_host(self, directive: _Directive, listens: tuple[str, ...]) -> _Host:
+    def _virtual_host(self, directive: Directive, listens: tuple[str, ...]) -> _Host:
         first: list[str] = []
         others: list[str] = []
         stack = list(reversed(directive.block or ()))
@@ -471,11 +366,11 @@ class _Root:
         label = "apache main server" if self._path.startswith("/") else f"apache in {self._path}"
         return self._hosts.setdefault(label, _Host(label, where))
 
-    def _edge(self, one: _Directive, target: Ref, relation: Relation, group: str, host: _Host | None) -> None:
+    def _edge(self, one: Directive, target: Ref, relation: Relation, group: str, host: _Host | None) -> None:
         found = host or self._main_host(one.where)
         found.edges.setdefault((target, relation, group), one.where)
 
-    def _file(self, one: _Directive, path: str, host: _Host | None) -> None:
+    def _file(self, one: Directive, path: str, host: _Host | None) -> None:
         if "$" in path or TEMPLATE in path or path == "none" or ":" in path:
             return
         if not path.startswith("/"):
@@ -490,7 +385,7 @@ class _Root:
     def _balancer(self, name: str) -> str:
         return qualified(f"apache balancer {name}", self._path)
 
-    def _proxy(self, one: _Directive, url: str, host: _Host | None) -> None:
+    def _proxy(self, one: Directive, url: str, host: _Host | None) -> None:
         if "|" in url or url.startswith("unix:"):
             # A Unix socket: the host after the bar is only a header.
             return
@@ -508,7 +403,7 @@ class _Root:
         if target is not None and not (url.startswith("$", cut.end()) and ":" not in cut[1].partition("://")[2]):
             self._edge(one, target, Relation.BACKED_BY, "", host)
 
-    def _member(self, one: _Directive, words: tuple[str, ...], balancer: str) -> None:
+    def _member(self, one: Directive, words: tuple[str, ...], balancer: str) -> None:
         if words[0].lower().startswith("balancer://"):
             balancer, words = words[0][11:].split("/", 1)[0], words[1:]
         if not words or not self._known(balancer):

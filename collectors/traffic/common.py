@@ -76,9 +76,9 @@ def qualified(label: str, path: str) -> str:
     return label if path.startswith("/") else f"{label} in {path}"
 
 
-def is_templated(text: str) -> bool:
-    """Whether text holds expressions of Jinja, Go or ERB templates."""
-    return "{{" in text or "{%" in text or "<%" in text
+def is_templated(path: str, text: str) -> bool:
+    """Whether a file of a repository holds expressions of Jinja, Go or ERB templates. A host's own files never do."""
+    return not path.startswith("/") and ("{{" in text or "{%" in text or "<%" in text)
 
 
 def target_of(text: str) -> Ref | None:

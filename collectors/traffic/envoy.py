@@ -80,7 +80,7 @@ class EnvoyCollector(Collector):
 
     def parse(self, document: Document) -> Iterator[Parsed]:
         text = decode(document.content)
-        templated = is_templated(text)
+        templated = is_templated(document.path, text)
         stream = read_yaml(without_templates(text) if templated else document.content)
         if stream.problem is not None and not templated:
             yield Malformed(

@@ -146,7 +146,7 @@ class HaproxyCollector(Collector):
             yield Malformed(Where(), "this is not text", _STOPS, whole=True)
             return
         shown = text.split("\n")
-        templated = is_templated(text)
+        templated = is_templated(document.path, text)
         sections, problems = _read((without_templates(text) if templated else text).split("\n"), shown)
         if not templated:
             yield from problems

@@ -106,7 +106,7 @@ class KeepalivedCollector(Collector):
             yield Malformed(Where(), f"larger than {MAX_BYTES >> 20} MiB", "scanned for mentions only", whole=True)
             return
         text = decode(document.content)
-        templated = is_templated(text)
+        templated = is_templated(document.path, text)
         root, problems = _read((without_templates(text) if templated else text).split("\n"), text.split("\n"))
         if not templated:
             yield from problems

@@ -1,8 +1,6 @@
 """nginx configurations: files, templates of them, and the output of `nginx -T`.
 
-crossplane 0.5.8 judges each directive's arguments, and splits files with Lua blocks into words; its own parser opens
-files by itself, which nothing here does. Other files are split as nginx does, which is several times faster. Sources:
-nginx's ngx_conf_file.c, ngx_http_upstream.c and ngx_cycle.c (1.22), its documentation.
+Sources: nginx's ngx_conf_file.c, ngx_http_upstream.c and ngx_cycle.c (1.22), and its documentation.
 """
 
 from __future__ import annotations
@@ -11,9 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from io import StringIO
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from auditor.api import (
     TEMPLATE,
@@ -32,7 +28,6 @@ from auditor.api import (
     Relation,
     Where,
     decode,
-    excerpt,
     host_ref,
     is_hostname,
     normal_name,
@@ -41,7 +36,6 @@ from auditor.api import (
 from collectors.traffic.common import (
     LOCAL,
     MAX_BYTES,
-    MAX_PROBLEMS,
     UNKNOWN,
     Files,
     Member,
@@ -55,11 +49,8 @@ from collectors.traffic.common import (
     side_path,
     target_of,
 )
+from collectors.traffic.nginx_syntax import FILES, LOGS, MAX_DEPTH, PASSES, STOPS, Directive, read_directives
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-MAX_DEPTH: Final = 64
 MAX_INCLUDES: Final = 20
 MAX_TARGET: Final = 1024
 MAX_DIRECTIVES: Final = 200_000
@@ -79,49 +70,8 @@ _LIKELY: Final = re.compile(
     rb"gzip|return|rewrite|client_max_body_size|worker_processes)[ \t][^\n]*;",
     re.MULTILINE,
 )
-_BLOCKS: Final = frozenset({"http", "stream", "mail", "server", "upstream", "location", "if", "limit_except"})
-_PASSES: Final = frozenset({"proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass"})
-_FILES: Final = frozenset(
-    {
-        "ssl_certificate", "ssl_certificate_key", "ssl_trusted_certificate", "ssl_client_certificate", "ssl_crl",
-        "ssl_password_file", "ssl_stapling_file", "ssl_dhparam", "auth_basic_user_file",
-        *(
-            f"{module}_ssl_{what}"
-            for module in ("proxy", "grpc", "uwsgi")
-            for what in ("certificate", "certificate_key", "trusted_certificate", "crl")
-        ),
-    }
-)  # fmt: skip
 _INHERITED: Final = ("ssl_certificate", "ssl_certificate_key", "ssl_trusted_certificate", "ssl_client_certificate")
-_KEPT: Final = (
-    _BLOCKS
-    | _PASSES
-    | _FILES
-    | {"include", "server_name", "listen", "set", "resolver", "access_log", "error_log", "auth_http", "ssl"}
-    | {"ssl_stapling_responder"}
-)
-_LOGS: Final = frozenset({"access_log", "error_log"})
-# Directives that no fact is placed at.
-_UNPLACED: Final = frozenset(
-    {"server_name", "listen", "set", "include", "ssl", "http", "stream", "mail", "location", "if", "limit_except"}
-)
-_NOWHERE: Final = Where()
-_TOKEN: Final = re.compile(
-    r"""[ \t\r\n]+|\#[^\n]*|"((?:[^"\\]|\\.)*+)(?:"|\Z)|'((?:[^'\\]|\\.)*+)(?:'|\Z)|"""
-    r"""([;{}]|(?:\\(?:.|\Z)|\$\{|[^ \t\r\n;{\\])+)""",
-    re.DOTALL,
-)
-_ESCAPE: Final = re.compile(r"\\([\"'\\])")
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
-_STOPS: Final = "nginx refuses to start with it"
-
-
-@dataclass(frozen=True, slots=True)
-class _Directive:
-    name: str
-    words: tuple[str, ...]
-    where: Where
-    block: tuple[_Directive, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +79,7 @@ class _Source:
     """One configuration file, on its own or as a section of a dump."""
 
     path: str
-    directives: tuple[_Directive, ...]
+    directives: tuple[Directive, ...]
     dump: str = ""
 
 
@@ -193,13 +143,13 @@ class NginxCollector(Collector):
             return
         text = decode(document.content).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         if "\0" in text[:4096]:
-            yield Malformed(Where(), "this is not text", _STOPS, whole=True)
+            yield Malformed(Where(), "this is not text", STOPS, whole=True)
             return
         shown = Places(text.split("\n"))
         sections = list(_SECTION.finditer(text))
         if not sections:
-            templated = is_templated(text)
-            directives, problems = _read(without_templates(text) if templated else text, 0, shown)
+            templated = is_templated(document.path, text)
+            directives, problems = read_directives(without_templates(text) if templated else text, 0, shown)
             if not templated:
                 yield from problems
             yield Fragment("file", _Source(document.path, directives), Where(1))
@@ -207,7 +157,7 @@ class NginxCollector(Collector):
         ends = [*(found.start() for found in sections[1:]), len(text)]
         for found, end in zip(sections, ends, strict=True):
             before = text.count("\n", 0, found.end())
-            directives, problems = _read(text[found.end() : end], before, shown)
+            directives, problems = read_directives(text[found.end() : end], before, shown)
             yield from problems
             yield Fragment("file", _Source(found[1], directives, document.path), Where(before + 1))
 
@@ -223,119 +173,6 @@ class NginxCollector(Collector):
             sets.setdefault(source.dump and fragment.path, {}).setdefault(source.path, source)
         for dump, sources in sets.items():
             yield from _Configuration(sources, dump, read).facts()
-
-
-def _split(text: str) -> Iterator[tuple[str, int, bool]]:
-    """Words with their lines and whether they are quoted, as ngx_conf_read_token makes them; no comments."""
-    line, counted = 1, 0
-    for found in _TOKEN.finditer(text):
-        double, single, word = found.groups()
-        if word is None and double is None and single is None:
-            continue
-        start = found.start()
-        line += text.count("\n", counted, start)
-        counted = start
-        if word is None:
-            yield _ESCAPE.sub(r"\1", double if single is None else single), line, True
-        else:
-            yield _ESCAPE.sub(r"\1", word) if "\\" in word else word, line, False
-
-
-@cache
-def _tools() -> tuple[Callable[[StringIO], Iterator[tuple[str, int, bool]]], Callable[..., None], type[Exception]]:
-    # Importing the package registers its reader of Lua blocks.
-    import crossplane
-    from crossplane.analyzer import analyze
-    from crossplane.lexer import _lex_file_object
-
-    return _lex_file_object, analyze, crossplane.errors.NgxParserBaseException
-
-
-@dataclass(slots=True)
-class _Block:
-    name: str
-    words: tuple[str, ...]
-    line: int
-    context: tuple[str, ...]
-    inside: list[_Directive] = field(default_factory=list)
-
-
-def _read(text: str, before: int, shown: Places) -> tuple[tuple[_Directive, ...], list[Malformed]]:
-    """The directives that matter, as a tree, and what nginx would refuse. `before`: lines above the text."""
-    lex, analyze, refused = _tools()
-    problems: list[Malformed] = []
-
-    def place(line: int) -> Where:
-        return shown.at(line + before)
-
-    words: list[str] = []
-    start = 0
-
-    def close(term: str) -> None:
-        nonlocal words
-        name, arguments = words[0], tuple(words[1:])
-        context = blocks[-1].context
-        # "server" with an address belongs to an upstream; anywhere else the brace is missing.
-        if term == ";" and name == "server" and blocks[-1].name in ("http", "stream", "mail"):
-            problems.append(Malformed(place(start), 'directive "server" has no opening "{"', _STOPS))
-        try:
-            analyze("", {"directive": name, "line": start, "args": list(arguments)}, term, context, check_ctx=False)
-        except refused as error:
-            problems.append(Malformed(place(start), str(getattr(error, "strerror", error))[:200], _STOPS))
-            if term != "{":
-                words = []
-                return
-        if term == "{":
-            blocks.append(_Block(name, arguments, start, (*context, name)))
-        elif name in _KEPT and not (name in _LOGS and not any(word.startswith("syslog:") for word in arguments)):
-            blocks[-1].inside.append(_Directive(name, arguments, _NOWHERE if name in _UNPLACED else place(start)))
-        words = []
-
-    # A file that is included says nothing of where: most are included by http.
-    outermost = () if re.search(r"(?m)^\s*(?:http|events|stream|mail)\s*\{", text) else ("http",)
-    blocks = [_Block("", (), 0, outermost)]
-    # The reader of Lua blocks is crossplane's.
-    found = lex(StringIO(text if text.endswith("\n") else f"{text}\n")) if "_by_lua_block" in text else _split(text)
-    for word, line, quoted in found:
-        if quoted or word not in (";", "{", "}"):
-            if quoted or not word.startswith("#"):
-                if not words:
-                    start = line
-                words.append(word)
-            continue
-        if word != "}":
-            if not words:
-                problems.append(Malformed(place(line), f'unexpected "{word}"', _STOPS))
-                words, start = [""], line
-            if word == "{" and len(blocks) > MAX_DEPTH:
-                problems.append(Malformed(place(line), f"nested deeper than {MAX_DEPTH}", "not read from here on"))
-                words = []
-                break
-            close(word)
-            continue
-        if words:
-            problems.append(
-                Malformed(place(start), f'directive "{excerpt(words[0])}" is not terminated by ";"', _STOPS)
-            )
-            words = []
-        if len(blocks) == 1:
-            problems.append(Malformed(place(line), 'unexpected "}"', _STOPS))
-            continue
-        _end(blocks, place)
-    if words:
-        problems.append(Malformed(place(start), 'unexpected end of file, expecting ";" or "}"', _STOPS))
-    elif len(blocks) > 1:
-        problems.append(Malformed(place(blocks[-1].line), 'unexpected end of file, expecting "}"', _STOPS))
-    while len(blocks) > 1:
-        _end(blocks, place)
-    return tuple(blocks[0].inside), problems[:MAX_PROBLEMS]
-
-
-def _end(blocks: list[_Block], place: Callable[[int], Where]) -> None:
-    done = blocks.pop()
-    if done.name in _BLOCKS:
-        where = _NOWHERE if done.name in _UNPLACED else place(done.line)
-        blocks[-1].inside.append(_Directive(done.name, done.words, where, tuple(done.inside)))
 
 
 class _Configuration:
@@ -396,14 +233,14 @@ class _Configuration:
     def _targets(self, pattern: str, path: str) -> tuple[str, ...]:
         return self._files.matching(pattern, (self._prefix_of(path), *ancestors(path)))
 
-    def _expanded(self, path: str) -> tuple[_Directive, ...]:
+    def _expanded(self, path: str) -> tuple[Directive, ...]:
         return tuple(self._expand(self._sources[path], (path,)))
 
-    def _expand(self, source: _Source, stack: tuple[str, ...], depth: int = 0) -> Iterator[_Directive]:
+    def _expand(self, source: _Source, stack: tuple[str, ...], depth: int = 0) -> Iterator[Directive]:
         self._reached.add(source.path)
         in_file = self._dump or source.path
 
-        def placed(directives: Iterable[_Directive], depth: int) -> Iterator[_Directive]:
+        def placed(directives: Iterable[Directive], depth: int) -> Iterator[Directive]:
             for one in directives:
                 self._left -= 1
                 if self._left < 0:
@@ -414,11 +251,11 @@ class _Configuration:
                     continue
                 block = None if one.block is None else tuple(placed(one.block, depth + 1) if depth < MAX_DEPTH else ())
                 where = Where(one.where.line, one.where.excerpt, in_file)
-                yield _Directive(one.name, one.words, where, block)
+                yield Directive(one.name, one.words, where, block)
 
         return placed(source.directives, depth)
 
-    def _include(self, pattern: str, stack: tuple[str, ...], depth: int) -> Iterator[_Directive]:
+    def _include(self, pattern: str, stack: tuple[str, ...], depth: int) -> Iterator[Directive]:
         if len(stack) > MAX_INCLUDES or "$" in pattern:
             return
         for target in self._targets(pattern, stack[0]) or self._elsewhere(pattern, stack[0]):
@@ -434,7 +271,7 @@ class _Configuration:
         if content is None or len(content) > MAX_BYTES:
             return ()
         text = decode(content).replace("\r\n", "\n")
-        self._sources[path] = _Source(path, _read(text, 0, Places(text.split("\n")))[0])
+        self._sources[path] = _Source(path, read_directives(text, 0, Places(text.split("\n")))[0])
         return (path,)
 
 
@@ -444,7 +281,7 @@ def _is_main(source: _Source) -> bool:
     return any(one.name in ("http", "stream", "mail") and one.block is not None for one in source.directives)
 
 
-def _upstreams(directives: Iterable[_Directive], path: str) -> dict[str, str]:
+def _upstreams(directives: Iterable[Directive], path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     stack = list(directives)
     while stack:
@@ -470,7 +307,7 @@ class _Root:
         self._resolvers: list[tuple[Ref, Where]] = []
         self._auth: list[tuple[Ref, Where]] = []
 
-    def facts(self, directives: Sequence[_Directive]) -> Iterator[Parsed]:
+    def facts(self, directives: Sequence[Directive]) -> Iterator[Parsed]:
         self._main(directives, "http", {})
         for label, (where, members) in self._pools.items():
             yield from pool(label, "nginx", where, members)
@@ -499,7 +336,7 @@ class _Root:
             yield Dependency(ref, target, relation, where, group=group)
 
     def _main(
-        self, directives: Iterable[_Directive], context: str, inherited: Mapping[str, Sequence[_Directive]]
+        self, directives: Iterable[Directive], context: str, inherited: Mapping[str, Sequence[Directive]]
     ) -> None:
         level = list(directives)
         for one in level:
@@ -522,7 +359,7 @@ class _Root:
             elif one.name == "server":
                 self._server(one, context, passed)
 
-    def _upstream(self, directive: _Directive) -> None:
+    def _upstream(self, directive: Directive) -> None:
         label = self._upstreams.get(directive.words[0])
         if label is None or TEMPLATE in directive.words[0]:
             return
@@ -539,7 +376,7 @@ class _Root:
                 target = UNKNOWN
             members.append(Member(address, target, one.where, "backup" in flags, "down" in flags))
 
-    def _server(self, directive: _Directive, context: str, inherited: Mapping[str, Sequence[_Directive]]) -> None:
+    def _server(self, directive: Directive, context: str, inherited: Mapping[str, Sequence[Directive]]) -> None:
         block = directive.block or ()
         names = [name for one in block if one.name == "server_name" for name in one.words]
         literal = [normal_name(name) for name in names if is_hostname(name.removeprefix(".")) and TEMPLATE not in name]
@@ -564,9 +401,9 @@ class _Root:
             one = stack.pop()
             if one.block is not None:
                 stack.extend(reversed(one.block))
-            elif one.name in _PASSES:
+            elif one.name in PASSES:
                 self._pass(server, one, values)
-            elif one.name in _FILES:
+            elif one.name in FILES:
                 self._file(server, one)
             elif one.name == "resolver":
                 for resolver, where in _resolvers(one):
@@ -578,7 +415,7 @@ class _Root:
             else:
                 self._log(one)
 
-    def _file(self, server: _Server, directive: _Directive) -> None:
+    def _file(self, server: _Server, directive: Directive) -> None:
         path = directive.words[0] if directive.words else ""
         if not path or path in ("off", "none") or "$" in path or TEMPLATE in path:
             return
@@ -590,7 +427,7 @@ class _Root:
             path = posixpath.normpath(posixpath.join(self._prefix, path))
         server.files.setdefault((directive.name, path), directive.where)
 
-    def _pass(self, server: _Server, directive: _Directive, values: Mapping[str, str]) -> None:
+    def _pass(self, server: _Server, directive: Directive, values: Mapping[str, str]) -> None:
         """Where requests go. A variable that is set once to a literal counts as written."""
         text = directive.words[0] if directive.words else ""
         text = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), text[:MAX_TARGET])
@@ -606,8 +443,8 @@ class _Root:
         if target is not None:
             server.edges.setdefault((target, Relation.BACKED_BY, ""), directive.where)
 
-    def _log(self, directive: _Directive) -> None:
-        if directive.name not in _LOGS or not directive.words:
+    def _log(self, directive: Directive) -> None:
+        if directive.name not in LOGS or not directive.words:
             return
         for setting in directive.words[0].removeprefix("syslog:").split(","):
             if directive.words[0].startswith("syslog:") and setting.startswith("server="):
@@ -616,7 +453,7 @@ class _Root:
                     self._logs.setdefault(f"nginx log to {target.text}", []).append((target, directive.where))
 
 
-def _values(block: Iterable[_Directive]) -> dict[str, str]:
+def _values(block: Iterable[Directive]) -> dict[str, str]:
     """Variables that `set` gives one literal value in the whole server."""
     found: dict[str, set[str]] = {}
     stack = list(block)
@@ -634,7 +471,7 @@ def _values(block: Iterable[_Directive]) -> dict[str, str]:
     }
 
 
-def _resolvers(directive: _Directive) -> Iterator[tuple[Ref, Where]]:
+def _resolvers(directive: Directive) -> Iterator[tuple[Ref, Where]]:
     for word in directive.words:
         if "=" in word or TEMPLATE in word or "$" in word:
             continue

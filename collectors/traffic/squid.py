@@ -90,7 +90,9 @@ class SquidCollector(Collector):
         text = decode(document.content)
         shown = text.split("\n")
         lines = []
-        for number, line in enumerate((without_templates(text) if is_templated(text) else text).split("\n"), start=1):
+        for number, line in enumerate(
+            (without_templates(text) if is_templated(document.path, text) else text).split("\n"), start=1
+        ):
             words = line.split("#", 1)[0].split()
             if not words or words[0] not in _KEPT:
                 continue

@@ -76,7 +76,9 @@ class VarnishCollector(Collector):
             yield Malformed(Where(), f"larger than {MAX_BYTES >> 20} MiB", "scanned for mentions only", whole=True)
             return
         text = decode(document.content)
-        yield from _File(document.path, text, without_templates(text) if is_templated(text) else text).facts()
+        yield from _File(
+            document.path, text, without_templates(text) if is_templated(document.path, text) else text
+        ).facts()
 
 
 class _File:

@@ -10,7 +10,8 @@ import pytest
 from auditor.api import Dependency, Document, Fragment, Ref
 from collectors.traffic.common import Files, ancestors
 from collectors.traffic.haproxy import HaproxyCollector
-from collectors.traffic.nginx import NginxCollector, _split
+from collectors.traffic.nginx import NginxCollector
+from collectors.traffic.nginx_syntax import split
 
 CASES = Path(__file__).parent / "traffic.nginx"
 
@@ -66,7 +67,7 @@ def test_words_are_those_of_crossplane(name: str) -> None:
     text = (CASES / f"{name}.raw").read_text()
     theirs = [one for one in _lex_file_object(StringIO(text)) if one[2] or not one[0].startswith("#")]
     assert "\\." in text or "\\" not in text
-    assert list(_split(text)) == theirs
+    assert list(split(text)) == theirs
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_words_are_those_of_crossplane(name: str) -> None:
     ],
 )
 def test_words(text: str, words: list[str]) -> None:
-    assert [word for word, _, _ in _split(text)] == words
+    assert [word for word, _, _ in split(text)] == words
 
 
 def test_patterns_of_includes() -> None:

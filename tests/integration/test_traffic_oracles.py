@@ -1,6 +1,7 @@
-"""nginx and HAProxy (Debian's nginx-light and haproxy) against the collectors: the same files, pools and bad lines.
+"""nginx, HAProxy and Apache (Debian's packages) against the collectors: the same files, hosts, pools and bad lines.
 
-`nginx -T` shows what nginx read and in which order; a running HAProxy tells the servers of its backends.
+`nginx -T` shows what nginx read and in which order; a running HAProxy tells the servers of its backends; Apache lists
+its virtual hosts with their names, files and lines.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed, Parsed, Relation
+from collectors.traffic.apache import ApacheCollector
 from collectors.traffic.haproxy import HaproxyCollector
 from collectors.traffic.nginx import NginxCollector
 
@@ -317,3 +319,130 @@ def test_the_corpus_of_haproxy_is_taken(tmp_path: Path) -> None:
         taken += not theirs
         assert set(bad) <= set(theirs), (file.name, bad, theirs)
     assert taken >= 2
+
+
+MODULES = ("mpm_event", "authz_core", "proxy", "proxy_http", "proxy_balancer", "lbmethod_byrequests", "slotmem_shm")
+SITES = {
+    "apache2.conf": """Include ports.conf
+IncludeOptional sites-enabled/*.conf
+IncludeOptional missing/*.conf
+Include more
+<IfModule mod_proxy.c>
+    <VirtualHost *:8080>
+        ServerName inside.example.net:8080
+        ServerAlias in1.example.net \\
+            in2.example.net
+    </VirtualHost>
+</IfModule>
+""",
+    "ports.conf": "Listen 8080\n",
+    "sites-enabled/10-a.conf": """# <VirtualHost *:8080>
+<virtualhost *:8080 127.0.0.1:8081>
+    servername "A.example.net"
+    SERVERALIAS *.a.example.net www.a.example.net
+    ProxyPass "/x" "http://127.0.0.1:9000/x" retry=0
+    <Location "/y">
+        ProxyPass http://127.0.0.1:9001/
+    </Location>
+</virtualhost>
+""",
+    "sites-enabled/20-macro.conf": """<Macro Site $name $host>
+<VirtualHost *:8080>
+    ServerName $host
+    ServerAlias $name.alias.example.net
+    ProxyPass / http://$name.inner.example.net/
+</VirtualHost>
+</Macro>
+Use Site one one.example.net
+use site two two.example.net
+""",
+    "sites-enabled/not.conf.bak": "<VirtualHost *:8080>\nServerName never.example.net\n</VirtualHost>\n",
+    "sites-available/unused.conf": "<VirtualHost *:8080>\nServerName unused.example.net\n</VirtualHost>\n",
+    "more/b.conf": """Define HOST b.example.net
+<VirtualHost *:8080>
+    ServerName ${HOST}
+</VirtualHost>
+# a comment that goes on \\
+<VirtualHost *:8080>
+<VirtualHost *:8080>
+    ServerName c.example.net
+</VirtualHost>
+""",
+}
+
+
+def apache(root: Path, *options: str) -> tuple[int, str]:
+    """What apache2 says of a configuration in a directory, with the modules that the tests need."""
+    found = program("apache2")
+    loads = [*MODULES, "macro"]
+    modules = Path("/usr/lib/apache2/modules")
+    head = "".join(f"LoadModule {one}_module {modules}/mod_{one}.so\n" for one in loads)
+    head += f"PidFile {root}/pid\nErrorLog {root}/error.log\nServerName localhost\nDefaultRuntimeDir {root}\n"
+    (root / "start.conf").write_text(f"{head}Include {root}/apache2.conf\n")
+    done = subprocess.run(
+        [found, "-d", str(root), "-f", str(root / "start.conf"), *options],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+
+def test_apache_has_the_same_virtual_hosts(tmp_path: Path) -> None:
+    for name, text in SITES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    status, told = apache(tmp_path, "-t", "-D", "DUMP_VHOSTS")
+    assert status == 0, told
+    theirs: dict[str, tuple[str, set[str]]] = {}
+    name = ""
+    for line in told.splitlines():
+        if found := re.search(r"(?:namevhost|\d) +(\S+) \((.+):\d+\)", line):
+            name = found[1].lower()
+            theirs.setdefault(name, (found[2], set()))
+        elif found := re.search(r"^ +(?:wild )?alias (\S+)", line):
+            theirs[name][1].add(found[1].lower())
+    collector = ApacheCollector()
+    documents = {str(tmp_path / one): text.encode() for one, text in SITES.items()}
+    ours = {
+        one.ref.text.removeprefix("apache server "): (one.where.path, set(names[1:]))
+        for one in facts_of(collector, documents)
+        if isinstance(one, Entity) and isinstance(names := one.attributes.get("names"), tuple)
+    }
+    assert len(ours) == 6
+    assert {one: names for one, (_, names) in ours.items()} == {one: names for one, (_, names) in theirs.items()}
+    # Of a macro Apache tells no file.
+    assert {one: path for one, (path, _) in ours.items() if one not in ("one.example.net", "two.example.net")} == {
+        one: path for one, (path, _) in theirs.items() if one not in ("one.example.net", "two.example.net")
+    }
+
+
+def test_apache_does_not_miss_the_end_of_a_condition(tmp_path: Path) -> None:
+    text = "<IfModule mod_proxy.c>\n<VirtualHost *:80>\nServerName a.example.net\n</VirtualHost>\n"
+    (tmp_path / "apache2.conf").write_text(text)
+    status, told = apache(tmp_path, "-t")
+    assert status == 0, told
+    facts = facts_of(ApacheCollector(), {str(tmp_path / "apache2.conf"): text.encode()})
+    assert not [one for one in facts if isinstance(one, Malformed)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "</Location>\n",
+        "\n<VirtualHost *:80\nServerName a.example.net\n</VirtualHost>\n",
+        "<VirtualHost *:80>\n<Directory /srv>\nRequire all granted\n</VirtualHost>\n",
+        "\n<VirtualHost *:80>\n<IfModule mod_proxy.c>\n</IfModule>\n",
+    ],
+)
+def test_what_apache_refuses_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "apache2.conf").write_text(text)
+    status, told = apache(tmp_path, "-t")
+    assert status != 0
+    assert "yntax error" in told or "not closed" in told or "without matching" in told, told
+    facts = facts_of(ApacheCollector(), {str(tmp_path / "apache2.conf"): text.encode()})
+    bad = [one.where.line for one in facts if isinstance(one, Malformed)]
+    assert bad
+    if found := re.search(r"error on line (\d+) of \S+apache2\.conf", told):
+        # Apache may notice where the section ends that we name where it begins.
+        assert min(bad) <= int(found[1])
