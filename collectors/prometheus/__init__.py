@@ -1,6 +1,7 @@
-"""Prometheus and Alertmanager: scrape jobs, probes, rules, routes and receivers, and how they depend on each other.
+"""Prometheus, Alertmanager and Grafana: scrape jobs, probes, rules, routes and receivers, and how they depend on each
+other.
 
-Read from Prometheus 3 and Alertmanager 0.28; checked against promtool, amtool and a running Prometheus.
+Read from Prometheus 3, Alertmanager 0.28 and Grafana 12; checked against promtool, amtool and a running Prometheus.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _HEAD: Final = re.compile(
     rb"^[\"']?(?:scrape_configs|scrape_config_files|rule_files|alerting|inhibit_rules|route|groups)[\"']?[ \t]*:"
     rb"|^[ \t]+[\"']?(?:scrape_interval|evaluation_interval|smtp_smarthost|resolve_timeout)[\"']?[ \t]*:"
     rb"|^[{ \t]*\"(?:scrape_configs|rule_files|alerting|route|groups)\"[ \t]*:"
+    rb"|^[\"']?(?:datasources|contactPoints|policies|muteTimes)[\"']?[ \t]*:|kind:[ \t]*GrafanaDatasource\b"
+    rb"|\"(?:datasources|contactPoints|policies|muteTimes|noDataState|notification_settings)\"[ \t]*:"
+    rb"|^[\"']?modules[\"']?[ \t]*:(?=[\s\S]*prober[\"']?[ \t]*:)"
     rb"|^[ \t]*-?[ \t]*[\"']?alert[\"']?[ \t]*:[ \t]*\S"
     rb"|^[ \t]*-[ \t]*[\"']?record[\"']?[ \t]*:[ \t]*\S|^[ \t]*[\"']?expr[\"']?[ \t]*:[ \t]*\S"
     rb"|kind:[ \t]*[\"']?PrometheusRule\b"
@@ -42,14 +46,43 @@ _HEAD: Final = re.compile(
     re.MULTILINE,
 )
 _TARGETS_LATER: Final = re.compile(rb"[\"']?targets[\"']?\s*:")
+_DASHBOARDS: Final = (".json", ".json.j2", ".json.erb")
+_EXPORTERS: Final = re.compile(r"smokeping_prober|smokeping-prober|(?:ping|domain)[_-]exporter", re.I)
 _TEMPLATED: Final = re.compile(r"\{\{|\{%|<%")
 
 
 class PrometheusCollector(Collector):
-    """Configurations, file_sd lists, rule files and Alertmanager configurations."""
+    """What Prometheus, Alertmanager and Grafana watch, and whom their alerts reach.
+
+    Reads
+    -----
+    `prometheus.yml`, files of `scrape_config_files`, file_sd lists; rule files of Prometheus, Thanos, Mimir, Cortex,
+    VictoriaMetrics and Loki, and PrometheusRule objects; `alertmanager.yml`; modules of blackbox_exporter and
+    ssl_exporter, targets of smokeping_prober, ping_exporter and domain_exporter; Grafana's provisioning of data
+    sources and alerting (also its exports and the answers of its provisioning API), `grafana.ini`, dashboards;
+    promtail's clients. By their keys, whatever they are called.
+
+    Yields
+    ------
+    Scrape jobs with their targets after relabelling, probes with what they ask and the exporter and proxy they ask
+    through; what service discovery, remote write and read, Alertmanagers, proxies and token servers a job needs.
+    Alerts with the targets that their selectors select, through recording rules and through a federation of captured
+    servers; the stage of a certificate's renewal that they watch; the receivers they reach by the tree of routes, and
+    where those send. `muted` says of an alert that nobody ever hears of it: it is dropped on its way, its route is
+    silent at all times, or an alert that always fires inhibits it. Grafana's alerts likewise, and the data source
+    they need. Of a dashboard only the hosts it names.
+
+    Can't see
+    ---------
+    Targets of service discovery, and metrics that an exporter has or lacks. Silences, which are in Alertmanager's
+    state. Peers and flags of the command line. Grafana's data sources, contact points and policies that are in its
+    database and in no file, unless they were exported. Time intervals of certain days or years.
+    """
 
     name: ClassVar[str] = "prometheus"
-    title: ClassVar[str] = "Prometheus and Alertmanager: scrape jobs, targets, probes, rules, routes and receivers"
+    title: ClassVar[str] = (
+        "Prometheus, Alertmanager and Grafana: scrape jobs, targets, probes, rules, routes, receivers, data sources"
+    )
     area: ClassVar[Area] = Area.MONITORING
     provides: ClassVar[frozenset[Relation]] = frozenset(
         {Relation.WATCHES, Relation.NOTIFIES, Relation.CONNECTS, Relation.RUNS_ON, Relation.READS}
@@ -58,13 +91,29 @@ class PrometheusCollector(Collector):
 
     def recognizes(self, path: str, head: bytes) -> bool:
         if not _NAME.search(path):
-            return False
+            return "grafana.ini" in path
         if found := _HEAD.search(head):
             return not found[0].lstrip().startswith(b"- labels") or _TARGETS_LATER.search(head) is not None
+        if head[:1] in (b"{", b"[") and is_dashboard(path, head):
+            return True
+        if exporter_of(path):
+            return True
         # A long head of comments, or a template whose first screen is another key.
         return len(head) >= 4096 and _LIKELY.search(path) is not None
 
     def parse(self, document: Document) -> Iterator[Parsed]:
+        on_host = document.path.startswith("/")
+        if "grafana.ini" in document.path:
+            from collectors.prometheus.grafana import read_ini
+
+            yield from read_ini(decode(document.content), on_host)
+            return
+        if is_dashboard(document.path, document.content[:4096]):
+            from collectors.prometheus.dashboards import read_dashboard
+            from collectors.prometheus.pool import named_hosts
+
+            yield from read_dashboard(document.path, decode(document.content), on_host, named_hosts)
+            return
         stream = read_yaml(document.content)
         templated = False
         of_template = _TEMPLATE_NAME.search(document.path) is not None
@@ -89,9 +138,8 @@ class PrometheusCollector(Collector):
                 "Prometheus and Alertmanager refuse the whole file",
                 whole=not stream.documents,
             )
-        on_host = document.path.startswith("/")
         for root in stream.documents:
-            yield from _document(root, stream, on_host, templated)
+            yield from _document(root, stream, on_host, templated, exporter_of(document.path))
 
     def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
         from collectors.prometheus.join import combine
@@ -99,12 +147,33 @@ class PrometheusCollector(Collector):
         return combine(fragments)
 
 
-def _document(root: YamlNode, stream: YamlStream, on_host: bool, templated: bool) -> Iterator[Parsed]:
+def is_dashboard(path: str, head: bytes) -> bool:
+    """Whether a JSON file is a dashboard of Grafana, by its first keys."""
+    return path.endswith(_DASHBOARDS) and (
+        b'"panels"' in head
+        or b'"__inputs"' in head
+        or b'"gridPos"' in head
+        or (b'"annotations"' in head and b"Grafana" in head)
+    )
+
+
+def exporter_of(path: str) -> str:
+    """The exporter that a file is called or lies after and that has targets of its own; empty if it is none."""
+    found = _EXPORTERS.search(path)
+    return found[0].lower().replace("-", "_") if found else ""
+
+
+def _document(root: YamlNode, stream: YamlStream, on_host: bool, templated: bool, exporter: str) -> Iterator[Parsed]:
     """Sends one document to the reader of its form; one of another form yields nothing."""
     from collectors.prometheus.alertmanager import read_alertmanager
+    from collectors.prometheus.blackbox import is_modules, read_exporter, read_modules
     from collectors.prometheus.config import TargetGroup, read_config, read_promtail, read_target_groups
+    from collectors.prometheus.grafana import grafana_part, read_grafana
     from collectors.prometheus.rules import read_rules
 
+    if part := grafana_part(root):
+        yield from read_grafana(part, root, stream, on_host)
+        return
     if root.is_list:
         if not root.elements or not all(element.is_map and element.get("targets") for element in root.elements):
             return
@@ -120,7 +189,7 @@ def _document(root: YamlNode, stream: YamlStream, on_host: bool, templated: bool
         return
     if root.text("kind") == "List":
         for item in root.children("items"):
-            yield from _document(item, stream, on_host, templated)
+            yield from _document(item, stream, on_host, templated, exporter)
         return
     groups_node = root.get("groups")
     if root.text("kind") == "PrometheusRule":
@@ -138,6 +207,10 @@ def _document(root: YamlNode, stream: YamlStream, on_host: bool, templated: bool
         yield from read_config(root, stream, on_host, templated)
     elif root.get("receivers") is not None and root.get("route") is not None:
         yield from read_alertmanager(root, stream, on_host)
+    elif is_modules(root):
+        yield from read_modules(root, stream, on_host)
+    elif exporter:
+        yield from read_exporter(exporter, root, stream, on_host)
 
 
 def _has_rules(groups: YamlNode) -> bool:

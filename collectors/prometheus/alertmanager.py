@@ -2,15 +2,18 @@
 
 Read from the configuration reference of Alertmanager 0.28 and dispatch/route.go: the first matching child takes an
 alert unless it says `continue`, and a route takes what none of its children took. Regular expressions are anchored.
-Mute and active time intervals and inhibition only delay or suppress; they are not followed.
+Time intervals belong to their route alone (dispatch/route.go does not pass them on). Intervals and inhibition matter
+here where they suppress an alert at all times: see `Route.muted` and `Inhibition`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import reduce
+from operator import or_
+from typing import Final, TypeAlias
 
 from auditor.api import (
     TEMPLATE,
@@ -37,6 +40,9 @@ from collectors.prometheus.promql import Matcher
 from collectors.prometheus.relabel import anchored
 
 SERVICE: Final = Ref(Kind.SERVICE, "alertmanager")
+Week: TypeAlias = int
+"""Minutes of the week from Sunday 00:00, a bit for each."""
+
 MAX_ROUTES: Final = 20_000
 MAX_MATCHER: Final = 4096
 MAX_URL: Final = 4096
@@ -83,14 +89,27 @@ class Route:
     goes_on: bool
     routes: tuple[Route, ...]
     where: Where
+    muted: str = ""
+    """Why nothing ever leaves this route by itself: the names of its time intervals. Empty if something does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """Alerts that meet `target` are silent while one that meets `source` fires with the same labels `equal`."""
+
+    source: tuple[Matcher, ...]
+    target: tuple[Matcher, ...]
+    equal: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What one Alertmanager does with alerts."""
+    """What one Alertmanager (or Grafana) does with alerts. `program` is which of them."""
 
     root: Route
     receivers: tuple[str, ...]
+    inhibitions: tuple[Inhibition, ...] = ()
+    program: str = "alertmanager"
 
 
 def safe_endpoint(url: str, keep_path: bool) -> Ref | None:
@@ -128,13 +147,21 @@ def read_alertmanager(root: YamlNode, stream: YamlStream, on_host: bool) -> Iter
         yield Malformed(where, "no route", _REFUSED)
         return
     problems: list[Parsed] = []
-    reader = _RouteReader(stream, problems)
+    reader = RouteReader(stream, problems, read_intervals(root))
     route = reader.read(top, "", "route", 0)
-    for key in ("match", "match_re", "matchers"):
+    for key in ("match", "match_re", "matchers", "mute_time_intervals", "active_time_intervals"):
         own = top.get(key)
         if own is not None and (own.elements or own.index()):
-            problems.append(Malformed(stream.where(own), "the first route may not have matchers", _REFUSED))
+            what = "time intervals" if key.endswith("_intervals") else "matchers"
+            problems.append(Malformed(stream.where(own), f"the first route may not have {what}", _REFUSED))
+    inhibitions = tuple(reader.inhibition(node) for node in root.children("inhibit_rules") if node.is_map)
     yield from problems
+    yield from route_facts(route, receivers)
+    yield Fragment("alertmanager", Routing(route, tuple(receivers), inhibitions), where)
+
+
+def route_facts(route: Route, receivers: Sequence[str] | None) -> Iterator[Parsed]:
+    """Routes as entities, with the receivers that they name; `receivers` are those that exist, None if not known."""
     for entry in _all_routes(route):
         ref = Ref(Kind.ROUTE, entry.text)
         attributes: dict[str, Attribute] = {"receiver": entry.receiver}
@@ -142,13 +169,14 @@ def read_alertmanager(root: YamlNode, stream: YamlStream, on_host: bool) -> Iter
             attributes["matchers"] = tuple(excerpt("".join(matcher)) for matcher in entry.matchers)
         if entry.goes_on:
             attributes["continue"] = True
+        if entry.muted:
+            attributes["muted_by"] = entry.muted
         yield Entity(ref, entry.where, attributes)
-        if entry.receiver not in receivers and TEMPLATE not in entry.receiver:
+        if receivers is not None and entry.receiver not in receivers and TEMPLATE not in entry.receiver:
             reason = f"no receiver is named {entry.receiver!r}" if entry.receiver else "a route without a receiver"
             yield Malformed(entry.where, reason, _REFUSED)
         else:
             yield Dependency(ref, Ref(Kind.RECEIVER, entry.receiver), Relation.NOTIFIES, entry.where)
-    yield Fragment("alertmanager", Routing(route, tuple(receivers)), where)
 
 
 def _all_routes(route: Route) -> Iterator[Route]:
@@ -174,11 +202,20 @@ def _read_receiver(node: YamlNode, ref: Ref, stream: YamlStream, defaults: YamlN
             yield Malformed(stream.where(entry), f"an entry of {kind} that is not a mapping", _REFUSED)
             continue
         yield from _channel(ref, kind, entry, stream, defaults, group)
-        for key, value in entry.items():
-            # A file with the URL is the channel itself, see `_channel`.
-            named = key.scalar.endswith("_file") and not key.scalar.endswith("url_file")
-            if named and value.is_scalar and value.scalar.startswith("/"):
+        files = [pair for pair in entry.items() if not pair[0].scalar.endswith("url_file")]  # that is in `_channel`
+        for holder_of_files in ("tls_config", "http_config"):
+            inner = entry.get(holder_of_files)
+            if inner is not None and inner.is_map:
+                files += inner.items()
+                for keys in (("tls_config",), ("authorization",), ("basic_auth",), ("oauth2",)):
+                    deeper = inner.at(*keys)
+                    files += deeper.items() if deeper is not None and deeper.is_map else ()
+        for key, value in files:
+            if key.scalar.endswith("_file") and value.is_scalar and value.scalar.startswith("/"):
                 yield Dependency(ref, Ref(Kind.PATH, value.scalar), Relation.READS, stream.where(value))
+        token = entry.at("http_config", "oauth2", "token_url")
+        if token is not None and TEMPLATE not in token.scalar and (server := safe_endpoint(token.scalar, True)):
+            yield Dependency(ref, server, Relation.CONNECTS, stream.where(token), Need.RUN)
         # Mail does not go through an HTTP proxy.
         for holder in (entry, defaults) if kind != "email_configs" else ():
             proxy = holder.at("http_config", "proxy_url")
@@ -221,24 +258,82 @@ def _channel(
         )
 
 
-class _RouteReader:
-    """Reads the tree of routes; what is wrong goes to `problems`."""
+_DAYS: Final = {
+    name: number
+    for number, day in enumerate(("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"))
+    for name in (day, str(number))
+}
+_MINUTES: Final = 24 * 60
+_ALL_OF: Final = {"days_of_month": ("1:31", "1:-1"), "months": ("1:12", "january:december")}
 
-    def __init__(self, stream: YamlStream, problems: list[Parsed]) -> None:
+
+def read_intervals(
+    root: YamlNode, keys: Iterable[str] = ("time_intervals", "mute_time_intervals")
+) -> dict[str, Week | None]:
+    """Time intervals by name: the minutes of the week that each surely holds, None if it never holds.
+
+    An entry that is limited to days of the month, to months or to years holds no minute for sure.
+    """
+    found: dict[str, Week | None] = {}
+    for key in keys:
+        for node in root.children(key):
+            if node.is_map and node.text("name"):
+                entries = node.children("time_intervals")
+                found[node.text("name")] = reduce(or_, map(_week, entries), 0) if entries else None
+    return found
+
+
+def _week(entry: YamlNode) -> Week:
+    if not entry.is_map or entry.children("years"):
+        return 0
+    for key, whole in _ALL_OF.items():
+        given = {value.scalar.replace(" ", "").lower() for value in entry.children(key)}
+        if given and given.isdisjoint(whole):
+            return 0
+    days: set[int] = set()
+    for value in entry.children("weekdays"):
+        first, _, last = value.scalar.replace(" ", "").lower().partition(":")
+        start, end = _DAYS.get(first, 0), _DAYS.get(last or first, -1)
+        days |= set(range(start, end + 1))
+    minutes = 0 if entry.children("times") else (1 << _MINUTES) - 1
+    for span in entry.children("times"):
+        if span.is_map:
+            start, end = _minute(span.text("start_time")), _minute(span.text("end_time"))
+            minutes |= (1 << max(end - start, 0)) - 1 << start
+    return reduce(or_, (minutes << day * _MINUTES for day in (days if entry.children("weekdays") else range(7))), 0)
+
+
+def _minute(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,2}):(\d\d)", text.strip(), re.ASCII)
+    return min(int(found[1]) * 60 + int(found[2]), _MINUTES) if found else 0
+
+
+class RouteReader:
+    """Reads the tree of routes; what is wrong goes to `problems`. `intervals` is by `read_intervals`."""
+
+    def __init__(
+        self, stream: YamlStream, problems: list[Parsed], intervals: Mapping[str, Week | None], grafana: str = ""
+    ) -> None:
+        self.grafana = grafana
+        """What stands before the names of Grafana's contact points. Of its intervals not all are in the same file."""
+        self.found: dict[str, None] = {}
         self.stream = stream
         self.problems = problems
+        self.intervals = intervals
         self.count = 0
         self.taken: dict[str, int] = {}
 
     def read(self, node: YamlNode, inherited: str, above: str, depth: int) -> Route:
         self.count += 1
-        matchers = tuple(self._matchers(node))
+        matchers = tuple(self._matchers(node, (("match", "="), ("match_re", "=~")), "matchers"))
         own = "{" + ",".join(f"{name}{op}{excerpt(value)!r}" for name, op, value in matchers) + "}" if depth else ""
         text = f"{above}/{own}" if depth else above
         self.taken[text] = self.taken.get(text, 0) + 1
         if self.taken[text] > 1:
             text = f"{text}#{self.taken[text]}"
-        receiver = excerpt(node.text("receiver")) or inherited
+        own_receiver = excerpt(node.text("receiver"))
+        receiver = self.grafana + own_receiver if own_receiver else inherited
+        self.found[receiver] = None
         routes = []
         for child in node.children("routes"):
             if not child.is_map:
@@ -249,16 +344,54 @@ class _RouteReader:
             else:
                 routes.append(self.read(child, receiver, text, depth + 1))
         goes_on = (node.get("continue") or _NOTHING).boolean is True if node.get("continue") else False
-        return Route(text, receiver, matchers, goes_on, tuple(routes), self.stream.where(node.get("receiver") or node))
+        place = self.stream.where(node.get("receiver") or node)
+        return Route(text, receiver, matchers, goes_on, tuple(routes), place, self._muted(node) if depth else "")
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """All receivers that the routes name."""
+        return tuple(self.found)
+
+    def _muted(self, node: YamlNode) -> str:
+        """The intervals that silence a route at all times: muting ones fill the week, active ones are empty."""
+        named: dict[str, list[str]] = {}
+        for key in ("mute_time_intervals", "active_time_intervals"):
+            for name in node.children(key):
+                if name.scalar in self.intervals:
+                    named.setdefault(key, []).append(name.scalar)
+                elif TEMPLATE not in name.scalar and not self.grafana:
+                    self._problem(name, f"no time interval is named {excerpt(name.scalar)!r}")
+        muting = named.get("mute_time_intervals", [])
+        if reduce(or_, (self.intervals[name] or 0 for name in muting), 0) == (1 << 7 * _MINUTES) - 1:
+            return excerpt(", ".join(muting))
+        active = named.get("active_time_intervals", [])
+        if active and all(self.intervals[name] is None for name in active):
+            return excerpt(", ".join(active))
+        return ""
+
+    def inhibition(self, node: YamlNode) -> Inhibition:
+        """One of `inhibit_rules`, in the new or the old form."""
+        sides = []
+        for side in ("source", "target"):
+            keys = ((f"{side}_match", "="), (f"{side}_match_re", "=~"))
+            sides.append(tuple(self._matchers(node, keys, f"{side}_matchers")))
+        return Inhibition(sides[0], sides[1], tuple(one.scalar for one in node.children("equal")))
 
     def _problem(self, node: YamlNode, reason: str) -> None:
-        self.problems.append(Malformed(self.stream.where(node), reason, _REFUSED))
+        effect = "Grafana does not start" if self.grafana else _REFUSED
+        self.problems.append(Malformed(self.stream.where(node), reason, effect))
 
-    def _matchers(self, node: YamlNode) -> Iterator[Matcher]:
-        for key, operator in (("match", "="), ("match_re", "=~")):
+    def _matchers(self, node: YamlNode, maps: Iterable[tuple[str, str]], lines: str) -> Iterator[Matcher]:
+        for key, operator in maps:
             for name, value in (node.get(key) or _NOTHING).items():
                 yield from self._checked(value, name.scalar, operator, value.scalar)
-        for line in node.children("matchers"):
+        for triple in node.children("object_matchers"):
+            parts = [part.scalar for part in triple.elements]
+            if len(parts) == 3 and parts[1] in ("=", "!=", "=~", "!~"):
+                yield from self._checked(triple, *parts)
+            else:
+                self._problem(triple, "an object matcher is a list of a label, an operator and a value")
+        for line in node.children(lines):
             try:
                 found = parse_matchers(line.scalar)
             except ValueError as error:
@@ -316,10 +449,8 @@ def holds(operator: str, value: str, actual: str) -> bool:
     return matched if operator == "=~" else not matched
 
 
-def receivers_of(
-    route: Route, decide: Callable[[Matcher], bool | None]
-) -> tuple[tuple[tuple[str, Where], ...], bool | None]:
-    """Receivers that an alert may reach, and whether the route takes it (None: perhaps).
+def receivers_of(route: Route, decide: Callable[[Matcher], bool | None]) -> tuple[tuple[Route, ...], bool | None]:
+    """The routes by which an alert may reach a receiver, and whether the route takes it (None: perhaps).
 
     `decide` says whether the alert meets a matcher; None where that is not known, and then both ways are followed.
     """
@@ -330,7 +461,7 @@ def receivers_of(
             return (), False
         if met is None:
             taken = None
-    reached: list[tuple[str, Where]] = []
+    reached: list[Route] = []
     certain = False
     for child in route.routes:
         found, state = receivers_of(child, decide)
@@ -340,7 +471,7 @@ def receivers_of(
             if not child.goes_on:
                 break
     if not certain:
-        reached.append((route.receiver, route.where))
+        reached.append(route)
     return tuple(reached), taken
 
 

@@ -32,6 +32,7 @@ from auditor.api import (
     excerpt,
     host_ref,
 )
+from collectors.prometheus.promql import Selector, read_expression
 from collectors.prometheus.relabel import Relabel, read_relabel, relabel
 
 SERVICE: Final = Ref(Kind.SERVICE, "prometheus")
@@ -44,7 +45,7 @@ _DURATION: Final = re.compile(
     r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
 )
 _UNITS: Final = (31_536_000, 604_800, 86_400, 3_600, 60, 1, 0.001)
-_SERVER_KEYS: Final = ("server", "servers", "url", "api_server", "host", "endpoint", "identity_endpoint")
+_SERVER_KEYS: Final = ("server", "servers", "url", "api_url", "api_server", "host", "endpoint", "identity_endpoint")
 _DEFAULT_SERVERS: Final = {"consul_sd_configs": "localhost:8500", "nomad_sd_configs": "localhost:4646"}
 
 
@@ -74,7 +75,8 @@ class Job:
 
     `base` are the labels that every target gets if it has none of that name. `hidden` says why some of its targets
     can't be seen here: the kinds of service discovery, or a template. `exporter` is where relabelling puts one exporter
-    in the place of all targets.
+    in the place of all targets. `federated` is what a job asks of other Prometheus servers, None if it scrapes
+    exporters; `honors` is whether the labels that they give their series are kept.
     """
 
     name: str
@@ -87,10 +89,20 @@ class Job:
     hidden: tuple[str, ...] = ()
     names: bool = False
     exporter: Where | None = None
+    federated: tuple[Selector, ...] | None = None
+    honors: bool = False
 
     @property
     def ref(self) -> Ref:
         return Ref(Kind.SCRAPE, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerFiles:
+    """The file_sd lists of an entry of `alertmanagers`, and what its relabelling needs."""
+
+    job: Job
+    files: tuple[tuple[str, Where], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,8 @@ class Config:
     alertmanagers: tuple[str, ...] = ()
     external_labels: Labels = ()
     main: bool = True
+    alert_steps: tuple[Relabel, ...] = ()
+    manager_files: tuple[ManagerFiles, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +286,22 @@ def read_config(root: YamlNode, stream: YamlStream, on_host: bool, templated: bo
             )
         jobs[job.name if job.name not in jobs else f"{job.name}\n{job.where.line}"] = job
     alertmanagers: list[str] = []
+    manager_files: list[ManagerFiles] = []
     for told in _read_alertmanagers(root, stream):
         if isinstance(told, str):
             alertmanagers.append(told)
+        elif isinstance(told, ManagerFiles):
+            manager_files.append(told)
         else:
             yield told
+    alerting = root.get("alerting") or _NOTHING
+    steps, problems = read_relabel(alerting.children("alert_relabel_configs"))
+    managers = alerting.children("alertmanagers")
+    if len(managers) == 1 and managers[0].is_map:
+        more, further = read_relabel(managers[0].children("alert_relabel_configs"))
+        steps, problems = (*steps, *more), (*problems, *further)
+    for line, reason in problems:
+        yield Malformed(stream.where(line), reason, "Prometheus refuses the whole configuration")
     yield from _read_remotes(root, stream)
     config = Config(
         tuple(jobs.values()),
@@ -285,6 +310,8 @@ def read_config(root: YamlNode, stream: YamlStream, on_host: bool, templated: bo
         tuple(alertmanagers),
         _labels(root.at("global", "external_labels")),
         main,
+        steps,
+        tuple(manager_files),
     )
     yield Fragment("config", config, where)
 
@@ -312,12 +339,7 @@ def _read_job(
             groups.append(group)
         else:
             yield group
-    files = tuple(
-        (pattern.scalar, stream.where(pattern))
-        for entry in node.children("file_sd_configs")
-        for pattern in entry.children("files")
-        if pattern.is_scalar and pattern.scalar
-    )
+    files = _files(node, stream)
     hidden = [
         key.scalar.removesuffix("_sd_configs")
         for key, value in node.items()
@@ -326,6 +348,12 @@ def _read_job(
         and value.elements
     ]
     scheme, path = node.text("scheme", "http"), node.text("metrics_path", "/metrics")
+    federated: tuple[Selector, ...] | None = None
+    if path == "/federate":
+        asked = node.at("params", "match[]") or _NOTHING
+        federated = tuple(
+            selector for wanted in asked.elements or (asked,) for selector in read_expression(wanted.scalar).selectors
+        )
     interval = seconds(node.text("scrape_interval")) or default_interval
     base = {"job": name, "__scheme__": scheme, "__metrics_path__": path}
     if interval is not None:
@@ -341,6 +369,8 @@ def _read_job(
         tuple(hidden),
         bool(node.children("dns_sd_configs")),
         _exporter(node, stream),
+        federated,
+        (node.get("honor_labels") or _NOTHING).boolean is True,
     )
     targets: list[Target] = []
     for target in final_targets(job, groups):
@@ -358,6 +388,32 @@ def _read_job(
     for target in targets:
         yield from target_facts(target, "", THIS_HOST if on_host else None, target.where, job.exporter)
     yield from _read_discovery(node, job, stream)
+    yield from client_facts(node, job.ref, stream)
+
+
+def client_facts(node: YamlNode, consumer: Ref, stream: YamlStream) -> Iterator[Parsed]:
+    """What every HTTP client of Prometheus and Alertmanager may have: a proxy, a token server, files with secrets."""
+    for keys in (("proxy_url",), ("oauth2", "token_url"), ("oauth2", "proxy_url")):
+        url = node.at(*keys)
+        if url is not None and url.is_scalar and TEMPLATE not in url.scalar and (ref := endpoint_ref(url.scalar)):
+            yield Dependency(consumer, ref, Relation.CONNECTS, stream.where(url), Need.RUN)
+    for holder in (
+        node,
+        *(node.at(*keys) for keys in (("tls_config",), ("authorization",), ("basic_auth",), ("oauth2",))),
+        node.at("oauth2", "tls_config"),
+    ):
+        for key, value in holder.items() if holder is not None and holder.is_map else ():
+            if key.scalar.endswith("_file") and value.scalar.startswith("/") and TEMPLATE not in value.scalar:
+                yield Dependency(consumer, Ref(Kind.PATH, value.scalar), Relation.READS, stream.where(value))
+
+
+def _files(node: YamlNode, stream: YamlStream) -> tuple[tuple[str, Where], ...]:
+    return tuple(
+        (pattern.scalar, stream.where(pattern))
+        for entry in node.children("file_sd_configs")
+        for pattern in entry.children("files")
+        if pattern.is_scalar and pattern.scalar
+    )
 
 
 def _exporter(node: YamlNode, stream: YamlStream) -> Where | None:
@@ -387,7 +443,7 @@ def _job_attributes(
     attributes["targets"] = len(targets)
     if module := parameters.get("__param_module", ""):
         attributes["module"] = excerpt(module)
-    if path == "/federate":
+    if job.federated is not None:
         attributes["federation"] = True
     if job.hidden:
         attributes["dynamic"] = True
@@ -420,13 +476,14 @@ def _read_discovery(node: YamlNode, job: Job, stream: YamlStream) -> Iterator[Pa
                     continue
                 if ref := endpoint_ref(server.scalar):
                     yield Dependency(job.ref, ref, Relation.CONNECTS, stream.where(server), Need.RUN)
+            yield from client_facts(entry, job.ref, stream)
             if not servers and kind in _DEFAULT_SERVERS:
                 ref = endpoint_ref(_DEFAULT_SERVERS[kind])
                 if ref is not None:
                     yield Dependency(job.ref, ref, Relation.CONNECTS, stream.where(key), Need.RUN)
 
 
-def _read_alertmanagers(root: YamlNode, stream: YamlStream) -> Iterator[Parsed | str]:
+def _read_alertmanagers(root: YamlNode, stream: YamlStream) -> Iterator[Parsed | str | ManagerFiles]:
     """`alerting.alertmanagers`: the endpoints that alerts are sent to, one of which is enough."""
     for entry in (root.get("alerting") or _NOTHING).children("alertmanagers"):
         if not entry.is_map:
@@ -449,6 +506,9 @@ def _read_alertmanagers(root: YamlNode, stream: YamlStream) -> Iterator[Parsed |
             elif TEMPLATE not in target.address and (ref := endpoint_ref(target.address)):
                 yield target.address
                 yield Dependency(SERVICE, ref, Relation.CONNECTS, target.where, Need.RUN, group="alertmanagers")
+        yield from client_facts(entry, SERVICE, stream)
+        if files := _files(entry, stream):
+            yield ManagerFiles(job, files)
         for discovery in entry.children("dns_sd_configs"):
             for name in discovery.children("names"):
                 if name.is_scalar and TEMPLATE not in name.scalar and (ref := host_ref(name.scalar)):
@@ -464,6 +524,7 @@ def _read_remotes(root: YamlNode, stream: YamlStream) -> Iterator[Parsed]:
             url = entry.get("url")
             if url is not None and TEMPLATE not in url.scalar and (ref := endpoint_ref(url.scalar)):
                 yield Dependency(SERVICE, ref, Relation.CONNECTS, stream.where(url), need)
+            yield from client_facts(entry, SERVICE, stream)
     tracing = root.at("tracing", "endpoint")
     if tracing is not None and TEMPLATE not in tracing.scalar and (ref := endpoint_ref(tracing.scalar)):
         yield Dependency(SERVICE, ref, Relation.CONNECTS, stream.where(tracing), Need.WRITE, confidence=Confidence.LOW)

@@ -56,6 +56,12 @@ _SERVED: Final = re.compile(r"(?:probe_)?ssl_.*|.*probe.*|.*served.*")
 _URL: Final = re.compile(r"https?://[^\s\"'<>)\]}]+")
 _RULE_KEYS: Final = frozenset({"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"})
 _ALERT_KEYS: Final = ("for", "keep_firing_for", "annotations")
+# A log query: a stream selector with a filter or a parser behind it.
+_LOGQL: Final = re.compile(
+    r"\}\s*(?:\|[=~>!]?|!=|!~|!>)\s*[\"'`a-z]|\b(?:bytes_)?(?:rate|over_time)\s*\(\s*\{|\bcount_over_time\s*\(\s*\{"
+)
+_CONSTANT: Final = re.compile(r"\s*vector\s*\(\s*(?:\d+(?:\.\d+)?\s*\)|1\s*\)\s*(?:>\s*0|==\s*1))\s*")
+_VMALERT_KEYS: Final = ("type", "concurrency", "params", "headers", "tenant", "eval_offset", "eval_delay", "debug")
 _LOCATION_KEYS: Final = ("runbook_url", "runbook", "dashboard", "dashboard_url", "runbookURL")
 
 
@@ -71,6 +77,16 @@ class RuleItem:
     selectors: tuple[Selector, ...]
     absence: bool
     where: Where
+    logs: bool = False
+    """Whether the expression is Loki's: it sees log lines, and no target's metrics."""
+    constant: bool = False
+    """Whether it fires at all times, like a dead man's switch."""
+    connects: str = ""
+    """The data source that Grafana asks, by its identity or name."""
+    receiver: str = ""
+    """The contact point that a rule of Grafana names itself."""
+    program: str = ""
+    """Whose alerts these are: empty for Prometheus, "grafana" for Grafana."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +115,11 @@ def read_rules(root: YamlNode, groups: YamlNode, stream: YamlStream, on_host: bo
                 "Prometheus does not load the file",
             )
         names[name] = group.line
+        # Only VictoriaMetrics has these keys, and it has more of them in its rules.
+        strict = not any(group.get(key) for key in _VMALERT_KEYS)
+        shared, open_labels = split_labels(group.get("labels"))
         for node in group.children("rules"):
-            for item in _read_rule(node, name, stream, taken, on_host):
+            for item in _read_rule(node, name, stream, taken, on_host, strict, (shared, open_labels)):
                 if isinstance(item, RuleItem):
                     items.append(item)
                 else:
@@ -110,7 +129,13 @@ def read_rules(root: YamlNode, groups: YamlNode, stream: YamlStream, on_host: bo
 
 
 def _read_rule(
-    node: YamlNode, group: str, stream: YamlStream, taken: dict[str, int], on_host: bool
+    node: YamlNode,
+    group: str,
+    stream: YamlStream,
+    taken: dict[str, int],
+    on_host: bool,
+    strict: bool,
+    shared: tuple[Labels, tuple[str, ...]],
 ) -> Iterator[Parsed | RuleItem]:
     refused = "Prometheus does not load the file"
     if not node.is_map:
@@ -130,21 +155,25 @@ def _read_rule(
         yield Malformed(stream.where(expression or named), f"{excerpt(named.scalar)}: a rule without expr", refused)
         return
     for key, value in node.items():
-        if key.scalar not in _RULE_KEYS:
+        if key.scalar not in _RULE_KEYS and strict:
             yield Malformed(stream.where(key), f"a rule has no field {excerpt(key.scalar)!r}", refused)
         elif alert is None and key.scalar in _ALERT_KEYS and not value.is_null:
             yield Malformed(stream.where(key), f"a recording rule has no field {key.scalar!r}", refused)
     if record is not None and "{" in record.scalar:
         yield Malformed(stream.where(record), "braces in the name of a recording rule", refused)
     parsed = read_expression(expression.scalar)
-    where = stream.where(_first_line(expression, stream))
-    if parsed.problem:
+    where = stream.where(first_line(expression, stream))
+    logs = bool(parsed.problem) and is_log_query(expression.scalar)
+    if parsed.problem and not logs:
         yield Malformed(where, f"{excerpt(named.scalar)}: {parsed.problem}", refused)
-    static, templated = _split_labels(node.get("labels"))
+    static, templated = split_labels(node.get("labels"))
+    own = {*dict(static), *templated}
+    static = (*(pair for pair in shared[0] if pair[0] not in own), *static)
+    templated = (*(name for name in shared[1] if name not in own), *templated)
     if "__name__" in dict(static):
         yield Malformed(stream.where(node.get("labels") or node), "a rule may not set the label '__name__'", refused)
     if alert is None:
-        yield RuleItem("", "", named.scalar, static, templated, parsed.selectors, parsed.absence, where)
+        yield RuleItem("", "", named.scalar, static, templated, parsed.selectors, parsed.absence, where, logs)
         return
     if node.get("for") is not None and seconds(node.text("for")) is None and TEMPLATE not in node.text("for"):
         yield Malformed(
@@ -155,7 +184,7 @@ def _read_rule(
     if taken[text] > 1:
         text = f"{text}#{taken[text]}"
     ref = Ref(Kind.ALERT, text)
-    yield Entity(ref, stream.where(named), _attributes(node, named.scalar, expression.scalar, parsed, static))
+    yield Entity(ref, stream.where(named), alert_attributes(node, named.scalar, expression.scalar, parsed, static))
     if on_host:
         yield Dependency(ref, THIS_HOST, Relation.RUNS_ON, stream.where(named))
     for annotation in _LOCATION_KEYS:
@@ -165,10 +194,16 @@ def _read_rule(
             continue
         if url := endpoint_ref(found[0]):
             yield Dependency(ref, url, Relation.CONNECTS, stream.where(place), Need.READ, confidence=Confidence.LOW)
-    yield RuleItem(text, named.scalar, "", static, templated, parsed.selectors, parsed.absence, where)
+    constant = _CONSTANT.fullmatch(expression.scalar) is not None
+    yield RuleItem(text, named.scalar, "", static, templated, parsed.selectors, parsed.absence, where, logs, constant)
 
 
-def _first_line(node: YamlNode, stream: YamlStream) -> int:
+def is_log_query(text: str) -> bool:
+    """Whether an expression is LogQL, of Loki's ruler: its rule files have the same form."""
+    return _LOGQL.search(text) is not None
+
+
+def first_line(node: YamlNode, stream: YamlStream) -> int:
     """The first line of text of a scalar: that of `expr: |` is the line below."""
     lines = stream.lines
     if 0 < node.line <= len(lines) and re.search(r"[|>][-+\d]*\s*(?:#.*)?$", lines[node.line - 1]):
@@ -178,7 +213,7 @@ def _first_line(node: YamlNode, stream: YamlStream) -> int:
     return node.line
 
 
-def _split_labels(node: YamlNode | None) -> tuple[Labels, tuple[str, ...]]:
+def split_labels(node: YamlNode | None) -> tuple[Labels, tuple[str, ...]]:
     """Labels with a fixed value, and the names of those that a template fills in."""
     fixed, templated = [], []
     for key, value in node.items() if node is not None else ():
@@ -189,7 +224,9 @@ def _split_labels(node: YamlNode | None) -> tuple[Labels, tuple[str, ...]]:
     return tuple(fixed), tuple(templated)
 
 
-def _attributes(node: YamlNode, name: str, source: str, parsed: Expression, labels: Labels) -> dict[str, Attribute]:
+def alert_attributes(
+    node: YamlNode, name: str, source: str, parsed: Expression, labels: Labels
+) -> dict[str, Attribute]:
     attributes: dict[str, Attribute] = {"expr": excerpt(" ".join(source.split()))}
     held = seconds(node.text("for", "0"))
     attributes["for"] = held if held is not None else 0
@@ -201,7 +238,7 @@ def _attributes(node: YamlNode, name: str, source: str, parsed: Expression, labe
     annotations = node.get("annotations")
     if annotations is not None:
         if summary := annotations.text("summary") or annotations.text("message"):
-            attributes["summary"] = excerpt(summary)
+            attributes["summary"] = excerpt(" ".join(summary.split()))
         if (runbook := annotations.text("runbook_url")) and (url := endpoint_ref(runbook)):
             attributes["runbook_url"] = url.text
     metrics = tuple(dict.fromkeys(selector.metric for selector in parsed.selectors if selector.metric))

@@ -25,7 +25,8 @@ from auditor.api import (
 from collectors.prometheus import PrometheusCollector
 from collectors.prometheus.alertmanager import parse_matchers
 from collectors.prometheus.config import seconds
-from collectors.prometheus.join import MAX_WATCHED, literal_names
+from collectors.prometheus.join import MAX_WATCHED
+from collectors.prometheus.pool import literal_names
 from collectors.prometheus.promql import read_expression
 from collectors.prometheus.relabel import read_relabel, relabel
 

@@ -283,7 +283,7 @@ def test_routes_are_those_of_amtool(tmp_path: Path) -> None:
         def decide(matcher: Matcher, labels: dict[str, str] = labels) -> bool:
             return holds(matcher[1], matcher[2], labels.get(matcher[0], ""))
 
-        ours = [name for name, _ in receivers_of(routing.root, decide)[0]]
+        ours = [route.receiver for route in receivers_of(routing.root, decide)[0]]
         command = [
             program,
             "config",
