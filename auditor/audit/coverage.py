@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditor.api import Rule
-from auditor.capture.areas import ON_THE_HOST, RELATIONS_OF, area_of
+from auditor.capture.areas import ESTATE_WIDE, ON_THE_HOST, RELATIONS_OF, SCHEDULERS, area_of, schedulers_of
 from auditor.capture.reading import Reading, estate_path_of
 from auditor.graph.hosts import HostTable
 from auditor.model import Area, Coverage, Going, Malformed, Outcome, Relation
@@ -27,6 +29,9 @@ _HOW: Final = {
     Area.NAMES: "add the zone files to the estate",
     Area.WEBHOOKS: "add the lists of webhooks to the estate",
 }
+
+_LOST: Final = "recorded as captured, and not among the files of the estate"
+_CONTRADICTED: Final = "recorded as absent, and there is something: the record is of another time than the files"
 
 
 def of_estate(
@@ -65,7 +70,7 @@ def of_estate(
                     provides=tuple(relation.value for relation in RELATIONS_OF.get(area, ())),
                 )
             )
-    rows.extend(_unseen(rows, going, named))
+    rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical)))
     return tuple(rows)
 
 
@@ -107,8 +112,14 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
     """What the collection asked for and did not get, or found absent."""
     rows: list[Coverage] = []
     for capture in reading.tree.captures.values():
+        there = os.path.lexists(reading.tree.root / capture.estate_path)
         if capture.outcome is Outcome.OK:
-            continue
+            if not there:
+                capture = replace(capture, outcome=Outcome.PARTIAL, detail=_LOST)
+            else:
+                continue
+        elif capture.outcome is Outcome.ABSENT and there and not _empty(reading.tree.root / capture.estate_path):
+            capture = replace(capture, outcome=Outcome.PARTIAL, detail=_CONTRADICTED)
         area = area_of(capture.path)
         provides = tuple(relation.value for relation in RELATIONS_OF.get(area, ()))
         rows.extend(
@@ -127,8 +138,20 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
     return rows
 
 
+def _empty(path: Path) -> bool:
+    """Whether this is a directory without anything in it, as version control and archives may leave one."""
+    try:
+        return path.is_dir() and not any(path.iterdir())
+    except OSError:
+        return False
+
+
 def _malformed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:
-    """Places that a parser could not read. One line of a file on another host is told, and rules out nothing."""
+    """Places that a parser could not read.
+
+    A line of a crontab on another host is told, and rules out nothing: cron leaves it out too. One of a zone or of the
+    monitoring may be the one that names the host, and leaves what depends on it unknown.
+    """
     rows: list[Coverage] = []
     for path, index, item in reading.malformed:
         source, _ = reading.tree.place(path)
@@ -146,29 +169,62 @@ def _broken(
     reading: Reading, index: int, path: str, item: Malformed, names: tuple[str, ...], going: set[str]
 ) -> Coverage:
     line = item.where.line
+    collector = reading.collectors[index]
+    speaks_for_all = collector.area in ESTATE_WIDE and (
+        collector.area is not Area.NAMES or Relation.RECORDS in collector.provides
+    )
     return Coverage(
         names[0],
-        reading.collectors[index].area,
+        collector.area,
         f"{path}:{line}" if line else path,
         Outcome.PARTIAL,
         detail=item.reason + (f"; {item.effect}" if item.effect else ""),
         path=path,
         line=line,
-        needed=item.whole or any(name in going for name in names),
+        needed=item.whole or speaks_for_all or any(name in going for name in names),
     )
 
 
-def _unseen(rows: Sequence[Coverage], going: Sequence[Going], named: Collection[str]) -> list[Coverage]:
+def _schedulers(reading: Reading, canonical: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
+    """Which kinds of schedules were looked at on each host, whether there was something or not."""
+    paths: dict[str, set[str]] = {}
+    for bound in reading.bound:
+        paths.setdefault(bound.file.source, set()).add(bound.file.path)
+    for capture in reading.tree.captures.values():
+        if capture.outcome in (Outcome.OK, Outcome.ABSENT):
+            paths.setdefault(capture.source, set()).add(capture.path)
+    found: dict[str, frozenset[str]] = {}
+    for source, hosts in canonical.items():
+        looked = schedulers_of(paths.get(source, ()))
+        for host in hosts:
+            found[host] = found.get(host, frozenset()) | looked
+    return found
+
+
+def _unseen(
+    rows: Sequence[Coverage],
+    going: Sequence[Going],
+    named: Collection[str],
+    schedulers: Mapping[str, frozenset[str]],
+) -> list[Coverage]:
     """Areas that nobody looked at, on the going hosts and in the estate."""
     seen = {(row.source, row.area) for row in rows if row.seen}
     declared = {row.area for row in rows if row.outcome is Outcome.ABSENT and not row.source}
-    anywhere = {row.area for row in rows if row.seen and row.provides}
+    stated = {row.source for row in rows if row.area is Area.SCHEDULES and row.outcome is Outcome.ABSENT and row.line}
+    anywhere = {row.area for row in rows if _everywhere(row) and row.provides}
     gaps = [
         _gap(one.host, area, f"{area.value} on {one.host} itself", f"To see it, {_HOW[area].format(host=one.host)}.")
         for one in going
         for area in _ON_HOST_AREAS
         if (one.host, area) not in seen and area not in declared
     ]
+    gaps.extend(
+        _gap(one.host, Area.SCHEDULES, f"{kind} on {one.host}", f"To see them, capture them under hosts/{one.host}/.")
+        for one in going
+        if (one.host, Area.SCHEDULES) in seen and Area.SCHEDULES not in declared and one.host not in stated
+        for kind in SCHEDULERS
+        if kind not in schedulers.get(one.host, ())
+    )
     captured = {row.source for row in rows if row.seen}
     gaps.extend(
         _gap(
@@ -188,6 +244,11 @@ def _unseen(rows: Sequence[Coverage], going: Sequence[Going], named: Collection[
     return gaps
 
 
+def _everywhere(row: Coverage) -> bool:
+    """Whether a line may speak for the whole estate: that one host has no Prometheus says nothing of the others."""
+    return row.seen and not (row.outcome is Outcome.ABSENT and row.source and row.area in ESTATE_WIDE)
+
+
 def _gap(source: str, area: Area, what: str, how: str) -> Coverage:
     provides = tuple(relation.value for relation in RELATIONS_OF.get(area, ()))
     return Coverage(source, area, what, Outcome.UNSEEN, detail=how, provides=provides)
@@ -197,7 +258,7 @@ def missing(view: View, rule: Rule) -> tuple[str, ...]:
     """The relations that a rule needs and that nobody looked at, on each going host where it must be there."""
     found: list[str] = []
     for relation in sorted(rule.needs, key=str):
-        rows = [row for row in view.coverage(relation) if row.seen]
+        rows = [row for row in view.coverage(relation) if _everywhere(row)]
         if relation not in ON_THE_HOST:
             found.extend([relation.value] if not rows else [])
             continue

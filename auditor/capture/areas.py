@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from auditor.model import Area, Relation
@@ -48,6 +49,34 @@ RELATIONS_OF: Final[dict[Area, tuple[Relation, ...]]] = {
 
 ON_THE_HOST: Final = frozenset({Relation.RUNS_ON, Relation.RENEWED_BY, Relation.MOUNTS})
 """Relations that must have been looked at on the going host itself; others anywhere in the estate."""
+
+ESTATE_WIDE: Final = frozenset({Area.MONITORING, Area.NAMES, Area.WEBHOOKS})
+"""Areas that are kept on a few machines for all: that one host has none of it says nothing of the estate."""
+
+_SCHEDULERS: Final = (
+    ("system crontabs", ("/etc/crontab", "/etc/cron.")),
+    ("user crontabs", ("/var/spool/cron", "/var/cron", "/etc/crontabs", "/usr/lib/cron")),
+    ("systemd units", ("/etc/systemd", "/usr/lib/systemd", "/lib/systemd", "/run/systemd")),
+)
+
+
+def schedulers_of(paths: Iterable[str]) -> frozenset[str]:
+    """Which kinds of schedules were looked at, by the paths that were: one kind says nothing of another.
+
+    Windows has one kind only: whatever of it was captured is taken for all.
+    """
+    found: set[str] = set()
+    for path in paths:
+        if path.startswith(("/C:", "/Windows")):
+            return frozenset(SCHEDULERS)
+        for name, places in _SCHEDULERS:
+            if path.startswith(places):
+                found.add(name)
+    return frozenset(found)
+
+
+SCHEDULERS: Final = tuple(name for name, _ in _SCHEDULERS)
+"""What starts programs by time on a machine, each to be looked at by itself."""
 
 
 def area_of(path: str) -> Area:

@@ -120,6 +120,7 @@ class CoverageGapRule(Rule):
 
     def _unseen(self, source: str, rows: Sequence[Coverage], place: Provenance) -> Finding:
         areas = sorted({row.area.value for row in rows})
+        parts = sorted({row.what.split(" on ")[0] for row in rows})
         return Finding(
             rule=self.id,
             area=self.area,
@@ -127,7 +128,7 @@ class CoverageGapRule(Rule):
             confidence=Confidence.HIGH,
             subject=source,
             identity=(source, Outcome.UNSEEN.value),
-            message=f"Nobody looked at {listed(areas)} on {source} itself",
+            message=f"Nobody looked at {listed(parts)} on {source} itself",
             why=f"{plural(len(areas), 'area')} of the host that is going {'is' if len(areas) == 1 else 'are'} unknown:"
             " what runs there ends with it unnoticed.",
             action=" ".join(dict.fromkeys(row.detail for row in rows if row.detail)) or "Capture them.",
