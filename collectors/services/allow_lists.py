@@ -25,6 +25,8 @@ _HBA_WORDS: Final = frozenset({"all", "samehost", "samenet"})
 _ALIAS: Final = re.compile(r"Host_Alias\s+(.*)", re.DOTALL)
 _SUDO_OTHER: Final = re.compile(r"(?:Defaults|User_Alias|Runas_Alias|Cmnd_Alias|Cmd_Alias|[@#]include)")
 _SUDO_SPEC: Final = re.compile(r"^(\S(?:[^=\\]|\\.)*?)\s+((?:[^\s=,]+\s*,\s*)*[^\s=,]+)\s*=")
+# A colon between fields, not one inside brackets (an address of IPv6) or after a backslash.
+_COLON: Final = re.compile(r"\[[0-9A-Fa-f:.]{0,45}\]|\\.|:")
 _NFT_NAT: Final = re.compile(
     r"\bdnat\s+(?:ip6?\s+)?to\s+(\[[0-9A-Fa-f:]+\]|\d+(?:\.\d+){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]+)(?::(\d+))?(?![\w.:])"
 )
@@ -160,7 +162,7 @@ def _hosts_allow(source: Source) -> Iterator[Parsed]:
     """`daemons : clients [: options]` (hosts_access(5))."""
     allowed: list[tuple[str, Where]] = []
     for number, text in _joined(source):
-        parts = re.split(r"(?<!\\):(?![^\[]*\])", text)
+        parts = _COLON.sub(_split_mark, text).split("\0")
         where = source.where(number)
         if len(parts) < 2:
             if not is_templated(text):
@@ -173,6 +175,10 @@ def _hosts_allow(source: Source) -> Iterator[Parsed]:
             if names_host(bare.strip(".")) and not bare.isupper():
                 allowed.append((bare, where))
     yield from source.allows("hosts.allow", allowed)
+
+
+def _split_mark(found: re.Match[str]) -> str:
+    return "\0" if found[0] == ":" else found[0]
 
 
 def _iptables(source: Source) -> Iterator[Parsed]:
