@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from auditor.api import Rule
 from auditor.capture.areas import ESTATE_WIDE, ON_THE_HOST, RELATIONS_OF, SCHEDULERS, area_of, schedulers_of
-from auditor.capture.reading import Reading, estate_path_of
+from auditor.capture.reading import Bound, Reading, estate_path_of
+from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
 from auditor.graph.hosts import HostTable
 from auditor.model import Area, Coverage, Going, Malformed, Outcome, Relation
-from auditor.phrases import plural
+from auditor.phrases import listed, plural
 
 if TYPE_CHECKING:
     from auditor.graph.view import View
@@ -33,6 +36,12 @@ _HOW: Final = {
 _LOST: Final = "recorded as captured, and not among the files of the estate"
 _CONTRADICTED: Final = "recorded as absent, and there is something: the record is of another time than the files"
 
+_MONITORING: Final = re.compile(
+    r"(?:^|[/_.-])(?:prometheus|alertmanager|grafana|nagios|icinga2?|zabbix|thanos|mimir)(?=[/_.-])", re.I
+)
+_FETCHED: Final = frozenset({"node_modules", ".terraform"})
+_THEY: Final = {DATABASE: "databases", PICTURE: "pictures or fonts"}
+
 
 def of_estate(
     reading: Reading,
@@ -51,6 +60,8 @@ def of_estate(
     successors = {hosts.find(one.successor) or one.successor for one in going if one.successor}
     rows.extend(_parsed(reading, canonical, {one.host for one in going} | successors))
     rows.extend(_recorded(reading, canonical))
+    rows.extend(_sealed(reading, canonical, {one.host for one in going}))
+    rows.extend(_skipped(reading))
     rows.extend(_malformed(reading, canonical, {one.host for one in going}))
     for row in reading.coverage:
         rows.extend(_for_hosts(row, canonical))
@@ -136,6 +147,66 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
             for host in canonical.get(capture.source, (capture.source,))
         )
     return rows
+
+
+def _sealed(reading: Reading, canonical: Mapping[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:
+    """Files whose text could not be read: counted, and named where something that is looked for must be in them.
+
+    That is where a going host or the monitoring keeps what this tool reads.
+    """
+    rows: list[Coverage] = []
+    counts: dict[str, Counter[str]] = {}
+    for bound in reading.bound:
+        kind = bound.template.sealed
+        if not kind or _told(bound, kind):
+            continue
+        path = bound.file.path
+        names = canonical.get(bound.file.source, (bound.file.source,))
+        area = area_of(path)
+        own = area is not Area.COVERAGE and any(name in going for name in names)
+        watching = kind in HOLDS_TEXT and (area is Area.MONITORING or _MONITORING.search(path) is not None)
+        if kind != PICTURE and (own or watching):
+            where = bound.file.estate_path
+            area = area if own else Area.MONITORING
+            rows.append(
+                Coverage(names[0], area, where, Outcome.UNSUPPORTED, detail=f"{kind}: {_looked(kind)}", path=where)
+            )
+        else:
+            suffix = PurePosixPath(path).suffix.lower()
+            counts.setdefault(kind, Counter())[suffix if 1 < len(suffix) <= 8 else "others"] += 1
+    for kind, endings in sorted(counts.items()):
+        total = sum(endings.values())
+        shown = listed([f"{count} {ending}" for ending, count in sorted(endings.items(), key=_most)], 5)
+        what = f"{plural(total, 'file')} {'that is' if total == 1 else 'that are'} {_THEY.get(kind, kind)}"
+        rows.append(
+            Coverage("", Area.MENTIONS, what, Outcome.UNSUPPORTED, total, f"{_looked(kind)}: {shown}", needed=False)
+        )
+    return rows
+
+
+def _told(bound: Bound, kind: str) -> bool:
+    """Whether a collector read it (a certificate in DER), or said itself that it could not."""
+    if kind in HOLDS_TEXT:
+        return any(type(item) is Malformed for _, item in bound.template.items)
+    return bound.template.claimed
+
+
+def _looked(kind: str) -> str:
+    return "searched for names only" if kind in SEARCHED else "not looked at"
+
+
+def _most(entry: tuple[str, int]) -> tuple[int, str]:
+    return -entry[1], entry[0]
+
+
+def _skipped(reading: Reading) -> list[Coverage]:
+    """Directories of fetched code, which may hold configuration all the same."""
+    names = {name: count for name, count in reading.tree.skipped.items() if name in _FETCHED}
+    if not names:
+        return []
+    total = sum(names.values())
+    what = f"{plural(total, 'directory', 'directories')} of fetched code ({listed(sorted(names))})"
+    return [Coverage("", Area.MENTIONS, what, Outcome.UNSUPPORTED, total, "not looked at", needed=False)]
 
 
 def _empty(path: Path) -> bool:

@@ -12,6 +12,7 @@ from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
 from auditor.capture.reading import Reading, items, read_estate
+from auditor.capture.sealed import SEARCHED
 from auditor.capture.tree import Tree
 from auditor.errors import EstateError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
@@ -183,7 +184,11 @@ def _mentions(
 
     scanner = MentionScanner(hosts, wanted)
     # All of the inventory is understood: that it declares a host is no dependency on it.
-    texts = [bound for bound in reading.bound if bound.template.text and bound.file.estate_path != INVENTORY]
+    texts = [
+        bound
+        for bound in reading.bound
+        if (bound.template.text or bound.template.sealed in SEARCHED) and bound.file.estate_path != INVENTORY
+    ]
     distinct = {bound.template.digest: bound for bound in reversed(texts)}
 
     def contents() -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 from auditor.api import Collector
+from auditor.capture.sealed import sealed
 from auditor.capture.tree import File, Tree
 from auditor.model import Area, Coverage, Document, Failure, Fragment, Malformed, Outcome, Parsed
 from auditor.text import is_binary
@@ -91,6 +92,8 @@ class Template:
     digest: bytes
     size: int
     text: bool
+    sealed: str = ""
+    """Why its text can't be read, as `auditor.capture.sealed` says; empty if it can."""
     items: list[tuple[int, Parsed]] = field(default_factory=list)
     claimed: bool = False
     content: bytes | None = None
@@ -165,7 +168,7 @@ def _read(reading: Reading, files: Iterable[File], progress: Callable[[int], Non
         digest = blake2b(content, digest_size=16).digest()
         template = templates.get((file.path, digest))
         if template is None:
-            template = Template(file.path, digest, len(content), not is_binary(content[:HEAD]))
+            template = Template(file.path, digest, len(content), not is_binary(content[:HEAD]), sealed(content[:HEAD]))
             templates[file.path, digest] = template
             _parse(reading, template, content, file, watchdog)
             if digest in contents:

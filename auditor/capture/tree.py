@@ -61,7 +61,8 @@ class Tree:
     coverage: list[Coverage] = field(default_factory=list)
     captures: dict[str, Capture] = field(default_factory=dict)
     """By estate path: what the collection recorded, also of things that are not there or were denied."""
-    skipped: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Directories of what a tool has made or fetched, by their name: how many were not entered."""
 
     @classmethod
     def open(cls, root: Path, *, has_inventory: bool) -> Tree:
@@ -166,7 +167,7 @@ class Tree:
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         if entry.name in _SKIPPED:
-                            self.skipped += 1
+                            self.skipped[entry.name] = self.skipped.get(entry.name, 0) + 1
                         elif depth >= MAX_DEPTH:
                             self._gap(path, Outcome.PARTIAL, f"more than {MAX_DEPTH} directories deep")
                         else:
