@@ -24,7 +24,6 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
-    is_address,
     normal_address,
 )
 from collectors.nagios.objects import Installation, Object, Selection, Token
@@ -79,6 +78,7 @@ class Facts:
                 mine = self._hosts.setdefault(name, host)
                 if not mine.addresses and "address" in mine.values and host.addresses:
                     mine.addresses = host.addresses
+        self._places: dict[str, list[Ref]] = {}
         self._told: set[str] = set()
         self._left = TARGET_LIMIT
 
@@ -100,10 +100,14 @@ class Facts:
 
     def _targets(self, name: str) -> list[Ref]:
         """What Nagios connects to for a host: its address; its name if it has none, or if it is not defined here."""
+        known = self._places.get(name)
+        if known is not None:
+            return known
         host = self._hosts.get(name)
         texts = [token.text for token in host.addresses] if host is not None else []
         found = [host_ref(text) for text in texts or [name]]
-        return [ref for ref in found if ref is not None]
+        self._places[name] = [ref for ref in found if ref is not None]
+        return self._places[name]
 
     def _sure(self, name: str) -> Confidence:
         return Confidence.HIGH if name in self._hosts else Confidence.MEDIUM
@@ -124,10 +128,11 @@ class Facts:
             for ref in [host_ref(token.text)] if own else self._targets(name):
                 if ref is not None:
                     yield Dependency(alert, ref, Relation.WATCHES, token.where, group="targets")
-        for token in own:
-            # A full name with an address is one machine's name; a short one may be Nagios's own word for it.
-            if is_address(token.text) and "." in name and host_ref(name) is not None and not is_address(name):
-                yield Entity(Ref(Kind.HOST, name), token.where, {"address": normal_address(token.text) or ""})
+        full = _full_name(name, host.text("alias"))
+        for token in own if full else ():
+            address = normal_address(token.text)
+            if address is not None and address not in _LOOPBACK:
+                yield Entity(Ref(Kind.HOST, full), token.where, {"known_as": (full, address)})
         yield from self._notifies(alert, self._nagios.contacts(host))
 
     def _groups(self) -> Iterator[Parsed]:
@@ -348,6 +353,15 @@ def _connects(facts: Sequence[Dependency]) -> bool:
 def _connects_with(channels: Sequence[Sequence[Dependency]], fact: Dependency) -> bool:
     """Whether a program is called by a command that also says where to."""
     return any(_connects(facts) for facts in channels if fact in facts)
+
+
+def _full_name(name: str, alias: str) -> str:
+    """The full name of a host: what Nagios calls it, or its alias if that only adds the domain."""
+    for one in (name, alias):
+        ref = host_ref(one) if "." in one else None
+        if ref is not None and ref.kind is Kind.NAME and ref.text.split(".", 1)[0] == name.split(".", 1)[0].lower():
+            return ref.text
+    return ""
 
 
 def group_ref(name: str) -> Ref:

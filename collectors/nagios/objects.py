@@ -274,6 +274,7 @@ class Installation:
                 self._joined.setdefault(token.text, []).append((name, token))
         self._members: dict[str, dict[str, Token]] = {}
         self._contact_members: dict[str, tuple[str, ...]] = {}
+        self._told: dict[Object, dict[str, Token]] = {}
 
     def of(self, kind: str) -> list[Object]:
         """The registered objects of a type."""
@@ -402,8 +403,8 @@ class Installation:
                 continue
             for name in self._matching(token.text, self.groups):
                 groups.append(Token(name, token.where))
-                for host in self.members(name):
-                    hosts.setdefault(host, token)
+                for host, member in self.members(name).items():
+                    hosts.setdefault(host, member)
         for name in excluded:
             for host in self._matching(name, list(hosts)):
                 hosts.pop(host, None)
@@ -411,9 +412,12 @@ class Installation:
 
     # -- contacts -------------------------------------------------------------------------------------------------
 
-    def contacts(self, one: Object) -> dict[str, Token]:
+    def contacts(self, one: Object) -> Mapping[str, Token]:
         """The contacts that an object names, itself and through groups, with the line that does."""
-        found: dict[str, Token] = {}
+        known = self._told.get(one)
+        if known is not None:
+            return known
+        found = self._told[one] = {}
         for token in one.tokens("contacts"):
             if not token.text.startswith("!"):
                 found.setdefault(token.text, token)

@@ -179,7 +179,11 @@ def _action(estate: EstateView, blind: Blind, lines: tuple[Provenance, ...], ser
     each = f" on all {servers} servers" if servers > 1 else ""
     if alert.attributes.get("program") in _CHECKS_OF_HOSTS:
         anew = f", and define what it must still check for {successor}" if successor else ""
-        return f"Delete it where it speaks of {listed(blind.hosts)}, in {where}{each}{anew}."
+        own = next((f"{line.path}:{line.line}" for line in alert.provenance[:1]), "")
+        defined = (
+            f", and the check itself ({own}) if nothing else is left in it" if own and len(blind.targets) == 1 else ""
+        )
+        return f"Delete {listed(blind.hosts)} from it in {where}{each}{defined}{anew}."
     if not successor:
         return f"Point it at what takes over, or delete the alert and {listed(names)} in {where}{each}."
     if all(is_own_name(estate, target.node) for target in blind.targets):

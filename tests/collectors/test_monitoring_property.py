@@ -23,21 +23,24 @@ WORDS = {
         "/etc/nagios4/conf.d/x.cfg",
         (
             "define host {|define hostgroup{|define service {|}|host_name|members|use|name|a|b|!a|*|+a|null|register 0"
-            "|hostgroup_name|service_description|check_command|x!y|contact_groups|hostgroup_members|command_line|;|{{ x }}"
+            "|hostgroup_name|service_description|check_command|x!y|contact_groups|hostgroup_members|command_line|;"
+            "|{{ x }}"
         ),
     ),
     "icinga2": (
         "/x/objects.txt",
         (
             "Object 'a' of type 'Host':|Object 'a!b' of type 'Service':|  * address = \"a\"|  * groups = [ \"g\" ]"
-            '|  * vars|    * x_address = "b"|  % declared in \'f\', lines 1:1-1:2|  * host_name = "a"|object Host "a" {|}'
+            "|  * vars|    * x_address = \"b\"|  % declared in 'f', lines 1:1-1:2"
+            '|  * host_name = "a"|object Host "a" {|}'
         ),
     ),
     "zabbix": (
         "x.xml",
         (
             "<zabbix_export>|</zabbix_export>|<hosts>|</hosts>|<host>|</host>|a|<ip>|</ip>|<interfaces>|</interfaces>"
-            "|<url>|http://{HOST.IP}/|</url>|<!DOCTYPE a>|&x;|zabbix_export:|  hosts:|    - host: a|      items: [{url: x}]"
+            "|<url>|http://{HOST.IP}/|</url>|<!DOCTYPE a>|&x;|zabbix_export:|  hosts:|    - host: a|"
+            "      items: [{url: x}]"
         ),
     ),
     "monit": (
@@ -68,7 +71,8 @@ WORDS = {
     "syslog": (
         "/etc/rsyslog.conf",
         (
-            '*.* @a|@@(o)b:1;t|action(type="omfwd"|target="a"|target=["a",|)|& @@c|:omrelp:d|@version: 3|destination x {'
+            '*.* @a|@@(o)b:1;t|action(type="omfwd"|target="a"|target=["a",|)|& @@c|:omrelp:d|@version: 3'
+            "|destination x {"
             '|network("a" port(1))|}|log { destination(x); };|"|\'|/*|*/|#'
         ),
     ),
