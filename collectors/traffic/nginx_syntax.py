@@ -118,8 +118,10 @@ def read_directives(text: str, before: int, shown: Places) -> tuple[tuple[Direct
             problems.append(Malformed(place(start), 'directive "server" has no opening "{"', STOPS))
         try:
             analyze("", {"directive": name, "line": start, "args": list(arguments)}, term, context, check_ctx=False)
-        except refused as error:
-            problems.append(Malformed(place(start), str(getattr(error, "strerror", error))[:200], STOPS))
+        # A value with a percent sign breaks crossplane's own message.
+        except (refused, ValueError, TypeError, KeyError) as error:
+            reason = str(getattr(error, "strerror", "")) or f'invalid value in "{excerpt(name)}" directive'
+            problems.append(Malformed(place(start), excerpt(reason), STOPS))
             if term != "{":
                 words = []
                 return
@@ -129,12 +131,21 @@ def read_directives(text: str, before: int, shown: Places) -> tuple[tuple[Direct
             blocks[-1].inside.append(Directive(name, arguments, _NOWHERE if name in _UNPLACED else place(start)))
         words = []
 
+    def words_of() -> Iterator[tuple[str, int, bool]]:
+        if "_by_lua_block" not in text:
+            yield from split(text)
+            return
+        # The reader of Lua blocks is crossplane's. It gives up where one does not begin.
+        try:
+            yield from lex(StringIO(text if text.endswith("\n") else f"{text}\n"))
+        except refused as error:
+            line = getattr(error, "lineno", 0) or 0
+            problems.append(Malformed(place(line), excerpt(str(getattr(error, "strerror", error))), STOPS))
+
     # A file that is included says nothing of where: most are included by http.
     outermost = () if re.search(r"(?m)^\s*(?:http|events|stream|mail)\s*\{", text) else ("http",)
     blocks = [_Block("", (), 0, outermost)]
-    # The reader of Lua blocks is crossplane's.
-    found = lex(StringIO(text if text.endswith("\n") else f"{text}\n")) if "_by_lua_block" in text else split(text)
-    for word, line, quoted in found:
+    for word, line, quoted in words_of():
         if quoted or word not in (";", "{", "}"):
             if quoted or not word.startswith("#"):
                 if not words:
