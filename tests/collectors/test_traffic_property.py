@@ -27,7 +27,7 @@ FORMATS: list[tuple[Collector, str, str]] = [
         NginxCollector(),
         "/etc/nginx/nginx.conf",
         """http { } ; server upstream location proxy_pass http://a.b:80 $x %} ssl %d set include nginx.conf *.conf [
-        server_name _ listen 443 ssl ssl_certificate /x " ' \\ # content_by_lua_block unix:/x backup down resolver [::1] if (
+        server_name _ listen 443 ssl ssl_certificate /x " ' \\ # content_by_lua_block unix:/x backup down resolver [::1]
         {{ }} {% %} access_log syslog:server=a:1, stream mail auth_http 10.0.0.1:99999999 ~^(""",
     ),
     (
