@@ -12,7 +12,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     names_host,
@@ -28,7 +28,7 @@ _SUDO_SPEC: Final = re.compile(r"^(\S(?:[^=\\]|\\.)*?)\s+((?:[^\s=,]+\s*,\s*)*[^
 # A colon between fields, not one inside brackets (an address of IPv6) or after a backslash.
 _COLON: Final = re.compile(r"\[[0-9A-Fa-f:.]{0,45}\]|\\.|:")
 _NFT_NAT: Final = re.compile(
-    r"\bdnat\s+(?:ip6?\s+)?to\s+(\[[0-9A-Fa-f:]+\]|\d+(?:\.\d+){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]+)(?::(\d+))?(?![\w.:])"
+    r"\bdnat\s+(?:ip6?\s+)?to\s+(\[[0-9A-Fa-f:]+\]|\d+(?:\.\d+){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]+)(?::(\d+))?(?![\w.:-])"
 )
 _NFT_FROM: Final = re.compile(r"\bip6?\s+saddr\s+(\{[^}]*\}|[^\s{]+)(.*)")
 _NFT_PORT: Final = re.compile(r"\b(tcp|udp)\s+dport\s+(\{[^}]*\}|\S+)")
@@ -58,7 +58,7 @@ class AllowListsCollector(Collector):
     name: ClassVar[str] = "allow_lists"
     title: ClassVar[str] = "Allow-lists and firewall rules"
     area: ClassVar[Area] = Area.CONFIGURATION
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.RUNS_ON})
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name and directory; saved iptables rules also by their table lines."""
@@ -84,7 +84,7 @@ class AllowListsCollector(Collector):
 
 def _form(path: str, head: bytes) -> str:
     base = base_name(path)
-    if is_code(path):
+    if is_foreign(path):
         return ""
     if base.startswith("pg_hba") and base.endswith(".conf"):
         return "pg_hba"

@@ -29,7 +29,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     read_source,
@@ -78,9 +78,9 @@ class BackupsCollector(Collector):
 
     name: ClassVar[str] = "backups"
     title: ClassVar[str] = "Backup jobs and repositories"
-    area: ClassVar[Area] = Area.STORAGE
+    area: ClassVar[Area] = Area.CONFIGURATION
     provides: ClassVar[frozenset[Relation]] = frozenset(
-        {Relation.CONNECTS, Relation.WRITES, Relation.READS, Relation.CALLS, Relation.RUNS_ON}
+        {Relation.CONNECTS, Relation.WRITES, Relation.READS, Relation.CALLS}
     )
 
     def recognizes(self, path: str, head: bytes) -> bool:
@@ -109,7 +109,7 @@ def _form(path: str, head: bytes) -> str:
         return "borgmatic" if named and b"repositories:" in head and b"- hosts:" not in head else ""
     if base in ("profiles.yaml", "profiles.yml") and "restic" in path:
         return "profiles"
-    if is_code(path) or head.startswith(b"#!"):
+    if is_foreign(path) or head.startswith(b"#!"):
         return ""
     if base.startswith("rsnapshot") and base.endswith(".conf"):
         return "rsnapshot"

@@ -40,7 +40,25 @@ ALLOWED_LIMIT: Final = 2_000
 """Entries of one allow-list that are kept as an attribute."""
 
 _TEMPLATE_SUFFIXES: Final = (".j2", ".jinja", ".jinja2", ".erb", ".epp", ".tmpl", ".tpl", ".ctmpl", ".in")
-_CODE: Final = (".py", ".rb", ".pp", ".yml", ".yaml", ".json", ".md", ".rst", ".html", ".sh", ".pl", ".js", ".service")
+_CODE: Final = (
+    *(".py", ".rb", ".pp", ".yml", ".yaml", ".json", ".md", ".rst", ".html", ".sh", ".pl", ".js", ".service"),
+    *(
+        "~",
+        ".bak",
+        ".orig",
+        ".proto",
+        ".swp",
+        ".dpkg-dist",
+        ".dpkg-old",
+        ".dpkg-new",
+        ".rpmnew",
+        ".rpmsave",
+        ".ucf-dist",
+    ),
+)
+_ABOUT: Final = re.compile(
+    r"/(?:tmpfiles|sysusers|logrotate|apparmor|init|insserv|monit|telegraf|fail2ban)\.d/|/needrestart/"
+)
 _ANYONE: Final = frozenset({"any", "all", "none", "localnets"})
 _CIDR: Final = re.compile(r"\[?([0-9A-Fa-f:.]+)\]?/(\d{1,3}|\d+\.\d+\.\d+\.\d+)")
 
@@ -52,9 +70,17 @@ def base_name(path: str) -> str:
     return stem if suffix in _TEMPLATE_SUFFIXES else base
 
 
-def is_code(path: str) -> bool:
-    """Whether a path is that of a program, a document or data about a file of this name."""
-    return path.endswith(_CODE)
+def is_foreign(path: str) -> bool:
+    """Whether a path has a service's name in it, and is no configuration of it: a program, a document, another tool's.
+
+    What packages put below `/usr` are defaults and examples (of systemd-tmpfiles, say), except in `/usr/local` and
+    `/usr/etc`. Copies that editors and package managers keep are in nobody's use.
+    """
+    return (
+        path.endswith(_CODE)
+        or (path.startswith("/usr/") and not path.startswith(("/usr/local/", "/usr/etc/")))
+        or _ABOUT.search(path) is not None
+    )
 
 
 def is_templated(text: str) -> bool:

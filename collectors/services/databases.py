@@ -25,7 +25,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     read_source,
@@ -71,9 +71,7 @@ class DatabasesCollector(Collector):
     name: ClassVar[str] = "databases"
     title: ClassVar[str] = "Replication and pools of PostgreSQL, MySQL and Redis"
     area: ClassVar[Area] = Area.CONFIGURATION
-    provides: ClassVar[frozenset[Relation]] = frozenset(
-        {Relation.CONNECTS, Relation.CALLS, Relation.WATCHES, Relation.RUNS_ON}
-    )
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.CALLS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name and directory."""
@@ -93,7 +91,7 @@ class DatabasesCollector(Collector):
 
 def _form(path: str) -> str:
     base = base_name(path)
-    if is_code(path):
+    if is_foreign(path):
         return ""
     if base in ("postgresql.conf", "postgresql.auto.conf", "recovery.conf") or (
         base.endswith(".conf") and "/conf.d/" in path and "/postgresql/" in path

@@ -31,7 +31,7 @@ from collectors.services.blocks import Statement, read_blocks
 from collectors.services.common import (
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     read_source,
@@ -79,7 +79,7 @@ class DhcpCollector(Collector):
     name: ClassVar[str] = "dhcp"
     title: ClassVar[str] = "Reservations and options of DHCP servers"
     area: ClassVar[Area] = Area.NAMES
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.STANDS_FOR, Relation.RUNS_ON})
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.STANDS_FOR})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name and directory."""
@@ -100,7 +100,7 @@ class DhcpCollector(Collector):
 
 def _form(path: str) -> str:
     base = base_name(path)
-    if is_code(path):
+    if is_foreign(path):
         return ""
     if base.startswith(("dhcpd.conf", "dhcpd6.conf")) or ("/dhcpd.d/" in path and base.endswith(".conf")):
         return "isc"

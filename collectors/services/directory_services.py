@@ -11,7 +11,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     read_source,
@@ -71,7 +71,7 @@ class DirectoryServicesCollector(Collector):
     name: ClassVar[str] = "directory_services"
     title: ClassVar[str] = "LDAP, SSSD and Kerberos servers"
     area: ClassVar[Area] = Area.CONFIGURATION
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON})
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name and directory."""
@@ -91,7 +91,7 @@ class DirectoryServicesCollector(Collector):
 
 def _form(path: str) -> str:
     base = base_name(path)
-    if is_code(path):
+    if is_foreign(path):
         return ""
     if base in _BASES:
         return "ldap"

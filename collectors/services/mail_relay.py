@@ -22,7 +22,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     names_host,
@@ -82,7 +82,7 @@ class MailRelayCollector(Collector):
     name: ClassVar[str] = "mail_relay"
     title: ClassVar[str] = "Mail relays of Postfix, Exim and others"
     area: ClassVar[Area] = Area.CONFIGURATION
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON})
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name, for common names also by its directory."""
@@ -108,7 +108,7 @@ class MailRelayCollector(Collector):
 
 
 def _form(path: str, head: bytes) -> str:
-    if is_code(path) or b"\x00" in head[:512]:
+    if is_foreign(path) or b"\x00" in head[:512]:
         return ""
     base = base_name(path)
     in_postfix = "postfix" in path

@@ -31,7 +31,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     names_host,
@@ -92,7 +92,7 @@ class NameServersCollector(Collector):
     name: ClassVar[str] = "name_servers"
     title: ClassVar[str] = "Local data and upstreams of Unbound, NSD, dnsmasq, PowerDNS, Knot"
     area: ClassVar[Area] = Area.NAMES
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.CONNECTS, Relation.RUNS_ON})
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name and directory."""
@@ -116,7 +116,7 @@ class NameServersCollector(Collector):
 
 def _form(path: str) -> str:
     base = base_name(path)
-    if is_code(path):
+    if is_foreign(path):
         return ""
     for program in ("unbound", "nsd"):
         if base == f"{program}.conf" or (f"/{program}" in path and "conf.d/" in path and base.endswith(".conf")):

@@ -28,7 +28,7 @@ from collectors.services.blocks import Statement, read_blocks
 from collectors.services.common import (
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     names_host,
@@ -68,16 +68,14 @@ class NamedCollector(Collector):
     name: ClassVar[str] = "named"
     title: ClassVar[str] = "Zones and forwarders of BIND"
     area: ClassVar[Area] = Area.NAMES
-    provides: ClassVar[frozenset[Relation]] = frozenset(
-        {Relation.CONNECTS, Relation.READS, Relation.WRITES, Relation.RUNS_ON}
-    )
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.READS, Relation.WRITES})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name; other files of BIND's directories by what they begin with."""
         if "named" not in path and "bind" not in path:
             return False
         base = base_name(path)
-        if b"\x00" in head[:512] or is_code(path):
+        if b"\x00" in head[:512] or is_foreign(path):
             return False
         if base.startswith("named.conf"):
             return True

@@ -29,7 +29,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     read_source,
@@ -64,8 +64,9 @@ class NfsCollector(Collector):
 
     name: ClassVar[str] = "nfs"
     title: ClassVar[str] = "NFS exports and automounter maps"
-    area: ClassVar[Area] = Area.STORAGE
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.MOUNTS, Relation.READS, Relation.RUNS_ON})
+    # Neither the area nor the relation of mounts: exports and maps do not show what is mounted, as fstab does.
+    area: ClassVar[Area] = Area.CONFIGURATION
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.READS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name; a map in a tree also needs a location in its head."""
@@ -116,11 +117,13 @@ class _Entry:
 
 def _form(path: str) -> str:
     base = base_name(path)
+    if is_foreign(path):
+        return ""
     if base == "exports" or (base.endswith(".exports") and "/exports.d/" in path):
-        return "exports" if not is_code(path) else ""
+        return "exports"
     if base in ("auto.master", "auto_master") or (base.endswith(".autofs") and "/auto.master.d/" in path):
         return "master"
-    if base.startswith(("auto.", "auto_")) and not is_code(path) and not base.endswith(_NO_MAP):
+    if base.startswith(("auto.", "auto_")) and not base.endswith(_NO_MAP):
         return "map" if "." not in base[5:] else ""
     return ""
 

@@ -25,7 +25,7 @@ from collectors.services.common import (
     Setting,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     normal_entry,
@@ -58,13 +58,11 @@ class RsyncdCollector(Collector):
     name: ClassVar[str] = "rsyncd"
     title: ClassVar[str] = "Modules of the rsync daemon"
     area: ClassVar[Area] = Area.CONFIGURATION
-    provides: ClassVar[frozenset[Relation]] = frozenset(
-        {Relation.READS, Relation.WRITES, Relation.CALLS, Relation.RUNS_ON}
-    )
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.READS, Relation.WRITES, Relation.CALLS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name."""
-        if "rsyncd" not in path or is_code(path):
+        if "rsyncd" not in path or is_foreign(path):
             return False
         base = base_name(path)
         named = base.startswith("rsyncd.conf") or ("/rsyncd.d/" in path and base.endswith((".conf", ".inc")))

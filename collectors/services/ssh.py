@@ -28,7 +28,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     normal_entry,
@@ -71,7 +71,7 @@ class SshCollector(Collector):
     name: ClassVar[str] = "ssh"
     title: ClassVar[str] = "SSH: jump hosts, forced commands, who may come in"
     area: ClassVar[Area] = Area.CONFIGURATION
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.CALLS, Relation.RUNS_ON})
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.CALLS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name and directory."""
@@ -96,7 +96,7 @@ class SshCollector(Collector):
 
 def _form(path: str) -> str:
     base = base_name(path)
-    if is_code(path) or base.endswith((".pub", ".service", ".socket")):
+    if is_foreign(path) or base.endswith((".pub", ".service", ".socket")):
         return ""
     if base.startswith("authorized_keys"):
         return "keys"

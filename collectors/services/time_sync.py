@@ -10,7 +10,7 @@ from collectors.services.common import (
     LINE_LIMIT,
     Source,
     base_name,
-    is_code,
+    is_foreign,
     is_templated,
     limited,
     read_source,
@@ -45,7 +45,7 @@ class TimeSyncCollector(Collector):
     name: ClassVar[str] = "time_sync"
     title: ClassVar[str] = "Time servers of NTP, chrony and timesyncd"
     area: ClassVar[Area] = Area.CONFIGURATION
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON})
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the file's name and directory."""
@@ -67,7 +67,7 @@ class TimeSyncCollector(Collector):
 
 def _program(path: str) -> str:
     base = base_name(path)
-    if is_code(path):
+    if is_foreign(path):
         return ""
     if base == "timesyncd.conf" or "/timesyncd.conf.d/" in path:
         return "systemd-timesyncd"
