@@ -13,7 +13,7 @@ from pwd import getpwuid
 
 import pytest
 
-from auditor.api import Dependency, Document, Fragment, Relation, Where
+from auditor.api import Dependency, Document, Fragment, Relation, Where, decode
 from collectors.nagios import NagiosCollector
 from collectors.nagios.objects import Definition, Installation, read_definitions
 
@@ -387,3 +387,25 @@ define contactgroup {
 }
 """
     assert compare(tmp_path, sources), "Nagios refuses its samples"
+
+
+def test_whole_installations_of_the_replays(tmp_path: Path) -> None:
+    """Real repositories' object files, as far as Nagios takes them without what their templates fill in."""
+    replays = SHARED / "replays"
+    if not replays.is_dir():
+        pytest.skip("the shared replays are not there")
+    agreed = 0
+    for number, root in enumerate(sorted(replays.glob("*/tree/roles/*/*/files/nagios"))):
+        sources = {}
+        for top in (root, root.parent.parent / "templates" / "nagios"):
+            for path in top.rglob("*.cfg"):
+                text = decode(path.read_bytes())
+                # A file of examples defines again what the others do, which Nagios takes in no certain way.
+                if re.search(r"^\s*define\s", text, re.MULTILINE) and "{%" not in text and path.name != "minimal.cfg":
+                    sources[str(path.relative_to(top)).replace("/", "_")] = re.sub(r"\{\{.*?\}\}", "x", text)
+        if not sources:
+            continue
+        place = tmp_path / str(number)
+        place.mkdir()
+        agreed += compare(place, sources)
+    assert agreed, "Nagios refuses all of them"
