@@ -95,6 +95,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "certificate-overdue": "rules.renewal.overdue:CertificateOverdueRule",
         "certificate-without-renewal": "rules.renewal.without:CertificateWithoutRenewalRule",
         "coverage-gap": "rules.coverage.coverage_gap:CoverageGapRule",
+        "depends-on-going-host": "rules.configuration.depends_on_going_host:DependsOnGoingHostRule",
         "dns-dangling": "rules.dns.dns_dangling:DnsDanglingRule",
         "dns-leads-to-going-host": "rules.dns.dns_leads_to_going_host:DnsLeadsToGoingHostRule",
         "group-left-empty": "rules.configuration.group_left_empty:GroupLeftEmptyRule",

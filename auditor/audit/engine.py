@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from auditor.graph.view import View
 
 INVENTORY = "inventory.yaml"
-MENTION_RULE = "mention"
+DULLER = ("depends-on-going-host", "mention")
+"""Rules that say only what none before them has shown: asked after all others, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ def _check(
     findings: list[Finding] = []
     runs = []
     crashes = []
-    for count, rule in enumerate(sorted(rules, key=lambda one: one.id == MENTION_RULE)):
+    for count, rule in enumerate(sorted(rules, key=lambda one: DULLER.index(one.id) + 1 if one.id in DULLER else 0)):
         progress("rules", count)
         found: list[Finding] = []
         ended = True
@@ -265,7 +266,7 @@ def _check(
                     "Its findings may be incomplete. Please report this.",
                 )
             )
-        if rule.id == MENTION_RULE:
+        if rule.id in DULLER:
             found = _unclaimed(found, findings)
         findings.extend(found)
         missing = covering.missing(view, rule)
@@ -284,11 +285,11 @@ def _check(
     return tuple(ordered), tuple(sorted(runs, key=lambda run: run.rule)), crashes
 
 
-def _unclaimed(mentions: Iterable[Finding], others: Iterable[Finding]) -> list[Finding]:
-    """Mentions of lines that no other finding has shown already."""
+def _unclaimed(duller: Iterable[Finding], others: Iterable[Finding]) -> list[Finding]:
+    """Findings of lines that no other finding has shown already."""
     claimed = {(evidence.path, evidence.line) for one in others for evidence in one.evidence}
     left = []
-    for finding in mentions:
+    for finding in duller:
         evidence = tuple(one for one in finding.evidence if (one.path, one.line) not in claimed)
         if len(evidence) == len(finding.evidence):
             left.append(finding)
