@@ -19,8 +19,19 @@ _CAPABILITIES: Final = (
     re.compile(r"(?P<keep>outlook\.office(?:365)?\.com/webhook/)[\w@/-]+", re.I),
     re.compile(r"(?P<keep>events\.pagerduty\.com/integration/)\w+", re.I),
     re.compile(r"(?P<keep>alert\.victorops\.com/integrations/generic/\d+/alert/)[\w/-]+", re.I),
+    # The key of a dead man's switch: who knows it can keep it quiet.
+    re.compile(
+        r"(?P<keep>(?:hc-ping\.com|hchk\.io|cronitor\.link(?:/p|/ping)?|cronitor\.io/p(?:ing)?|nosnch\.in|"
+        r"ping\.ohdear\.app|push\.statuscake\.com|heartbeat\.uptimerobot\.com|api/v1/heartbeat|/api/push|"
+        r"/ping(?=/[0-9a-f]{8}-))/)(?!\$)[\w-]{6,}(?:/(?!(?:start|fail|log|\d+)\b)[\w-]+)?",
+        re.I,
+    ),
 )
-_CAPABILITY_HINT: Final = re.compile(r"slack|discord|telegram|office|pagerduty|victorops", re.I)
+_CAPABILITY_WORDS: Final = (
+    *("slack", "discord", "telegram", "office", "pagerduty", "victorops"),
+    *("hc-ping", "hchk.io", "cronitor", "nosnch.in", "ohdear", "statuscake", "heartbeat", "/ping/", "/api/push/"),
+)
+_CAPABILITY_HINT: Final = re.compile("|".join(map(re.escape, _CAPABILITY_WORDS)), re.I)
 
 _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
     # Words of which a line must hold one (none: any line), what to look for, what to put there.
@@ -94,10 +105,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
     ),
     # crypt(5): $6$salt$hash
     (("$",), re.compile(r"(?P<keep>\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$)[./\w$=,]{16,}"), _KEEP),
-    *(
-        (("slack", "discord", "telegram", "office", "pagerduty", "victorops"), pattern, _KEEP)
-        for pattern in _CAPABILITIES
-    ),
+    *((_CAPABILITY_WORDS, pattern, _KEEP) for pattern in _CAPABILITIES),
     (("private key",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"), "-----BEGIN PRIVATE KEY-----" + MARK),
     # The same in base64, as Traefik's acme.json has it: plain, RSA, EC.
     (("ls0tls1crudjtib",), re.compile(r"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0EgUFJJVkFUR|FQyBQUklWQVRF)[\w+/=]*"), MARK),

@@ -654,11 +654,16 @@ class _Unit:
         for value, where in self.all("StandardOutput", "StandardError"):
             if found := _OUTPUT.fullmatch(value):
                 yield Dependency(ref, Ref(Kind.PATH, found[1]), Relation.WRITES, where)
-        for value, where in self.all(*_EXEC):
-            for command in _commands(value):
-                # A template's expression is a value that is not known, as a variable is to the shell.
-                plain = _EXPRESSION.sub("${TEMPLATE}", command)
-                yield from analyse_command(plain, ref, where, syntax="exec", environment=environment)
+        for key in _EXEC:
+            for number, (value, where) in enumerate(self.all(key)):
+                # systemd.service(5): each runs only if what stands before it did not fail.
+                after = key == "ExecStartPost" or (key == "ExecStart" and number > 0)
+                for command in _commands(value):
+                    # A template's expression is a value that is not known, as a variable is to the shell.
+                    plain = _EXPRESSION.sub("${TEMPLATE}", command)
+                    yield from analyse_command(
+                        plain, ref, where, syntax="exec", environment=environment, after_success=after
+                    )
 
     def _mount(self) -> Iterator[Fact]:
         """A network file system, in the form that fstab(5) has it too."""

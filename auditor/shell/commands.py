@@ -30,6 +30,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal
 
 from auditor.model import Fact, Malformed, Parsed, Ref, Relation, Where
+from auditor.shell.reports import told
 from auditor.shell.sink import HOLE, ScriptLimitError, Sink, Word
 from auditor.text import expand_range
 
@@ -140,15 +141,17 @@ def analyse_command(
     syntax: Literal["sh", "exec"] = "sh",
     environment: Mapping[str, str] | None = None,
     script: bool = False,
+    after_success: bool = False,
 ) -> Iterator[Fact]:
     """The dependencies of a command line, or with `script` of a whole script whose first line is `where.line`.
 
     `syntax` is "sh" for sh(1) as cron, hooks and scripts use it (bash included), or "exec" for systemd's words
     (systemd.syntax(7), systemd.service(5)), with no shell and `;` between commands. `environment` holds variables
-    that are set for the command. See the module for how identities are written. Never raises: what can't be parsed
-    is left out; `analyse_script` says what that was.
+    that are set for the command. `after_success`: it runs only after other commands that did not fail. See the
+    module for how identities are written. Never raises: what can't be parsed is left out; `analyse_script` says what
+    that was.
     """
-    for fact in _analyse(command, consumer, where, syntax, environment, script):
+    for fact in _analyse(command, consumer, where, syntax, environment, script, after_success):
         if not isinstance(fact, Malformed):
             yield fact
 
@@ -170,6 +173,7 @@ def _analyse(
     syntax: str,
     environment: Mapping[str, str] | None,
     script: bool,
+    after_success: bool = False,
 ) -> Iterator[Fact | Malformed]:
     cut = len(text) > TEXT_LIMIT
     text = text[:TEXT_LIMIT].replace("\x00", " ").replace(HOLE, "?").replace("\r\n", "\n")
@@ -187,7 +191,7 @@ def _analyse(
         problem = str(reached)
     except RecursionError:
         problem = "the script is nested too deeply"
-    yield from sink.take()
+    yield from told(sink.take(), text, consumer, where, environment or {}, script, after_success)
     for row in shell.broken:
         yield Malformed(sink.place(row), "shell syntax that could not be read", "the rest of the script is used")
     if cut:

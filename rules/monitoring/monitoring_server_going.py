@@ -23,7 +23,7 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.monitoring.watched import WATCHERS, job_of
+from rules.monitoring.watched import WATCHERS, is_ping, job_of
 from rules.ways import Ways, distinct, files, successor_of
 
 _STORES: Final = {
@@ -41,7 +41,8 @@ class MonitoringServerGoingRule(Rule):
     ------------
     Counts what the monitoring on the host watches elsewhere: hosts that no other Prometheus of the estate watches, and
     alerts that it evaluates. Finds probes of other Prometheus servers that ask through an exporter on the host, servers
-    that send alerts only to an Alertmanager there, that write their samples there, or that find their targets there.
+    that send alerts only to an Alertmanager there, that write their samples there, or that find their targets there; and
+    jobs that ping a dead man's switch there.
     On a read-only host Prometheus and Alertmanager run, and can't store what they must store: a warning. What only
     needs an answer goes on there.
 
@@ -84,12 +85,13 @@ class MonitoringServerGoingRule(Rule):
             if node.scope in gone:
                 continue
             edges = [edge for edge in estate.outgoing(node, Relation.CONNECTS) if ways.hosts(edge.provider)]
-            if node.kind is Kind.PROBE:
+            if node.kind is Kind.PROBE and not is_ping(node):
                 # A probe that asks only what is going, through what is going, is alert-blind's.
                 edges = [edge for edge in edges if _asks_elsewhere(estate, ways, node)]
             for edge in edges:
                 if _fails(estate, node, edge):
-                    key = (node.kind.value, job_of(estate, node).label, edge.provider.text)
+                    user = node.scope if is_ping(node) else job_of(estate, node).label
+                    key = (node.kind.value, user, edge.provider.text)
                     through.setdefault(key, []).append(edge)
         for edges in through.values():
             yield self._through(estate, ways, edges)
@@ -144,7 +146,11 @@ class MonitoringServerGoingRule(Rule):
         hosts = tuple(sorted({host for edge in edges for host in ways.hosts(edge.provider)}))
         where = listed(hosts)
         server = f" on {user.scope}" if user.scope else ""
-        if user.kind is Kind.PROBE:
+        if is_ping(user):
+            senders = listed([edge.consumer.text.partition("/")[2] for edge in edges])
+            message = f"Whether {senders} ran{server} is reported to {where}"
+            why = "Once nothing takes their pings there, nobody is told when they stop."
+        elif user.kind is Kind.PROBE:
             asked = listed([edge.consumer.text.partition("/")[2] for edge in edges])
             message = (
                 f"{plural(len(edges), 'probe')} of {job_of(estate, user).text}{server} ask through {where}: {asked}"
@@ -199,7 +205,7 @@ def _asks_elsewhere(estate: EstateView, ways: Ways, probe: Node) -> bool:
 def _watched_from(estate: EstateView, host: str) -> set[str]:
     """The hosts, and the endpoints of unknown hosts, that jobs and probes on a host look at."""
     nodes = [*estate.nodes_at(host, Kind.SCRAPE), *estate.nodes_at(host, Kind.PROBE)]
-    return _looked_at(estate, nodes)
+    return _looked_at(estate, [node for node in nodes if not is_ping(node)])
 
 
 def _watched_by_others(estate: EstateView, host: str) -> set[str]:
@@ -207,7 +213,7 @@ def _watched_by_others(estate: EstateView, host: str) -> set[str]:
         node
         for kind in (Kind.SCRAPE, Kind.PROBE)
         for node in estate.nodes(kind)
-        if node.scope != host and not _on_going(estate, node)
+        if node.scope != host and not _on_going(estate, node) and not is_ping(node)
     ]
     return _looked_at(estate, nodes)
 

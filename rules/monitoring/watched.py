@@ -107,7 +107,7 @@ def blind_watchers(estate: EstateView, ways: Ways) -> Iterator[Blind]:
     leaving = {one.host for one in estate.going if one.lifecycle is not Lifecycle.READ_ONLY}
     for kind in (Kind.ALERT, Kind.PROBE):
         for node in estate.nodes(kind):
-            if estate.impact_of(node) not in (Impact.BLIND, Impact.BROKEN) or node.scope in leaving:
+            if estate.impact_of(node) not in (Impact.BLIND, Impact.BROKEN) or node.scope in leaving or is_ping(node):
                 continue
             if kind is Kind.PROBE and _has_alert(estate, node):
                 continue
@@ -125,6 +125,12 @@ def _has_alert(estate: EstateView, probe: Node) -> bool:
     jobs = [node for node in above if node.kind is Kind.SCRAPE]
     above += [edge.consumer for job in jobs for edge in estate.incoming(job, Relation.WATCHES)]
     return any(node.kind is Kind.ALERT for node in above)
+
+
+def is_ping(node: Node) -> bool:
+    """Whether a watcher is a dead man's switch, which a job pings: it raises an alarm when the job goes, and never sees
+    anything but that job."""
+    return node.kind is Kind.PROBE and node.attributes.get("program") == "ping"
 
 
 def name_of(alert: Node) -> str:

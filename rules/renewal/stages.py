@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -46,7 +46,8 @@ class RenewalStagesUnwatchedRule(Rule):
     ------------
     For each lineage that runs on a host that is going or through it, and for those of its successor, it looks for an
     alert on each stage. An alert counts if it watches the lineage's host or what serves the certificate, goes on seeing
-    in this scenario, and does not run on the host itself.
+    in this scenario, and does not run on the host itself. So does the ping of a dead man's switch in what starts the
+    renewal, as long as somebody takes it, and an alert on what that job pushes to a Pushgateway.
 
     Why it matters
     --------------
@@ -76,7 +77,9 @@ class RenewalStagesUnwatchedRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage."""
-        staged = [alert for alert in estate.nodes(Kind.ALERT) if _stages(alert)]
+        staged = [
+            one for kind in (Kind.ALERT, Kind.PROBE) for one in estate.nodes(kind) if _stages(one) and _heard(one)
+        ]
         by_host = {one.host: one for one in estate.going}
         for one in estate.going:
             if one.successor:
@@ -96,7 +99,18 @@ class RenewalStagesUnwatchedRule(Rule):
     def _lineage(self, estate: EstateView, renewal: Renewal, going: Going, staged: list[Node]) -> Iterator[Finding]:
         lineage = renewal.lineage
         hosts, names = _around(estate, lineage)
-        mine = [alert for alert in staged if _watches(estate, alert, hosts, names)]
+        runs = _runs(estate, renewal)
+        pushed = {
+            report.removeprefix("push ")
+            for node in runs.values()
+            for report in _reports(node)
+            if report.startswith("push ")
+        }
+        mine = [
+            alert
+            for alert in staged
+            if _pings(estate, alert, runs) or _is_about(alert, pushed) or _watches(estate, alert, hosts, names)
+        ]
         seeing = [alert for alert in mine if _sees(estate, alert)]
         watched = {stage for alert in seeing for stage in _stages(alert)}
         missing = [stage for stage in STAGES if stage not in watched]
@@ -147,8 +161,49 @@ def _stages(alert: Node) -> tuple[str, ...]:
     return tuple(one for one in stages if one in STAGES) if isinstance(stages, tuple) else ()
 
 
+def _heard(alert: Node) -> bool:
+    """Whether an alert is not paused, muted at all times or dropped on its way."""
+    return not alert.attributes.get("muted") and alert.attributes.get("enabled") is not False
+
+
+def _runs(estate: EstateView, renewal: Renewal) -> dict[int, Node]:
+    """All that has a part in starting a renewal: clients, and the jobs, units and scripts that call them."""
+    found: dict[int, Node] = {}
+    pending = [*renewal.clients, *renewal.triggers]
+    while pending and len(found) < _LIMIT:
+        node = pending.pop()
+        if node.id not in found:
+            found[node.id] = node
+            pending += [edge.provider for edge in estate.outgoing(node, Relation.TRIGGERED_BY)]
+    return found
+
+
+def _reports(node: Node) -> tuple[str, ...]:
+    reports = node.attributes.get("reports")
+    return reports if isinstance(reports, tuple) else ()
+
+
+def _pings(estate: EstateView, probe: Node, runs: Mapping[int, Node]) -> bool:
+    """Whether a probe is a ping that one of these sends."""
+    return probe.kind is Kind.PROBE and any(
+        edge.provider.id in runs for edge in estate.outgoing(probe, Relation.WATCHES)
+    )
+
+
+def _is_about(alert: Node, pushed: Collection[str]) -> bool:
+    """Whether an alert selects the series of a job that pushes them."""
+    matchers = alert.attributes.get("matchers")
+    wanted = {f"{label}={name}" for label in ("job", "exported_job") for name in pushed}
+    return isinstance(matchers, tuple) and not wanted.isdisjoint(matchers)
+
+
 def _sees(estate: EstateView, alert: Node) -> bool:
-    """Whether an alert still works in this scenario, and does not run on a host that is going."""
+    """Whether an alert still works in this scenario, and does not run on a host that is going.
+
+    A ping that stays away is an alarm: all that can silence it is that nobody is there to miss it.
+    """
+    if alert.kind is Kind.PROBE:
+        return not any(edge.lost for edge in estate.outgoing(alert, Relation.CONNECTS))
     if estate.impact_of(alert) in (Impact.BLIND, Impact.BROKEN):
         return False
     going = {one.host for one in estate.going}
