@@ -90,8 +90,9 @@ class Icinga2Collector(Collector):
 
     Can't see
     ---------
-    What templates, `apply` rules, functions and conditions make: take the object list for those. Check commands'
-    arguments beyond variables that end in `address`.
+    What templates, `apply` rules, functions and conditions make: take the object list for those. Members that a group
+    takes by `assign where`, which the list does not show. Check commands' arguments beyond variables that end in
+    `address`.
     """
 
     name: ClassVar[str] = "icinga2"
@@ -220,8 +221,9 @@ class _Facts:
             ref = host_ref(host.text(key))
             if ref is not None:
                 found.append((ref, host.line_of(key)))
-        # Without an address, checks ask for the host by its name.
-        if not found and "address" not in host.values and (ref := host_ref(host.name)) is not None:
+        # A host without an address is checked by its agent, which has the host's name.
+        nowhere = host.values.get("address", ("", 0))[0] in ("", '""')
+        if not found and nowhere and "." in host.name and (ref := host_ref(host.name)) is not None:
             found.append((ref, host.line))
         return found
 
