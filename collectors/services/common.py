@@ -151,6 +151,15 @@ class Source:
         yield from self.service(name, found[0][1], {**attributes, "allows": names[:ALLOWED_LIMIT]})
 
 
+def reserved(name: str, address: str, where: Where) -> Entity:
+    """A name and an address that one machine has by a DHCP server's reservation: evidence, as in known_hosts.
+
+    The name may be a label of the administrator's own, so that no machine is made of it.
+    """
+    plain = normal_name(name)
+    return Entity(Ref(Kind.HOST, plain), where, {"known_as": (plain, address)})
+
+
 def read_source(document: Document, program: str) -> Source | Malformed:
     """The lines of a document, or why there are none."""
     text = decode(document.content).removeprefix("\ufeff")

@@ -13,8 +13,6 @@ from auditor.api import (
     Collector,
     Dependency,
     Document,
-    Entity,
-    Kind,
     Malformed,
     Parsed,
     Ref,
@@ -24,7 +22,6 @@ from auditor.api import (
     excerpt,
     is_hostname,
     normal_address,
-    normal_name,
     read_yaml,
 )
 from collectors.services.blocks import Statement, read_blocks
@@ -35,6 +32,7 @@ from collectors.services.common import (
     is_templated,
     limited,
     read_source,
+    reserved,
     target,
     url_target,
 )
@@ -68,8 +66,8 @@ class DhcpCollector(Collector):
     Yields
     ------
     For each network (and for all of them), one service for its clients' name servers, routers, time servers, boot
-    servers and so on, each connecting to its servers, of which one is enough. Reservations give a host its address. A
-    failover peer is an alternative of the server itself.
+    servers and so on, each connecting to its servers, of which one is enough. Reservations are evidence that a name
+    and an address are one machine (`known_as`). A failover peer is an alternative of the server itself.
 
     Can't see
     ---------
@@ -100,11 +98,13 @@ class DhcpCollector(Collector):
 
 def _form(path: str) -> str:
     base = base_name(path)
+    if base.startswith("kea-dhcp") and base.endswith(".json"):
+        return "kea"
     if is_foreign(path):
         return ""
     if base.startswith(("dhcpd.conf", "dhcpd6.conf")) or ("/dhcpd.d/" in path and base.endswith(".conf")):
         return "isc"
-    return "kea" if base.startswith("kea-dhcp") and base.endswith((".conf", ".json")) else ""
+    return "kea" if base.startswith("kea-dhcp") and base.endswith(".conf") else ""
 
 
 def _dhcpd(source: Source) -> Iterator[Parsed]:
@@ -159,7 +159,7 @@ def _host(source: Source, host: Statement) -> Iterator[Parsed]:
     for text, line in addresses[:20]:
         address = normal_address(text)
         if address is not None:
-            yield Entity(Ref(Kind.HOST, normal_name(name)), source.where(line), {"address": address})
+            yield reserved(name, address, source.where(line))
 
 
 def _failover(source: Source, peer: Statement) -> Iterator[Parsed]:
@@ -218,7 +218,7 @@ def _kea_options(source: Source, holder: YamlNode, scope: str) -> Iterator[Parse
         address = one.get("ip-address") if one.is_map else None
         name = one.text("hostname") if one.is_map else ""
         if address is not None and is_hostname(name) and (plain := normal_address(address.scalar)):
-            yield Entity(Ref(Kind.HOST, normal_name(name)), source.where(address.line), {"address": plain})
+            yield reserved(name, plain, source.where(address.line))
 
 
 def _kea_peers(source: Source, top: YamlNode) -> Iterator[Parsed]:

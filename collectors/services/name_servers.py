@@ -36,6 +36,7 @@ from collectors.services.common import (
     limited,
     names_host,
     read_source,
+    reserved,
     sections,
     target,
     unquoted,
@@ -271,7 +272,7 @@ def _reservation(parts: list[str], where: Where) -> Iterator[Parsed]:
         if is_hostname(part) and part not in ("ignore", "infinite") and not re.fullmatch(r"\d+[smhdw]?", part)
     ]  # fmt: skip
     if len(addresses) == 1 and len(names) == 1:
-        yield Entity(Ref(Kind.HOST, normal_name(names[0])), where, {"address": addresses[0]})
+        yield reserved(names[0], addresses[0], where)
 
 
 def _pdns(source: Source) -> Iterator[Parsed]:
