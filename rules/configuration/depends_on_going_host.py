@@ -35,18 +35,14 @@ _VERBS: Final = {
     Relation.READS: "reads from",
     Relation.WRITES: "writes to",
     Relation.MOUNTS: "mounts from",
-    Relation.DELIVERS: "delivers to",
-    Relation.NOTIFIES: "notifies",
-    Relation.WATCHES: "watches",
     Relation.RUNS_ON: "runs on",
 }
-_MEMBERS: Final = {Relation.BACKED_BY: "back ends", Relation.WATCHES: "targets", Relation.NOTIFIES: "receivers"}
-_AREAS: Final = {
-    Relation.DELIVERS: Area.WEBHOOKS,
-    Relation.MOUNTS: Area.STORAGE,
-    Relation.NOTIFIES: Area.MONITORING,
-    Relation.WATCHES: Area.MONITORING,
-}
+_OTHERS: Final = frozenset({Kind.JOB, Kind.UNIT, Kind.PATH, Kind.CLIENT, Kind.LINEAGE, Kind.CERTIFICATE, Kind.WEBHOOK})
+"""What the rules about jobs, renewals and webhooks speak of."""
+_WATCHERS: Final = frozenset({Kind.ALERT, Kind.PROBE, Kind.SCRAPE, Kind.ROUTE, Kind.RECEIVER})
+"""What the rules about monitoring speak of, but for where a check runs."""
+_MEMBERS: Final = {Relation.BACKED_BY: "back ends"}
+_AREAS: Final = {Relation.MOUNTS: Area.STORAGE}
 _SHOWN: Final = 1000
 _FAR: Final = 50
 
@@ -126,7 +122,6 @@ class DependsOnGoingHostRule(Rule):
         edges = alike.edges[consumer.id]
         broken = _broken(estate, consumer, edges)
         first = (broken or edges)[0]
-        watching = all(edge.need is Need.OBSERVE for edge in edges)
         sure = any(edge.confidence is not Confidence.LOW for edge in broken or edges)
         hosts = sorted(alike.hosts)
         homes = ranged(one.scope for one in alike.consumers if one.scope)
@@ -136,14 +131,14 @@ class DependsOnGoingHostRule(Rule):
         return Finding(
             rule=self.id,
             area=_AREAS.get(first.relation, self.area),
-            severity=Severity.BLOCK if broken and sure and not watching else Severity.WARN,
+            severity=Severity.BLOCK if broken and sure else Severity.WARN,
             confidence=Confidence.HIGH if sure else Confidence.LOW,
             subject=label,
             identity=(_bare(consumer), *hosts, first.relation.value, evidence[0].path),
             message=_message(estate, label, edges, broken, hosts),
-            why=_why(estate, consumer, alike, bool(broken), watching),
+            why=_why(estate, consumer, alike, bool(broken)),
             action=f"Point it at {listed(successors)}." if successors else "Point it elsewhere, or take it out of use.",
-            impact=Impact.DEGRADED if not broken else Impact.BLIND if watching else Impact.BROKEN,
+            impact=Impact.BROKEN if broken else Impact.DEGRADED,
             evidence=evidence[:_SHOWN],
             path=estate.path_over(first),
             hosts=tuple(hosts),
@@ -161,8 +156,15 @@ def _needing(estate: EstateView, host: Node) -> Iterator[Edge]:
                 seen.add(consumer.id)
                 pending.append(consumer)
         for edge in estate.incoming(node, *_VERBS):
-            if edge.lost:
+            if edge.lost and _is_ours(edge):
                 yield edge
+
+
+def _is_ours(edge: Edge) -> bool:
+    kind = edge.consumer.kind
+    if kind in _WATCHERS:
+        return edge.relation is Relation.RUNS_ON
+    return kind not in _OTHERS and edge.need is not Need.OBSERVE
 
 
 def _broken(estate: EstateView, consumer: Node, edges: Sequence[Edge]) -> list[Edge]:
@@ -171,9 +173,6 @@ def _broken(estate: EstateView, consumer: Node, edges: Sequence[Edge]) -> list[E
     for edge in estate.outgoing(consumer):
         if edge.group:
             whole[edge.group] = whole.get(edge.group, True) and edge.lost
-    if all(edge.need is Need.OBSERVE for edge in edges):
-        others = [edge for edge in estate.outgoing(consumer) if edge.need is Need.OBSERVE]
-        return list(edges) if all(edge.lost for edge in others) else []
     return [edge for edge in edges if not edge.group or whole.get(edge.group, True)]
 
 
@@ -195,11 +194,9 @@ def _message(
     return f"{lost} of {len(members)} {noun} of {label} {'is' if lost == 1 else 'are'} going: {listed(hosts)}"
 
 
-def _why(estate: EstateView, consumer: Node, alike: _Alike, broken: bool, watching: bool) -> str:
+def _why(estate: EstateView, consumer: Node, alike: _Alike, broken: bool) -> str:
     if all(one.lifecycle is Lifecycle.READ_ONLY for one in alike.hosts.values()):
-        ends = "It can't write there any more" if not watching else "What it sees there says nothing any more"
-    elif watching:
-        ends = "It watches nothing any more" if broken else "It watches less than it seems to"
+        ends = "It can't write there any more"
     elif broken:
         ends = "It fails once the host is gone"
     else:
