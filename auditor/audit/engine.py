@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
-from auditor.capture.reading import Reading, items, read_estate
+from auditor.capture.reading import Bound, Reading, items, read_estate
 from auditor.capture.sealed import SEARCHED
 from auditor.capture.tree import Tree
 from auditor.errors import EstateError
@@ -36,11 +36,12 @@ from auditor.model import (
     Severity,
     Verdict,
 )
-from auditor.text import excerpt
+from auditor.text import decode, excerpt
 
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
     from auditor.graph.view import View
+    from auditor.inventory.schema import Inventory
 
 INVENTORY = "inventory.yaml"
 DULLER = ("depends-on-going-host", "mention")
@@ -122,7 +123,7 @@ def audit(
     progress("linking", 0)
     linker.resolve()
     wanted = _wanted(linker, hosts, set(names))
-    _mentions(reading, hosts, linker, wanted, progress)
+    _mentions(reading, hosts, linker, wanted, progress, inventory)
     linked = linker.build()
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
@@ -179,17 +180,14 @@ def _mentions(
     linker: Linker,
     wanted: Sequence[Identity],
     progress: Callable[[str, int], None],
+    inventory: Inventory | None,
 ) -> None:
     """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
     from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
 
     scanner = MentionScanner(hosts, wanted)
-    # All of the inventory is understood: that it declares a host is no dependency on it.
-    texts = [
-        bound
-        for bound in reading.bound
-        if (bound.template.text or bound.template.sealed in SEARCHED) and bound.file.estate_path != INVENTORY
-    ]
+    texts = [bound for bound in reading.bound if bound.template.text or bound.template.sealed in SEARCHED]
+    going = {identity.host for identity in wanted}
     distinct = {bound.template.digest: bound for bound in reversed(texts)}
 
     def contents() -> Iterator[bytes]:
@@ -221,7 +219,12 @@ def _mentions(
             )
         own = canonical.get(bound.file.source, set())
         document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
+        understood: set[int] = set()
+        if inventory is not None and bound.file.estate_path == INVENTORY:
+            understood = _understood(reading, bound, inventory, going)
         for one in found:
+            if one.line in understood:
+                continue
             linker.identity_seen.add(one.identity.host)
             if one.identity.host in own or document is None:
                 continue
@@ -241,6 +244,12 @@ def _mentions(
                 confidence=confidence,
             )
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
+
+
+def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set[str]) -> set[int]:
+    from auditor.inventory.facts import lines_understood
+
+    return lines_understood(inventory, decode(reading.content(bound)), going)
 
 
 def _check(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from auditor.model import Area, Attribute, Confidence, Kind, Need, Provenance, Ref, Relation
 from auditor.text import endpoint_ref, expand_range, host_ref, normal_name
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from auditor.graph.hosts import HostTable
     from auditor.inventory.schema import Inventory
+
+
+_UNDERSTOOD: Final = frozenset("absent balancers certificates domains networks services watches webhooks".split())
+"""Sections of an inventory that are made into hosts, dependencies and coverage without a rest."""
 
 
 class Declarations(Protocol):
@@ -186,6 +190,29 @@ def _targets(text: str) -> Iterator[Ref]:
         ref = host_ref(one) or endpoint_ref(one)
         if ref is not None:
             yield ref
+
+
+def lines_understood(inventory: Inventory, text: str, going: Collection[str]) -> set[int]:
+    """The lines whose names mean nothing more: the going hosts' own entries, and what became dependencies.
+
+    What is left (who is whose successor, the host one logs in through, steps of a procedure, who keeps a key, notes)
+    is read as any other text is.
+    """
+    entries = {host.line: any(one.name in going for one in host.expanded()) for host in inventory.hosts}
+    understood: set[int] = set()
+    section, own, depth = "", False, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.lstrip(" ")
+        if bare and not bare.startswith("#"):
+            if bare == line and not line.startswith("-"):
+                section, own = line.split(":", 1)[0], False
+            elif number in entries:
+                own, depth = entries[number], len(line) - len(bare)
+            elif own and len(line) - len(bare) <= depth:
+                own = False
+        if own or section in _UNDERSTOOD or entries.get(number):
+            understood.add(number)
+    return understood
 
 
 def declared_absent(inventory: Inventory) -> Iterator[tuple[Area, str, str, int]]:
