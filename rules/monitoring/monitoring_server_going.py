@@ -40,11 +40,10 @@ class MonitoringServerGoingRule(Rule):
     What it does
     ------------
     Counts what the monitoring on the host watches elsewhere: hosts that no other Prometheus of the estate watches, and
-    alerts that it evaluates. Finds probes of other Prometheus servers that ask through an exporter on the host, servers
-    that send alerts only to an Alertmanager there, that write their samples there, or that find their targets there; and
-    jobs that ping a dead man's switch there.
-    On a read-only host Prometheus and Alertmanager run, and can't store what they must store: a warning. What only
-    needs an answer goes on there.
+    alerts that it evaluates. Finds probes of other Prometheus servers that ask through an exporter on the host,
+    servers that send alerts only to an Alertmanager there, that write their samples there, or that find their targets
+    there; and jobs that ping a dead man's switch there. On a read-only host Prometheus and Alertmanager run, and can't
+    store what they must store: a warning. What only needs an answer goes on there.
 
     Why it matters
     --------------
