@@ -188,17 +188,19 @@ def _iptables(source: Source) -> Iterator[Parsed]:
         text = line.strip()
         if not text.startswith(("-A ", "-I ")) or is_templated(text):
             continue
-        where = source.where(number)
+        # The list has one place, its first line: thousands of rules need no excerpt each.
+        where = allowed[0][1] if allowed and "DNAT" not in text else source.where(number)
         try:
-            words = shlex.split(text)
+            # shlex goes through a line by its characters, and few rules have quotes.
+            words = shlex.split(text) if '"' in text or "'" in text or "\\" in text else text.split()
         except ValueError:
-            yield Malformed(where, "a quote that is not closed", "iptables-restore refuses the file")
+            yield Malformed(source.where(number), "a quote that is not closed", "iptables-restore refuses the file")
             continue
         options = {word: words[at + 1] for at, word in enumerate(words[:-1]) if word.startswith("-")}
         jump = options.get("-j", "")
         if jump == "DNAT":
             yield from _nat(source, options, where)
-        elif jump not in ("DROP", "REJECT", "LOG", "NFLOG"):
+        elif "ACCEPT" in jump.upper():
             for word in ("-s", "--source", "--src"):
                 negated = word in words and words[words.index(word) - 1] == "!"
                 entries = [] if negated else options.get(word, "").split(",")

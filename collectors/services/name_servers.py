@@ -50,6 +50,7 @@ _CLAUSE: Final = re.compile(r"\s*([a-z][a-z-]*):\s*(?:#.*)?", re.IGNORECASE)
 _RECORD: Final = re.compile(r"""["']?\s*(\S+)\s+(?:\d+\s+)?(?:IN\s+)?(A|AAAA|CNAME)\s+([^\s"']+)\s*["']?""", re.I)
 # Answers that block a name, or mean the asking machine itself.
 _NOWHERE: Final = ("0.", "127.", "255.")
+_BLOCKED: Final = ("/", "/#", "/0.0.0.0", "/127.0.0.1", "/::", "/::1")
 _UPSTREAM: Final = {
     "forward-addr": "forward",
     "forward-host": "forward",
@@ -191,6 +192,8 @@ def _unbound(source: Source) -> Iterator[Parsed]:
 
 def _uncommented(line: str) -> str:
     """Text before a `#` that is outside quotes and begins a word (`1.1.1.1@853#name` is one word)."""
+    if "#" not in line:
+        return line
     quote = ""
     for at, character in enumerate(line):
         if quote:
@@ -224,7 +227,7 @@ def _dnsmasq(source: Source) -> Iterator[Parsed]:
     for number, line in enumerate(source.lines[:LINE_LIMIT], start=1):
         text = _uncommented(line).strip()
         key, separator, value = (part.strip() for part in text.partition("="))
-        if not separator or is_templated(text):
+        if not separator or is_templated(text) or (key == "address" and text.endswith(_BLOCKED)):
             continue
         where = source.where(number)
         parts = [part.strip() for part in value.split(",")]
