@@ -176,7 +176,9 @@ def _block(source: Source, block: _Block, aliases: dict[str, _Block]) -> Iterato
     if "hostname" in block.options:
         words, number = block.options["hostname"]
         names = [words[0].replace("%h", one) for one in block.literal] if "%h" in words[0] else words[:1]
-        targets += [(target(name), source.where(number)) for name in names[:100] if "%" not in name]
+        aliased = [(target(name), source.where(number)) for name in names[:100] if "%" not in name]
+        # An alias goes dead with its host; whether anyone still uses it is not known.
+        yield from source.uses(_title(source, block), aliased, confidence=Confidence.MEDIUM)
     if "proxyjump" in block.options and block.options["proxyjump"][0][0].lower() != "none":
         words, number = block.options["proxyjump"]
         for hop in words[0].split(","):
