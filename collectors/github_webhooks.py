@@ -1,6 +1,7 @@
 """Webhooks of code hosts: what GitHub's `GET /repos/{owner}/{repo}/hooks` and GitLab's `GET /projects/:id/hooks` say.
 
-Also the organization and group forms of both. The secret of a hook is never kept: GitHub masks it, old exports do not.
+Also the organization and group forms of both, and the same of Gitea and Forgejo, whose hooks have GitHub's form. The
+secret of a hook is never kept: GitHub masks it, old exports do not. Nor is a part of a URL's path that is one.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ HOOK_LIMIT: Final = 100_000
 """Hooks of one file that are read."""
 
 _REPOSITORY: Final = re.compile(r"/(?:repos/([^/]+/[^/]+)|orgs/([^/]+))/hooks(?:/|$)")
+# Chat services' URLs, and others whose path holds a token: from there on nothing is kept.
+_CHAT: Final = re.compile(
+    r"//(?:hooks\.slack(?:-gov)?\.com|[\w.-]+\.webhook\.office\.com|discord(?:app)?\.com|chat\.googleapis\.com|"
+    r"[\w.-]+\.logic\.azure\.com)(?=/)",
+    re.I,
+)
+_TOKEN: Final = re.compile(r"/(?=[\w=-]*\d)(?=[\w=-]*[A-Za-z])[\w=-]{20,}(?:/|$|\?|#)|\?|#")
 
 
 class GithubWebhooksCollector(Collector):
@@ -60,7 +68,7 @@ class GithubWebhooksCollector(Collector):
     """
 
     name: ClassVar[str] = "github_webhooks"
-    title: ClassVar[str] = "Webhooks of GitHub and GitLab"
+    title: ClassVar[str] = "Webhooks of GitHub, GitLab, Gitea and Forgejo"
     area: ClassVar[Area] = Area.WEBHOOKS
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.DELIVERS})
 
@@ -108,11 +116,13 @@ def _facts(path: str, stream: YamlStream, hook: YamlNode) -> Iterator[Parsed]:
         where = stream.where(hook)
         yield Malformed(where, "a hook without a URL")
         return
-    endpoint, parts = endpoint_ref(url.scalar), split_endpoint(url.scalar)
+    public = _public(url.scalar)
+    endpoint, parts = endpoint_ref(public), split_endpoint(public)
     api = "$.config.url" if config is not None and config.is_map else "$.url"
     line = stream.where(url)
     # A line that holds a whole hook, or all of them, shows more than the URL, and perhaps its secret.
-    text = line.excerpt if len(stream.lines[line.line - 1]) <= EXCERPT_LIMIT else excerpt(f'"url": "{url.scalar}"')
+    short = len(stream.lines[line.line - 1]) <= EXCERPT_LIMIT and public == url.scalar
+    text = line.excerpt if short else excerpt(f'"url": "{public}"')
     where = Where(line.line, text, api=api)
     if endpoint is None or parts is None:
         yield Malformed(where, "a hook whose URL has no host")
@@ -121,6 +131,15 @@ def _facts(path: str, stream: YamlStream, hook: YamlNode) -> Iterator[Parsed]:
     yield Entity(webhook, where, _attributes(hook))
     # A receiver has to act on what it is told: answering alone is not enough.
     yield Dependency(webhook, endpoint, Relation.DELIVERS, where, need=Need.WRITE)
+
+
+def _public(url: str) -> str:
+    """A URL up to what is a secret in it: a chat service's path, a token, a query."""
+    start = url.find("://") + 3 if "://" in url else 0
+    if chat := _CHAT.search(url[:500]):
+        return url[: chat.end()]
+    token = _TOKEN.search(url, max(url.find("/", start), start))
+    return url[: token.start()] if token is not None else url
 
 
 def _attributes(hook: YamlNode) -> dict[str, Attribute]:

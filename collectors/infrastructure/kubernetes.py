@@ -1,0 +1,408 @@
+"""Kubernetes manifests: what objects need outside of their cluster, and when jobs of a cluster run.
+
+Source: the Kubernetes API reference, v1.31 (and the groups that it dropped: extensions/v1beta1, batch/v1beta1).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, Final, NamedTuple
+
+from auditor.api import (
+    Area,
+    Attribute,
+    Collector,
+    Confidence,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Need,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    YamlNode,
+    YamlStream,
+    excerpt,
+    host_ref,
+    normal_name,
+    read_cron_schedule,
+)
+from collectors.infrastructure.common import (
+    YAML_SUFFIXES,
+    bare_path,
+    commands,
+    is_outside,
+    known,
+    maps,
+    mounted,
+    outside,
+    read_documents,
+    registry_of,
+    settings,
+    step,
+    texts,
+)
+
+OBJECTS_LIMIT: Final = 50_000
+"""Objects of one file that are read."""
+
+_SUFFIXES: Final = (*YAML_SUFFIXES, ".json")
+_WORKLOADS: Final = frozenset(
+    {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "DeploymentConfig", "Job"}
+)
+_ANY_TIME: Final = ("TZ=", "CRON_TZ=")
+
+
+class KubernetesCollector(Collector):
+    """Objects of Kubernetes that lead out of their cluster. Names within it are services, and never machines.
+
+    Reads
+    -----
+    YAML and JSON manifests and `kubectl get -o yaml` answers, whose first 4 KiB hold `apiVersion` and `kind`; Helm and
+    Jinja templates as far as they can be read line by line.
+
+    Yields
+    ------
+    Services of type ExternalName; the addresses of Endpoints and EndpointSlices that are no pods, as alternatives;
+    hosts of an Ingress and the services behind them; URLs of admission webhooks and of conversion; scheduled jobs with
+    time zone, what their command reaches and what their variables name; workloads' variables, host aliases, image
+    registries, NFS, iSCSI and CephFS volumes, and nodes that they are bound to.
+
+    Can't see
+    ---------
+    What values a chart is installed with, ConfigMaps and Secrets (the mention scan reads them), what an operator makes
+    of its own objects, and which cluster a manifest is for.
+    """
+
+    name: ClassVar[str] = "kubernetes"
+    title: ClassVar[str] = "Kubernetes manifests"
+    area: ClassVar[Area] = Area.CONFIGURATION
+    # Webhooks of a cluster say nothing of those of code hosts.
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.BACKED_BY, Relation.MOUNTS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """YAML or JSON that says the version and the kind of an object."""
+        if ".y" not in path and not path.endswith(".json") and ".json." not in path:
+            return False
+        return b"apiVersion" in head and b"kind" in head and bare_path(path).endswith(_SUFFIXES)
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """What each object needs; objects of other kinds say nothing."""
+        stream, problems = read_documents(document, "kubectl refuses the object")
+        yield from problems
+        pending = [root for root in reversed(stream.documents) if root.is_map]
+        count = 0
+        while pending:
+            root = pending.pop()
+            kind = root.text("kind")
+            if kind.endswith("List") or (kind == "Template" and root.get("objects") is not None):
+                pending.extend(reversed((*maps(root, "items"), *maps(root, "objects"))))
+                continue
+            count += 1
+            if count > OBJECTS_LIMIT:
+                yield Malformed(stream.where(root), f"more than {OBJECTS_LIMIT:,} objects: the rest is not read")
+                return
+            reader = _READERS.get(kind)
+            metadata = root.get("metadata")
+            if reader is None or metadata is None or not metadata.is_map or not root.text("apiVersion"):
+                continue
+            name = known(metadata.text("name")) or known(metadata.text("generateName"))
+            if name:
+                yield from reader(_Object(stream, root, kind, name, known(metadata.text("namespace"))))
+
+
+class _Object(NamedTuple):
+    """One object and the file that it stands in."""
+
+    stream: YamlStream
+    root: YamlNode
+    kind: str
+    name: str
+    namespace: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(Kind.SERVICE, f"kubernetes {self.kind} {self.full_name}")
+
+    @property
+    def where(self) -> Where:
+        return self.at(step(self.root, "metadata", "name"))
+
+    def at(self, node: YamlNode | None) -> Where:
+        """The place of a node, by its own text where a line of JSON holds a whole object."""
+        return self.stream.where(node or self.root)
+
+    def service(self, name: str) -> Ref:
+        """A service of the same namespace."""
+        return Ref(Kind.SERVICE, f"kubernetes Service {self.namespace + '/' if self.namespace else ''}{name}")
+
+
+def _service(one: _Object) -> Iterator[Parsed]:
+    target = step(one.root, "spec", "externalName")
+    if target is None or not known(target.scalar):
+        return
+    found = host_ref(known(target.scalar))
+    if found is None or not is_outside(found.text):
+        return
+    yield Entity(one.ref, one.where, {"type": "ExternalName"})
+    yield Dependency(one.ref, found, Relation.CONNECTS, one.at(target))
+
+
+def _endpoints(one: _Object) -> Iterator[Parsed]:
+    """Addresses that someone wrote down: those of pods come and go with the cluster."""
+    consumer = one.service(one.name)
+    nodes: list[YamlNode] = []
+    if one.kind == "EndpointSlice":
+        name = known(step_text(one.root, "metadata", "labels", "kubernetes.io/service-name"))
+        consumer = one.service(name or one.name)
+        for endpoint in maps(one.root, "endpoints"):
+            if step_text(endpoint, "targetRef", "kind") != "Pod":
+                nodes.extend(texts(endpoint, "addresses"))
+    else:
+        for subset in maps(one.root, "subsets"):
+            for key in ("addresses", "notReadyAddresses"):
+                for address in maps(subset, key):
+                    written = address.get("ip")
+                    if written is not None and step_text(address, "targetRef", "kind") != "Pod":
+                        nodes.append(written)
+    found = [(ref, node) for node in nodes if (ref := outside(node.scalar)) is not None]
+    if found:
+        yield Entity(consumer, one.where, {"endpoints": len(found)})
+    for ref, node in found:
+        yield Dependency(consumer, ref, Relation.BACKED_BY, one.at(node), group="endpoints")
+
+
+def step_text(node: YamlNode | None, *keys: str) -> str:
+    """The scalar behind several keys; empty if there is none."""
+    found = step(node, *keys)
+    return found.scalar if found is not None and found.is_scalar else ""
+
+
+def _ingress(one: _Object) -> Iterator[Parsed]:
+    """One service for each host, as the loss of one host's back end is no loss to the others."""
+    spec = one.root.get("spec")
+    if spec is None or not spec.is_map:
+        return
+    backends: dict[str, tuple[YamlNode, dict[str, YamlNode]]] = {}
+    for rule in maps(spec, "rules"):
+        written = rule.get("host")
+        host = known(written.scalar) if written is not None else ""
+        if written is not None and not host and not written.scalar.startswith("*."):
+            continue
+        host = normal_name(host or (written.scalar if written is not None else ""))
+        place, services = backends.setdefault(host, (written or rule, {}))
+        http = rule.get("http")
+        for path in maps(http, "paths"):
+            _backend(path.get("backend"), services)
+    default: dict[str, YamlNode] = {}
+    _backend(spec.get("defaultBackend") or spec.get("backend"), default)
+    if default:
+        backends.setdefault("", (spec, default))
+    for host, (place, services) in backends.items():
+        ref = Ref(Kind.SERVICE, f"{one.ref.text}{' ' + host if host else ''}")
+        attributes: dict[str, Attribute] = {"hosts": (host,)} if host else {}
+        yield Entity(ref, one.at(place), attributes)
+        for name, node in services.items():
+            yield Dependency(ref, one.service(name), Relation.BACKED_BY, one.at(node))
+
+
+def _backend(backend: YamlNode | None, services: dict[str, YamlNode]) -> None:
+    for keys in (("service", "name"), ("serviceName",)):
+        written = step(backend, *keys)
+        if written is not None and written.is_scalar and known(written.scalar):
+            services.setdefault(written.scalar, written)
+
+
+def _admission(one: _Object) -> Iterator[Parsed]:
+    for entry in maps(one.root, "webhooks"):
+        events: list[str] = []
+        for rule in maps(entry, "rules"):
+            what = ",".join(node.scalar for node in texts(rule, "resources"))
+            events.extend(f"{node.scalar} {what}".strip() for node in texts(rule, "operations"))
+        policy = known(entry.text("failurePolicy"))
+        yield from _client(one, entry.get("clientConfig"), known(entry.text("name")), tuple(events[:100]), policy)
+
+
+def _conversion(one: _Object) -> Iterator[Parsed]:
+    spec = one.root.get("spec")
+    client = step(spec, "conversion", "webhook", "clientConfig") or step(spec, "conversion", "webhookClientConfig")
+    yield from _client(one, client, "conversion", ("conversion",), "")
+
+
+def _client(one: _Object, client: YamlNode | None, name: str, events: tuple[str, ...], policy: str) -> Iterator[Parsed]:
+    """A webhook that the API server calls: with `failurePolicy: Fail`, its default, requests fail with it."""
+    if client is None or not client.is_map:
+        return
+    webhook = Ref(Kind.WEBHOOK, f"kubernetes {one.kind} {one.name}{': ' + name if name else ''}")
+    url, service = client.get("url"), client.get("service")
+    target: Ref | None = None
+    place = client
+    if url is not None and known(url.scalar):
+        target, place = outside(url.scalar), url
+    elif service is not None and service.is_map and known(service.text("name")):
+        namespace = known(service.text("namespace"))
+        inside = f"{namespace}/{service.text('name')}" if namespace else service.text("name")
+        target, place = Ref(Kind.SERVICE, f"kubernetes Service {inside}"), service
+    if target is None:
+        return
+    attributes: dict[str, Attribute] = {"failure_policy": policy or "Fail"}
+    if events:
+        attributes["events"] = tuple(excerpt(event) for event in events)
+    yield Entity(webhook, one.at(place), attributes)
+    yield Dependency(webhook, target, Relation.DELIVERS, one.at(place), Need.WRITE)
+
+
+def _cron_job(one: _Object) -> Iterator[Parsed]:
+    spec = one.root.get("spec")
+    if spec is None or not spec.is_map:
+        return
+    written = spec.get("schedule")
+    schedule = known_schedule(written.scalar) if written is not None else ""
+    zone = known(spec.text("timeZone"))
+    attributes: dict[str, Attribute] = {"dialect": "kubernetes"}
+    for prefix in _ANY_TIME:
+        if schedule.startswith(prefix):
+            zone, _, schedule = schedule.removeprefix(prefix).partition(" ")
+    if schedule:
+        attributes["schedule"] = excerpt(schedule)
+    if zone:
+        attributes["timezone"] = excerpt(zone)
+    if spec.text("suspend") == "true":
+        attributes["suspended"] = True
+        attributes["ignored"] = "suspend: true"
+    job = Ref(Kind.JOB, one.ref.text)
+    if schedule and not schedule.startswith("@every"):
+        try:
+            read_cron_schedule(schedule)
+        except ValueError as error:
+            yield Malformed(one.at(written), excerpt(str(error)), "the API server refuses the object")
+    pod = step(spec, "jobTemplate", "spec", "template", "spec")
+    for container in maps(pod, "containers")[:1]:
+        command = _command(container)
+        attributes["command"] = excerpt(" ".join((command or container.text("image")).split()))
+    yield Entity(job, one.at(written) if written is not None else one.where, attributes)
+    yield from _pod(one, job, pod)
+
+
+def known_schedule(text: str) -> str:
+    """A schedule, unless a template fills it in."""
+    return "" if "template-value" in text or "$" in text or "{" in text else " ".join(text.split())
+
+
+def _workload(one: _Object) -> Iterator[Parsed]:
+    pod = one.root.get("spec") if one.kind == "Pod" else step(one.root, "spec", "template", "spec")
+    found = list(_pod(one, one.ref, pod))
+    if found:
+        yield Entity(one.ref, one.where)
+        yield from found
+
+
+def _pod(one: _Object, consumer: Ref, pod: YamlNode | None) -> Iterator[Parsed]:
+    """What a pod needs that its cluster does not hold."""
+    if pod is None or not pod.is_map:
+        return
+    for container in (*maps(pod, "initContainers"), *maps(pod, "containers")):
+        image = container.get("image")
+        registry = registry_of(known(image.scalar)) if image is not None else None
+        if registry is not None:
+            yield Dependency(consumer, registry, Relation.CONNECTS, one.at(image))
+        variables = [
+            (variable.text("name"), value.scalar, _shown(one, value))
+            for variable in maps(container, "env")
+            if (value := variable.get("value")) is not None and value.is_scalar
+        ]
+        yield from settings(consumer, variables)
+        place = container.get("command") or container.get("args")
+        if place is not None:
+            yield from _run(one, consumer, container, place)
+    for alias in maps(pod, "hostAliases"):
+        address = alias.get("ip")
+        found = outside(address.scalar) if address is not None else None
+        if found is not None:
+            yield Dependency(consumer, found, Relation.CONNECTS, one.at(address), confidence=Confidence.MEDIUM)
+    for volume in maps(pod, "volumes"):
+        yield from _volume(one, consumer, volume)
+    for keys in (("nodeName",), ("nodeSelector", "kubernetes.io/hostname")):
+        node = step(pod, *keys)
+        machine = host_ref(known(node.scalar)) if node is not None and known(node.scalar) else None
+        if machine is not None:
+            yield Dependency(consumer, machine, Relation.RUNS_ON, one.at(node))
+
+
+def _shown(one: _Object, node: YamlNode) -> Where:
+    where = one.at(node)
+    return where if len(where.excerpt) < 200 else Where(where.line, excerpt(node.scalar[:100]))
+
+
+def _command(container: YamlNode) -> str:
+    """Command and arguments as one line, as a shell would read it."""
+    words = [node.scalar for key in ("command", "args") for node in container.children(key) if node.is_scalar]
+    return shlex.join(words[:1000])[:100_000]
+
+
+def _run(one: _Object, consumer: Ref, container: YamlNode, place: YamlNode) -> Iterator[Parsed]:
+    words = [node for key in ("command", "args") for node in container.children(key) if node.is_scalar]
+    script = next((node for node in words if "\n" in node.scalar.strip()), None)
+    if script is not None:
+        line = one.at(script)
+        start = line.line + (1 if line.excerpt.rstrip("-+0123456789").endswith(("|", ">")) else 0)
+        yield from commands(script.scalar, consumer, Where(start, line.excerpt), script=True)
+    elif command := _command(container):
+        first = place.elements[-1] if place.elements else place
+        yield from commands(command, consumer, one.at(first))
+
+
+def _volume(one: _Object, consumer: Ref, volume: YamlNode) -> Iterator[Parsed]:
+    """Network file systems and block devices of a volume or of a PersistentVolume's `spec`."""
+    for keys in (("nfs", "server"), ("csi", "volumeAttributes", "server"), ("glusterfs", "endpoints")):
+        server = step(volume, *keys)
+        if server is not None and server.is_scalar:
+            read_only = step_text(volume, keys[0], "readOnly") == "true"
+            yield from mounted(consumer, server.scalar, read_only, one.at(server))
+    portal = step(volume, "iscsi", "targetPortal")
+    if portal is not None and (found := outside(portal.scalar)) is not None:
+        yield Dependency(consumer, found, Relation.MOUNTS, one.at(portal), Need.WRITE)
+    for monitor in texts(step(volume, "cephfs"), "monitors"):
+        if (found := outside(monitor.scalar)) is not None:
+            yield Dependency(consumer, found, Relation.MOUNTS, one.at(monitor), Need.WRITE, "monitors")
+
+
+def _persistent(one: _Object) -> Iterator[Parsed]:
+    spec = one.root.get("spec")
+    found = list(_volume(one, one.ref, spec)) if spec is not None and spec.is_map else []
+    if found:
+        yield Entity(one.ref, one.where)
+        yield from found
+
+
+def _storage_class(one: _Object) -> Iterator[Parsed]:
+    server = step(one.root, "parameters", "server")
+    found = list(mounted(one.ref, server.scalar, False, one.at(server))) if server is not None else []
+    if found:
+        yield Entity(one.ref, one.where)
+        yield from found
+
+
+_READERS: Final[Mapping[str, Callable[[_Object], Iterator[Parsed]]]] = {
+    "Service": _service,
+    "Endpoints": _endpoints,
+    "EndpointSlice": _endpoints,
+    "Ingress": _ingress,
+    "MutatingWebhookConfiguration": _admission,
+    "ValidatingWebhookConfiguration": _admission,
+    "CustomResourceDefinition": _conversion,
+    "CronJob": _cron_job,
+    "ScheduledJob": _cron_job,
+    "Pod": _workload,
+    "PersistentVolume": _persistent,
+    "StorageClass": _storage_class,
+    **dict.fromkeys(_WORKLOADS, _workload),
+}

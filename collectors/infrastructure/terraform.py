@@ -1,0 +1,546 @@
+"""Terraform and OpenTofu: plans and states as JSON (`show -json`), and state files as they are stored.
+
+Sources: Terraform's "JSON Output Format" (format_version 1.x: unknown keys are to be ignored, a new major version
+rejected), its state file of version 4, and the providers' documentation of the resources in `terraform_resources`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, TypeAlias
+
+from auditor.api import (
+    EXCERPT_LIMIT,
+    Area,
+    Attribute,
+    Collector,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Need,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    decode,
+    excerpt,
+    host_ref,
+    is_address,
+    is_hostname,
+    normal_address,
+    normal_name,
+)
+from collectors.infrastructure import terraform_resources as table
+from collectors.infrastructure.common import is_outside, outside
+
+MAX_BYTES: Final = 128 << 20
+RESOURCES_LIMIT: Final = 200_000
+_FAR: Final = 4 << 20
+"""Characters in which the next resource is looked for: they follow each other."""
+VALUES_LIMIT: Final = 1_000
+"""Values of one attribute that are read."""
+
+Values: TypeAlias = Mapping[str, Any]
+
+_MARKS: Final = (b'"terraform_version"', b'"format_version"')
+_ACTIONS: Final = {
+    ("no-op",): "",
+    ("read",): "",
+    ("create",): "create",
+    ("update",): "update",
+    ("delete",): "delete",
+    ("forget",): "forget",
+    ("delete", "create"): "replace",
+    ("create", "delete"): "replace",
+    ("create", "forget"): "replace",
+}
+_GOES: Final = frozenset({"delete", "replace"})
+
+
+class TerraformCollector(Collector):
+    """Resources of a plan as they will be, and of a state as they are.
+
+    Of a plan, what is known only after apply is left out, and so is every value that is marked as sensitive, here and
+    in states. A record or machine that the plan deletes or replaces carries `action`.
+
+    Reads
+    -----
+    `terraform show -json` of plans and states, `*.tfstate` of version 4: any JSON that begins with
+    `format_version` or `terraform_version`.
+
+    Yields
+    ------
+    DNS records of a dozen providers as names that resolve to names or addresses; machines as hosts with addresses;
+    load balancers with their machines as alternatives; health checks and uptime monitors as probes, alarms on
+    machines; webhooks and subscriptions with their URLs; certificates with names and end.
+
+    Can't see
+    ---------
+    Configuration (HCL is text to the mention scan), resources of other kinds, values behind providers' ids that are in
+    no resource of the same file, and URLs that the provider marks as sensitive: those are named as not read.
+    """
+
+    name: ClassVar[str] = "terraform"
+    title: ClassVar[str] = "Terraform plans and states"
+    area: ClassVar[Area] = Area.CONFIGURATION
+    # What a plan or state has of webhooks and monitors says nothing of all others.
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.BACKED_BY})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """JSON of Terraform, by its versions at the top."""
+        if not path.endswith((".json", ".tfstate", ".tfplan", ".backup")):
+            return False
+        start = head[:600].lstrip(b"\xef\xbb\xbf \t\r\n")
+        return start[:1] == b"{" and b"_version" in start and any(mark in start for mark in _MARKS)
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """Facts of all resources that a table knows."""
+        if len(document.content) > MAX_BYTES:
+            yield Malformed(Where(), f"larger than {MAX_BYTES >> 20} MiB", "scanned for mentions only", True)
+            return
+        text = decode(document.content).removeprefix("\ufeff")
+        try:
+            root = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            line = getattr(error, "lineno", 0)
+            yield Malformed(Where(line), excerpt(f"not JSON: {error}"), "Terraform refuses the file", True)
+            return
+        version = root.get("format_version") if isinstance(root, dict) else None
+        if not isinstance(root, dict) or not (isinstance(version, str) or "lineage" in root):
+            return
+        if isinstance(version, str) and version.partition(".")[0] not in ("0", "1"):
+            reason = f"format_version {excerpt(version)} is of a major version that is not known"
+            yield Malformed(_Places(text).of("", '"format_version"'), reason, "scanned for mentions only", True)
+            return
+        if version is None and root.get("version") not in (3, 4):
+            reason = f"state version {excerpt(str(root.get('version')))} is not known"
+            yield Malformed(Where(1), reason, "scanned for mentions only", True)
+            return
+        resources = list(_resources(root, text))
+        yield from _Reader(resources[:RESOURCES_LIMIT]).read()
+        if len(resources) > RESOURCES_LIMIT:
+            yield Malformed(Where(), f"more than {RESOURCES_LIMIT:,} resources: the rest is not read")
+
+
+class _Places:
+    """Lines of values: JSON of Terraform is one line as a rule, and then only the excerpt tells."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._breaks = [found.start() for found in re.finditer("\n", text)]
+        self._lines = text.split("\n") if self._breaks else []
+
+    def find(self, text: str, start: int) -> int:
+        return self._text.find(text, start, start + _FAR)
+
+    def of(self, shown: str, sought: str, start: int = 0, end: int | None = None) -> Where:
+        """The place of a text; `shown` is the excerpt where its line holds more than that."""
+        from bisect import bisect_left
+
+        at = self._text.find(sought, start, end) if end is not None else self._text.find(sought, start)
+        if at < 0:
+            at = max(start, 0)
+        line = bisect_left(self._breaks, at)
+        # A line that holds several values may hold one that must not be shown.
+        if self._lines and len(self._lines[line]) <= EXCERPT_LIMIT and self._lines[line].count('":') < 2:
+            return Where(line + 1, excerpt(self._lines[line]))
+        return Where(line + 1, excerpt(shown or sought))
+
+
+@dataclass(slots=True)
+class _Resource:
+    """One resource: what will be (of a plan) or is, without what is unknown or sensitive."""
+
+    address: str
+    type: str
+    values: Values
+    action: str
+    places: _Places
+    start: int
+    hidden: frozenset[str] = field(default_factory=frozenset)
+    before: Values = field(default_factory=dict)
+
+    def where(self, value: object = None, key: str = "") -> Where:
+        """The place of a value inside this resource, or of the resource."""
+        end = self.start + 100_000
+        if value is not None:
+            sought = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+            shown = f'{self.address}: "{key}": {sought}' if key else f"{self.address}: {sought}"
+            where = self.places.of(shown, sought, self.start, end)
+        else:
+            where = self.places.of(self.address, json.dumps(self.address), self.start, end)
+        return Where(where.line, where.excerpt, api=self.address)
+
+    def text(self, *keys: str) -> str:
+        """The first of these attributes that is a text and not empty."""
+        for key in keys:
+            value = self.values.get(key)
+            if isinstance(value, str) and value.strip():
+                return value.strip()
+        return ""
+
+    def texts(self, *keys: str) -> list[str]:
+        """The texts of these attributes, lists or single."""
+        found: list[str] = []
+        for key in keys:
+            value = self.values.get(key)
+            several = value if isinstance(value, list) else [value]
+            found += [one.strip() for one in several if isinstance(one, str) and one.strip()]
+        return found[:VALUES_LIMIT]
+
+    def maps(self, key: str) -> Sequence[Values]:
+        """The blocks of a name: a list of objects, or one."""
+        value = self.values.get(key)
+        return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)][:VALUES_LIMIT]
+
+
+def _resources(root: Mapping[str, Any], text: str) -> Iterator[_Resource]:
+    """Resources of a plan, of a state that was shown, or of a state file; data sources are left out."""
+    places = _Places(text)
+    changes = root.get("resource_changes")
+    if isinstance(changes, list):
+        start = max(places.find('"resource_changes"', 0), 0)
+        for change in changes:
+            if not isinstance(change, dict) or not isinstance(change.get("change"), dict):
+                continue
+            made = _changed(change, change["change"], places, start)
+            if made is not None:
+                start = made.start
+                yield made
+        return
+    values = root.get("values") or root.get("planned_values")
+    if isinstance(values, dict) and isinstance(values.get("root_module"), dict):
+        start = 0
+        for one in _shown(values["root_module"]):
+            known = _without(one.get("values"), one.get("sensitive_values"))
+            made = _make(one, known, "", places, start, _hidden(one.get("sensitive_values")))
+            if made is not None:
+                start = made.start
+                yield made
+        return
+    yield from _stored(root, places)
+
+
+def _changed(one: Values, change: Values, places: _Places, start: int) -> _Resource | None:
+    actions = change.get("actions")
+    action = _ACTIONS.get(tuple(str(a) for a in actions), "") if isinstance(actions, list) else ""
+    gone = action in ("delete", "forget")
+    before = _without(change.get("before"), change.get("before_sensitive"))
+    after = _without(_without(change.get("after"), change.get("after_unknown")), change.get("after_sensitive"))
+    hidden = _hidden(change.get("before_sensitive" if gone else "after_sensitive"))
+    made = _make(one, before if gone else after, action, places, start, hidden)
+    if made is not None:
+        made.before = before
+    return made
+
+
+def _make(
+    one: Values, values: Values, action: str, places: _Places, start: int, hidden: frozenset[str]
+) -> _Resource | None:
+    address, kind = one.get("address"), one.get("type")
+    if not isinstance(address, str) or not isinstance(kind, str) or one.get("mode", "managed") != "managed":
+        return None
+    at = places.find(json.dumps(address, ensure_ascii=False), start)
+    return _Resource(excerpt(address), kind, values, action, places, at if at >= 0 else start, hidden)
+
+
+def _shown(module: Values) -> Iterator[Values]:
+    pending: list[Values] = [module]
+    while pending:
+        current = pending.pop()
+        for one in _list(current.get("resources")):
+            if isinstance(one, dict):
+                yield one
+        pending.extend(child for child in reversed(_list(current.get("child_modules"))) if isinstance(child, dict))
+
+
+def _stored(root: Values, places: _Places) -> Iterator[_Resource]:
+    """A state file of version 4: `sensitive_attributes` are paths. Version 3 kept flat maps: only strings are read."""
+    start = 0
+    for one in _list(root.get("resources")):
+        if not isinstance(one, dict) or one.get("mode") != "managed" or not isinstance(one.get("type"), str):
+            continue
+        module = f"{one['module']}." if isinstance(one.get("module"), str) else ""
+        at = places.find(f'"type": {json.dumps(one["type"])}', start)
+        start = max(at, start)
+        for instance in _list(one.get("instances")):
+            if not isinstance(instance, dict):
+                continue
+            key = instance.get("index_key")
+            index = f"[{json.dumps(key)}]" if isinstance(key, str | int) else ""
+            hidden = frozenset(
+                str(path[0].get("value"))
+                for path in _list(instance.get("sensitive_attributes"))
+                if isinstance(path, list) and path and isinstance(path[0], dict)
+            )
+            values = instance.get("attributes")
+            known = {k: v for k, v in values.items() if k not in hidden} if isinstance(values, dict) else {}
+            address = excerpt(f"{module}{one['type']}.{one.get('name', '')}{index}")
+            yield _Resource(address, one["type"], known, "", places, start, hidden)
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _hidden(mask: object) -> frozenset[str]:
+    return frozenset(key for key, value in mask.items() if value) if isinstance(mask, dict) else frozenset()
+
+
+def _without(values: object, mask: object, depth: int = 0) -> dict[str, Any]:
+    """An object without what a mask of the same form says true of."""
+    if not isinstance(values, dict) or mask is True:
+        return {}
+    return {key: kept for key, value in values.items() if (kept := _kept(value, _at(mask, key), depth)) is not None}
+
+
+def _at(mask: object, key: str) -> object:
+    return mask.get(key) if isinstance(mask, dict) else None
+
+
+def _kept(value: object, mask: object, depth: int) -> object:
+    if mask is True or depth > 50:
+        return None
+    if isinstance(value, dict):
+        return _without(value, mask, depth + 1)
+    if isinstance(value, list):
+        masks = mask if isinstance(mask, list) else []
+        kept = [
+            _kept(one, masks[number] if number < len(masks) else None, depth + 1) for number, one in enumerate(value)
+        ]
+        return [one for one in kept if one is not None]
+    return value
+
+
+class _Reader:
+    """Turns resources into facts, with the ids by which they name each other."""
+
+    def __init__(self, resources: Sequence[_Resource]) -> None:
+        self.resources = resources
+        self.machines: dict[str, Ref] = {}
+        self.groups: dict[str, Ref] = {}
+        """Load balancers and target groups by their ARN or id."""
+
+    def read(self) -> Iterator[Parsed]:
+        for one in self.resources:
+            if one.type in table.MACHINES:
+                yield from self._machine(one)
+            elif one.type in table.BALANCERS:
+                ref = Ref(Kind.SERVICE, one.address)
+                for source in (one.values, one.before):
+                    for key in ("arn", "id", "name" if one.type == "aws_elb" else "id"):
+                        if isinstance(source.get(key), str):
+                            self.groups[f"{one.type.partition('_')[0]} {source[key]}"] = ref
+        for one in self.resources:
+            if one.action == "forget":
+                continue
+            if one.type in table.BALANCERS:
+                yield from self._balancer(one)
+            elif one.type in table.ATTACHMENTS:
+                yield from self._attachment(one)
+            elif one.type in table.LISTENERS:
+                yield from self._listener(one)
+            elif one.type in table.CHECKS:
+                yield from self._check(one)
+            elif one.type == "aws_cloudwatch_metric_alarm":
+                yield from self._alarm(one)
+            elif one.type in table.HOOKS:
+                yield from self._hook(one)
+            elif one.type in table.CERTIFICATES:
+                yield from self._certificate(one)
+            else:
+                yield from self._record(one)
+
+    def _machine(self, one: _Resource) -> Iterator[Parsed]:
+        """A machine by the name that people gave it, else by its address; ids are how other resources name it."""
+        tags = one.values.get("tags")
+        tagged = tags.get("Name") if isinstance(tags, dict) else None
+        written = [tagged, one.values.get("name"), one.values.get("hostname"), one.values.get("label")]
+        name = next((n for n in written if isinstance(n, str) and is_hostname(n) and " " not in n), "")
+        addresses = [a for text in one.texts(*table.ADDRESS_KEYS) if (a := normal_address(text.partition("/")[0]))]
+        for block in table.ADDRESS_BLOCKS:
+            for inner in one.maps(block):
+                for key in ("network_ip", "nat_ip", "ip", "ipv4_address", "private_ip_address"):
+                    value = inner.get(key)
+                    if isinstance(value, str) and (address := normal_address(value)):
+                        addresses.append(address)
+        name = name or next(iter(addresses), "")
+        if not name:
+            return
+        host = Ref(Kind.HOST, normal_name(name))
+        for source in (one.values, one.before):
+            for key in ("id", "arn", "self_link"):
+                value = source.get(key)
+                if isinstance(value, str | int):
+                    self.machines[f"{one.type.partition('_')[0]} {value}"] = host
+        attributes: dict[str, Attribute] = {"origin": "terraform", "resource": one.address}
+        # The linker takes one address a statement.
+        for address in dict.fromkeys(addresses) or [""]:
+            known = {**attributes, "address": address} if address else dict(attributes)
+            if one.action in _GOES:
+                known["action"] = one.action
+            yield Entity(host, one.where(name), known)
+
+    def _target(self, one: _Resource, text: str) -> Ref | None:
+        """A machine by its id, or an address or name that was written."""
+        found = self.machines.get(f"{one.type.partition('_')[0]} {text}")
+        if found is not None:
+            return found
+        outer = host_ref(text) if is_address(text) or "." in text else None
+        return outer if outer is not None and is_outside(outer.text) else None
+
+    def _balancer(self, one: _Resource) -> Iterator[Parsed]:
+        if one.action == "delete":
+            return
+        ref = Ref(Kind.SERVICE, one.address)
+        attributes: dict[str, Attribute] = {"type": one.type}
+        if name := one.text("dns_name", "hostname"):
+            attributes["dns_name"] = excerpt(normal_name(name))
+        yield Entity(ref, one.where(), attributes)
+        if name and is_hostname(name) and one.type in ("aws_lb", "aws_alb", "aws_elb"):
+            yield Dependency(Ref(Kind.NAME, normal_name(name)), ref, Relation.STANDS_FOR, one.where(name, "dns_name"))
+        for text in one.texts("instances"):
+            provider = self._target(one, text) or Ref(Kind.SERVICE, f"{one.address}: targets not known")
+            yield Dependency(ref, provider, Relation.BACKED_BY, one.where(text), group="servers")
+
+    def _attachment(self, one: _Resource) -> Iterator[Parsed]:
+        group_keys, target_keys = table.ATTACHMENTS[one.type]
+        cloud = one.type.partition("_")[0]
+        numbers = {key: str(one.values[key]) for key in (*group_keys, *target_keys) if key in one.values}
+        group = next((found for key in group_keys if (found := self.groups.get(f"{cloud} {numbers.get(key)}"))), None)
+        target = next((found for key in target_keys if (found := self._target(one, numbers.get(key, "")))), None)
+        if group is None or one.action == "delete":
+            return
+        # A target that is known after apply only is an alternative all the same.
+        provider = target or Ref(Kind.SERVICE, f"{one.address}: target not known")
+        yield Dependency(group, provider, Relation.BACKED_BY, one.where(), group="servers")
+
+    def _listener(self, one: _Resource) -> Iterator[Parsed]:
+        """The target groups that a load balancer sends to: those of one listener share its traffic."""
+        balancer = self.groups.get(f"aws {one.text('load_balancer_arn')}")
+        if balancer is None or one.action == "delete":
+            return
+        for action in (*one.maps("default_action"), *one.maps("action")):
+            arns = [action.get("target_group_arn")]
+            for forward in _list(action.get("forward")):
+                if isinstance(forward, dict):
+                    arns += [t.get("arn") for t in _list(forward.get("target_group")) if isinstance(t, dict)]
+            for arn in arns:
+                target = self.groups.get(f"aws {arn}")
+                if target is not None:
+                    group = f"forward {one.address}"
+                    yield Dependency(balancer, target, Relation.BACKED_BY, one.where(), group=group)
+
+    def _check(self, one: _Resource) -> Iterator[Parsed]:
+        target = ""
+        for path in table.CHECKS[one.type]:
+            value = _dig(one.values, path)
+            if isinstance(value, str) and value:
+                target = value
+                break
+        found = outside(target) if target else None
+        if found is None or one.action == "delete":
+            return
+        probe = Ref(Kind.PROBE, f"terraform {one.address}")
+        yield Entity(probe, one.where(target), {"type": one.type})
+        yield Dependency(probe, found, Relation.WATCHES, one.where(target))
+
+    def _alarm(self, one: _Resource) -> Iterator[Parsed]:
+        dimensions = one.values.get("dimensions")
+        instance = dimensions.get("InstanceId") if isinstance(dimensions, dict) else None
+        target = self.machines.get(f"aws {instance}") if isinstance(instance, str) else None
+        if target is None or one.action == "delete":
+            return
+        alert = Ref(Kind.ALERT, f"terraform/{excerpt(one.text('alarm_name') or one.address)}")
+        yield Entity(alert, one.where(), {"metric": excerpt(one.text("metric_name"))})
+        yield Dependency(alert, target, Relation.WATCHES, one.where(instance, "InstanceId"))
+
+    def _hook(self, one: _Resource) -> Iterator[Parsed]:
+        path = table.HOOKS[one.type]
+        if one.action == "delete":
+            return
+        if path[0] in one.hidden:
+            yield Malformed(one.where(), "the URL is marked as sensitive", "it is not known where this one delivers")
+            return
+        value = _dig(one.values, path)
+        found = outside(value) if isinstance(value, str) and "://" in value else None
+        if found is None or not isinstance(value, str):
+            return
+        where = one.where(value)
+        where = Where(where.line, excerpt(f"{one.address}: {found.text}"), api=one.address)
+        webhook = Ref(Kind.WEBHOOK, f"terraform {one.address}")
+        attributes: dict[str, Attribute] = {"type": one.type}
+        if events := tuple(excerpt(event) for event in one.texts("events")):
+            attributes["events"] = events
+        if isinstance(one.values.get("active"), bool):
+            attributes["active"] = one.values["active"]
+        yield Entity(webhook, where, attributes)
+        yield Dependency(webhook, found, Relation.DELIVERS, where, Need.WRITE)
+
+    def _certificate(self, one: _Resource) -> Iterator[Parsed]:
+        if one.action == "delete":
+            return
+        written = one.texts("domain_name", "common_name", "subject_alternative_names", "domain")
+        names = list(dict.fromkeys(normal_name(name) for name in written if is_hostname(name)))
+        if not names:
+            return
+        service = Ref(Kind.SERVICE, one.address)
+        attributes: dict[str, Attribute] = {"type": one.type, "sans": tuple(names)}
+        for key in ("not_after", "certificate_not_after", "validation_method", "renewal_eligibility"):
+            if text := one.text(key):
+                attributes[key] = excerpt(text)
+        yield Entity(service, one.where(names[0]), attributes)
+
+    def _record(self, one: _Resource) -> Iterator[Parsed]:
+        record = table.read_record(one.type, one.values)
+        if record is None:
+            return
+        owner = normal_name(record.name)
+        name = Ref(Kind.NAME, owner)
+        attributes: dict[str, Attribute] = {"type": record.kind, "origin": "terraform"}
+        if one.action in _GOES:
+            attributes["action"] = one.action
+        if one.action == "delete":
+            yield Entity(name, one.where(record.written), attributes)
+            return
+        providers = [
+            (ref, value)
+            for value in record.values[:VALUES_LIMIT]
+            if (ref := _record_target(record.kind, value)) is not None
+        ]
+        if record.kind in ("A", "AAAA", "CNAME", "ALIAS"):
+            if providers:
+                yield Entity(name, one.where(record.written), attributes)
+            for provider, value in providers:
+                group = "addresses" if record.kind in ("A", "AAAA") or record.weighted else ""
+                yield Dependency(name, provider, Relation.RESOLVES, one.where(value), group=group)
+        elif record.kind in ("MX", "NS", "SRV", "PTR"):
+            for provider, value in providers:
+                ref = Ref(Kind.RECORD, f"{owner} {record.kind} {excerpt(value)}")
+                yield Entity(ref, one.where(value), {**attributes, "owner": owner})
+                yield Dependency(ref, provider, Relation.RECORDS, one.where(value))
+
+
+def _record_target(kind: str, value: str) -> Ref | None:
+    text = value.strip().strip('"')
+    if kind in ("MX", "SRV"):
+        text = text.split()[-1] if text.split() else ""
+    address = normal_address(text)
+    if kind in ("A", "AAAA"):
+        return Ref(Kind.ADDRESS, address) if address else None
+    return Ref(Kind.NAME, normal_name(text)) if not address and "." in text and is_hostname(text) else None
+
+
+def _dig(values: object, path: Sequence[str]) -> object:
+    """The value behind keys, the first element of lists on the way."""
+    current = values
+    for key in path:
+        if isinstance(current, list):
+            current = current[0] if current else None
+        current = current.get(key) if isinstance(current, dict) else None
+    return current

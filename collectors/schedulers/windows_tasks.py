@@ -1,0 +1,269 @@
+r"""Windows Task Scheduler: tasks as XML, exported or from `C:\Windows\System32\Tasks`.
+
+Source: MS-TSCH section 2.5. The files' declaration says UTF-16 whatever the bytes are, so it is not believed; one file
+may hold several tasks (`schtasks /query /xml` puts a comment with its path before each).
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from auditor.api import (
+    THIS_HOST,
+    Area,
+    Attribute,
+    Collector,
+    Confidence,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Need,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    decode,
+    endpoint_ref,
+    excerpt,
+    host_ref,
+    split_endpoint,
+)
+from collectors.schedulers.xmlnodes import XmlNode, XmlProblem, read_xml
+
+TASKS_LIMIT: Final = 10_000
+"""Tasks of one file that are read."""
+
+_MARK: Final = b"schemas.microsoft.com/windows/2004/02/mit/task"
+_WIDE: Final = "schemas.microsoft.com/windows/2004/02/mit/task".encode("utf-16-le")
+_BEGIN: Final = re.compile(r"<Task[\s>]")
+_END: Final = "</Task>"
+_NAMED: Final = re.compile(r"<!--\s*(\\[^<>]{1,500}?)\s*-->\s*(?:<\?xml[^<>]{0,200}\?>\s*)?$")
+_SHARE: Final = re.compile(r"(?<![\w:\\.])\\\\(?![?.]\\)([\w.-]{1,253})(?:@SSL)?(?:@\d+)?\\([^\\\s\"']*)")
+_URL: Final = re.compile(r"\b(?:https?|ftps?|sftp|ssh|ldaps?)://[^\s\"'<>|;,)]+", re.IGNORECASE)
+_COMPUTER: Final = re.compile(
+    r"(?:^|\s)(?:-ComputerName|-CN|-Server|-VMHost|/server|/node|/host|-SmtpServer)[:=\s]\s*[\"']?([\w.,-]+)",
+    re.IGNORECASE,
+)
+_SSH: Final = re.compile(r"\b(?:ssh|plink|pscp|psftp|scp|sftp)(?:\.exe)?\"?\s", re.IGNORECASE)
+_LOGIN: Final = re.compile(r"(?<![\w.@-])[\w.-]{1,64}@([\w.-]{1,253})")
+_VISIBLE: Final = re.compile(r"[^\n]")
+_RENEWAL: Final = re.compile(r"(?:^|[\\/\"\s])(?:wacs|letsencrypt)\.exe\b", re.IGNORECASE)
+_CERTBOT: Final = re.compile(r"(?:^|[\\/\"\s])(certbot|lego)(?:\.exe)?\b(?=.*\brenew\b)", re.IGNORECASE | re.DOTALL)
+_POSH_ACME: Final = re.compile(r"\bSubmit-Renewal\b|\bPosh-ACME\b", re.IGNORECASE)
+_ENCODED: Final = re.compile(r"(\s[-/](?:e|ec|enc\w*)\s+)[\"']?([A-Za-z0-9+/]{16,60000}={0,2})", re.IGNORECASE)
+_DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+_EVENTS: Final = {
+    "BootTrigger": "at system start",
+    "LogonTrigger": "at log on",
+    "IdleTrigger": "when idle",
+    "RegistrationTrigger": "when registered",
+    "EventTrigger": "on an event",
+    "SessionStateChangeTrigger": "on a change of session",
+    "WnfStateChangeTrigger": "on a change of state",
+}
+
+
+class WindowsTasksCollector(Collector):
+    """Scheduled tasks of a Windows machine: when they run, as whom, what they start, and which machines that names.
+
+    Reads
+    -----
+    XML of Task Scheduler, in UTF-16 or UTF-8 whatever it says of itself: single tasks, and the answer of
+    `schtasks /query /xml`.
+
+    Yields
+    ------
+    A job for each task, which runs on the captured host, with its triggers in words, its user, and whether it is
+    disabled; machines of UNC paths, URLs, `-ComputerName` and SSH in its commands; a mail server; ACME clients
+    (win-acme, Posh-ACME, certbot, lego) that it runs.
+
+    Can't see
+    ---------
+    What scripts and COM handlers do, variables such as `%LOGONSERVER%`, and the results of the last runs.
+    """
+
+    name: ClassVar[str] = "windows_tasks"
+    title: ClassVar[str] = "Windows Task Scheduler"
+    area: ClassVar[Area] = Area.SCHEDULES
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RUNS_ON, Relation.CALLS, Relation.CONNECTS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """By the namespace of tasks, in files called `.xml` and in the scheduler's own directory."""
+        if not path.endswith(".xml") and "System32/Tasks/" not in path and "/Tasks/" not in path:
+            return False
+        return _MARK in head or _WIDE in head or _WIDE[1:] in head
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """One JOB a task."""
+        text = decode(document.content).replace("\r\n", "\n").replace("\r", "\n")
+        base = document.path.rpartition("/")[2].removesuffix(".xml")
+        blank = _without_comments(text)
+        lines = text.split("\n")
+        count = 0
+        line, last = 1, 0
+        for start, end in _tasks(blank):
+            count += 1
+            line += text.count("\n", last, start)
+            before, last = text[max(last, start - 1000) : start], start
+            if count > TASKS_LIMIT:
+                yield Malformed(Where(line), f"more than {TASKS_LIMIT:,} tasks: the rest is not read")
+                return
+            try:
+                root = read_xml(blank[start:end], line)
+            except XmlProblem as problem:
+                where = Where(problem.line, _line(lines, problem.line))
+                yield Malformed(where, excerpt(problem.reason), "Task Scheduler refuses the task", False)
+                continue
+            named = _NAMED.search(before)
+            yield from _task(root, lines, named[1] if named else "", base)
+        if not count:
+            yield Malformed(Where(1, _line(lines, 1)), "no complete <Task>", "Task Scheduler refuses the file", True)
+
+
+def _tasks(text: str) -> Iterator[tuple[int, int]]:
+    """Where tasks begin and end."""
+    at = 0
+    while (begin := _BEGIN.search(text, at)) is not None:
+        end = text.find(_END, begin.end())
+        if end < 0:
+            return
+        at = end + len(_END)
+        yield begin.start(), at
+
+
+def _without_comments(text: str) -> str:
+    """The text with its comments blanked, so that nothing moves."""
+    parts: list[str] = []
+    at = 0
+    while (begin := text.find("<!--", at)) >= 0 and (end := text.find("-->", begin + 4)) >= 0:
+        parts += (text[at:begin], _VISIBLE.sub(" ", text[begin : end + 3]))
+        at = end + 3
+    return "".join((*parts, text[at:]))
+
+
+def _line(lines: list[str], number: int) -> str:
+    return excerpt(lines[number - 1]) if 0 < number <= len(lines) else ""
+
+
+def _task(root: XmlNode, lines: list[str], named: str, base: str) -> Iterator[Parsed]:
+    name = root.value("RegistrationInfo", "URI") or named or base
+    job = Ref(Kind.JOB, f"task {excerpt(name)}")
+    triggers = root.find("Triggers")
+    said: list[str] = []
+    ends: list[str] = []
+    first = root.line
+    for trigger in triggers.children if triggers is not None else ():
+        if trigger.value("Enabled").lower() == "false":
+            continue
+        if not said:
+            first = trigger.line
+        said.append(_when(trigger))
+        ends.append(trigger.value("EndBoundary"))
+    attributes: dict[str, Attribute] = {"dialect": "windows"}
+    if said:
+        attributes["schedule"] = excerpt("; ".join(said[:20]))
+    if said and all(ends):
+        attributes["ends"] = excerpt(max(ends))
+    if root.value("Settings", "Enabled").lower() == "false":
+        attributes["ignored"] = "disabled"
+    user = root.value("Principals", "Principal", "UserId") or root.value("Principals", "Principal", "GroupId")
+    if user:
+        attributes["user"] = excerpt(user)
+    actions = root.find("Actions")
+    commands = [_command(one) for one in (actions.all("Exec") if actions is not None else ())]
+    if commands:
+        attributes["command"] = excerpt(commands[0])
+    yield Entity(job, Where(first, _line(lines, first)), attributes)
+    yield Dependency(job, THIS_HOST, Relation.RUNS_ON, Where(root.line, excerpt(name)))
+    for action in actions.children[:1000] if actions is not None else ():
+        if action.name == "Exec":
+            yield from _exec(job, action, lines)
+        elif action.name == "SendEmail":
+            server = action.find("Server")
+            found = host_ref(server.text.strip()) if server is not None else None
+            if server is not None and found is not None:
+                yield Dependency(
+                    job, found, Relation.CONNECTS, Where(server.line, _line(lines, server.line)), Need.WRITE
+                )
+
+
+def _command(action: XmlNode) -> str:
+    """Command and arguments, what PowerShell has encoded in clear."""
+    return " ".join(_ENCODED.sub(_decoded, f"{action.value('Command')} {action.value('Arguments')}").split())[:8000]
+
+
+def _decoded(found: re.Match[str]) -> str:
+    """`-EncodedCommand` is UTF-16 in Base64: PowerShell's about_PowerShell_exe."""
+    try:
+        return found[1] + b64decode(found[2]).decode("utf-16-le")
+    except (binascii.Error, UnicodeDecodeError):
+        return found[0]
+
+
+def _exec(job: Ref, action: XmlNode, lines: list[str]) -> Iterator[Parsed]:
+    """Machines that a command names. Its own file on a share must be there for it to run."""
+    seen: set[tuple[Ref, Need]] = set()
+    whole = _command(action)
+    for key in ("Command", "Arguments", "WorkingDirectory"):
+        node = action.find(key)
+        if node is None:
+            continue
+        text = _ENCODED.sub(_decoded, f" {node.text.strip()[:100_000]}")
+        where = Where(node.line, _line(lines, node.line))
+        targets: list[tuple[Ref | None, Need, Confidence]] = []
+        for found in _SHARE.finditer(text):
+            need = Need.RUN if key == "Command" else Need.READ
+            targets.append((host_ref(found[1]), need, Confidence.HIGH))
+        targets += [(endpoint_ref(found[0]), Need.READ, Confidence.HIGH) for found in _URL.finditer(text)]
+        for found in _COMPUTER.finditer(text):
+            targets += [(host_ref(one), Need.RUN, Confidence.MEDIUM) for one in found[1].split(",") if one]
+        if _SSH.search(whole):
+            targets += [(host_ref(found[1]), Need.RUN, Confidence.MEDIUM) for found in _LOGIN.finditer(text)]
+        for target, need, sure in targets:
+            parts = split_endpoint(target.text) if target is not None else None
+            if target is None or parts is None or parts.host in ("localhost", "127.0.0.1") or (target, need) in seen:
+                continue
+            seen.add((target, need))
+            yield Dependency(job, target, Relation.CONNECTS, where, need, confidence=sure)
+    line = (action.find("Command") or action).line
+    place = Where(line, _line(lines, line))
+    if _RENEWAL.search(whole):
+        yield Dependency(job, Ref(Kind.CLIENT, "win-acme"), Relation.CALLS, place)
+    elif found_client := _CERTBOT.search(whole):
+        yield Dependency(job, Ref(Kind.CLIENT, found_client[1].lower()), Relation.CALLS, place)
+    elif _POSH_ACME.search(whole):
+        yield Dependency(job, Ref(Kind.CLIENT, "posh-acme"), Relation.CALLS, place)
+
+
+def _when(trigger: XmlNode) -> str:
+    """A trigger in words, such as `every 2 weeks on Monday at 08:00`."""
+    if trigger.name in _EVENTS:
+        return _EVENTS[trigger.name]
+    start = trigger.value("StartBoundary")
+    at = f" at {start[11:16]}" if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", start) else ""
+    repeat = trigger.value("Repetition", "Interval")
+    again = f", again each {repeat.removeprefix('PT').removeprefix('P').lower()}" if repeat else ""
+    if trigger.name == "TimeTrigger":
+        return f"once on {start[:10]}{at}{again}" if start else f"once{again}"
+    day = trigger.find("ScheduleByDay")
+    if day is not None:
+        count = day.value("DaysInterval") or "1"
+        return f"{'daily' if count == '1' else f'each {count} days'}{at}{again}"
+    week = trigger.find("ScheduleByWeek")
+    if week is not None:
+        count = week.value("WeeksInterval") or "1"
+        days = week.find("DaysOfWeek")
+        names = [one.name for one in (days.children if days is not None else ()) if one.name in _DAYS]
+        return f"{'weekly' if count == '1' else f'each {count} weeks'} on {', '.join(names) or 'no day'}{at}{again}"
+    month = trigger.find("ScheduleByMonth") or trigger.find("ScheduleByMonthDayOfWeek")
+    if month is not None:
+        inner = month.find("DaysOfMonth")
+        days_of = [one.text.strip() for one in (inner.children if inner is not None else ())]
+        return f"monthly{' on ' + ', '.join(days_of[:31]) if days_of else ''}{at}{again}"
+    return f"{trigger.name}{at}{again}"
