@@ -178,7 +178,8 @@ def _block(source: Source, block: _Block, aliases: dict[str, _Block]) -> Iterato
         names = [words[0].replace("%h", one) for one in block.literal] if "%h" in words[0] else words[:1]
         aliased = [(target(name), source.where(number)) for name in names[:100] if "%" not in name]
         # An alias goes dead with its host; whether anyone still uses it is not known.
-        yield from source.uses(_title(source, block), aliased, confidence=Confidence.MEDIUM)
+        sure = Confidence.LOW if block.conditional else Confidence.MEDIUM
+        yield from source.uses(_title(source, block), aliased, confidence=sure)
     if "proxyjump" in block.options and block.options["proxyjump"][0][0].lower() != "none":
         words, number = block.options["proxyjump"]
         for hop in words[0].split(","):
