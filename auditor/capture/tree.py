@@ -31,7 +31,10 @@ MAX_FILES: Final = 5_000_000
 CAPTURES: Final = "captures.jsonl"
 """The record of what was asked of the sources, one JSON object a line: path, outcome, collected_at, detail."""
 
-_SKIPPED: Final = frozenset({".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
+INCOMPLETE: Final = ".incomplete"
+"""Files of a snapshot that is being written stand here until they are whole."""
+
+_SKIPPED: Final = frozenset({INCOMPLETE, ".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
 _ROOTS: Final = frozenset("etc var proc usr lib run opt srv home root sys private C: boot mnt data".split())
 
 

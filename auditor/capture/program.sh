@@ -1,0 +1,406 @@
+# Reads what the auditor looks at and prints it in frames. Writes no file, changes nothing, starts no daemon.
+# Before this text stand N (the nonce), CAP (bytes of one file), FILES (how many), DEADLINE (seconds) and WANT (second
+# rounds: the paths that the first named, one a line). POSIX shell only; see sh(1p). Every name is quoted; nothing that
+# is read is run.
+
+say() { k=$((k + 1)); printf '\n%s.%s %s\n' "$N" "$k" "$1"; }
+# In these shells printf is a program, and the nonce would stand in `ps`.
+case ${KSH_VERSION-} in
+?*) say() { k=$((k + 1)); print -nr -- "$nl$N.$k $1$nl"; } ;;
+esac
+
+# Whether a path is on a network mount. Nothing there is touched: a dead file server would hang this program.
+away() {
+    case $mounts in '') return 1 ;; esac
+    IFS=$nl
+    set -f
+    for point in $mounts; do
+        case $1/ in
+        $point/*) IFS=$blank; set +f; return 0 ;;
+        esac
+    done
+    IFS=$blank
+    set +f
+    return 1
+}
+
+# Without a process for each line; a mount point with escapes (\040) is cut there, and matches all that begins so.
+find_mounts() {
+    mounts=
+    if [ -r /proc/self/mountinfo ]; then
+        while read -r _ _ _ _ point rest; do
+            case $rest in
+            *' - nfs'* | *' - cifs '* | *' - smb'* | *' - autofs '* | *' - fuse.'* | *' - 9p '* | *' - afs '* | \
+                *' - ceph '* | *' - glusterfs '* | *' - lustre '* | *' - gfs'* | *' - ocfs2 '* | *' - beegfs '* | \
+                *' - coda '* | *' - ncp'* | *' - gpfs '* | *' - davfs'* | *' - virtiofs '*)
+                case $point in
+                *'\'*) point=${point%%\\*}* ;;
+                esac
+                mounts=$mounts${mounts:+$nl}$point
+                ;;
+            esac
+        done </proc/self/mountinfo
+    else
+        mounts=$(limit 5 mount | sed -n -e 's/^.* on \(.*\) (nfs.*$/\1/p' -e 's/^.* on \(.*\) (smbfs.*$/\1/p' \
+            -e 's/^.* on \(.*\) (afpfs.*$/\1/p' -e 's/^.* on \(.*\) (webdav.*$/\1/p' -e 's/^.* on \(.*\) (autofs.*$/\1/p' \
+            -e 's/^.* on \(.*\) (fuse.*$/\1/p' -e 's/^.* on \(.*\) (macfuse.*$/\1/p' -e 's/^.* on \(.*\) type nfs.*$/\1/p')
+    fi
+}
+
+# A path without `.` and `..`, by its letters only, in $out.
+normal() {
+    rest=$1/ out=
+    while [ -n "$rest" ]; do
+        part=${rest%%/*} rest=${rest#*/}
+        case $part in
+        '' | .) ;;
+        ..) out=${out%/*} ;;
+        *) out=$out/$part ;;
+        esac
+    done
+}
+
+# Whether every directory on the way is local, links followed one by one before anything behind them is touched.
+reachable() {
+    hops=0 left=${1#/} at=
+    while [ -n "$left" ]; do
+        part=${left%%/*}
+        case $left in */*) left=${left#*/} ;; *) left= ;; esac
+        away "$at/$part" && return 1
+        if [ -L "$at/$part" ]; then
+            hops=$((hops + 1))
+            [ "$hops" -gt 16 ] && return 1
+            target=$(readlink "$at/$part") || return 1
+            case $target in /*) ;; *) target=$at/$target ;; esac
+            normal "$target${left:+/$left}"
+            left=${out#/} at=
+        else
+            at=$at/$part
+        fi
+    done
+    return 0
+}
+
+# What is not there, or may only look so: below a directory that can't be searched nothing is known.
+missing() {
+    up=$1
+    while :; do
+        up=${up%/*}
+        [ -z "$up" ] && break
+        if [ -d "$up" ]; then
+            [ -x "$up" ] || { say "NOTE DENIED $1"; return; }
+            break
+        fi
+    done
+    [ -n "$quiet" ] || say "NOTE ABSENT $1"
+}
+
+# Private keys and password stores are not opened, whoever names them.
+secret() {
+    case $1 in
+    *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | */private/* | */id_rsa* | */id_ed25519* | \
+        */id_ecdsa* | */id_dsa* | */ssh_host_*_key | */shadow | */shadow- | */gshadow* | */master.passwd | */.netrc | */.pgpass | \
+        */.my.cnf | */.aws/credentials | *.keytab | *.p12 | *.pfx | *.jks | *.kdbx | */sudoers* | */.gnupg/* | */random_seed | \
+        */.vault-token | */.docker/config.json | /proc/[0-9]*/environ | /dev/* | /sys/kernel/*) return 0 ;;
+    esac
+    return 1
+}
+
+# One file: what it holds, or why that is not seen.
+grab() {
+    case $1 in
+    *"$nl"*) return ;;
+    esac
+    case $seen in
+    *"$nl$1$nl"*) return ;;
+    esac
+    seen=$seen$1$nl
+    secret "$1" && return
+    if away "$1"; then
+        say "NOTE REMOTE $1"
+    elif [ -L "$1" ]; then
+        follow "$1"
+    elif [ ! -e "$1" ]; then
+        missing "$1"
+    elif [ ! -f "$1" ]; then
+        return
+    elif [ ! -r "$1" ]; then
+        say "NOTE DENIED $1"
+    elif [ "$files" -ge "$FILES" ]; then
+        [ -n "$full" ] || say "NOTE FULL $1"
+        full=1
+    else
+        files=$((files + 1))
+        say "BEGIN FILE $1"
+        case $1 in
+        *.pem | *.crt | *.cer)
+            head -c "$CAP" <"$1" | sed '/BEGIN [A-Z ]*PRIVATE KEY/,/END [A-Z ]*PRIVATE KEY/d'
+            ;;
+        *) head -c "$CAP" <"$1" ;;
+        esac
+        say "END $?"
+    fi
+}
+
+follow() {
+    target=$(readlink "$1") || { say "NOTE DENIED $1"; return; }
+    case $target in
+    *"$nl"*) return ;;
+    /*) normal "$target" ;;
+    *) normal "${1%/*}/$target" ;;
+    esac
+    case $merged$out in
+    1/lib/* | 1/bin/* | 1/sbin/*) out=/usr$out ;;
+    esac
+    say "BEGIN LINK $1"
+    printf '%s' "$out"
+    say "END 0"
+    case $out in
+    /dev/null | "$1") return ;;
+    esac
+    deep=$((deep + 1))
+    if [ "$deep" -gt 8 ]; then
+        :
+    elif reachable "$out"; then
+        # What a link leads to belongs to the place only if it is a file: a directory has a place of its own.
+        [ -d "$out" ] || grab "$out"
+    else
+        say "NOTE REMOTE $1"
+    fi
+    deep=$((deep - 1))
+}
+
+wanted() {
+    case $mode in
+    all) return 0 ;;
+    certificates)
+        case $1 in *.pem | *.crt | *.cer | *.der | */README | *.conf | *.json | *.cfg | */config | *.txt) return 0 ;; esac
+        return 1
+        ;;
+    configuration)
+        case $1 in
+        *.so | *.db | *.sqlite* | *.gz | *.xz | *.zst | *.bz2 | *.zip | *.jar | *.png | *.rrd | *.wav | *.log | *.pid | *.sock | \
+            *.mmdb | *.dat | *~ | *.swp) return 1 ;;
+        esac
+        ;;
+    esac
+    return 0
+}
+
+# The files below a directory that is there and can be read.
+tree() {
+    for f in "$1"/* "$1"/.[!.]*; do
+        if [ -L "$f" ]; then
+            grab "$f"
+        elif [ -d "$f" ]; then
+            case ${f##*/} in
+            .git | .svn | *"$nl"*) continue ;;
+            esac
+            if away "$f"; then
+                say "NOTE REMOTE $f"
+            elif [ ! -r "$f" ] || [ ! -x "$f" ]; then
+                secret "$f/" || say "NOTE DENIED $f"
+            elif [ "$level" -lt 6 ]; then
+                level=$((level + 1))
+                tree "$f"
+                level=$((level - 1))
+            else
+                say "NOTE DEEP $f"
+            fi
+        elif [ -e "$f" ]; then
+            wanted "$f" && grab "$f"
+        fi
+    done
+}
+
+# A place that is a file or a directory; $mode says which files of a directory.
+place() {
+    if ! reachable "$1"; then
+        say "NOTE REMOTE $1"
+    elif [ -d "$1" ]; then
+        if [ -r "$1" ] && [ -x "$1" ]; then
+            say "NOTE SEEN $1"
+            tree "$1"
+        else
+            say "NOTE DENIED $1"
+        fi
+    else
+        grab "$1"
+    fi
+}
+
+# Places that most machines don't have: that they are not there needs no word.
+perhaps() { quiet=1; for p do place "$p"; done; quiet=; }
+places() { for p do place "$p"; done; }
+
+# What a command prints, under a name. Status 124: it took too long.
+output() {
+    name=$1
+    shift
+    command -v "$2" >/dev/null || return 1
+    say "BEGIN OUT $name"
+    status=$({ { limit "$@" 3>&- 4>&-; echo $? >&3; } | head -c "$CAP" >&4; } 3>&1)
+    say "END ${status:-1}"
+}
+
+# Mode, owner, group, size, change (seconds since 1970) and name: GNU and busybox, then BSD.
+states() { stat -c '%a %u %g %s %Y %n' "$@" || stat -f '%Lp %u %g %z %m %N' "$@"; }
+listing() {
+    set -- /etc/cron.hourly/* /etc/cron.daily/* /etc/cron.weekly/* /etc/cron.monthly/* /etc/cron.yearly/* /etc/cron.d/* \
+        /etc/periodic/*/* /etc/letsencrypt/renewal-hooks/*/* /etc/letsencrypt/archive/*/cert* /var/spool/anacron/* \
+        /var/lib/systemd/timers/stamp-* /var/spool/cron/crontabs/* /var/spool/cron/* /root/.acme.sh/*/*.cer
+    for f do
+        shift
+        case $f in *"$nl"*) continue ;; esac
+        { [ -L "$f" ] || [ -e "$f" ]; } && set -- "$@" "$f"
+    done
+    [ "$#" -gt 0 ] && states "$@"
+}
+
+identity() {
+    echo "uid=$(id -u)"
+    echo "system=$(uname -s) $(uname -r) $(uname -m)"
+    echo "node=$(uname -n)"
+    echo "time=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+}
+
+first_round() {
+    mode=all
+    places /etc/hosts /etc/hostname /etc/machine-id /etc/resolv.conf /etc/fstab
+    perhaps /etc/os-release /etc/nsswitch.conf /etc/rc.conf /etc/myname
+    grab /proc/self/mountinfo
+
+    # Schedules and what is known of their last runs.
+    places /etc/crontab /etc/anacrontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly \
+        /var/spool/cron
+    perhaps /etc/cron.yearly /etc/crontabs /etc/periodic /var/cron/tabs /usr/lib/cron/tabs /usr/local/etc/cron.d \
+        /etc/cron.allow /etc/cron.deny /var/spool/at /var/spool/anacron /etc/periodic.conf /Library/LaunchDaemons
+    places /etc/systemd/system
+    perhaps /etc/systemd/user /usr/local/lib/systemd/system /run/systemd/generator /run/systemd/transient
+    for d in /usr/lib/systemd/system /lib/systemd/system; do
+        case $merged$d in 1/lib/*) continue ;; esac
+        [ -d "$d" ] && reachable "$d" || continue
+        say "NOTE SEEN $d"
+        for u in "$d"/*.timer "$d"/*.path; do
+            { [ -L "$u" ] || [ -e "$u" ]; } || continue
+            grab "$u"
+            for s in "${u%.*}.service" "${u%@.*}@.service" "$d/${u##*/}".d/*.conf "${u%.*}.service".d/*.conf; do
+                [ -e "$s" ] && grab "$s"
+            done
+        done
+    done
+    output systemctl-timers.txt 10 systemctl --no-pager show '*.timer' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,Result
+    output systemctl-services.txt 10 systemctl --no-pager show '*.service' -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp
+    say "BEGIN OUT states.txt"
+    listing | head -c "$CAP"
+    say "END 0"
+
+    # Certificates and who renews them: public parts.
+    mode=certificates
+    place /etc/letsencrypt/renewal
+    quiet=1
+    for d in /etc/letsencrypt/*.ini /etc/letsencrypt/accounts/*/directory/*/regr.json; do [ -e "$d" ] && grab "$d"; done
+    place /etc/letsencrypt/live
+    place /etc/letsencrypt/archive
+    mode=all
+    place /etc/letsencrypt/renewal-hooks
+    mode=certificates
+    perhaps /etc/dehydrated /var/lib/dehydrated /root/.acme.sh /etc/acme /etc/lego /root/.lego /var/lib/lego \
+        /var/lib/certmonger/requests /var/lib/certmonger/cas /var/lib/caddy /etc/uacme /root/.getssl /etc/getssl
+    for d in /etc/ssl /etc/pki/tls/certs /etc/pki/nginx /usr/local/etc/ssl; do
+        reachable "$d" || continue
+        for f in "$d"/*.pem "$d"/*.crt "$d"/*.cer "$d"/certs/*.pem "$d"/certs/*.crt "$d"/*/*.pem "$d"/*/*.crt; do
+            # The links in /etc/ssl/certs, and the bundles, are the public authorities of the distribution.
+            case $f in */ca-certificates.crt | */ca-bundle* | */cert.pem) continue ;; esac
+            [ -L "$f" ] || { [ -f "$f" ] && grab "$f"; }
+        done
+    done
+
+    # Monitoring, web servers, and the other daemons whose configuration names hosts.
+    mode=configuration
+    perhaps /etc/prometheus /etc/alertmanager /etc/nagios /etc/nagios3 /etc/nagios4 /usr/local/nagios/etc /etc/icinga \
+        /etc/icinga2 /etc/naemon /etc/zabbix /etc/monit /etc/monitrc /etc/telegraf /etc/collectd /etc/collectd.conf \
+        /etc/grafana /etc/blackbox_exporter /etc/rsyslog.conf /etc/rsyslog.d /etc/syslog-ng /etc/filebeat /etc/fluent-bit \
+        /etc/fluentd /etc/td-agent /etc/vector /etc/promtail /etc/alloy /etc/otelcol /etc/default/prometheus \
+        /var/cache/nagios4/objects.precache /var/lib/nagios/objects.precache
+    perhaps /etc/nginx /etc/apache2 /etc/httpd /etc/haproxy /etc/caddy /etc/traefik /etc/keepalived /etc/squid /etc/varnish \
+        /etc/envoy /usr/local/etc/nginx /usr/local/etc/haproxy.conf /usr/local/etc/apache24 /usr/local/nginx/conf
+    perhaps /etc/ssh/ssh_config /etc/ssh/ssh_config.d /etc/ssh/sshd_config /etc/ssh/sshd_config.d /etc/ssh/ssh_known_hosts \
+        /etc/exports /etc/exports.d /etc/auto.master /etc/bind /etc/named.conf /etc/named /etc/unbound /etc/dnsmasq.conf \
+        /etc/dnsmasq.d /etc/chrony.conf /etc/chrony /etc/ntp.conf /etc/systemd/timesyncd.conf /etc/systemd/resolved.conf \
+        /etc/systemd/network /etc/postfix /etc/exim4 /etc/dhcp /etc/kea /etc/rsyncd.conf /etc/ldap/ldap.conf /etc/krb5.conf \
+        /etc/puppet /etc/puppetlabs/puppet /etc/salt/minion /etc/salt/minion.d /etc/hosts.allow /etc/hosts.deny \
+        /etc/nftables.conf /etc/iptables /etc/ufw/user.rules /etc/redis /etc/mysql /etc/my.cnf /etc/pgbouncer /etc/logrotate.d
+
+    # Who this machine is, who listens, who talks.
+    output ip-addr.txt 5 ip -o addr || output ip-addr.txt 5 ifconfig -a
+    if command -v ss >/dev/null; then
+        output ss-listening.txt 5 ss -tnlp
+        output ss-established.txt 5 ss -tn
+    else
+        output ss-listening.txt 5 netstat -an
+    fi
+    say "BEGIN OUT host.txt"
+    identity
+    say "END 0"
+}
+
+# A file that the first round named: programs in machine code are not of interest.
+named() {
+    reachable "$1" || { say "NOTE REMOTE $1"; return; }
+    if [ -d "$1" ]; then
+        return
+    elif [ -f "$1" ] && [ -r "$1" ]; then
+        case $(head -c 4 <"$1" | tr -d '\000') in
+        ?ELF*) say "NOTE BINARY $1"; return ;;
+        esac
+    fi
+    grab "$1"
+}
+
+main() {
+    LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+    export LC_ALL PATH
+    nl='
+'
+    blank=' 	'$nl
+    IFS=$blank
+    k=0 files=0 level=0 deep=0 full='' quiet='' seen=$nl
+    exec 4>&1 2>/dev/null
+    if timeout 1 true; then
+        limit() { timeout "$@"; }
+    elif timeout -t 1 true; then
+        limit() { seconds=$1; shift; timeout -t "$seconds" "$@"; }
+    else
+        limit() { shift; "$@"; }
+    fi
+    # The deadline on this side, if the other has gone. It ends by itself soon after this program.
+    (
+        i=0
+        while [ "$i" -lt "$DEADLINE" ]; do
+            sleep 2
+            kill -0 $$ || exit
+            i=$((i + 2))
+        done
+        kill $$
+    ) </dev/null >/dev/null 2>&1 4>&- &
+    watch=$!
+    merged=
+    [ -L /lib ] && merged=1
+    say "START 1"
+    find_mounts
+    if [ -n "$WANT" ]; then
+        IFS=$nl
+        set -f
+        set -- $WANT
+        set +f
+        IFS=$blank
+        for w do named "$w"; done
+    else
+        first_round
+    fi
+    say "DONE $files"
+    kill "$watch"
+}
+
+main </dev/null

@@ -1,0 +1,259 @@
+"""A snapshot: a directory in the form of an estate, written as captures come.
+
+What is written is always readable as an estate: each file appears whole or not at all, and what was asked of a host is
+recorded as cut off until its last capture is there. Secrets are taken out before anything is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from auditor.capture.tree import CAPTURES, INCOMPLETE
+from auditor.errors import EstateError, UsageError
+from auditor.model import Outcome
+from auditor.redaction import MARK, redact
+from auditor.text import is_binary
+
+INVENTORY: Final = "inventory.yaml"
+MARKER: Final = "snapshot.json"
+CUT_OFF: Final = "the collection was cut off here"
+_LINE_LIMIT: Final = 65536
+"""Characters of a line up to which secrets are looked for at once; a longer one is taken in pieces."""
+
+_KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
+_KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
+_KEY_LINE: Final = re.compile(r"[\s\"'>|#;*+-]*(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*")
+_BLOCK_SECRET: Final = re.compile(
+    r"(?P<indent>\s*)(?:-\s+)?['\"]?[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|credentials?)"
+    r"['\"]?\s*:\s*(?:[|>][-+0-9]*)\s*(?:#.*)?",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of captures.jsonl. `path` is relative to the estate; `collected_at` ISO 8601 in UTC."""
+
+    path: str
+    outcome: Outcome
+    collected_at: str
+    detail: str = ""
+
+
+def redacted(content: bytes) -> bytes:
+    """Text without its secrets, line by line, with as many lines as before. Bytes that are no text stay as they are."""
+    text = content.decode("utf-8", "surrogateescape")
+    lines: list[str] = []
+    in_key = False
+    block: int | None = None
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        if block is not None:
+            if not line.strip():
+                lines.append(line)
+                continue
+            if indent > block:
+                lines.append(line[:indent] + MARK)
+                continue
+            block = None
+        if in_key:
+            if _KEY_ENDS.search(line):
+                in_key = False
+                lines.append(_KEY_ENDS.sub(MARK, line[: _LINE_LIMIT]) if len(line) < 200 else MARK)
+                continue
+            if _KEY_LINE.fullmatch(line):
+                lines.append(MARK if line.strip() else line)
+                continue
+            in_key = False
+        if found := _KEY_BEGINS.search(line):
+            in_key = _KEY_ENDS.search(line, found.end()) is None
+            lines.append(redact(line[: found.start()]) + MARK)
+            continue
+        if (found := _BLOCK_SECRET.fullmatch(line)) is not None:
+            block = len(found["indent"])
+        if len(line) > _LINE_LIMIT:
+            lines.append("".join(redact(line[at : at + _LINE_LIMIT]) for at in range(0, len(line), _LINE_LIMIT)))
+        else:
+            lines.append(redact(line))
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def keepable(path: str, content: bytes) -> str:
+    """Why content is not kept; empty if it may be. Of what is no text only certificates are."""
+    if not is_binary(content[:8192]) and b"\0" not in content:
+        return ""
+    if path.lower().endswith((".der", ".cer", ".crt")) and content[:1] == b"\x30":
+        from cryptography.x509 import load_der_x509_certificate
+
+        try:
+            load_der_x509_certificate(content)
+        except ValueError:
+            return "not text, and no certificate: not kept"
+        return ""
+    return "not text: not kept"
+
+
+class Snapshot:
+    """A snapshot that is being written, by several threads at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._directories: set[str] = set()
+        self._number = 0
+        self._records: dict[str, Outcome] = {}
+
+    @classmethod
+    def open(cls, root: Path, *, inventory: bytes, started_at: str, resume: bool) -> Snapshot:
+        """A new snapshot, or one that is continued. Raises UsageError if something else is there."""
+        snapshot = cls(root)
+        try:
+            there = sorted(os.listdir(root)) if root.exists() else []
+            if there and MARKER not in there:
+                raise UsageError(
+                    f"{root} is not empty and no snapshot: nothing was written",
+                    hint="Give an empty or a new directory with -o.",
+                )
+            if there and not resume:
+                raise UsageError(
+                    f"{root} holds a snapshot already: nothing was written",
+                    hint="Continue it with --resume, or give another directory with -o.",
+                )
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (root / INCOMPLETE).mkdir(exist_ok=True, mode=0o700)
+            for entry in os.scandir(root / INCOMPLETE):
+                os.unlink(entry.path)
+            if not there:
+                marker = json.dumps({"format": "auditor snapshot", "version": 1, "started_at": started_at}) + "\n"
+                snapshot._write(MARKER, marker.encode())
+            snapshot._write(INVENTORY, redacted(inventory))
+            snapshot._load()
+        except OSError as error:
+            raise EstateError(f"{root}: can't be written: {error.strerror}", hint="Give another one with -o.") from error
+        return snapshot
+
+    def _load(self) -> None:
+        """Reads the records, and cuts off a last one that was not written whole."""
+        path = self.root / CAPTURES
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+        for line in content[:whole].splitlines():
+            try:
+                record = json.loads(line)
+                self._records[str(record["path"])] = Outcome(record["outcome"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """The last recorded outcome of each path."""
+        return self._records
+
+    def complete(self, host: str) -> bool:
+        """Whether all that was asked of a host was answered, be it with a refusal."""
+        return self._records.get(f"hosts/{host}") is Outcome.OK
+
+    def store(self, path: str, content: bytes) -> None:
+        """Writes one file of the estate, without its secrets. Raises OSError, ValueError for an unusable path."""
+        clean = content if b"\0" in content else redacted(content)
+        self._write(path, clean)
+
+    def link(self, path: str, target: str) -> None:
+        """Makes a symbolic link to another path of the estate, or to /dev/null (a masked unit)."""
+        parts = self._parts(path)
+        if target == "/dev/null":
+            to = target
+        else:
+            self._parts(target)
+            to = os.path.relpath(target, os.path.dirname(path))
+        self._make("/".join(parts[:-1]))
+        temporary = self._temporary()
+        os.symlink(to, temporary)
+        os.replace(temporary, self.root / path)
+
+    def directory(self, path: str) -> None:
+        """Makes a directory: something was looked into, and may be empty."""
+        self._parts(path)
+        self._make(path)
+
+    def record(self, records: Iterable[Record]) -> None:
+        """Appends records in one write. A later record of a path replaces an earlier one."""
+        lines: list[str] = []
+        written: list[Record] = []
+        for one in records:
+            entry = {"path": one.path, "outcome": one.outcome.value, "collected_at": one.collected_at}
+            if one.detail:
+                entry["detail"] = redact(one.detail)
+            lines.append(json.dumps(entry) + "\n")
+            written.append(one)
+        data = "".join(lines).encode("ascii")
+        with self._lock:
+            descriptor = os.open(self.root / CAPTURES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                while data:
+                    data = data[os.write(descriptor, data) :]
+            finally:
+                os.close(descriptor)
+            for one in written:
+                self._records[one.path] = one.outcome
+
+    def close(self) -> None:
+        """Removes what is only for the time of writing."""
+        try:
+            os.rmdir(self.root / INCOMPLETE)
+        except OSError:
+            return
+
+    def _parts(self, path: str) -> list[str]:
+        parts = path.split("/")
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise ValueError(f"not a path of an estate: {path!r}")
+        return parts
+
+    def _temporary(self) -> str:
+        with self._lock:
+            self._number += 1
+            return os.path.join(self.root, INCOMPLETE, f"{os.getpid()}-{self._number}")
+
+    def _write(self, path: str, content: bytes) -> None:
+        parts = self._parts(path)
+        self._make("/".join(parts[:-1]))
+        temporary = self._temporary()
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, self.root / path)
+
+    def _make(self, directory: str) -> None:
+        """Makes a directory and those above. Never through a link: what a host calls a directory stays one."""
+        if not directory or directory in self._directories:
+            return
+        at = ""
+        for part in directory.split("/"):
+            at = f"{at}/{part}" if at else part
+            if at in self._directories:
+                continue
+            full = os.path.join(self.root, at)
+            try:
+                os.mkdir(full, 0o700)
+            except FileExistsError:
+                if not stat.S_ISDIR(os.lstat(full).st_mode):
+                    raise ValueError(f"a file and a directory at one place: {at!r}") from None
+            self._directories.add(at)
