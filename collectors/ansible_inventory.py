@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache, partial
 from itertools import islice
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from auditor.api import (
     Area,
@@ -40,6 +41,9 @@ from auditor.api import (
     normal_name,
     read_yaml,
 )
+
+if TYPE_CHECKING:
+    import re2
 
 RANGE_LIMIT: Final = 100_000
 """Hosts that one line may make."""
@@ -139,15 +143,42 @@ class AnsibleInventoryCollector(Collector):
             playbook, term, pattern = fragment.value
             where = Where(fragment.where.line, fragment.where.excerpt, fragment.path)
             consumer, group = Ref(Kind.PLAYBOOK, playbook), f"hosts {pattern}"
-            if not _GLOB.search(term):
+            fits: Callable[[str], object]
+            if term.startswith("~"):
+                regex = _regex(term[1:])
+                fits = regex.match if regex is not None else _none
+            elif not _GLOB.search(term):
                 lone = term in hosts and term not in groups
                 provider = Ref(Kind.HOST, term) if lone else Ref(Kind.GROUP, term)
                 yield Dependency(consumer, provider, Relation.SELECTS, where, group=group)
                 continue
-            matching = [Ref(Kind.GROUP, name) for name in sorted(groups) if fnmatchcase(name, term)]
-            matching += [Ref(Kind.HOST, name) for name in sorted(hosts) if fnmatchcase(name, term)]
+            else:
+                fits = partial(_fits, term)
+            matching = [Ref(Kind.GROUP, name) for name in sorted(groups) if fits(name)]
+            matching += [Ref(Kind.HOST, name) for name in sorted(hosts) if fits(name)]
             for provider in matching[:GLOB_LIMIT]:
                 yield Dependency(consumer, provider, Relation.SELECTS, where, None, group, Confidence.MEDIUM)
+
+
+@lru_cache(maxsize=1024)
+def _regex(text: str) -> re2._Regexp | None:
+    """The regular expression of a `~` pattern; None for what RE2, which never takes long, does not know."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text, options)
+    except re2.error:
+        return None
+
+
+def _fits(glob: str, name: str) -> bool:
+    return fnmatchcase(name, glob)
+
+
+def _none(_: str) -> bool:
+    return False
 
 
 def _form(path: str, head: bytes) -> str:
@@ -455,7 +486,7 @@ def _playbook(path: str, stream: YamlStream) -> Iterator[Parsed]:
         for node in written_hosts:
             for term in _terms(node.scalar):
                 where = stream.where(node)
-                if normal_address(term) or ("." in term and not _GLOB.search(term)):
+                if normal_address(term) or ("." in term and term[0] != "~" and not _GLOB.search(term)):
                     provider = Ref(Kind.HOST, normal_address(term) or normal_name(term))
                     facts.append(Dependency(consumer, provider, Relation.SELECTS, where, group=f"hosts {pattern}"))
                 else:
@@ -467,7 +498,7 @@ def _playbook(path: str, stream: YamlStream) -> Iterator[Parsed]:
 
 
 def _terms(pattern: str) -> list[str]:
-    """What a pattern selects by name: without `!excluded`, `&also`, `~regex`, templates and subscripts."""
+    """What a pattern selects by name: without `!excluded`, `&also`, templates and subscripts."""
     if "{{" in pattern or len(pattern) > 4096:
         return []
     if normal_address(pattern):
@@ -476,7 +507,10 @@ def _terms(pattern: str) -> list[str]:
     terms = []
     for written in split:
         term = written.strip()
-        if not term or term[0] in "!&~" or len(term) > 253:
+        if not term or term[0] in "!&" or len(term) > 253:
+            continue
+        if term[0] == "~":
+            terms.append(term)
             continue
         found = _SUBSCRIPT.fullmatch(term)
         if found:
