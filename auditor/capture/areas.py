@@ -47,6 +47,11 @@ RELATIONS_OF: Final[dict[Area, tuple[Relation, ...]]] = {
 }
 """What a statement that there is nothing of an area speaks of."""
 
+AREA_OF: Final[dict[Relation, Area]] = {
+    relation: area for area, relations in RELATIONS_OF.items() for relation in relations
+}
+"""Where a relation must have been looked for: that a resolver runs on a host says nothing of the host's jobs."""
+
 ON_THE_HOST: Final = frozenset({Relation.RUNS_ON, Relation.RENEWED_BY, Relation.MOUNTS})
 """Relations that must have been looked at on the going host itself; others anywhere in the estate."""
 

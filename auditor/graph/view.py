@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from auditor.api import Blast, Edge, Node
+from auditor.capture.areas import AREA_OF
 from auditor.graph.columns import CONFIDENCES, KIND_ID, KINDS, NEEDS, RELATION_ID, RELATIONS
 from auditor.graph.impact import (
     IMPACTS,
@@ -372,7 +373,8 @@ class View:
     # -- what was looked at -----------------------------------------------------------------------------------------
 
     def coverage(self, relation: Relation) -> Sequence[Coverage]:
-        return [one for one in self._coverage if relation.value in one.provides]
+        area = AREA_OF.get(relation)
+        return [one for one in self._coverage if relation.value in one.provides and area in (None, one.area)]
 
     def gaps(self) -> Sequence[Coverage]:
         return [one for one in self._coverage if not one.seen]
