@@ -32,7 +32,8 @@ _NAME: Final = re.compile(
 _TEMPLATE_NAME: Final = re.compile(r"\.(?:j2|jinja2?|erb|tmpl|tpl|gotmpl|epp|ctmpl)$", re.I)
 _LIKELY: Final = re.compile(r"prometheus|alertmanager|(?:^|[/._-])(?:rules?|alerts?|alerting|blackbox)(?:[/._-])", re.I)
 _HEAD: Final = re.compile(
-    rb"^[\"']?(?:scrape_configs|scrape_config_files|rule_files|alerting|inhibit_rules|route|groups)[\"']?[ \t]*:"
+    rb"^[\"']?(?:scrape_configs|scrape_config_files|rule_files|remote_write|remote_read|alerting|inhibit_rules|route"
+    rb"|groups)[\"']?[ \t]*:"
     rb"|^[ \t]+[\"']?(?:scrape_interval|evaluation_interval|smtp_smarthost|resolve_timeout)[\"']?[ \t]*:"
     rb"|^[{ \t]*\"(?:scrape_configs|rule_files|alerting|route|groups)\"[ \t]*:"
     rb"|^[\"']?(?:datasources|contactPoints|policies|muteTimes)[\"']?[ \t]*:|kind:[ \t]*GrafanaDatasource\b"
@@ -46,6 +47,7 @@ _HEAD: Final = re.compile(
     re.MULTILINE,
 )
 _TARGETS_LATER: Final = re.compile(rb"[\"']?targets[\"']?\s*:")
+_REMOTES: Final = ("remote_write", "remote_read")
 _DASHBOARDS: Final = (".json", ".json.j2", ".json.erb")
 _EXPORTERS: Final = re.compile(r"smokeping_prober|smokeping-prober|(?:ping|domain)[_-]exporter", re.I)
 _TEMPLATED: Final = re.compile(r"\{\{|\{%|<%")
@@ -202,6 +204,7 @@ def _document(root: YamlNode, stream: YamlStream, on_host: bool, templated: bool
         yield from read_promtail(root, stream, on_host)
     elif root.get("tests") is None and (
         any(root.get(key) for key in ("scrape_configs", "scrape_config_files", "rule_files"))
+        or any(entry.is_map and entry.get("url") for key in _REMOTES for entry in root.children(key))
         or root.at("alerting", "alertmanagers")
     ):
         yield from read_config(root, stream, on_host, templated)

@@ -68,6 +68,11 @@ _INTEGRATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "incidentio_configs": ("url", "", ""),
     "sns_configs": ("api_url", "", "https://sns.amazonaws.com"),
 }
+_REQUIRED: Final = {
+    "slack_configs": ("api_url", "app_token", "app_url", "bot_token"),
+    "victorops_configs": ("api_key",),
+    "opsgenie_configs": ("api_key",),
+}
 _OWN_PATH: Final = frozenset(
     {"webhook_configs", "jira_configs", "opsgenie_configs", "pagerduty_configs", "wechat_configs"}
 )
@@ -132,6 +137,7 @@ def read_alertmanager(root: YamlNode, stream: YamlStream, on_host: bool) -> Iter
         yield Dependency(SERVICE, THIS_HOST, Relation.RUNS_ON, where)
     defaults = root.get("global") or _NOTHING
     receivers: list[str] = []
+    yield from _twice(defaults, stream)
     for node in root.children("receivers"):
         name = node.get("name")
         if name is None or not name.scalar:
@@ -202,6 +208,8 @@ def _read_receiver(node: YamlNode, ref: Ref, stream: YamlStream, defaults: YamlN
             yield Malformed(stream.where(entry), f"an entry of {kind} that is not a mapping", _REFUSED)
             continue
         yield from _channel(ref, kind, entry, stream, defaults, group)
+        yield from _twice(entry, stream)
+        yield from _secrets(ref, kind, entry, stream, defaults)
         files = [pair for pair in entry.items() if not pair[0].scalar.endswith("url_file")]  # that is in `_channel`
         for holder_of_files in ("tls_config", "http_config"):
             inner = entry.get(holder_of_files)
@@ -223,6 +231,33 @@ def _read_receiver(node: YamlNode, ref: Ref, stream: YamlStream, defaults: YamlN
                 if address := safe_endpoint(proxy.scalar, False):
                     yield Dependency(ref, address, Relation.CONNECTS, stream.where(proxy), Need.RUN)
                 break
+
+
+def _secrets(ref: Ref, kind: str, entry: YamlNode, stream: YamlStream, defaults: YamlNode) -> Iterator[Parsed]:
+    """Files in `global` with the secrets that an integration has not itself, and secrets that are missing."""
+    prefix = "smtp_" if kind == "email_configs" else kind.removesuffix("configs")
+    for key, value in defaults.items():
+        name = key.scalar.removeprefix(prefix).removesuffix("_file")
+        if (
+            key.scalar.startswith(prefix)
+            and key.scalar.endswith("_file")
+            and not name.endswith("url")
+            and not (entry.get(name) or entry.get(f"{name}_file"))
+            and value.scalar.startswith("/")
+        ):
+            yield Dependency(ref, Ref(Kind.PATH, value.scalar), Relation.READS, stream.where(value))
+    required = _REQUIRED.get(kind, ())
+    if required and not any(
+        entry.get(name) or defaults.get(prefix + name) for key in required for name in (key, f"{key}_file")
+    ):
+        yield Malformed(stream.where(entry), f"{kind}: no {required[0]}, and none in global", _REFUSED)
+
+
+def _twice(node: YamlNode, stream: YamlStream) -> Iterator[Malformed]:
+    """Secrets that are given both in place and by a file."""
+    for name in node.index():
+        if name.endswith("_file") and (given := node.get(name.removesuffix("_file"))):
+            yield Malformed(stream.where(given), f"both {excerpt(name.removesuffix('_file'))} and its file", _REFUSED)
 
 
 def _channel(
@@ -384,6 +419,9 @@ class RouteReader:
     def _matchers(self, node: YamlNode, maps: Iterable[tuple[str, str]], lines: str) -> Iterator[Matcher]:
         for key, operator in maps:
             for name, value in (node.get(key) or _NOTHING).items():
+                if value.is_null and operator == "=~":
+                    self._problem(name, f"no regular expression for {excerpt(name.scalar)!r}")
+                    continue
                 yield from self._checked(value, name.scalar, operator, value.scalar)
         for triple in node.children("object_matchers"):
             parts = [part.scalar for part in triple.elements]

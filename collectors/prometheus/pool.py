@@ -49,7 +49,9 @@ class Pool:
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self.servers = servers
-        self.targets = [(server.piece.source, target) for server in servers for target in server.all_targets()]
+        known = [(server.piece.source, *pair) for server in servers for pair in server.all_targets()]
+        self.targets = [(source, target) for source, target, _ in known]
+        self.asked = {number: asked for number, (_, _, asked) in enumerate(known) if asked is not None}
         self.hidden = [(server.piece.source, job) for server in servers for job in server.all_hidden()]
         self.everything = (1 << len(self.targets)) - 1
         collected: dict[str, dict[str, list[int]]] = {}
@@ -127,6 +129,11 @@ class Pool:
                             if self.ports[number] in ports or re.search(jobs, target.job.name, re.I)
                         )
                         found = found & fitting or found
+            if self.asked and metric:
+                series = Selector(metric)
+                found &= ~_mask(
+                    number for number, asked in self.asked.items() if not any(_may_give(one, series) for one in asked)
+                )
             self.exposing[metric] = found
         return self.exposing[metric]
 

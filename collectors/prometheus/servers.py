@@ -67,7 +67,7 @@ class Server:
         self.config = piece.fragment.value
         self.parts: list[Server] = []
         self.targets: list[Target] = []
-        self.upstream: list[Target] = []
+        self.upstream: list[tuple[Target, tuple[Selector, ...]]] = []
         self.managers = list(self.config.alertmanagers)
         self.hidden: list[Job] = [job for job in self.config.jobs if job.hidden or job.names]
         for job in self.config.jobs:
@@ -134,7 +134,7 @@ class Server:
 
         A server that was not captured, and series that lose their labels on the way, are targets that are not known.
         """
-        upstream: list[Target] = []
+        upstream: list[tuple[Target, tuple[Selector, ...]]] = []
         for target in list(self.targets):
             if target.job.federated is None:
                 continue
@@ -150,12 +150,18 @@ class Server:
             for other in found if known else ():
                 for one in other.targets:
                     labels = {**dict(other.config.external_labels), **dict(one.labels)}
-                    if one.job.federated is None and any(_compatible(ask, labels) for ask in target.job.federated):
-                        upstream.append(replace(one, labels=tuple(sorted(labels.items()))))
+                    asked = tuple(ask for ask in target.job.federated if _compatible(ask, labels))
+                    if one.job.federated is None and asked:
+                        upstream.append((replace(one, labels=tuple(sorted(labels.items()))), asked))
         self.upstream = upstream
 
-    def all_targets(self) -> list[Target]:
-        return [target for server in (self, *self.parts) for target in (*server.targets, *server.upstream)]
+    def all_targets(self) -> list[tuple[Target, tuple[Selector, ...] | None]]:
+        """Targets, with what is asked for of those that come by a federation."""
+        return [
+            pair
+            for server in (self, *self.parts)
+            for pair in (*((target, None) for target in server.targets), *server.upstream)
+        ]
 
     def all_hidden(self) -> list[Job]:
         return [job for server in (self, *self.parts) for job in server.hidden]

@@ -279,6 +279,64 @@ def test_hidden_targets_keep_an_alert_from_being_blind_unless_it_names_its_host(
     }
 
 
+FEDERATING = """\
+rule_files: [r.yml]
+scrape_configs:
+- job_name: others
+  honor_labels: true
+  metrics_path: /federate
+  params: {"match[]": ['{site="ams"}', '{__name__=~"job:.*"}']}
+  static_configs: [{targets: ["prom-ams.eventide.net:9090"]}]
+"""
+FEDERATED = """\
+global: {external_labels: {site: ams}}
+scrape_configs:
+- job_name: node
+  static_configs: [{targets: ["a-01:9100", "a-02:9100"]}]
+- job_name: hidden
+  static_configs: [{targets: ["b-01:9100"], labels: {site: lab}}]
+"""
+ON_THE_OTHERS = RULES + (
+    "  - {alert: One, expr: 'node_load1{instance=\"a-01:9100\"} > 9'}\n"
+    "  - {alert: Site, expr: 'node_load1{site=\"ams\"} > 9'}\n"
+    "  - {alert: Server, expr: 'up{job=\"others\"} == 0'}\n"
+)
+
+
+def test_a_federation_brings_the_targets_of_a_captured_server() -> None:
+    items = joined(
+        ("top", "/p/prometheus.yml", FEDERATING),
+        ("top", "/p/r.yml", ON_THE_OTHERS),
+        ("prom-ams", "/p/prometheus.yml", FEDERATED),
+    )
+    found = edges(items, Relation.WATCHES)
+    watched = {(alert, seen) for alert, scope, seen, _ in found if scope == "top"}
+    assert watched == {
+        ("g/Down", "a-01:9100"),
+        ("g/Down", "a-02:9100"),
+        ("g/Down", "prom-ams.eventide.net:9090"),
+        ("g/One", "a-01:9100"),
+        ("g/Site", "a-01:9100"),
+        ("g/Site", "a-02:9100"),
+        ("g/Server", "prom-ams.eventide.net:9090"),
+    }
+
+
+def test_a_federation_of_a_server_that_was_not_captured_hides_targets() -> None:
+    rules = RULES + (
+        "  - {alert: Load, expr: 'node_load1 > 9'}\n"
+        "  - {alert: Job, expr: 'job:errors:rate5m > 9'}\n"
+        "  - {alert: Lab, expr: 'node_load1{site=\"lab\"} > 9'}\n"
+    )
+    text = FEDERATING + "- {job_name: own, static_configs: [{targets: ['own-01:9100']}]}\n"
+    items = joined(("top", "/p/prometheus.yml", text), ("top", "/p/r.yml", rules))
+    found = edges(items, Relation.WATCHES)
+    assert ("g/Load", "top", "others", "top") in found
+    assert ("g/Job", "top", "others", "top") in found
+    assert ("g/Lab", "top", "others", "top") not in found
+    assert ("g/Load", "top", "prom-ams.eventide.net:9090", "") not in found
+
+
 def test_an_alias_of_the_default_port_matches_as_in_prometheus_2() -> None:
     rules = RULES + "  - alert: Port\n    expr: up{instance='a-01:80'} == 0\n"
     items = joined(("m", "/p/prometheus.yml", config("a-01", rules="r.yml")), ("m", "/p/r.yml", rules))
