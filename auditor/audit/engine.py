@@ -16,6 +16,7 @@ from auditor.capture.sealed import SEARCHED
 from auditor.capture.tree import Tree
 from auditor.errors import EstateError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
+from auditor.graph.instances import declare_instances
 from auditor.model import (
     Area,
     Confidence,
@@ -97,10 +98,16 @@ def audit(
     for stands_for in tree.sources.values():
         for name in stands_for:
             hosts.add(name, "captured")
+    instances: list[tuple[Entity, Provenance]] = []
     for _, estate_path, _, _, item in items(reading):
         if type(item) is Entity and item.ref.kind is Kind.HOST and item.ref.text and "known_as" not in item.attributes:
             where = Provenance(estate_path, item.where.line, item.where.excerpt)
-            hosts.add(item.ref.text, str(item.attributes.get("origin", "configuration")), where)
+            if "instance_id" in item.attributes:
+                instances.append((item, where))
+            else:
+                hosts.add(item.ref.text, str(item.attributes.get("origin", "configuration")), where)
+    if instances:
+        declare_instances(hosts, instances)
     names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
     if not names:
         raise EstateError(

@@ -1,0 +1,201 @@
+"""Load balancers of AWS: application, network, gateway (elbv2, version 2015-12-01) and classic (elb, 2012-06-01)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Collector,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Parsed,
+    Ref,
+    Relation,
+    YamlNode,
+    host_ref,
+    normal_name,
+)
+from collectors.aws.common import (
+    Answer,
+    arn_ref,
+    instance_ref,
+    is_answer,
+    known,
+    maps,
+    outside,
+    own_arn,
+    parsed,
+    text,
+    value,
+)
+
+
+class AwsBalancersCollector(Collector):
+    """What stands behind a load balancer's name: listeners and rules to target groups, and those to their targets.
+
+    Targets of one group are alternatives. So are the target groups of one action that share its traffic by weight.
+
+    Reads
+    -----
+    `elbv2.DescribeLoadBalancers`, `DescribeListeners`, `DescribeRules`, `DescribeTargetGroups`,
+    `DescribeTargetHealth` and `elb.DescribeLoadBalancers` under `aws/<account>/<region>/`.
+
+    Yields
+    ------
+    The load balancer behind its DNS name, its target groups, their instances, addresses and functions, the
+    certificates that it serves, and hosts that a rule redirects to.
+
+    Can't see
+    ---------
+    Whether a target that is unhealthy now would take over: it counts as one of the alternatives, and the target group
+    carries how many are.
+    """
+
+    name: ClassVar[str] = "aws_balancers"
+    title: ClassVar[str] = "AWS load balancers and target groups"
+    area: ClassVar[Area] = Area.CONFIGURATION
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.SERVES})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """An answer of one of these operations, by its path."""
+        return is_answer(path, _PARSERS)
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """Load balancers, target groups and their targets."""
+        return parsed(document, _PARSERS)
+
+
+def _balancers(answer: Answer) -> Iterator[Parsed]:
+    for balancer in maps(answer.body, "LoadBalancers"):
+        arn, name = value(balancer, "LoadBalancerArn"), value(balancer, "DNSName")
+        service = arn_ref(arn.scalar) if arn is not None else None
+        if arn is None or service is None:
+            continue
+        attributes = known(
+            balancer=True,
+            type=balancer.text("Type"),
+            scheme=balancer.text("Scheme"),
+            state=text(balancer, "State", "Code"),
+        )
+        yield Entity(service, answer.where(arn), attributes)
+        if name is not None:
+            yield Dependency(Ref(Kind.NAME, normal_name(name.scalar)), service, Relation.BACKED_BY, answer.where(name))
+
+
+def _listeners(answer: Answer) -> Iterator[Parsed]:
+    for listener in maps(answer.body, "Listeners"):
+        balancer = arn_ref(listener.text("LoadBalancerArn") or answer.parameter("LoadBalancerArn"))
+        if balancer is None:
+            continue
+        for certificate in maps(listener, "Certificates"):
+            found = value(certificate, "CertificateArn")
+            if found is not None and (ref := arn_ref(found.scalar)) is not None:
+                yield Dependency(balancer, ref, Relation.SERVES, answer.where(found))
+        yield from _actions(answer, balancer, maps(listener, "DefaultActions"), listener.text("ListenerArn"))
+
+
+def _rules(answer: Answer) -> Iterator[Parsed]:
+    for rule in maps(answer.body, "Rules"):
+        arn = rule.text("RuleArn")
+        balancer = _balancer_of(arn)
+        if balancer is not None and rule.text("IsDefault") != "true":
+            yield from _actions(answer, balancer, maps(rule, "Actions"), arn)
+
+
+def _balancer_of(arn: str) -> Ref | None:
+    """The load balancer of a rule: `…:listener-rule/app/web/<id>/<listener>/<rule>`."""
+    head, separator, rest = arn.partition(":listener-rule/")
+    parts = rest.split("/")
+    if not separator or len(parts) < 3:
+        return None
+    return arn_ref(f"{head}:loadbalancer/{'/'.join(parts[:3])}")
+
+
+def _actions(answer: Answer, balancer: Ref, actions: tuple[YamlNode, ...], arn: str) -> Iterator[Parsed]:
+    for action in actions:
+        targets = [one for group in maps(action, "ForwardConfig", "TargetGroups") if (one := _group(group)) is not None]
+        if not targets and (single := value(action, "TargetGroupArn")) is not None:
+            targets = [single]
+        for target in targets:
+            ref = arn_ref(target.scalar)
+            if ref is not None:
+                shared = f"weights of {arn}" if len(targets) > 1 else ""
+                yield Dependency(balancer, ref, Relation.BACKED_BY, answer.where(target), group=shared)
+        redirect = value(action, "RedirectConfig", "Host")
+        if redirect is not None and "#{" not in redirect.scalar and (found := host_ref(redirect.scalar)) is not None:
+            yield Dependency(balancer, found, Relation.CONNECTS, answer.where(redirect))
+        for key in ("Issuer", "TokenEndpoint", "UserInfoEndpoint"):
+            url = value(action, "AuthenticateOidcConfig", key)
+            if url is not None and (endpoint := outside(url.scalar)) is not None:
+                yield Dependency(balancer, endpoint, Relation.CONNECTS, answer.where(url))
+
+
+def _group(group: YamlNode) -> YamlNode | None:
+    """A target group that gets traffic: one of weight 0 gets none."""
+    return None if group.text("Weight") == "0" else value(group, "TargetGroupArn")
+
+
+def _target_groups(answer: Answer) -> Iterator[Parsed]:
+    for group in maps(answer.body, "TargetGroups"):
+        arn = value(group, "TargetGroupArn")
+        ref = arn_ref(arn.scalar) if arn is not None else None
+        if arn is not None and ref is not None:
+            attributes = known(
+                target_group=group.text("TargetGroupName"),
+                health_check=f"{group.text('HealthCheckProtocol')} {group.text('HealthCheckPath')}".strip(),
+            )
+            yield Entity(ref, answer.where(arn), attributes)
+
+
+def _target_health(answer: Answer) -> Iterator[Parsed]:
+    group = arn_ref(answer.parameter("TargetGroupArn"))
+    if group is None:
+        return
+    unhealthy: list[str] = []
+    first: YamlNode | None = None
+    for described in maps(answer.body, "TargetHealthDescriptions"):
+        target = value(described, "Target", "Id")
+        if target is None:
+            continue
+        first = first or target
+        if text(described, "TargetHealth", "State") in ("unhealthy", "unused", "draining"):
+            unhealthy.append(target.scalar)
+        found = instance_ref(target.scalar) or arn_ref(target.scalar) or host_ref(target.scalar)
+        if found is not None:
+            yield Dependency(group, found, Relation.BACKED_BY, answer.where(target), group="targets")
+    if first is not None and unhealthy:
+        yield Entity(group, answer.where(first), {"unhealthy": tuple(dict.fromkeys(unhealthy))})
+
+
+def _classic(answer: Answer) -> Iterator[Parsed]:
+    for balancer in maps(answer.body, "LoadBalancerDescriptions"):
+        label, name = value(balancer, "LoadBalancerName"), value(balancer, "DNSName")
+        if label is None:
+            continue
+        service = Ref(Kind.SERVICE, own_arn(answer, "elasticloadbalancing", f"loadbalancer/{label.scalar}"))
+        yield Entity(service, answer.where(label), known(balancer=True, type="classic", scheme=balancer.text("Scheme")))
+        if name is not None:
+            yield Dependency(Ref(Kind.NAME, normal_name(name.scalar)), service, Relation.BACKED_BY, answer.where(name))
+        for listener in maps(balancer, "ListenerDescriptions"):
+            certificate = value(listener, "Listener", "SSLCertificateId")
+            if certificate is not None and (ref := arn_ref(certificate.scalar)) is not None:
+                yield Dependency(service, ref, Relation.SERVES, answer.where(certificate))
+        for instance in maps(balancer, "Instances"):
+            target = value(instance, "InstanceId")
+            found = instance_ref(target.scalar) if target is not None else None
+            if target is not None and found is not None:
+                yield Dependency(service, found, Relation.BACKED_BY, answer.where(target), group="targets")
+
+
+_PARSERS: Final = {
+    "elb.DescribeLoadBalancers": _classic,
+    "elbv2.DescribeListeners": _listeners,
+    "elbv2.DescribeLoadBalancers": _balancers,
+    "elbv2.DescribeRules": _rules,
+    "elbv2.DescribeTargetGroups": _target_groups,
+    "elbv2.DescribeTargetHealth": _target_health,
+}

@@ -1,0 +1,195 @@
+"""Records of Route 53 (API version 2013-04-01): what its zones answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Collector,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Parsed,
+    Ref,
+    Relation,
+    YamlNode,
+    excerpt,
+    is_hostname,
+    normal_address,
+    normal_name,
+)
+from collectors.aws.common import Answer, is_answer, known, maps, parsed, text, value
+
+_OCTAL: Final = re.compile(r"\\([0-3][0-7]{2})")
+_SETS: Final = frozenset({"MX", "NS", "SRV", "NAPTR", "HTTPS", "SVCB"})
+_WORDS: Final = {"MX": (2, 1), "NS": (1, 0), "PTR": (1, 0), "SRV": (4, 3), "HTTPS": (-2, 1), "SVCB": (-2, 1)}
+"""Words of the value of a type (at least so many, if negative), and which of them names a host."""
+_POLICIES: Final = ("Weight", "Region", "Failover", "MultiValueAnswer")
+_SPF: Final = re.compile(r"[+?~-]?(a|mx|include|ip4|ip6|exists|redirect)[:=]([^\s\"/]+)(/\S*)?$", re.IGNORECASE)
+
+
+class Route53Collector(Collector):
+    """Names with their addresses and aliases, and records that name other hosts, each with its zone and set.
+
+    Weighted, latency, failover and multi-value sets of one name are alternatives, whichever set they are in. A
+    geolocation set is alone in answering its clients: only the addresses within it are alternatives. A private zone's
+    records are no alternatives of a public one's.
+
+    Reads
+    -----
+    `route53.ListHostedZones` and `route53.ListResourceRecordSets` under `aws/<account>/aws-global/`.
+
+    Yields
+    ------
+    Zones; names that resolve to addresses, to other names, and through aliases to load balancers and distributions;
+    MX, NS, SRV, PTR, CAA, HTTPS, SVCB and SPF records with the hosts that they name.
+
+    Can't see
+    ---------
+    Records that a traffic policy makes, if they are not in the zone, and which networks see a private zone.
+    """
+
+    name: ClassVar[str] = "aws_route53"
+    title: ClassVar[str] = "Zones of Route 53"
+    area: ClassVar[Area] = Area.NAMES
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.RECORDS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """An answer of one of the two operations, by its path."""
+        return is_answer(path, _PARSERS)
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """Zones and their records."""
+        return parsed(document, _PARSERS)
+
+
+def _zones(answer: Answer) -> Iterator[Parsed]:
+    for zone in maps(answer.body, "HostedZones"):
+        name = value(zone, "Name")
+        if name is not None:
+            private = text(zone, "Config", "PrivateZone") == "true"
+            attributes = known(zone_id=zone.text("Id").rsplit("/", 1)[-1], private=private or None)
+            yield Entity(Ref(Kind.ZONE, _name(name.scalar)), answer.where(name), attributes)
+
+
+def _records(answer: Answer) -> Iterator[Parsed]:
+    zone = answer.parameter("HostedZoneId").rsplit("/", 1)[-1]
+    sets: set[str] = set()
+    for record in maps(answer.body, "ResourceRecordSets"):
+        name, kind = value(record, "Name"), record.text("Type").upper()
+        if name is None or not kind:
+            yield Malformed(answer.where(record), "a record set without name or type", "not read")
+            continue
+        owner = _name(name.scalar)
+        alias = value(record, "AliasTarget", "DNSName")
+        if alias is not None:
+            target = _name(alias.scalar).removeprefix("dualstack.")
+            if target != owner and is_hostname(target):
+                yield Dependency(
+                    Ref(Kind.NAME, owner),
+                    Ref(Kind.NAME, target),
+                    Relation.RESOLVES,
+                    answer.where(alias),
+                    group=_group(record, zone, "addresses" if _alternative(record) else ""),
+                )
+            continue
+        for one in maps(record, "ResourceRecords"):
+            written = value(one, "Value")
+            if written is not None:
+                yield from _value(answer, record, owner, kind, zone, written, sets)
+
+
+def _value(
+    answer: Answer, record: YamlNode, owner: str, kind: str, zone: str, written: YamlNode, sets: set[str]
+) -> Iterator[Parsed]:
+    where = answer.where(written, f"{owner} {kind} {written.scalar}")
+    if kind in ("A", "AAAA"):
+        address = normal_address(written.scalar)
+        if address is None:
+            yield Malformed(where, f"the value of an {kind} record that is no address", "Route 53 would refuse it")
+            return
+        group = _group(record, zone, "addresses")
+        yield Dependency(Ref(Kind.NAME, owner), Ref(Kind.ADDRESS, address), Relation.RESOLVES, where, group=group)
+        return
+    if kind == "CNAME":
+        group = _group(record, zone, "addresses" if _alternative(record) else "")
+        target = _name(written.scalar)
+        if is_hostname(target):
+            yield Dependency(Ref(Kind.NAME, owner), Ref(Kind.NAME, target), Relation.RESOLVES, where, group=group)
+        return
+    providers = list(_providers(kind, owner, written.scalar))
+    if kind == "SOA" or not (providers or kind in ("CAA", "TXT")):
+        return
+    identifier = record.text("SetIdentifier")
+    shown = excerpt(" ".join(part for part in (owner, kind, written.scalar, identifier) if part))
+    ref = Ref(Kind.RECORD, shown)
+    yield Entity(ref, where, known(owner=owner, type=kind, ttl=_ttl(record), set=identifier))
+    if kind in _SETS and providers:
+        whole = Ref(Kind.RECORD, f"{owner} {kind}")
+        if whole.text not in sets:
+            sets.add(whole.text)
+            yield Entity(whole, where, {"type": kind, "owner": owner, "record_set": True})
+            if kind in ("NS", "SRV"):
+                yield Dependency(Ref(Kind.NAME, owner), whole, Relation.RECORDS, where)
+        yield Dependency(whole, ref, Relation.RECORDS, where, group=kind)
+    for provider, group in providers:
+        yield Dependency(ref, provider, Relation.RECORDS, where, group=group)
+
+
+def _providers(kind: str, owner: str, written: str) -> Iterator[tuple[Ref, str]]:
+    """The hosts that a value names, each with the group of its alternatives."""
+    words = written.split()
+    if kind in _WORDS:
+        count, at = _WORDS[kind]
+        if len(words) == count or (count < 0 and len(words) >= -count):
+            target = _name(words[at]) if words[at] != "." else owner if count < 0 else ""
+            if is_hostname(target) and target != owner:
+                yield Ref(Kind.NAME, target), ""
+        return
+    if kind not in ("TXT", "SPF"):
+        return
+    joined = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', written)) or written
+    if not joined.lower().startswith("v=spf1"):
+        return
+    for word in joined.split()[1:]:
+        found = _SPF.match(word)
+        if found is None:
+            continue
+        mechanism, target = found[1].lower(), found[2]
+        if mechanism in ("ip4", "ip6"):
+            whole = found[3] in (None, "/32", "/128")
+            address = normal_address(target) if whole else None
+            if address is not None:
+                yield Ref(Kind.ADDRESS, address), "senders"
+        elif is_hostname(target) and "%" not in target:
+            yield Ref(Kind.NAME, normal_name(target)), "" if mechanism in ("include", "redirect") else "senders"
+
+
+def _alternative(record: YamlNode) -> bool:
+    return any(record.get(policy) is not None for policy in _POLICIES)
+
+
+def _group(record: YamlNode, zone: str, group: str) -> str:
+    """The group of a record among those of its name: within its zone, and within its location if it has one."""
+    identifier = record.text("SetIdentifier")
+    if identifier and not _alternative(record):
+        return f"{group or 'location'} {zone} {identifier}"
+    return f"{group} {zone}".strip() if group else ""
+
+
+def _ttl(record: YamlNode) -> int | None:
+    written = record.text("TTL")
+    return int(written) if written.isdigit() and len(written) < 11 else None
+
+
+def _name(written: str) -> str:
+    """A name as Route 53 writes it, with octal escapes: `\\052` is `*`."""
+    return normal_name(_OCTAL.sub(lambda found: chr(int(found[1], 8)), written))
+
+
+_PARSERS: Final = {"route53.ListHostedZones": _zones, "route53.ListResourceRecordSets": _records}
