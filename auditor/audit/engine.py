@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,9 +22,11 @@ from auditor.model import (
     Area,
     Confidence,
     Coverage,
+    Dependency,
     Entity,
     Failure,
     Finding,
+    Going,
     Kind,
     Lifecycle,
     Need,
@@ -37,7 +40,8 @@ from auditor.model import (
     Severity,
     Verdict,
 )
-from auditor.text import decode, excerpt
+from auditor.phrases import listed
+from auditor.text import decode, excerpt, is_address, normal_address
 
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
@@ -95,9 +99,12 @@ def audit(
         from auditor.inventory.facts import declare_hosts
 
         declare_hosts(inventory, hosts, INVENTORY)
-    for stands_for in tree.sources.values():
-        for name in stands_for:
-            hosts.add(name, "captured")
+    # Full names first: `web01` beside `web01.example.org` is the same machine, captured twice.
+    captured = [name for stands_for in tree.sources.values() for name in stands_for]
+    shorts = Counter(name.split(".", 1)[0] for name in captured if "." in name)
+    for name in sorted(captured, key=lambda one: "." not in one):
+        alone = shorts[name.split(".", 1)[0]] == 1
+        (hosts.add_full if alone else hosts.add)(name, "captured")
     instances: list[tuple[Entity, Provenance]] = []
     for _, estate_path, _, _, item in items(reading):
         if type(item) is Entity and item.ref.kind is Kind.HOST and item.ref.text and "known_as" not in item.attributes:
@@ -108,6 +115,7 @@ def audit(
                 hosts.add(item.ref.text, str(item.attributes.get("origin", "configuration")), where)
     if instances:
         declare_instances(hosts, instances)
+    _learn_asked(reading, hosts, [one.name for one in request.hosts])
     names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
     if not names:
         raise EstateError(
@@ -136,6 +144,9 @@ def audit(
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
     covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY)
     view = View(linked, going, request.now, request.on, covered)
+    if other := _names_of_others(view, going):
+        covered = (*covered, *other)
+        view = View(linked, going, request.now, request.on, covered)
     findings, runs, crashes = _check(view, rules, progress)
     everything = (*failures, *reading.failures, *crashes)
     report = Report(
@@ -157,6 +168,22 @@ def audit(
         },
     )
     return Audited(report, view, reading)
+
+
+def _learn_asked(reading: Reading, hosts: HostTable, asked: Iterable[str]) -> None:
+    """An address that was asked and that no host claims is that of the one host to whose name DNS gives it."""
+    unknown = {address for one in asked if (address := normal_address(one)) and not hosts.at(address)}
+    if not unknown:
+        return
+    holders: dict[str, set[str]] = {}
+    for _, _, _, _, item in items(reading):
+        if type(item) is Dependency and item.relation is Relation.RESOLVES and item.provider.text in unknown:
+            found = hosts.find(item.consumer.text)
+            if found is not None and not is_address(found):
+                holders.setdefault(item.provider.text, set()).add(found)
+    for address, names in holders.items():
+        if len(names) == 1:
+            hosts.address(hosts.records[names.pop()], address)
 
 
 def _by_host(reading: Reading, hosts: HostTable) -> Iterator[tuple[str, str, str | None, Parsed]]:
@@ -251,6 +278,21 @@ def _mentions(
                 confidence=confidence,
             )
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
+
+
+def _names_of_others(view: View, going: Iterable[Going]) -> list[Coverage]:
+    """What was asked, and by DNS is only another name of a machine that was not asked about."""
+    asked = {one.host for one in going}
+    rows = []
+    for one in going:
+        node = view.find(Kind.NAME, one.host)
+        reached = {host.text for host in view.reaches(node)} if node is not None else set()
+        if reached and one.host not in reached and not reached & asked:
+            others = listed(sorted(reached))
+            what = f"{one.host} is only a name of {others}, by DNS"
+            how = f"If that machine is going, ask for {others}: what needs it under other names is not in here."
+            rows.append(Coverage(one.host, Area.COVERAGE, what, Outcome.UNSEEN, detail=how))
+    return rows
 
 
 def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set[str]) -> set[int]:

@@ -50,7 +50,7 @@ def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:
                     f"{one.name} is the short name of several hosts: {', '.join(sorted(several))}",
                     hint="Give the full name.",
                 )
-        record = hosts.records[holders[0]] if holders else hosts.add(one.name, "asked")
+        record = hosts.records[holders[0]] if holders else hosts.add_full(one.name, "asked")
         record.origins.add("asked")
         for alias in one.also:
             if is_address(alias):

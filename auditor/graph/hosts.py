@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from auditor.model import Lifecycle, Provenance
-from auditor.text import normal_address, normal_name
+from auditor.text import is_address, normal_address, normal_name
 
 COMMON_FIRST_LABELS: Final = frozenset(
     (
@@ -57,7 +57,7 @@ class HostTable:
 
     def add(self, name: str, origin: str, provenance: Provenance | None = None) -> HostRecord:
         """The record of a machine, made if it is new. A short name joins the one machine that it can only mean."""
-        normal = normal_name(name)
+        normal = normal_address(name) or normal_name(name)
         found = self.find(normal)
         record = self.records.get(found) if found else None
         if record is None:
@@ -65,7 +65,23 @@ class HostTable:
             self._parents = None
         record.origins.add(origin)
         self.alias(record, normal, provenance)
+        if is_address(normal):
+            self.address(record, normal, provenance)
         return record
+
+    def add_full(self, name: str, origin: str, provenance: Provenance | None = None) -> HostRecord:
+        """As `add`, for a name that people use in full: also if its machine is known by the short name alone so far.
+
+        Only if that short name means one machine, and that one has no full name of its own.
+        """
+        short, _, rest = normal_name(name).partition(".")
+        if rest and not is_address(name) and self.find(name) is None and self.with_short(short) == [short]:
+            record = self.records[short]
+            if not any("." in known for known in record.names):
+                record.origins.add(origin)
+                self.alias(record, name, provenance)
+                return record
+        return self.add(name, origin, provenance)
 
     def alias(self, record: HostRecord, name: str, provenance: Provenance | None = None) -> None:
         """Another name of a machine. A name that is taken by another machine stays with that one."""
@@ -91,8 +107,14 @@ class HostTable:
             return
         record.addresses.setdefault(normal, provenance)
         holders = self._by_address.setdefault(normal, [])
-        if record.name not in holders:
-            holders.append(record.name)
+        if record.name in holders:
+            return
+        # A machine that someone listed by its address alone is no second one beside the machine that has it.
+        if record.name == normal and holders:
+            return
+        if normal in holders and "asked" not in self.records[normal].origins:
+            holders.remove(normal)
+        holders.append(record.name)
 
     def find(self, name: str) -> str | None:
         """The machine that a name means: exactly, or as the only one with that short name in our domains."""
@@ -169,6 +191,8 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
     for name in sorted(going):
         record = table.records[name]
         for known, provenance in record.names.items():
+            if is_address(known):
+                continue
             labels = known.split(".")
             say(known, "full" if len(labels) > 1 else "short", record, provenance)
             if len(labels) > 1 and _owns_short(table, labels[0], known, going):

@@ -32,7 +32,13 @@ _RANGE: Final = re.compile(
 _PART: Final = re.compile(r"(\d+|[a-z])(?::|\.\.|-)(\d+|[a-z])(?:(?::|\.\.)(\d+))?")
 _DIGITS: Final = re.compile(rb"(?:\\d|\[0-9\]|\[\[:digit:\]\])(?:([+*])|\{(\d{1,2})(,?)(\d{0,2})\})?")
 _SIX: Final = re.compile(rb"[0-9a-f:]{2,45}(?:\.[0-9]{1,3}){0,3}")
-_COMMENT: Final = re.compile(r"\s*(?:#|//|;|--|<!--|/\*|\*\s|%|REM\b)", re.IGNORECASE)
+_COMMENT: Final = re.compile(
+    # Not the option of a command (`--host x`), a share (`//x/share`), a schedule (`* * * * *`) or a group of sudoers.
+    r"\s*(?:#|//(?![\w.\[-]+/\w)|;|--(?![a-z])|<!--|/\*|\s\*\s(?![\d*@/])|%(?!\w)|REM\b)",
+    re.IGNORECASE,
+)
+_MAX_RANGES: Final = 4
+"""Ranges of one name that are read."""
 MAX_PER_FILE: Final = 20_000
 _LONG: Final = 4096
 """Bytes of a line that are looked at around a mention."""
@@ -239,34 +245,25 @@ class MentionScanner:
         before = lower[start - 1] if start else 10
         if before == 46 or (before in _LABEL and not _escape_before(lower, start)):
             return []
-        opened = end - 1 if lower[end - 1] in b"[{" else end - 2
-        digits = _DIGITS.match(lower, opened)
-        found = digits or _RANGE.match(lower, opened)
-        if found is None:
-            return []
-        tail = found.end()
-        while tail < len(lower) and (lower[tail] in _TOKEN or _escaped_dot(lower, tail)):
-            tail += 1
-        rest = lower[found.end() : tail].replace(b"\\", b"").decode("ascii", "replace")
-        if tail < len(lower) and lower[tail] in b"[{\\" and rest:
-            return []  # a second range in one name
-        rest = rest.rstrip(".")
+        at = end - 1 if lower[end - 1] in b"[{" else end - 2
         head = stem.decode("utf-8", "replace")
-        if digits is not None:
-            parts = [_any_digits(digits)]
-        else:
-            parts = [_part(part) for part in found[1].decode().split(",")]
-            if len(parts) == 1 and lower[opened] == 91 and found[1].isalnum():
-                parts = [_part(character) for character in found[1].decode()]  # a character class
+        pieces: list[str | list[Callable[[str], bool]]] = []
+        while len(pieces) < 2 * _MAX_RANGES and (read := _range_at(lower, at)) is not None:
+            parts, tail = read
+            at = tail
+            while at < len(lower) and (lower[at] in _TOKEN or _escaped_dot(lower, at)):
+                at += 1
+            pieces += [parts, lower[tail:at].replace(b"\\", b"").decode("ascii", "replace")]
+        if not pieces or (at < len(lower) and lower[at] in b"[{\\" and pieces[-1]):
+            return []  # something else that opens within the name
+        pieces[-1] = str(pieces[-1]).rstrip(".")
         hits: list[tuple[Identity, bool]] = []
-        for at in range(bisect_left(self._names, head), len(self._names)):
-            text = self._names[at]
+        for number in range(bisect_left(self._names, head), len(self._names)):
+            text = self._names[number]
             if not text.startswith(head):
                 break
-            if text.endswith(rest) and len(text) > len(head) + len(rest):
-                middle = text[len(head) : len(text) - len(rest)]
-                if any(part(middle) for part in parts):
-                    hits.extend((identity, True) for identity in self._named[text])
+            if _fits(text[len(head) :], pieces):
+                hits.extend((identity, True) for identity in self._named[text])
         return hits
 
     def _six(self, lower: bytes, start: int) -> list[tuple[Identity, bool]]:
@@ -285,6 +282,33 @@ class MentionScanner:
             if address is not None:
                 return [(identity, True) for identity in self._sixes.get(address, ())]
         return []
+
+
+def _range_at(lower: bytes, at: int) -> tuple[list[Callable[[str], bool]], int] | None:
+    """The range that opens at an offset, as tests of what may stand in its place, and where it ends."""
+    digits = _DIGITS.match(lower, at)
+    if digits is not None:
+        return [_any_digits(digits)], digits.end()
+    found = _RANGE.match(lower, at)
+    if found is None:
+        return None
+    parts = [_part(part) for part in found[1].decode().split(",")]
+    if len(parts) == 1 and lower[at] == 91 and found[1].isalnum():
+        parts = [_part(character) for character in found[1].decode()]  # a character class
+    return parts, found.end()
+
+
+def _fits(text: str, pieces: Sequence[str | Sequence[Callable[[str], bool]]]) -> bool:
+    """Whether a text is made of these pieces: ranges and what stands between them."""
+    if not pieces:
+        return not text
+    piece = pieces[0]
+    if isinstance(piece, str):
+        return text.startswith(piece) and _fits(text[len(piece) :], pieces[1:])
+    return any(
+        any(part(text[:length]) for part in piece) and _fits(text[length:], pieces[1:])
+        for length in range(1, len(text) + 1)
+    )
 
 
 def _openers(address: str) -> set[bytes]:

@@ -235,12 +235,31 @@ def test_a_range_names_all_its_hosts() -> None:
     going = [f"api{number:03}.example.org" for number in range(1, 31)]
     scanner = MentionScanner(table, identities(table, going))
     assert {one.identity.host for one in scanner.scan(b"api[010:020].example.org")} == set(going[9:20])
-    assert {one.identity.host for one in scanner.scan(b"api0[0-1][0-9]")} == set()
+    assert {one.identity.host for one in scanner.scan(b"api0[0-1][0-9]")} == set(going[:19])
+    assert {one.identity.host for one in scanner.scan(b"api0[1-2][05].example.org")} == {
+        going[9],
+        going[14],
+        going[19],
+        going[24],
+    }
+    assert {one.identity.host for one in scanner.scan(b"api0[1-2][05].example.com")} == set()
+    assert {one.identity.host for one in scanner.scan(rb"api0\d\d\.example\.org")} == set(going)
     assert {one.identity.host for one in scanner.scan(b"api00{1,3}")} == {going[0], going[2]}
 
 
 def test_comments() -> None:
-    texts = {"# web01": True, "  // web01": True, "-- web01": True, "x # web01": False, "web01": False}
+    texts = {
+        "# web01": True,
+        "  // web01": True,
+        "-- web01": True,
+        " * web01": True,
+        "x # web01": False,
+        "web01": False,
+        "* * * * * root ssh web01": False,
+        "    --host=web01 \\": False,
+        "//web01/share /mnt cifs ro 0 0": False,
+        "%operators web01=(ALL) ALL": False,
+    }
     for text, comment in texts.items():
         (found,) = SCANNER.scan(text.encode())
         assert found.comment is comment, text
