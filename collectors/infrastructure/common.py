@@ -135,7 +135,7 @@ def commands(command: str, consumer: Ref, where: Where, *, script: bool = False)
         provider = fact.provider
         if fact.relation is Relation.CONNECTS:
             parts = split_endpoint(provider.text)
-            if parts is not None and is_outside(parts.host):
+            if parts is not None and is_outside(parts.host) and TEMPLATE not in provider.text:
                 yield fact
         elif fact.relation is Relation.CALLS and provider.kind is Kind.CLIENT:
             yield fact
