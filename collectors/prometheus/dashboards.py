@@ -81,7 +81,7 @@ def read_dashboard(
     if not watched:
         return
     first = next(iter(watched.values()))[0]
-    yield Entity(service, first, {"program": "grafana", "dashboard": called})
+    yield Entity(service, first, {"part_of": "grafana", "dashboard": called})
     if on_host:
         yield Dependency(service, THIS_HOST, Relation.RUNS_ON, first)
     for ref, (where, confidence, relation) in watched.items():

@@ -153,7 +153,7 @@ def _data_sources(nodes: tuple[YamlNode, ...], stream: YamlStream, on_host: bool
             continue
         place = stream.where(node.get("name") or node)
         ref = Ref(Kind.SERVICE, f"grafana data source {excerpt(name)}")
-        attributes: dict[str, Attribute] = {"program": "grafana", "type": excerpt(node.text("type"))}
+        attributes: dict[str, Attribute] = {"part_of": "grafana", "type": excerpt(node.text("type"))}
         yield Entity(ref, place, attributes)
         if on_host:
             yield Dependency(ref, THIS_HOST, Relation.RUNS_ON, place)

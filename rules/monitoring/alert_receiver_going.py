@@ -188,5 +188,5 @@ def _why(names: list[str], read_only: bool) -> str:
     if read_only:
         what = "The receiver answers, and what it is told it can neither store nor carry out."
     else:
-        what = "Alertmanager tries again for a while, and then drops the notification."
+        what = "What sends it tries again for a while, and then drops the notification."
     return f"{what} It is about {listed(names, 5)}." if names else what

@@ -23,27 +23,34 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.monitoring.watched import WATCHERS, is_ping, job_of
+from rules.monitoring.watched import WATCHERS, is_ping, job_of, name_of
 from rules.ways import Ways, distinct, files, successor_of
 
 _STORES: Final = {
     "prometheus": "its database of samples",
     "alertmanager": "its silences and its log of notifications",
     "promtail": "its positions",
+    "grafana": "the state of its alerts, its sessions and what people save",
 }
-_CALLED: Final = {"prometheus": "Prometheus", "alertmanager": "Alertmanager", "promtail": "Promtail"}
+_CALLED: Final = {
+    "prometheus": "Prometheus",
+    "alertmanager": "Alertmanager",
+    "promtail": "Promtail",
+    "grafana": "Grafana",
+}
 
 
 class MonitoringServerGoingRule(Rule):
-    """Finds Prometheus, Alertmanager and exporters that probe for others, on a host that is going.
+    """Finds Prometheus, Alertmanager, Grafana and exporters that probe for others, on a host that is going.
 
     What it does
     ------------
     Counts what the monitoring on the host watches elsewhere: hosts that no other Prometheus of the estate watches, and
     alerts that it evaluates. Finds probes of other Prometheus servers that ask through an exporter on the host,
     servers that send alerts only to an Alertmanager there, that write their samples there, or that find their targets
-    there; and jobs that ping a dead man's switch there. On a read-only host Prometheus and Alertmanager run, and can't
-    store what they must store: a warning. What only needs an answer goes on there.
+    there; jobs that ping a dead man's switch there, and alerts of Grafana that ask for their data there. On a read-
+    only host Prometheus and Alertmanager run, and can't store what they must store: a warning. What only needs an
+    answer goes on there.
 
     Why it matters
     --------------
@@ -79,6 +86,7 @@ class MonitoringServerGoingRule(Rule):
                     yield self._server(estate, going, service)
         gone = {one.host for one in estate.going if one.lifecycle is not Lifecycle.READ_ONLY}
         users = [node for kind in (Kind.PROBE, Kind.SCRAPE) for node in estate.nodes(kind)]
+        users += [node for node in estate.nodes(Kind.ALERT) if node.attributes.get("program") == "grafana"]
         through: dict[tuple[str, str, str], list[Edge]] = {}
         for node in (*services, *users):
             if node.scope in gone:
@@ -89,7 +97,8 @@ class MonitoringServerGoingRule(Rule):
                 edges = [edge for edge in edges if _asks_elsewhere(estate, ways, node)]
             for edge in edges:
                 if _fails(estate, node, edge):
-                    user = node.scope if is_ping(node) else job_of(estate, node).label
+                    many = is_ping(node) or node.kind is Kind.ALERT
+                    user = node.scope if many else job_of(estate, node).label
                     key = (node.kind.value, user, edge.provider.text)
                     through.setdefault(key, []).append(edge)
         for edges in through.values():
@@ -102,7 +111,11 @@ class MonitoringServerGoingRule(Rule):
         elsewhere = {one.host for one in estate.going}
         own = watched - elsewhere
         others = own & _watched_by_others(estate, going.host) if own else set()
-        alerts = sum(1 for _ in estate.nodes_at(going.host, Kind.ALERT))
+        of_grafana = program == "grafana"
+        alerts = sum(
+            (alert.attributes.get("program") == "grafana") is of_grafana
+            for alert in estate.nodes_at(going.host, Kind.ALERT)
+        )
         if program == "prometheus":
             watches = plural(len(own), "other host")
             lost = f"{len(own - others)} of the {watches} it watches" if others else f"the {watches} it watches"
@@ -118,13 +131,16 @@ class MonitoringServerGoingRule(Rule):
         else:
             message = f"{called} on {going.host} goes"
             message += ", and alerts that are sent to it reach nobody" if program == "alertmanager" else ""
+            message += f", with {plural(alerts, 'alert')}" if of_grafana and alerts else ""
         spared = program == "prometheus" and not (own - others)
         to = f"to {going.successor}" if going.successor else "to another host"
         lines = distinct(line for line in service.provenance)
         return Finding(
             rule=self.id,
             area=self.area,
-            severity=Severity.WARN if read_only or spared or program == "promtail" else self.severity,
+            severity=Severity.WARN
+            if read_only or spared or program == "promtail" or (of_grafana and not alerts)
+            else self.severity,
             confidence=Confidence.MEDIUM if read_only else Confidence.HIGH,
             subject=service.label,
             identity=(going.host, service.text),
@@ -149,6 +165,10 @@ class MonitoringServerGoingRule(Rule):
             senders = listed([edge.consumer.text.partition("/")[2] for edge in edges])
             message = f"Whether {senders} ran{server} is reported to {where}"
             why = "Once nothing takes their pings there, nobody is told when they stop."
+        elif user.kind is Kind.ALERT:
+            alike = listed([name_of(edge.consumer) for edge in edges], 8)
+            message = f"{plural(len(edges), 'alert')} of Grafana{server} can ask {where} no more: {alike}"
+            why = "Without its data source a rule is in error, and says nothing of what it watches."
         elif user.kind is Kind.PROBE:
             asked = listed([edge.consumer.text.partition("/")[2] for edge in edges])
             message = (
@@ -169,7 +189,7 @@ class MonitoringServerGoingRule(Rule):
             why = "What it reads from there is missing in what it answers."
         lines = distinct(edge.provenance for edge in edges)
         successor = successor_of(estate, hosts)
-        severe = user.kind is Kind.PROBE or first.group == "alertmanagers" or first.need is Need.WRITE
+        severe = user.kind in (Kind.PROBE, Kind.ALERT) or first.group == "alertmanagers" or first.need is Need.WRITE
         return Finding(
             rule=self.id,
             area=self.area,
