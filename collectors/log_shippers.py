@@ -40,6 +40,7 @@ from auditor.api import (
 SIZE_LIMIT: Final = 4 * 1024 * 1024
 
 _TEMPLATES: Final = (".j2", ".jinja2", ".erb", ".epp", ".tmpl", ".tpl", ".ctmpl")
+_SUFFIXES: Final = (".conf", ".yaml", ".yml", ".toml", ".json", ".alloy", *_TEMPLATES)
 _BEATS: Final = ("filebeat", "metricbeat", "heartbeat", "auditbeat", "packetbeat", "winlogbeat", "journalbeat")
 _PROGRAMS: Final = {
     "vector": "vector",
@@ -52,7 +53,6 @@ _PROGRAMS: Final = {
     "loki": "loki",
     **{beat: beat for beat in _BEATS},
 }
-_WORDS: Final = tuple({*_PROGRAMS, ".alloy", "grafana-agent", "loki"} - {"agent"})
 _ADDRESSES: Final = ("endpoint", "endpoints", "address", "uri", "url", "host", "hosts", "bootstrap_servers", "servers")
 _READERS: Final = frozenset({"prometheus_scrape", "http_client", "nginx_metrics", "apache_metrics", "vector", "kafka"})
 _SHARED: Final = {"es": 9200, "opensearch": 9200, "loki": 3100, "forward": 24224, "http": 80, "kafka": 9092}
@@ -101,7 +101,18 @@ class LogShippersCollector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON, Relation.WATCHES})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        if not any(word in path for word in _WORDS) and not path.endswith(("agent.yaml", "agent.yml", "agent.yaml.j2")):
+        if not path.endswith(_SUFFIXES):
+            return False
+        # Parts of all names that count; written out, as this is asked of every file.
+        if not (
+            "beat" in path
+            or "bit" in path
+            or "loki" in path
+            or "vector" in path
+            or "agent" in path
+            or "alloy" in path
+            or "journal-upload" in path
+        ):
             return False
         return _form(path, head) != ""
 
