@@ -101,7 +101,10 @@ def declare_facts(inventory: Inventory, into: Declarations, path: str) -> None:
                     provenance=_at(inventory, service.line_of("needs"), path),
                 )
         for name in service.names:
-            _serves(into, into.require(Ref(Kind.NAME, name)), service.certificate, provenance)
+            known_as = into.require(Ref(Kind.NAME, name))
+            used = _at(inventory, service.line_of("names"), path)
+            into.edge(node, known_as, Relation.CONNECTS, provenance=used)
+            _serves(into, known_as, service.certificate, provenance)
     for balancer in inventory.balancers:
         node = into.require(Ref(Kind.NAME, balancer.name))
         provenance = _at(inventory, balancer.line, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
 
@@ -124,9 +124,7 @@ class CertificateExpiryRule(Rule):
             identity=(called(lineage), *hosts),
             message=f"{who} {verb} TLS {time_left(estate.now, ends)}, {day(ends)}: "
             f"the certificate {called(lineage)} ends then, and nothing but {listed(hosts)} renews it",
-            why=f"{names}{listed(list(blast.names), 9)}."
-            if blast.names
-            else f"It is on {plural(len(keepers), 'server')}.",
+            why=(f"{names}{listed(list(blast.names), 9)}." if blast.names else _on(keepers)) + _services(estate, blast),
             action=f"Renew it before then on {going.successor or 'a host that stays'}, put it on "
             f"{'all of these' if len(keepers) != 1 else keepers[0]}, and look at what they serve.",
             impact=Impact.BROKEN,
@@ -143,3 +141,23 @@ class CertificateExpiryRule(Rule):
         served = estate.incoming(certificate, Relation.SERVES)
         kept = [edge for edge in stored if edge.provider.scope not in hosts] or stored[:1]
         return [one.provenance for one in (*kept, *served) if shown(one.provenance)] or list(certificate.provenance)
+
+
+def _on(keepers: Sequence[str]) -> str:
+    return f"It is on {plural(len(keepers), 'server')}."
+
+
+def _services(estate: EstateView, blast: Blast) -> str:
+    """The services that the inventory says are used under these names, critical ones first."""
+    found: dict[str, bool] = {}
+    for text in blast.names:
+        name = estate.find(Kind.NAME, text)
+        for edge in estate.incoming(name, Relation.CONNECTS) if name is not None else ():
+            service = edge.consumer
+            if service.kind is Kind.SERVICE and "critical" in service.attributes:
+                found[service.text] = service.attributes["critical"] is True
+    critical = sorted(text for text in found if found[text])
+    others = sorted(text for text in found if not found[text])
+    said = [f"{listed(critical, 9)} ({'critical' if len(critical) < 3 else 'all critical'})"] if critical else []
+    said += [listed(others, 9)] if others else []
+    return f" Services used under them: {'; '.join(said)}." if said else ""
