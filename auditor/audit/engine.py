@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,7 @@ from auditor.text import decode, excerpt, is_address, normal_address
 
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
+    from auditor.graph.mentions import MentionScanner
     from auditor.graph.view import View
     from auditor.inventory.schema import Inventory
 
@@ -278,6 +279,42 @@ def _mentions(
                 confidence=confidence,
             )
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
+    _named_after(reading, canonical, linker, scanner)
+
+
+def _named_after(
+    reading: Reading, canonical: Mapping[str, Collection[str]], linker: Linker, scanner: MentionScanner
+) -> None:
+    """Files and directories that are called as a going host is: the first file of each such directory stands for it."""
+    placed: dict[str, list[Bound]] = {}
+    for bound in reading.bound:
+        placed.setdefault(bound.file.path, []).append(bound)
+    paths = list(placed)
+    shown: set[tuple[str, str, str]] = set()
+    for one in scanner.scan("\n".join(paths).encode("utf-8", "surrogateescape")):
+        host = one.identity.host
+        elsewhere = (b for b in placed[paths[one.line - 1]] if host not in canonical.get(b.file.source, ()))
+        bound = next(elsewhere, None)
+        if bound is None or not one.exact:
+            continue
+        parts = bound.file.path.split("/")
+        depth = next((at for at, part in enumerate(parts, 1) if one.identity.text in part.lower()), len(parts))
+        key = (bound.file.source, "/".join(parts[:depth]), host)
+        document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
+        if key in shown or document is None:
+            continue
+        shown.add(key)
+        linker.identity_seen.add(host)
+        linker.edge(
+            document,
+            linker.require(Ref(Kind.HOST, host)),
+            Relation.MENTIONS,
+            need=Need.READ,
+            group="line 0",
+            provenance=Provenance(bound.file.estate_path, 0, "", bound.collected_at),
+            confidence=Confidence.LOW,
+        )
+        linker.describe_mention(document, 0, one.identity.text, one.identity.kind, comment=False)
 
 
 def _names_of_others(view: View, going: Iterable[Going]) -> list[Coverage]:
@@ -346,6 +383,8 @@ def _check(
 def _unclaimed(duller: Iterable[Finding], others: Iterable[Finding]) -> list[Finding]:
     """Findings of lines that no other finding has shown already."""
     claimed = {(evidence.path, evidence.line) for one in others for evidence in one.evidence}
+    # That a file is called so is nothing new where something in it is shown.
+    claimed |= {(path, 0) for path, _ in claimed}
     left = []
     for finding in duller:
         evidence = tuple(one for one in finding.evidence if (one.path, one.line) not in claimed)

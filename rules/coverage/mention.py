@@ -43,8 +43,8 @@ class MentionRule(Rule):
     ------------
     Looks through all text of the estate, whatever its format, for the host's names (full, short where the short name
     can't be mistaken, and without a known domain), its addresses, names that lead to it alone, ranges such as
-    `web[01:20]`, and groups that it leaves empty. One finding for each file. For a host that only becomes read-only
-    they are notes.
+    `web[01:20]`, and groups that it leaves empty; and for files and directories that are called after it. One finding
+    for each file. For a host that only becomes read-only they are notes.
 
     Why it matters
     --------------
@@ -78,6 +78,8 @@ class MentionRule(Rule):
         for going in estate.going:
             host = estate.host(going.host)
             for edge in estate.incoming(host, Relation.MENTIONS) if host is not None else ():
+                if edge.provenance.line == 0 and _is_of_inventory(estate, edge.consumer, host):
+                    continue
                 one = documents.setdefault(edge.consumer.id, _Named(edge.consumer))
                 one.hosts[going.host] = going
                 one.lines.setdefault(edge.provenance.line, edge.provenance)
@@ -119,6 +121,8 @@ def _as(one: _Named) -> str:
     """` as 10.20.4.17`, ` in a comment`: if all lines of a file have it so and it is not the name itself."""
     written = one.document.attributes.get("mentions")
     entries = [entry.split(" ") for entry in written] if isinstance(written, tuple) else []
+    if entries and all(entry[0] == "0" for entry in entries):
+        return ", by its own name"
     kinds, texts = {entry[1] for entry in entries}, {entry[-1] for entry in entries}
     prose = one.document.text.endswith(_PROSE)
     comment = " in a comment" if entries and not prose and all("comment" in entry[2:-1] for entry in entries) else ""
@@ -128,6 +132,15 @@ def _as(one: _Named) -> str:
     if kinds == {"group"}:
         return f" by the group {text}, which is left empty{comment}"
     return f" as {text}{comment}"
+
+
+def _is_of_inventory(estate: EstateView, document: Node, host: Node | None) -> bool:
+    """Whether a file holds the variables of a host (`host_vars/…`) that the rule about its inventory names already."""
+    return (
+        host is not None
+        and bool(estate.outgoing(document, Relation.SELECTS))
+        and bool(estate.incoming(host, Relation.MEMBER))
+    )
 
 
 def _place(estate_path: str) -> str:
