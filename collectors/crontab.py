@@ -58,6 +58,7 @@ _TREE_DIRECTORY: Final = re.compile(r"(?:^|/)(?:cron\.d|crontabs?|cron|cronjobs)
 _SYSTEM_PATH: Final = re.compile(r"(?:^|/)(?:cron\.d/[^/]+|etc/crontab)$")
 _USER_PATH: Final = re.compile(r"(?:^|/)(?:crontabs|spool/cron|cron/tabs)/(?:crontabs/)?([^/]+)$")
 _TEMPLATE_SUFFIX: Final = re.compile(r"\.(?:j2|jinja2?|erb|epp|tmpl|tpl|in)$")
+_TEMPLATE_ENDS: Final = (".j2", ".jinja", ".jinja2", ".erb", ".epp", ".tmpl", ".tpl", ".in")
 _NOT_A_CRONTAB: Final = re.compile(
     r"\.(?:ya?ml|json|py|pyc|rb|pp|md|rst|html?|xml|js|css|sh|service|timer|sql|php|go|c|h)$", re.I
 )
@@ -66,7 +67,9 @@ _BUSYBOX_SETTINGS: Final = ("MAILTO", "SHELL", "PATH")
 _SPACE: Final = " \t"
 _ENVIRONMENT: Final = re.compile(r"""[ \t]*(?:"([^"=]*)"|'([^'=]*)'|([^\s='"][^\s=]*|))[ \t]*=[ \t]*(.*)""")
 # Any file without an extension may be copied to /etc/cron.d: a line with a user tells.
-_SYSTEM_ENTRY: Final = re.compile(rb"^(?:[0-9*][-0-9A-Za-z*,/]*[ \t]+){5}[a-z_][a-z0-9_-]*[ \t]+[\w/\[({.]", re.M)
+_SYSTEM_ENTRY: Final = re.compile(rb"(?:[0-9*][-0-9A-Za-z*,/]*[ \t]+){5}[a-z_][a-z0-9_-]*[ \t]+[\w/\[({.]")
+# A search for a newline skips from line to line; `^` would be tried at each byte.
+_LATER_ENTRY: Final = re.compile(rb"\n" + _SYSTEM_ENTRY.pattern)
 _EMPTY_SETTING: Final = re.compile(r"[A-Za-z_]\w*\s*=\s*")
 _TIME: Final = r"[-*0-9A-Za-z,/~]+"
 _ENTRY: Final = re.compile(
@@ -162,11 +165,11 @@ class CrontabCollector(Collector):
         if path.startswith("/"):
             return named and any(place.fullmatch(path) for place, _, _ in _PLACES)
         name = path.rpartition("/")[2]
-        bare = _TEMPLATE_SUFFIX.sub("", name)
+        bare = _TEMPLATE_SUFFIX.sub("", name) if name.endswith(_TEMPLATE_ENDS) else name
         if named and (_TREE_NAME.search(bare) or _TREE_DIRECTORY.search(path)):
             if _NOT_A_CRONTAB.search(bare):
                 return False
-        elif "." in bare or _SYSTEM_ENTRY.search(head) is None:
+        elif "." in bare or (_SYSTEM_ENTRY.match(head) or _LATER_ENTRY.search(head)) is None:
             return False
         return b"\0" not in head and _looks_like_crontab(head)
 

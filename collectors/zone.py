@@ -53,6 +53,7 @@ _RECORD: Final = re.compile(
     re.IGNORECASE,
 )
 _FIRST: Final = re.compile(rb"(?:[ \t\r]*+(?:;[^\n]*+)?\n)*+([^\n]*+)")
+_DIRECTORIES: Final = frozenset({"named", "bind", "dns", "zones", "nsd"})
 _RAW: Final = b"\x00\x00\x00\x02\x00\x00\x00"
 _TEMPLATE: Final = re.compile(rb"\{\{|\{%|<%|\$\{[A-Za-z_]")
 _SUFFIXES: Final = (".signed", ".zone", ".db", ".hosts", ".rev", ".txt", ".axfr", ".inc", ".in", ".j2")
@@ -166,18 +167,14 @@ class ZoneCollector(Collector):
         """By content: the first line that says something is a directive or a record. Templates are left alone."""
         if head.startswith(_RAW):
             return _named_like_zone(path)
-        if b"\x00" in head[:512]:
-            return False
         named = _named_like_zone(path)
-        if not (named or b"$" in head or b"SOA" in head or b"soa" in head):
-            return False
         at = 3 if head.startswith(b"\xef\xbb\xbf") else 0
         # A few lines that can't be read may come first where the path says what the file is.
         for _ in range(20 if named else 1):
             found = _FIRST.match(head, at)
             line = found[1] if found else b""
-            if _DIRECTIVE.match(line) or (_RECORD.match(line) and (named or b"SOA" in line.upper())):
-                return not _TEMPLATE.search(head)
+            if _DIRECTIVE.match(line) or ((named or b"SOA" in line.upper()) and _RECORD.match(line)):
+                return b"\x00" not in head[:512] and not _TEMPLATE.search(head)
             at += len(found[0]) if found else 0
         return False
 
@@ -293,8 +290,7 @@ def _named_like_zone(path: str) -> bool:
     base = path.rsplit("/", 1)[-1]
     if base.endswith((".zone", ".zone.signed", ".db")) or base.startswith("db."):
         return True
-    parents = path.split("/")[:-1]
-    return any(part in ("named", "bind", "dns", "zones", "nsd") for part in parents)
+    return not _DIRECTORIES.isdisjoint(path.split("/")[:-1])
 
 
 def _origin_of(path: str, text: str) -> str | None:

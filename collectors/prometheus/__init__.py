@@ -46,6 +46,13 @@ _HEAD: Final = re.compile(
     rb"|^-\s+labels:",
     re.MULTILINE,
 )
+# One of these is in whatever _HEAD finds (`labels` stands before `targets`, `modules` before `prober`): without it that
+# search, which tries a dozen forms at each line, is left out.
+_HEAD_WORDS: Final = (
+    *(b"alert", b"expr", b"record", b"groups", b"PrometheusRule", b"targets", b"route", b"inhibit_rules"),
+    *(b"scrape_config", b"rule_files", b"remote_", b"_interval", b"smtp_smarthost", b"resolve_timeout", b"prober"),
+    *(b"atasource", b"contactPoints", b"policies", b"muteTimes", b"noDataState", b"notification_settings"),
+)
 _TARGETS_LATER: Final = re.compile(rb"[\"']?targets[\"']?\s*:")
 _REMOTES: Final = ("remote_write", "remote_read")
 _DASHBOARDS: Final = (".json", ".json.j2", ".json.erb")
@@ -94,7 +101,7 @@ class PrometheusCollector(Collector):
     def recognizes(self, path: str, head: bytes) -> bool:
         if not _NAME.search(path):
             return "grafana.ini" in path
-        if found := _HEAD.search(head):
+        if any(word in head for word in _HEAD_WORDS) and (found := _HEAD.search(head)):
             return not found[0].lstrip().startswith(b"- labels") or _TARGETS_LATER.search(head) is not None
         if head[:1] in (b"{", b"[") and is_dashboard(path, head):
             return True
