@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final
 
 from auditor.api import (
+    TEMPLATE,
     THIS_HOST,
     Area,
     Attribute,
@@ -114,7 +115,7 @@ def _service(
     attributes: dict[str, Attribute] = {"software": "compose"}
     image = entry.get("image")
     if image is not None and image.scalar:
-        attributes["image"] = excerpt(image.scalar)
+        attributes["image"] = excerpt(image.scalar.replace(TEMPLATE, "…"))
     if links := tuple(excerpt(node.scalar) for node in texts(entry, "external_links")):
         attributes["external_links"] = links
     yield Entity(ref, stream.where(key), attributes)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Final, NamedTuple
 
 from auditor.api import (
+    TEMPLATE,
     Area,
     Attribute,
     Collector,
@@ -287,14 +288,14 @@ def _cron_job(one: _Object) -> Iterator[Parsed]:
     pod = step(spec, "jobTemplate", "spec", "template", "spec")
     for container in maps(pod, "containers")[:1]:
         command = _command(container)
-        attributes["command"] = excerpt(" ".join((command or container.text("image")).split()))
+        attributes["command"] = excerpt(" ".join((command or container.text("image")).split()).replace(TEMPLATE, "…"))
     yield Entity(job, one.at(written) if written is not None else one.where, attributes)
     yield from _pod(one, job, pod)
 
 
 def known_schedule(text: str) -> str:
     """A schedule, unless a template fills it in."""
-    return "" if "template-value" in text or "$" in text or "{" in text else " ".join(text.split())
+    return "" if TEMPLATE in text or "$" in text or "{" in text else " ".join(text.split())
 
 
 def _workload(one: _Object) -> Iterator[Parsed]:

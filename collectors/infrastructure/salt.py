@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import ClassVar, Final
 
 from auditor.api import (
+    TEMPLATE,
     THIS_HOST,
     Area,
     Attribute,
@@ -131,7 +132,7 @@ def _nodegroup(name: str) -> Ref:
 
 def _selected(kind: str, target: str, where: Where) -> Iterator[Ref | Fragment]:
     """What a target selects by name, and the fragments that `combine` needs for it."""
-    if not target or "template-value" in target:
+    if not target or TEMPLATE in target:
         return
     if kind == "nodegroup":
         yield _nodegroup(target)
