@@ -411,7 +411,7 @@ def test_any_bytes_give_facts_or_malformed(content: bytes) -> None:
         assert item.where.path
 
 
-@pytest.mark.parametrize("kind", ["prometheus-config", "prometheus-rules", "alertmanager"])
+@pytest.mark.parametrize("kind", ["prometheus-config", "prometheus-rules", "alertmanager", "grafana-alerting"])
 def test_corpus(kind: str) -> None:
     """No crash on real files, and every line that is named holds the excerpt."""
     files = sorted((SHARED / "corpus" / kind).glob("*"))
