@@ -1,8 +1,9 @@
 """The program that a host runs, and the frames that it answers with: both pure, without any I/O on the network.
 
-One frame is `\\n<nonce>.<count> BEGIN <kind> <name>\\n`, raw bytes, `\\n<nonce>.<count+1> END <status>\\n`; a word about
-something that is not captured is `\\n<nonce>.<count> NOTE <what> <path>\\n`. The nonce is 128 random bits of this run,
-which reach the host on standard input only, and the count has no gaps: content can't forge a frame, whatever it holds.
+One frame is `\\n<nonce>.<count> BEGIN <kind> <name>\\n`, raw bytes, `\\n<nonce>.<count+1> END <status>\\n`; a word
+about something that is not captured is `\\n<nonce>.<count> NOTE <what> <path>\\n`. The nonce is 128 random bits of this
+run, which reach the host on standard input only, and the count has no gaps: content can't forge a frame, whatever it
+holds.
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ def usable(path: str) -> bool:
 class FrameReader:
     """Takes what a host sends, in any pieces, and yields items. Holds at most one frame and a little more."""
 
-    def __init__(
-        self, nonce: str, *, cap: int = MAX_CONTENT, total: int = MAX_TOTAL, noise: int = MAX_NOISE
-    ) -> None:
+    def __init__(self, nonce: str, *, cap: int = MAX_CONTENT, total: int = MAX_TOTAL, noise: int = MAX_NOISE) -> None:
         self._prefix = f"\n{nonce}.".encode("ascii")
         self._cap = cap
         self._total = total

@@ -98,7 +98,7 @@ missing() {
 # Private keys and password stores are not opened, whoever names them.
 secret() {
     case $1 in
-    *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | */private/* | */id_rsa* | */id_ed25519* | \
+    *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | */private/* | */passwd.client | */sasl_passwd* | *rndc.key* | */ssl-cert-snakeoil.key | */id_rsa* | */id_ed25519* | \
         */id_ecdsa* | */id_dsa* | */ssh_host_*_key | */shadow | */shadow- | */gshadow* | */master.passwd | */.netrc | */.pgpass | \
         */.my.cnf | */.aws/credentials | *.keytab | *.p12 | *.pfx | *.jks | *.kdbx | */sudoers* | */.gnupg/* | */random_seed | \
         */.vault-token | */.docker/config.json | /proc/[0-9]*/environ | /dev/* | /sys/kernel/*) return 0 ;;
@@ -289,8 +289,8 @@ first_round() {
             done
         done
     done
-    output systemctl-timers.txt 10 systemctl --no-pager show '*.timer' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,Result
-    output systemctl-services.txt 10 systemctl --no-pager show '*.service' -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp
+    [ -d /run/systemd/system ] && output systemctl-timers.txt 10 systemctl --no-pager show '*.timer' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,Result
+    [ -d /run/systemd/system ] && output systemctl-services.txt 10 systemctl --no-pager show '*.service' -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp
     say "BEGIN OUT states.txt"
     listing | head -c "$CAP"
     say "END 0"
@@ -347,6 +347,9 @@ first_round() {
 
 # A file that the first round named: programs in machine code are not of interest.
 named() {
+    case $merged$1 in
+    1/lib/systemd/*) return ;;
+    esac
     reachable "$1" || { say "NOTE REMOTE $1"; return; }
     if [ -d "$1" ]; then
         return

@@ -30,9 +30,12 @@ _LINE_LIMIT: Final = 65536
 
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
-_KEY_LINE: Final = re.compile(r"[\s\"'>|#;*+-]*(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*")
+_KEY_LINE: Final = re.compile(
+    r"[\s\"'>|#;*+-]*(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*"
+)
 _BLOCK_SECRET: Final = re.compile(
-    r"(?P<indent>\s*)(?:-\s+)?['\"]?[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|credentials?)"
+    r"(?P<indent>\s*)(?:-\s+)?['\"]?[\w.-]*"
+    r"(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|credentials?)"
     r"['\"]?\s*:\s*(?:[|>][-+0-9]*)\s*(?:#.*)?",
     re.I,
 )
@@ -67,7 +70,7 @@ def redacted(content: bytes) -> bytes:
         if in_key:
             if _KEY_ENDS.search(line):
                 in_key = False
-                lines.append(_KEY_ENDS.sub(MARK, line[: _LINE_LIMIT]) if len(line) < 200 else MARK)
+                lines.append(_KEY_ENDS.sub(MARK, line[:_LINE_LIMIT]) if len(line) < 200 else MARK)
                 continue
             if _KEY_LINE.fullmatch(line):
                 lines.append(MARK if line.strip() else line)
@@ -137,7 +140,7 @@ class Snapshot:
             snapshot._write(INVENTORY, redacted(inventory))
             snapshot._load()
         except OSError as error:
-            raise EstateError(f"{root}: can't be written: {error.strerror}", hint="Give another one with -o.") from error
+            raise EstateError(f"{root}: {error.strerror}", hint="Give another directory with -o.") from error
         return snapshot
 
     def _load(self) -> None:

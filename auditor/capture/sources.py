@@ -1,7 +1,7 @@
 """Which hosts to collect over SSH, by the inventory; and what the user's own ssh configuration says of each.
 
-`ssh_config` (ssh_config(5), OpenSSH 9.2) is parsed here, because a configuration may ask to run programs: `Match` blocks
-are left out whole, `ProxyCommand` and `KnownHostsCommand` are never run.
+`ssh_config` (ssh_config(5), OpenSSH 9.2) is parsed here, because a configuration may ask to run programs: `Match`
+blocks are left out whole, `ProxyCommand` and `KnownHostsCommand` are never run.
 """
 
 from __future__ import annotations
@@ -151,8 +151,10 @@ class SshConfig:
                     found.setdefault(keyword, words)
         return found
 
-    def endpoint(self, name: str, *, user: str | None = None, port: int | None = None, jump: str | None = None) -> Endpoint:
-        """Where a name leads. What is given here comes before the configuration. Raises UsageError."""
+    def endpoint(
+        self, name: str, *, user: str | None = None, port: int | None = None, jump: str | None = None
+    ) -> Endpoint:
+        """Where a name leads. What is given here goes before the configuration. Raises UsageError."""
         set_to = self.settings(name)
 
         def one(keyword: str) -> str:
@@ -212,7 +214,16 @@ class SshConfig:
         return self.endpoint(found[2].strip("[]"), user=found[1], port=port)
 
     def _expand(self, text: str, host: str, name: str, user: str = "", port: int = 22) -> str:
-        values = {"%": "%", "h": host, "n": name, "r": user, "p": str(port), "d": self._home, "u": _user(), "i": str(os.getuid())}
+        values = {
+            "%": "%",
+            "h": host,
+            "n": name,
+            "r": user,
+            "p": str(port),
+            "d": self._home,
+            "u": _user(),
+            "i": str(os.getuid()),
+        }
         text = _TOKEN.sub(lambda found: values.get(found[1], found[0]), text)
         return self._home + text[1:] if text == "~" or text.startswith("~/") else text
 
@@ -251,16 +262,18 @@ class _ConfigReader:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            raise UsageError(f"{path}: can't be read: {error.strerror}", hint="It says how to reach the hosts.") from error
-        block: _Block | None = _Block(("*",), above=above)
-        self.blocks.append(block)
+            raise UsageError(
+                f"{path}: can't be read: {error.strerror}", hint="It says how to reach the hosts."
+            ) from error
+        first = _Block(("*",), above=above)
+        self.blocks.append(first)
+        block: _Block | None = first
         for keyword, words in _lines(text):
             if keyword == "match":
                 block = None
                 self.skipped += 1
             elif keyword == "host":
-                block = _Block(words, above=above)
-                self.blocks.append(block)
+                self.blocks.append(block := _Block(words, above=above))
             elif block is None or not words:
                 continue
             elif keyword == "include":
@@ -269,8 +282,7 @@ class _ConfigReader:
                 inner = (*above, block.patterns)
                 for word in words:
                     self._include(word, base, inner, depth)
-                block = _Block(block.patterns, above=above)
-                self.blocks.append(block)
+                self.blocks.append(block := _Block(block.patterns, above=above))
             else:
                 block.settings.append((keyword, words))
 

@@ -67,6 +67,12 @@ class Progress:
         self._what, self._total, self._done = what, total, done
         self.advance(0)
 
+    def clear(self) -> None:
+        """Removes the line, for something else to be written; the next drawing brings it back."""
+        if self._drawn:
+            self._write("\r\x1b[K")
+            self._drawn = False
+
     def _draw(self) -> None:
         if self._total > 0:
             share = min(self._done / self._total, 1.0)

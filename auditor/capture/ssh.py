@@ -1,0 +1,682 @@
+"""Hosts over SSH: one connection a host, one program a round, host keys checked strictly.
+
+paramiko's Transport is used as it is, without its client: that leaves out what reads the user's configuration and would
+run what it says, and lets Nagle's delay be switched off.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import queue
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from auditor.capture.named import UNIT_PLACES, Named
+from auditor.capture.program import MAX_CONTENT, MAX_FILES, FrameError, FrameReader, Item, program, usable
+from auditor.capture.snapshot import CUT_OFF, Record, Snapshot, keepable
+from auditor.capture.sources import MAX_JUMPS, Endpoint, SshConfig, Target
+from auditor.errors import UsageError
+from auditor.model import Outcome
+from auditor.text import printable
+
+if TYPE_CHECKING:
+    import paramiko
+
+ROUNDS: Final = 3
+"""The first, and two that ask for what was named before."""
+CONNECT_SECONDS: Final = 15.0
+_PIECE: Final = 65536
+_CIPHERS: Final = (
+    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr",
+)  # fmt: skip
+_SHELL: Final = "exec /bin/sh -s"
+_SUDO_SHELL: Final = (
+    "exec /bin/sh -c 'if sudo -n /bin/sh -c : 2>/dev/null; then exec sudo -n /bin/sh -s; fi; exec /bin/sh -s'"
+)
+_MAX_KNOWN_HOSTS: Final = 64 * 1024 * 1024
+
+
+class ConnectError(Exception):
+    """A host that was not reached, or did not let us in."""
+
+    def __init__(self, outcome: Outcome, detail: str) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """What became of one host. `detail` says why it is not OK; `unseen` counts what was asked and not seen of it."""
+
+    host: str
+    outcome: Outcome
+    detail: str = ""
+    files: int = 0
+    unseen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _HostKey:
+    marker: str
+    kind: str
+    blob: bytes
+    where: str
+
+
+class KnownHosts:
+    """The keys of known_hosts files (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): plain, with patterns, and hashed."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._plain: dict[str, list[_HostKey]] = {}
+        self._patterns: list[tuple[tuple[str, ...], _HostKey]] = []
+        self._hashed: list[tuple[bytes, bytes, _HostKey]] = []
+        for name in files:
+            try:
+                with open(name, "rb") as stream:
+                    text = stream.read(_MAX_KNOWN_HOSTS).decode("utf-8", "replace")
+            except OSError:
+                continue
+            for number, line in enumerate(text.splitlines(), 1):
+                self._line(line, f"{name}:{number}")
+
+    def _line(self, line: str, where: str) -> None:
+        words = line.split()
+        marker = words.pop(0) if words and words[0].startswith("@") else ""
+        if len(words) < 3 or words[0].startswith("#"):
+            return
+        try:
+            blob = base64.b64decode(words[2], validate=True)
+        except (binascii.Error, ValueError):
+            return
+        key = _HostKey(marker, words[1], blob, where)
+        if words[0].startswith("|1|"):
+            _, _, salt, digest = [*words[0].split("|"), "", "", "", ""][:4]
+            try:
+                self._hashed.append((base64.b64decode(salt), base64.b64decode(digest), key))
+            except (binascii.Error, ValueError):
+                return
+            return
+        names = tuple(words[0].lower().split(","))
+        if any(mark in words[0] for mark in "*?!"):
+            self._patterns.append((names, key))
+        else:
+            for name in names:
+                self._plain.setdefault(name, []).append(key)
+
+    def keys(self, name: str, port: int) -> list[_HostKey]:
+        """All keys of a host, by its name or address as it is called."""
+        from auditor.capture.sources import _applies
+
+        called = name.lower() if port == 22 else f"[{name.lower()}]:{port}"
+        found = list(self._plain.get(called, ()))
+        found.extend(key for patterns, key in self._patterns if _applies(patterns, called))
+        for salt, digest, key in self._hashed:
+            # SHA-1 is what the format has.
+            if hmac.compare_digest(hmac.new(salt, called.encode(), hashlib.sha1).digest(), digest):
+                found.append(key)
+        return found
+
+
+def fingerprint(blob: bytes) -> str:
+    """As `ssh-keygen -l` prints it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+class _Deadlines:
+    """Closes what is still open at its time, whatever its thread waits for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._number = 0
+        threading.Thread(target=self._watch, name="deadlines", daemon=True).start()
+
+    def add(self, at: float, close: Callable[[], None]) -> int:
+        with self._lock:
+            self._number += 1
+            self._open[self._number] = (at, close)
+            return self._number
+
+    def remove(self, number: int) -> None:
+        with self._lock:
+            self._open.pop(number, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(0.2)
+            now = time.monotonic()
+            with self._lock:
+                late = [number for number, (at, _) in self._open.items() if at <= now]
+                closing = [self._open.pop(number)[1] for number in late]
+            for close in closing:
+                # Closing may wait for the thread that hangs.
+                threading.Thread(target=close, daemon=True).start()
+
+
+@dataclass(slots=True)
+class _Jump:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    transport: paramiko.Transport | None = None
+    failure: ConnectError | None = None
+
+
+class Connector:
+    """Opens connections, over jump hosts that are shared by all who need them."""
+
+    def __init__(self, config: SshConfig) -> None:
+        _quiet()
+        self._config = config
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, ...], KnownHosts] = {}
+        self._keys: dict[tuple[str, ...], tuple[list[paramiko.PKey], list[str]]] = {}
+        self._jumps: dict[tuple[str, ...], _Jump] = {}
+        self.deadlines = _Deadlines()
+
+    def open(self, target: Target, until: float) -> paramiko.Transport:
+        """A connection that is logged in, by this time of the monotonic clock. Raises ConnectError."""
+        try:
+            endpoint = self._config.endpoint(target.host, user=target.user, port=target.port, jump=target.jump)
+        except UsageError as error:
+            raise ConnectError(Outcome.UNREACHABLE, f"{error}. {error.hint}".strip()) from error
+        return self._connect(endpoint, until, target.address, 0)
+
+    def close(self) -> None:
+        """Closes the connections to jump hosts."""
+        for jump in self._jumps.values():
+            if jump.transport is not None:
+                jump.transport.close()
+
+    def _connect(self, endpoint: Endpoint, until: float, address: str = "", depth: int = 0) -> paramiko.Transport:
+        import paramiko
+
+        stream = self._stream(endpoint, until, address, depth)
+        try:
+            transport = paramiko.Transport(stream)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise ConnectError(Outcome.UNREACHABLE, f"no SSH there: {_why(error)}") from error
+        number = self.deadlines.add(until, transport.close)
+        try:
+            self._start(transport, endpoint, until)
+            self._log_in(transport, endpoint)
+        except ConnectError:
+            transport.close()
+            raise
+        except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
+            transport.close()
+            why = "it took too long" if time.monotonic() >= until else _why(error)
+            raise ConnectError(Outcome.UNREACHABLE, f"no connection to {endpoint.host}: {why}") from error
+        finally:
+            self.deadlines.remove(number)
+        return transport
+
+    def _stream(self, endpoint: Endpoint, until: float, address: str, depth: int) -> Any:
+        """A socket, or a channel through the last jump host."""
+        if endpoint.jumps:
+            return self._through(endpoint, until, depth)
+        seconds = max(0.1, min(CONNECT_SECONDS, until - time.monotonic()))
+        failure: OSError | None = None
+        for place in dict.fromkeys(filter(None, (endpoint.host, address))):
+            try:
+                stream = socket.create_connection((place, endpoint.port), timeout=seconds)
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return stream
+            except socket.gaierror as error:
+                # Only then the inventory's address is tried: another failure is an answer.
+                failure = error
+            except (OSError, UnicodeError) as error:
+                detail = "no answer in time" if isinstance(error, TimeoutError) else _why(error)
+                raise ConnectError(Outcome.UNREACHABLE, f"{place} port {endpoint.port}: {detail}") from error
+        raise ConnectError(Outcome.UNREACHABLE, f"{endpoint.host}: the name does not resolve") from failure
+
+    def _through(self, endpoint: Endpoint, until: float, depth: int) -> Any:
+        import paramiko
+
+        if depth >= MAX_JUMPS or len(endpoint.jumps) > MAX_JUMPS:
+            raise ConnectError(Outcome.UNREACHABLE, f"more than {MAX_JUMPS} jump hosts")
+        via = ",".join(endpoint.jumps)
+        transport = self._jump(endpoint.jumps, until, depth)
+        try:
+            seconds = max(0.1, min(CONNECT_SECONDS, until - time.monotonic()))
+            return transport.open_channel(
+                "direct-tcpip", (endpoint.host, endpoint.port), ("127.0.0.1", 0), timeout=seconds
+            )
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise ConnectError(
+                Outcome.UNREACHABLE, f"{endpoint.host} port {endpoint.port}, through {via}: {_why(error)}"
+            ) from error
+
+    def _jump(self, jumps: tuple[str, ...], until: float, depth: int) -> paramiko.Transport:
+        """The connection to the last of these jump hosts, through those before it. One attempt serves all."""
+        with self._lock:
+            jump = self._jumps.setdefault(jumps, _Jump())
+        with jump.lock:
+            if jump.failure is not None:
+                raise jump.failure
+            if jump.transport is not None and jump.transport.is_active():
+                return jump.transport
+            try:
+                endpoint = self._config.hop(jumps[-1])
+                if len(jumps) > 1:
+                    from dataclasses import replace
+
+                    endpoint = replace(endpoint, jumps=jumps[:-1])
+                jump.transport = self._connect(endpoint, until, "", depth + 1)
+                jump.transport.set_keepalive(30)
+                return jump.transport
+            except UsageError as error:
+                jump.failure = ConnectError(Outcome.UNREACHABLE, f"jump host {jumps[-1]}: {error}")
+            except ConnectError as error:
+                jump.failure = ConnectError(error.outcome, f"jump host {jumps[-1]}: {error.detail}")
+            raise jump.failure
+
+    def _start(self, transport: paramiko.Transport, endpoint: Endpoint, until: float) -> None:
+        """Key exchange, and the host's key against those that are known."""
+        with self._lock:
+            known = self._known.get(endpoint.known_hosts)
+            if known is None:
+                known = self._known[endpoint.known_hosts] = KnownHosts(endpoint.known_hosts)
+        keys = known.keys(endpoint.key_name, endpoint.port)
+        options = transport.get_security_options()
+        offered = options.ciphers
+        options.ciphers = tuple(name for name in _CIPHERS if name in offered)
+        usual = options.key_types
+        kinds = {key.kind for key in keys if not key.marker}
+        first = [name for name in usual if name in kinds or (name.startswith("rsa-sha2") and "ssh-rsa" in kinds)]
+        options.key_types = tuple(dict.fromkeys([*first, *usual]))
+        seconds = max(0.1, until - time.monotonic())
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
+        transport.start_client(timeout=seconds)
+        key = transport.get_remote_server_key()
+        blob = key.asbytes()
+        print_of = f"{key.get_name()} {fingerprint(blob)}"
+        same = [one for one in keys if one.blob == blob]
+        if revoked := [one for one in same if one.marker == "@revoked"]:
+            raise ConnectError(
+                Outcome.UNREACHABLE, f"host key revoked: {print_of} is @revoked at {revoked[0].where}; not connected"
+            )
+        if any(not one.marker for one in same):
+            return
+        if others := [one for one in keys if not one.marker]:
+            raise ConnectError(
+                Outcome.UNREACHABLE,
+                f"host key changed: it shows {print_of}, and {others[0].where} has another. Somebody may be in "
+                "between, or the host was set up anew: find out before you replace the line; not connected",
+            )
+        if any(one.marker == "@cert-authority" for one in keys):
+            raise ConnectError(
+                Outcome.UNREACHABLE,
+                f"host key not known: {print_of}; known_hosts has a certificate authority only, and host certificates "
+                "are not supported. Add the key itself; not connected",
+            )
+        raise ConnectError(
+            Outcome.UNREACHABLE,
+            f"host key unknown: it shows {print_of}, and {endpoint.key_name} port {endpoint.port} is not in "
+            "known_hosts. Compare the fingerprint, then add the key (`ssh-keyscan`); not connected",
+        )
+
+    def _log_in(self, transport: paramiko.Transport, endpoint: Endpoint) -> None:
+        import paramiko
+
+        keys, problems = self._identities(endpoint)
+        agent, agent_keys = _agent(endpoint.agent)
+        try:
+            own = {key.asbytes() for key in keys} | _public(endpoint.identities)
+            offered: list[paramiko.PKey] = [key for key in agent_keys if key.asbytes() in own]
+            offered += keys
+            if not endpoint.only_identities:
+                offered += [key for key in agent_keys if key.asbytes() not in own]
+            for key in offered:
+                try:
+                    rest = transport.auth_publickey(endpoint.user, key)
+                except paramiko.BadAuthenticationType as error:
+                    raise ConnectError(
+                        Outcome.DENIED,
+                        f"{endpoint.user}@{endpoint.host}: it takes no public keys, {error.allowed_types} only",
+                    ) from error
+                except paramiko.AuthenticationException:
+                    if not transport.is_active():
+                        break
+                    continue
+                except paramiko.SSHException:
+                    if not transport.is_active():
+                        raise
+                    continue
+                if transport.is_authenticated():
+                    return
+                raise ConnectError(
+                    Outcome.DENIED,
+                    f"{endpoint.user}@{endpoint.host}: it wants more than a key: {', '.join(rest)}",
+                )
+        finally:
+            if agent is not None:
+                agent.close()
+        tried = f"{len(offered)} keys were refused" if offered else "there is no key to offer"
+        why = f" ({'; '.join(problems)})" if problems else ""
+        raise ConnectError(Outcome.DENIED, f"{endpoint.user}@{endpoint.host}: {tried}{why}")
+
+    def _identities(self, endpoint: Endpoint) -> tuple[list[paramiko.PKey], list[str]]:
+        with self._lock:
+            known = self._keys.get(endpoint.identities + endpoint.certificates)
+            if known is None:
+                known = self._keys[endpoint.identities + endpoint.certificates] = _load_keys(
+                    endpoint.identities, endpoint.certificates
+                )
+            return known
+
+
+def _load_keys(files: Sequence[str], certificates: Sequence[str]) -> tuple[list[paramiko.PKey], list[str]]:
+    """Private keys without a passphrase, and why others are left out. A certificate goes with the key beside it."""
+    import paramiko
+
+    keys: list[paramiko.PKey] = []
+    problems: list[str] = []
+    for name in files:
+        if not os.path.isfile(name):
+            continue
+        try:
+            key = paramiko.PKey.from_path(name)
+        except TypeError:
+            problems.append(f"{name} needs a passphrase: load it into the agent")
+            continue
+        except (OSError, ValueError, paramiko.SSHException) as error:
+            problems.append(f"{name}: {_why(error)}")
+            continue
+        if key.public_blob is not None:
+            # The plain key as well: a server may take one and not the other.
+            keys.append(key)
+            key = paramiko.PKey.from_path(name)
+            key.public_blob = None
+        for certificate in certificates:
+            try:
+                with_certificate = paramiko.PKey.from_path(name)
+                with_certificate.load_certificate(certificate)
+                keys.append(with_certificate)
+            except (OSError, ValueError, paramiko.SSHException):
+                continue
+        keys.append(key)
+    return keys, problems
+
+
+def _public(files: Iterable[str]) -> set[bytes]:
+    """The public halves beside identity files: which of the agent's keys are meant."""
+    blobs: set[bytes] = set()
+    for name in files:
+        for place in (f"{name}.pub", name):
+            try:
+                with open(place, "rb") as stream:
+                    words = stream.read(65536).split()
+                if len(words) >= 2 and words[0].startswith((b"ssh-", b"ecdsa-", b"sk-")):
+                    blobs.add(base64.b64decode(words[1], validate=True))
+            except (OSError, ValueError):
+                continue
+    return blobs
+
+
+def _agent(path: str) -> tuple[socket.socket | None, list[paramiko.PKey]]:
+    """The agent's keys over a connection of our own: one agent connection answers one question at a time."""
+    if not path:
+        return None, []
+    import paramiko
+    from paramiko.agent import AgentSSH
+
+    stream = socket.socket(socket.AF_UNIX)
+    try:
+        stream.settimeout(CONNECT_SECONDS)
+        stream.connect(path)
+        agent = AgentSSH()
+        agent._connect(stream)  # type: ignore[attr-defined]
+        return stream, list(agent.get_keys())
+    except (OSError, paramiko.SSHException):
+        stream.close()
+        return None, []
+
+
+def _quiet() -> None:
+    """paramiko logs what goes wrong with a traceback; it is reported here as one line."""
+    import logging
+
+    logger = logging.getLogger("paramiko")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    logger.setLevel(logging.CRITICAL)
+
+
+def _why(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(text or type(error).__name__)[:200]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_DETAIL: Final[Mapping[str, tuple[Outcome, str]]] = {
+    "ABSENT": (Outcome.ABSENT, ""),
+    "DENIED": (Outcome.DENIED, "the user who logs in may not read it"),
+    "REMOTE": (Outcome.UNSUPPORTED, "on a network mount, or behind a link that leads to one: not touched"),
+    "FULL": (Outcome.PARTIAL, f"more than {MAX_FILES} files: this and what follows was not captured"),
+    "DEEP": (Outcome.PARTIAL, "directories too deep: not captured"),
+}
+
+
+class _Host:
+    """The collection of one host: takes items, writes them, and remembers what to record."""
+
+    def __init__(self, snapshot: Snapshot, host: str) -> None:
+        self._snapshot = snapshot
+        self._base = f"hosts/{host}"
+        self.documents: dict[str, bytes] = {}
+        self.records: dict[str, Record] = {}
+        self.asked: set[str] = set()
+        self.files = 0
+
+    def take(self, item: Item) -> None:
+        if item.kind == "OUT":
+            self._output(item)
+        elif item.kind == "FILE":
+            self.asked.add(item.name)
+            self._file(item)
+        elif item.kind == "LINK":
+            self._link(item)
+        elif item.kind == "SEEN":
+            self._note(item.name, Outcome.OK)
+            self._do(item.name, lambda path: self._snapshot.directory(path))
+        elif item.kind in _DETAIL:
+            # A unit that a first round named is in one of several places, and not in the others.
+            guessed = item.kind == "ABSENT" and item.name in self.asked and item.name.startswith(UNIT_PLACES)
+            self.asked.add(item.name)
+            if not guessed and self.records.get(self._base + item.name) is None:
+                self._note(item.name, *_DETAIL[item.kind])
+        else:
+            self.asked.add(item.name)
+
+    def _note(self, path: str, outcome: Outcome, detail: str = "") -> None:
+        self.records[self._base + path] = Record(self._base + path, outcome, _now(), detail)
+
+    def _do(self, path: str, write: Callable[[str], None]) -> None:
+        try:
+            write(self._base + path)
+        except ValueError as error:
+            self._note(path, Outcome.PARTIAL, f"can't be kept: {error}")
+
+    def _file(self, item: Item) -> None:
+        if why := keepable(item.name, item.content):
+            self._note(item.name, Outcome.UNSUPPORTED, why)
+            return
+        if item.status > 0 and not item.content:
+            self._note(item.name, Outcome.DENIED, "it can't be read")
+            return
+        self._note(item.name, *_completeness(item))
+        self._do(item.name, lambda path: self._snapshot.store(path, item.content))
+        self.documents[item.name] = item.content
+        self.files += 1
+
+    def _link(self, item: Item) -> None:
+        target = item.content.decode("utf-8", "surrogateescape")
+        if target == "/dev/null":
+            self._do(item.name, lambda path: self._snapshot.link(path, target))
+        elif usable(target):
+            self._do(item.name, lambda path: self._snapshot.link(path, self._base + target))
+
+    def _output(self, item: Item) -> None:
+        path = f"/.auditor/{item.name}"
+        if not item.content and item.status:
+            why = "the command took too long" if item.status == 124 else f"the command ended with {item.status}"
+            self._note(path, Outcome.PARTIAL if item.status in (124, -1) else Outcome.UNSUPPORTED, why)
+            return
+        if keepable(path, item.content):
+            self._note(path, Outcome.UNSUPPORTED, "not text: not kept")
+            return
+        self._note(path, *_completeness(item))
+        self._do(path, lambda place: self._snapshot.store(place, item.content))
+
+
+def _completeness(item: Item) -> tuple[Outcome, str]:
+    if item.status == -1:
+        return Outcome.PARTIAL, "cut off: only the beginning was captured"
+    if len(item.content) >= MAX_CONTENT:
+        return Outcome.PARTIAL, f"longer than {MAX_CONTENT} bytes: only the beginning was captured"
+    if item.status == 124:
+        return Outcome.PARTIAL, "the command took too long"
+    if item.status:
+        return Outcome.PARTIAL, f"reading it ended with {item.status}"
+    return Outcome.OK, ""
+
+
+class Collection:
+    """Collects hosts into a snapshot, several at once. A bad host holds up nobody but its own thread."""
+
+    def __init__(self, snapshot: Snapshot, connector: Connector, named: Named, *, timeout: float = 60.0) -> None:
+        self._snapshot = snapshot
+        self._connector = connector
+        self._named = named
+        self._timeout = timeout
+
+    def run(self, targets: Sequence[Target], jobs: int, done: Callable[[HostResult], None]) -> list[HostResult]:
+        """All of them; `done` is called in this thread as each ends. Interrupting leaves a readable snapshot."""
+        waiting: queue.SimpleQueue[Target] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[HostResult] = queue.SimpleQueue()
+        for target in targets:
+            waiting.put(target)
+
+        def work() -> None:
+            while True:
+                try:
+                    target = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                ended.put(self.host(target))
+
+        for _ in range(max(1, min(jobs, len(targets)))):
+            threading.Thread(target=work, daemon=True).start()
+        results = []
+        for _ in targets:
+            results.append(ended.get())
+            done(results[-1])
+        return results
+
+    def host(self, target: Target) -> HostResult:
+        """One host, from the connection to the last record. Never raises."""
+        base = f"hosts/{target.host}"
+        host = _Host(self._snapshot, target.host)
+        try:
+            self._snapshot.directory(base)
+            self._snapshot.record([Record(base, Outcome.PARTIAL, _now(), CUT_OFF)])
+            outcome, detail = self._rounds(target, host)
+            if outcome is Outcome.OK and (missed := [one for one in host.records.values() if one.outcome not in _SEEN]):
+                detail = f"{len(missed)} things were not seen"
+        except ConnectError as error:
+            outcome, detail = error.outcome, error.detail
+        except OSError as error:
+            outcome, detail = Outcome.PARTIAL, f"the snapshot can't be written: {_why(error)}"
+        # One host must never end the others, whatever a library raises.
+        except Exception as error:  # noqa: BLE001
+            outcome, detail = Outcome.PARTIAL, f"a fault of the auditor: {type(error).__name__}: {_why(error)}"
+        unseen = sum(one.outcome not in _SEEN for one in host.records.values())
+        try:
+            last = Record(base, outcome, _now(), "" if outcome is Outcome.OK else detail)
+            self._snapshot.record([*host.records.values(), last])
+        except OSError as error:
+            outcome, detail = Outcome.PARTIAL, f"the snapshot can't be written: {_why(error)}"
+        return HostResult(target.host, outcome, detail, host.files, unseen)
+
+    def _rounds(self, target: Target, host: _Host) -> tuple[Outcome, str]:
+        until = time.monotonic() + self._timeout
+        transport = self._connector.open(target, until)
+        number = self._connector.deadlines.add(until, transport.close)
+        try:
+            wanted: list[str] = []
+            for count in range(ROUNDS):
+                problem = self._round(transport, target, host, wanted, until)
+                if problem is not None:
+                    return problem
+                if count + 1 < ROUNDS:
+                    wanted = self._named.wanted(host.documents, frozenset(host.asked))
+                    if not wanted:
+                        break
+                    host.asked.update(wanted)
+            return Outcome.OK, ""
+        finally:
+            self._connector.deadlines.remove(number)
+            transport.close()
+
+    def _round(
+        self, transport: paramiko.Transport, target: Target, host: _Host, wanted: Sequence[str], until: float
+    ) -> tuple[Outcome, str] | None:
+        """One program on the host. None if it came to its end; else what became of the host."""
+        import paramiko
+
+        nonce = secrets.token_hex(16)
+        reader = FrameReader(nonce)
+        left = max(1.0, until - time.monotonic())
+        text = program(nonce, wanted, deadline=int(left) + 1)
+        try:
+            channel = transport.open_session(timeout=left)
+            channel.settimeout(left)
+            channel.exec_command(_SUDO_SHELL if target.sudo else _SHELL)
+            channel.sendall(text.encode("utf-8", "surrogateescape"))
+            channel.shutdown_write()
+            while not reader.done:
+                channel.settimeout(max(0.05, until - time.monotonic()))
+                piece = channel.recv(_PIECE)
+                if not piece:
+                    break
+                for item in reader.feed(piece):
+                    host.take(item)
+                if time.monotonic() >= until:
+                    raise TimeoutError
+        except FrameError as error:
+            self._finish(reader, host)
+            return Outcome.PARTIAL, f"what it sent can't be read on: {error}"
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self._finish(reader, host)
+            late = isinstance(error, TimeoutError) or time.monotonic() >= until
+            why = f"it took longer than {self._timeout:.0f} s" if late else _why(error)
+            return (Outcome.PARTIAL if reader.started else Outcome.UNREACHABLE), f"cut off: {why}"
+        if reader.done:
+            channel.close()
+            return None
+        self._finish(reader, host)
+        if not reader.started:
+            return Outcome.UNSUPPORTED, "it let us in, and no POSIX shell answered"
+        late = time.monotonic() >= until
+        return Outcome.PARTIAL, f"it took longer than {self._timeout:.0f} s" if late else "it stopped in the middle"
+
+    @staticmethod
+    def _finish(reader: FrameReader, host: _Host) -> None:
+        for item in reader.finish():
+            host.take(item)
+
+
+_SEEN: Final = frozenset({Outcome.OK, Outcome.ABSENT})
