@@ -294,3 +294,52 @@ def test_routes_are_those_of_amtool(tmp_path: Path) -> None:
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         assert ours == done.stdout.strip().split(","), labels
+
+
+_RECEIVER = "receivers: [{name: a}]\n"
+REFUSED_BY_ALERTMANAGER = {
+    "intervals at the root": "route: {receiver: a, mute_time_intervals: [x]}\ntime_intervals: [{name: x}]\n"
+    + _RECEIVER,
+    "an interval that is not there": "route: {receiver: a, routes: [{mute_time_intervals: [x]}]}\n" + _RECEIVER,
+    "a pattern without a value": "route: {receiver: a}\ninhibit_rules: [{source_match_re: {x: }}]\n" + _RECEIVER,
+    "slack without an address": "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x}]}]\n",
+    "victorops without a key": "route: {receiver: a}\nreceivers: [{name: a, victorops_configs: [{routing_key: x}]}]\n",
+    "opsgenie without a key": "route: {receiver: a}\nreceivers: [{name: a, opsgenie_configs: [{message: x}]}]\n",
+    "a key twice": "global: {opsgenie_api_key: x, opsgenie_api_key_file: /x}\nroute: {receiver: a}\n" + _RECEIVER,
+}
+TAKEN_BY_ALERTMANAGER = {
+    "intervals of a route": "route: {receiver: a, routes: [{active_time_intervals: [x], mute_time_intervals: [y]}]}\n"
+    "time_intervals: [{name: x, time_intervals: [{weekdays: ['monday:friday'], months: ['january:march']}]}]\n"
+    "mute_time_intervals: [{name: y, time_intervals: [{times: [{start_time: '00:00', end_time: '24:00'}]}]}]\n"
+    + _RECEIVER,
+    "keys in global": "global: {slack_api_url_file: /x, victorops_api_key: y, opsgenie_api_key_file: /z}\n"
+    "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x}], "
+    "victorops_configs: [{routing_key: x}], opsgenie_configs: [{message: x}]}]\n",
+    "both forms of inhibition": "route: {receiver: a}\ninhibit_rules: ["
+    "{source_match: {x: y}, target_match_re: {x: 'a|b'}}, {source_matchers: [x=y], target_matchers: ['x=~\"a|b\"'], equal: [z]}]\n"
+    + _RECEIVER,
+}
+
+
+@pytest.mark.parametrize("text", REFUSED_BY_ALERTMANAGER.values(), ids=REFUSED_BY_ALERTMANAGER)
+def test_what_alertmanager_refuses_is_malformed(text: str, tmp_path: Path) -> None:
+    told = _amtool(text, tmp_path)
+    assert told.returncode != 0, told.stdout
+    assert any(
+        isinstance(item, Malformed) for item in COLLECTOR.parse(Document("/etc/alertmanager.yml", text.encode()))
+    )
+
+
+@pytest.mark.parametrize("text", TAKEN_BY_ALERTMANAGER.values(), ids=TAKEN_BY_ALERTMANAGER)
+def test_what_alertmanager_takes_is_not(text: str, tmp_path: Path) -> None:
+    told = _amtool(text, tmp_path)
+    assert told.returncode == 0, told.stderr
+    found = COLLECTOR.parse(Document("/etc/alertmanager.yml", text.encode()))
+    assert not [item for item in found if isinstance(item, Malformed)]
+
+
+def _amtool(text: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    program = need("amtool")
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(text)
+    return subprocess.run([program, "check-config", str(file)], capture_output=True, text=True, timeout=30, check=False)
