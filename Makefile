@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types contracts pytest newer-pythons venv system-packages lock
+.PHONY: help demo test docs lint types contracts pytest newer-pythons venv system-packages lock
 
 PYTHON := .venv/bin/python
 UV ?= uv
@@ -13,6 +13,7 @@ DEMO := checklist legacy-cert-01 --estate sample_inventories/eventide --as read-
 help:
 	@echo 'make demo   the checklist of the sample estate'
 	@echo 'make test   lint, types, import contracts and all tests, on each Python from 3.11 on that is here'
+	@echo 'make docs   the pages that are made from the code'
 	@echo 'make lock   pin the dependencies again, with hashes (needs uv)'
 
 venv:
@@ -25,6 +26,9 @@ demo: venv
 	if [[ $$status -ne 1 ]]; then echo "The demo ended with exit code $$status instead of 1 (BLOCKED)" >&2; exit 1; fi
 
 test: venv system-packages lint types contracts pytest newer-pythons
+
+docs: venv
+	.venv/bin/auditor sources --format markdown -o docs/sources.md
 
 lint: venv
 	$(PYTHON) -m ruff check .
@@ -48,5 +52,5 @@ newer-pythons: venv
 lock:
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
 	    --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/runtime.lock
-	$(UV) pip compile pyproject.toml --group dev -c requirements/runtime.lock --universal --python-version 3.11 \
+	$(UV) pip compile pyproject.toml --all-extras --group dev -c requirements/runtime.lock --universal --python-version 3.11 \
 	    --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/dev.lock

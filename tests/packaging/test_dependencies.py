@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DECLARED = PROJECT["project"]["dependencies"]
+CORE = PROJECT["project"]["dependencies"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DECLARED = CORE + [requirement for extra in EXTRAS.values() for requirement in extra]
 IMPORT_NAMES = {"dnspython": "dns", "google-re2": "re2", "pyyaml": "yaml"}
 """Where it is not the distribution's name with `_` for `-`."""
 
@@ -49,7 +51,8 @@ def test_each_pin_has_hashes_and_nothing_names_an_index(name: str) -> None:
 def test_one_version_of_each_in_both_lock_files() -> None:
     runtime, development = _pins("runtime"), _pins("dev")
     assert runtime.items() <= development.items()
-    assert {_normal(requirement) for requirement in DECLARED} <= set(runtime)
+    assert {_normal(requirement) for requirement in CORE} <= set(runtime)
+    assert {_normal(requirement) for requirement in DECLARED} <= set(development)
     assert {_normal(requirement) for requirement in PROJECT["dependency-groups"]["dev"]} <= set(development)
 
 
