@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from auditor.capture.aws_calls import AREAS
 from auditor.model import Area, Relation
 
 _PLACES: Final = (
@@ -86,6 +87,8 @@ SCHEDULERS: Final = tuple(name for name, _ in _SCHEDULERS)
 
 def area_of(path: str) -> Area:
     """The area of a place; COVERAGE if none is known for it."""
+    if path.startswith("aws/"):
+        return AREAS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
     for prefix, area in _PLACES:
         if (
             path == prefix

@@ -18,8 +18,8 @@ DECLARED = CORE + [requirement for extra in EXTRAS.values() for requirement in e
 IMPORT_NAMES = {"dnspython": "dns", "google-re2": "re2", "pyyaml": "yaml"}
 """Where it is not the distribution's name with `_` for `-`."""
 
-PARTS = {"pydantic_core"}
-"""Packages that a declared one is made of: pydantic pins this one exactly."""
+PARTS = {"botocore", "pydantic_core"}
+"""Packages that a declared one is made of: boto3 and pydantic pin these."""
 
 _PINNED = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
 

@@ -1,0 +1,599 @@
+"""Reads an AWS account through boto3 into a snapshot: every call of `aws_calls`, in all regions, read-only.
+
+One call that is denied is denied alone: the others go on, and the snapshot says which it was. What one region or
+service can't answer never holds up the rest. Throttling is met by botocore's adaptive retries.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final, Protocol
+
+from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
+from auditor.capture.snapshot import Record
+from auditor.errors import AuditorError, UsageError
+from auditor.model import Outcome
+from auditor.redaction import MARK, redact
+from auditor.text import endpoint_ref, normal_address
+
+PART_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of answers after which another file begins: a file of an estate is read up to 16 MiB."""
+PAGES: Final = 20_000
+"""Pages of one call. An API that goes on for ever is one that repeats itself."""
+
+_DENIED: Final = (
+    "AccessDenied", "AuthFailure", "AuthorizationError", "ExpiredToken", "Forbidden", "InvalidClientTokenId",
+    "InvalidIdentityToken", "NotAuthorized", "OptInRequired", "SignatureDoesNotMatch", "SubscriptionRequired",
+    "UnauthorizedOperation", "UnrecognizedClient",
+)  # fmt: skip
+_UNSUPPORTED: Final = ("InvalidAction", "UnknownOperation", "UnsupportedOperation", "NotImplemented")
+_PAGING: Final = frozenset(
+    {
+        "ResponseMetadata", "NextToken", "nextToken", "Marker", "NextMarker", "nextMarker", "IsTruncated", "MaxItems",
+        "NextRecordName", "NextRecordType", "NextRecordIdentifier", "position", "HasMoreDeliveryStreams",
+    }
+)  # fmt: skip
+# Keys whose value is a secret whatever it looks like, in lower case.
+_SECRET_KEYS: Final = frozenset(
+    {
+        "accesstoken", "apikeyvalue", "authtoken", "clientsecret", "masteruserpassword", "oauthtoken", "password",
+        "privatekey", "s2snauthentication", "secret", "secretstring", "secrettoken", "userdata",
+    }
+)  # fmt: skip
+# Maps (and lists of name and value) whose values may be anything that a person put there.
+_FREE_KEYS: Final = frozenset(
+    {
+        "variables", "environmentvariables", "headerparameters", "querystringparameters", "bodyparameters",
+        "requestparameters", "customheaders", "configuration",
+    }
+)  # fmt: skip
+# A full host name as people write it: a password with a dot in it rarely looks so.
+_HOST: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,24}")
+_PEOPLE: Final = frozenset({"email", "email-json", "sms", "application"})
+_GLOBAL_AT: Final = {"aws": "us-east-1", "aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}
+
+
+class Source(Protocol):
+    """An account as the inventory declares it."""
+
+    @property
+    def account(self) -> str | None: ...
+    @property
+    def profile(self) -> str | None: ...
+    @property
+    def role_arn(self) -> str | None: ...
+    @property
+    def regions(self) -> tuple[str, ...]: ...
+
+
+class Writer(Protocol):
+    """Where answers go: a snapshot."""
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]: ...
+    def store(self, path: str, content: bytes) -> None: ...
+    def record(self, records: Iterable[Record]) -> None: ...
+
+
+class Client(Protocol):
+    """What is used of a client of boto3, beside a method for each operation."""
+
+    def can_paginate(self, operation_name: str) -> bool: ...
+    def get_paginator(self, operation_name: str) -> Any: ...
+
+
+class Session(Protocol):
+    """What is used of a session of boto3."""
+
+    def client(self, service_name: str, *, region_name: str, config: Any) -> Any: ...
+    def get_available_regions(self, service_name: str, partition_name: str) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AwsResult:
+    """What became of an account: how many operations were asked, and of how many not all was seen."""
+
+    account: str
+    asked: int
+    unseen: int
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class _Answered:
+    """One operation in one region: what was got, and what went wrong."""
+
+    operation: Operation
+    found: int = 0
+    calls: int = 0
+    listed: list[tuple[Mapping[str, Any], Any]] = field(default_factory=list)
+    """What others are asked for: the parameters of the call, and a thing of its answer, as short as can be."""
+    problems: list[tuple[Outcome, str]] = field(default_factory=list)
+    parts: int = 0
+
+    def outcome(self) -> Outcome:
+        if not self.problems:
+            return Outcome.OK if self.parts else Outcome.ABSENT
+        if self.parts:
+            return Outcome.PARTIAL
+        kinds = {kind for kind, _ in self.problems}
+        return kinds.pop() if len(kinds) == 1 else Outcome.PARTIAL
+
+    def detail(self) -> str:
+        if not self.problems:
+            return ""
+        first = self.problems[0][1]
+        return first if self.calls <= 1 else f"{len(self.problems)} of {self.calls} calls: {first}"
+
+
+def collect_aws(
+    source: Source,
+    writer: Writer,
+    *,
+    attempts: int = 10,
+    workers: int = 16,
+    operations: Sequence[Operation] = OPERATIONS,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    session: Session | None = None,
+) -> AwsResult:
+    """Captures one account into `aws/<account>/<region>/<service>.<Operation>.json`.
+
+    `attempts` is how often a call is tried. `progress` gets how many operations are done, and of how many, from several
+    threads but never from two at once. What was recorded as seen by an interrupted run is left out. Raises UsageError
+    without boto3, OSError if the snapshot can't be written.
+    """
+    try:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise UsageError("boto3 is not installed, which speaks to AWS", hint="pip install 'auditor[aws]'") from None
+
+    config = Config(
+        retries={"mode": "adaptive", "total_max_attempts": attempts},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=max(workers, 10),
+        user_agent_extra="auditor",
+    )
+    label = source.account or source.profile or "default"
+    try:
+        session = session or _session(source, config)
+        account, partition = _identity(session, config)
+        if source.account and account != source.account:
+            raise _RefusedError(f"these credentials are of account {account}, the inventory declares {source.account}")
+        regions = _regions(session, config, source, partition)
+    except (BotoCoreError, ClientError, _RefusedError) as error:
+        outcome, detail = outcome_of(error)
+        writer.record([Record(f"aws/{_safe(label)}", outcome, _stamp(now()), detail)])
+        return AwsResult(label, 0, 1, detail)
+    run = _Run(session, config, writer, account, partition, workers, operations, now)
+    return run.all(regions, progress)
+
+
+class _RefusedError(AuditorError):
+    """Credentials that must not be used for this source."""
+
+
+def _session(source: Source, config: Any) -> Session:
+    import boto3
+
+    session: Any = boto3.Session(profile_name=source.profile)
+    if source.role_arn is None:
+        return session  # type: ignore[no-any-return]
+    client = session.client("sts", region_name=session.region_name or "us-east-1", config=config)
+    given = client.assume_role(RoleArn=source.role_arn, RoleSessionName="auditor")["Credentials"]
+    return boto3.Session(  # type: ignore[no-any-return]
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+        region_name=session.region_name,
+    )
+
+
+def _identity(session: Session, config: Any) -> tuple[str, str]:
+    """The account of the credentials, and its partition (`aws`, `aws-cn`, `aws-us-gov`)."""
+    region = getattr(session, "region_name", None) or "us-east-1"
+    known = session.client("sts", region_name=region, config=config).get_caller_identity()
+    parts = str(known.get("Arn", "")).split(":")
+    account = str(known.get("Account", ""))
+    if not (account.isdigit() and len(account) == 12):
+        raise _RefusedError("the answer to GetCallerIdentity names no account")
+    return account, parts[1] if len(parts) > 1 and parts[1] in _GLOBAL_AT else "aws"
+
+
+def _regions(session: Session, config: Any, source: Source, partition: str) -> list[str]:
+    if "all" not in source.regions:
+        return list(dict.fromkeys(source.regions))
+    client = session.client("ec2", region_name=_GLOBAL_AT[partition], config=config)
+    found = client.describe_regions(AllRegions=False)
+    return sorted(str(region["RegionName"]) for region in found["Regions"])
+
+
+class _Run:
+    """One account's collection: chains of operations, each for one region, several at once."""
+
+    def __init__(
+        self,
+        session: Session,
+        config: Any,
+        writer: Writer,
+        account: str,
+        partition: str,
+        workers: int,
+        operations: Sequence[Operation],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._session, self._config, self._writer = session, config, writer
+        self._account, self._partition, self._now = account, partition, now
+        self._operations = operations
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._clients: dict[tuple[str, str], Client] = {}
+        self._unseen = 0
+        self._done = 0
+
+    def all(self, regions: Sequence[str], progress: Callable[[int, int], None]) -> AwsResult:
+        chains = list(self._chains(regions))
+        total = sum(len(chain) for _, chain in chains)
+        # Calls for single things have their own threads: a chain waits for them, and never they for a chain.
+        with ThreadPoolExecutor(self._workers) as calls, ThreadPoolExecutor(max(self._workers // 2, 1)) as roots:
+            pending = [roots.submit(self._chain, region, chain, calls) for region, chain in chains]
+            try:
+                for (_, chain), one in zip(chains, pending, strict=True):
+                    one.result()
+                    self._done += len(chain)
+                    progress(self._done, total)
+            except BaseException:
+                for one in pending:
+                    one.cancel()
+                raise
+        return AwsResult(self._account, total, self._unseen)
+
+    def _chains(self, regions: Sequence[str]) -> Iterator[tuple[str, list[Operation]]]:
+        """Operations in groups that hang together, for each region in which their service is."""
+        groups: dict[str, list[Operation]] = {}
+        roots: dict[str, str] = {}
+        for operation in self._operations:
+            root = roots[operation.key] = roots[operation.each.of] if operation.each else operation.key
+            groups.setdefault(root, []).append(operation)
+        there: dict[str, frozenset[str]] = {}
+        for group in groups.values():
+            service = group[0].service
+            if service in GLOBAL:
+                places: Sequence[str] = (GLOBAL_REGION,)
+            else:
+                if service not in there:
+                    there[service] = frozenset(self._session.get_available_regions(service, self._partition))
+                # A region that botocore does not know yet is asked all the same.
+                unknown = frozenset(regions) - frozenset(self._session.get_available_regions("ec2", self._partition))
+                places = [region for region in regions if region in there[service] or region in unknown]
+            for region in places:
+                if not self._seen_before(region, group):
+                    yield region, group
+
+    def _seen_before(self, region: str, group: Iterable[Operation]) -> bool:
+        known = self._writer.outcomes
+        return all(known.get(self._path(region, one)) in (Outcome.OK, Outcome.ABSENT) for one in group)
+
+    def _path(self, region: str, operation: Operation, part: int = 1) -> str:
+        number = f".{part}" if part > 1 else ""
+        return f"aws/{self._account}/{_safe(region)}/{operation.key}{number}.json"
+
+    def _client(self, service: str, region: str) -> Client:
+        # Making clients is not safe in several threads, using them is.
+        with self._lock:
+            client = self._clients.get((service, region))
+            if client is None:
+                where = _GLOBAL_AT[self._partition] if region == GLOBAL_REGION else region
+                client = self._session.client(service, region_name=where, config=self._config)
+                self._clients[service, region] = client
+            return client
+
+    def _chain(self, region: str, chain: Sequence[Operation], calls: ThreadPoolExecutor) -> None:
+        done: dict[str, _Answered] = {}
+        wanted = {one.each.of for one in chain if one.each is not None}
+        for operation in chain:
+            answered = _Answered(operation)
+            if operation.each is None:
+                answered.calls = 1
+                self._root(region, answered, chain)
+            else:
+                self._each(region, answered, done[operation.each.of], chain, calls)
+            done[operation.key] = answered
+            self._record(region, answered)
+            if operation.key not in wanted:
+                answered.listed.clear()
+
+    def _root(self, region: str, answered: _Answered, chain: Sequence[Operation]) -> None:
+        for answer in self._ask(region, answered, answered.operation.parameters, chain):
+            if isinstance(answer, tuple):
+                answered.problems.append(answer)
+            elif _count(answer):
+                self._store(region, answered, answer)
+
+    def _each(
+        self,
+        region: str,
+        answered: _Answered,
+        parent: _Answered,
+        chain: Sequence[Operation],
+        calls: ThreadPoolExecutor,
+    ) -> None:
+        asked = _parameters(answered.operation, parent)
+        answered.calls = len(asked)
+        for outcome, detail in parent.problems:
+            # What was not listed was not asked for: the same gap, one level down.
+            answered.problems.append((outcome, f"not all was asked for: {detail}"))
+        kept: list[dict[str, Any]] = []
+        size = 0
+
+        def one(parameters: Mapping[str, Any]) -> list[Any]:
+            return list(self._ask(region, answered, parameters, chain))
+
+        for parameters, answers in zip(asked, calls.map(one, asked), strict=True):
+            shown = {key: value for key, value in parameters.items() if key not in answered.operation.parameters}
+            for answer in answers:
+                if isinstance(answer, tuple):
+                    answered.problems.append((answer[0], f"{_named(shown)}: {answer[1]}"))
+                    continue
+                kept.append({"parameters": shown, "answer": answer})
+                size += _weight(answer)
+                if size > PART_BYTES:
+                    self._store(region, answered, {"calls": kept})
+                    kept, size = [], 0
+        if kept:
+            self._store(region, answered, {"calls": kept})
+
+    def _ask(
+        self, region: str, answered: _Answered, parameters: Mapping[str, Any], chain: Sequence[Operation]
+    ) -> Iterator[dict[str, Any] | tuple[Outcome, str]]:
+        """The answer to one call, pages merged, in pieces of some size; last what went wrong, if anything did."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        operation = answered.operation
+        followers = [one.each for one in chain if one.each is not None and one.each.of == operation.key]
+        merged: dict[str, Any] = {}
+        size = 0
+        try:
+            for count, page in enumerate(_pages(self._client(operation.service, region), operation, parameters)):
+                if count >= PAGES:
+                    raise _EndlessError(f"more than {PAGES} pages: the rest was not asked for")
+                weight = _weight(page)
+                bare = {key: value for key, value in page.items() if key not in _PAGING}
+                keys = {path for each in followers for path in (*each.parameters.values(), each.only[0])}
+                for items in dict.fromkeys(each.items for each in followers):
+                    shorts = [(parameters, _short(thing, keys)) for thing in _things(bare, items)]
+                    with self._lock:
+                        answered.listed.extend(shorts)
+                if size and size + weight > PART_BYTES:
+                    yield merged
+                    merged, size = {}, 0
+                _merge(merged, bare)
+                size += weight
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in operation.absent:
+                return
+            if size:
+                yield merged
+            yield outcome_of(error)
+            return
+        except (BotoCoreError, _EndlessError) as error:
+            if size:
+                yield merged
+            yield outcome_of(error)
+            return
+        # An answer that can't be understood, say half a page: whatever the parser raises is that.
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            yield Outcome.PARTIAL, f"{operation.key}: the answer can't be read: {type(error).__name__}"
+            return
+        if merged:
+            yield merged
+
+    def _store(self, region: str, answered: _Answered, answer: Mapping[str, Any]) -> None:
+        answered.parts += 1
+        path = self._path(region, answered.operation, answered.parts)
+        text = json.dumps(cleaned(answer), indent=1, ensure_ascii=False) + "\n"
+        self._writer.store(path, text.encode("utf-8", "replace"))
+        if answered.parts > 1:
+            self._writer.record([Record(path, Outcome.OK, _stamp(self._now()))])
+
+    def _record(self, region: str, answered: _Answered) -> None:
+        outcome = answered.outcome()
+        if outcome not in (Outcome.OK, Outcome.ABSENT):
+            with self._lock:
+                self._unseen += 1
+        path = self._path(region, answered.operation)
+        self._writer.record([Record(path, outcome, _stamp(self._now()), answered.detail())])
+
+
+class _EndlessError(Exception):
+    """An answer without an end."""
+
+
+def _pages(client: Client, operation: Operation, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    from botocore import xform_name
+
+    method = xform_name(operation.name)
+    if client.can_paginate(method):
+        yield from client.get_paginator(method).paginate(**parameters)
+        return
+    call = getattr(client, method)
+    given, said = operation.token
+    token = ""
+    while True:
+        page = call(**parameters, **({given: token} if token else {}))
+        yield page
+        following = page.get(said) if said else None
+        if isinstance(following, list):
+            # Firehose goes on after the last name, as long as it says that there are more.
+            following = following[-1] if following and page.get("HasMoreDeliveryStreams") else None
+        if not following:
+            return
+        if following == token:
+            raise _EndlessError("the same page came again: the rest was not asked for")
+        token = str(following)
+
+
+def _parameters(operation: Operation, parent: _Answered) -> list[dict[str, Any]]:
+    """What an operation is asked with, for each thing that its parent listed."""
+    each = operation.each
+    if each is None:
+        return [dict(operation.parameters)]
+    key, beginnings = each.only
+    things = [
+        (asked, thing) for asked, thing in parent.listed if not key or str(_part(thing, key)).startswith(beginnings)
+    ]
+    if each.batch:
+        name = next(iter(each.parameters))
+        texts = [thing for _, thing in things]
+        return [{**operation.parameters, name: texts[at : at + each.batch]} for at in range(0, len(texts), each.batch)]
+    made = []
+    for asked, thing in things:
+        given = dict(operation.parameters)
+        for name, origin in each.parameters.items():
+            value = asked.get(origin[1:]) if origin.startswith("@") else _part(thing, origin)
+            if value is not None:
+                given[name] = value
+        made.append(given)
+    return made
+
+
+def _part(thing: Any, key: str) -> Any:
+    return thing.get(key) if key and isinstance(thing, dict) else thing
+
+
+def _short(thing: Any, keys: Iterable[str]) -> Any:
+    return {key: thing[key] for key in keys if key in thing} if isinstance(thing, dict) else thing
+
+
+def _things(answer: Mapping[str, Any], path: str) -> list[Any]:
+    found: Any = answer
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _merge(into: dict[str, Any], page: Mapping[str, Any]) -> None:
+    """Adds a page: lists grow, maps are merged, anything else is as the last page says."""
+    for key, value in page.items():
+        known = into.get(key)
+        if isinstance(known, list) and isinstance(value, list):
+            known.extend(value)
+        elif isinstance(known, dict) and isinstance(value, dict):
+            _merge(known, value)
+        else:
+            into[key] = list(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
+
+
+def _weight(page: Mapping[str, Any]) -> int:
+    """About how many bytes a page will have in a file, by what came over the wire."""
+    headers = page.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    length = str(headers.get("content-length", ""))
+    return int(length) * 2 if length.isdigit() else 32_768
+
+
+def _count(answer: Mapping[str, Any]) -> int:
+    """How many things a list of an API holds, at its top or one level below."""
+    found = 0
+    for value in answer.values():
+        if isinstance(value, list):
+            found += len(value)
+        elif isinstance(value, dict):
+            found += sum(len(inner) for inner in value.values() if isinstance(inner, list))
+    return found
+
+
+def _named(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(str(value) for value in parameters.values() if isinstance(value, str))[:200]
+
+
+def outcome_of(error: BaseException) -> tuple[Outcome, str]:
+    """What an error of boto3 means for coverage, in one line without secrets."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        known = response.get("Error", {})
+        code, status = str(known.get("Code", "")), response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        operation = str(getattr(error, "operation_name", ""))
+        said = " ".join(str(known.get("Message", "")).split())
+        detail = redact(f"{operation}: {code}: {said}"[:300])
+        if code.startswith(_DENIED) or status in (401, 403):
+            return Outcome.DENIED, detail
+        if code.startswith(_UNSUPPORTED) or status == 501:
+            return Outcome.UNSUPPORTED, detail
+        return Outcome.UNREACHABLE, detail
+    detail = redact(f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
+    if isinstance(error, _EndlessError):
+        return Outcome.PARTIAL, detail
+    if isinstance(error, _RefusedError) or "Credential" in type(error).__name__ or "Profile" in type(error).__name__:
+        return Outcome.DENIED, detail
+    return Outcome.UNREACHABLE, detail
+
+
+def cleaned(value: Any, key: str = "", *, free: bool = False) -> Any:
+    """An answer as JSON can hold it, without secrets: times in ISO 8601 (UTC), values that people set only if they
+    are a URL, a host or a number."""
+    if isinstance(value, Mapping):
+        if str(value.get("Protocol", "")) in _PEOPLE and "Endpoint" in value:
+            value = {**value, "Endpoint": MARK}
+        named = isinstance(value.get("name", value.get("Name", value.get("Key"))), str)
+        return {
+            str(name): cleaned(
+                one,
+                str(name),
+                # Of `{"name": …, "value": …}` the name is no secret.
+                free=(free and not (named and str(name).lower() in ("name", "key", "type", "isvaluesecret")))
+                or str(name).lower() in _FREE_KEYS,
+            )
+            for name, one in value.items()
+            if name not in _PAGING
+        }
+    if isinstance(value, (list, tuple)):
+        return [cleaned(one, key, free=free) for one in value]
+    if isinstance(value, datetime):
+        return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str):
+        if key.lower() in _SECRET_KEYS and value:
+            return MARK
+        return _free_text(value) if free else redact(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    # Bytes, and streams that nobody reads.
+    return MARK
+
+
+def _free_text(value: str) -> str:
+    """A value that a person set, if it only says where something is."""
+    bare = value.strip()
+    if not bare or bare.isdigit() or len(bare) < 4:
+        return value
+    if all(_says_where(one) for one in bare.split(",")):
+        return redact(value.split("?", 1)[0])
+    return value if bare.startswith("arn:") else MARK
+
+
+def _says_where(text: str) -> bool:
+    host = text.strip().partition(":")[0]
+    if "://" in text or normal_address(host) is not None:
+        return endpoint_ref(text) is not None
+    return _HOST.fullmatch(host) is not None and endpoint_ref(text) is not None
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _safe(name: str) -> str:
+    """A name as one part of a path."""
+    return (
+        "".join(character if character.isalnum() or character in "-_." else "-" for character in name).strip(".") or "-"
+    )
