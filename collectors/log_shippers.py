@@ -97,8 +97,9 @@ class LogShippersCollector(Collector):
     title: ClassVar[str] = (
         "Vector, Fluent Bit, Beats, Grafana Agent and Alloy, Loki, journal-upload: where logs are sent"
     )
-    area: ClassVar[Area] = Area.MONITORING
-    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON, Relation.WATCHES})
+    # That logs are sent away says nothing of whether anybody is told of anything.
+    area: ClassVar[Area] = Area.CONFIGURATION
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         if not path.endswith(_SUFFIXES):

@@ -55,7 +55,6 @@ _HEAD_WORDS: Final = (
 )
 _TARGETS_LATER: Final = re.compile(rb"[\"']?targets[\"']?\s*:")
 _REMOTES: Final = ("remote_write", "remote_read")
-_DASHBOARDS: Final = (".json", ".json.j2", ".json.erb")
 _EXPORTERS: Final = re.compile(r"smokeping_prober|smokeping-prober|(?:ping|domain)[_-]exporter", re.I)
 _TEMPLATED: Final = re.compile(r"\{\{|\{%|<%")
 
@@ -68,7 +67,7 @@ class PrometheusCollector(Collector):
     `prometheus.yml`, files of `scrape_config_files`, file_sd lists; rule files of Prometheus, Thanos, Mimir, Cortex,
     VictoriaMetrics and Loki, and PrometheusRule objects; `alertmanager.yml`; modules of blackbox_exporter and
     ssl_exporter, targets of smokeping_prober, ping_exporter and domain_exporter; Grafana's provisioning of data
-    sources and alerting (also its exports and the answers of its provisioning API), `grafana.ini`, dashboards;
+    sources and alerting (also its exports and the answers of its provisioning API), `grafana.ini`;
     promtail's clients. By their keys, whatever they are called.
 
     Yields
@@ -79,7 +78,7 @@ class PrometheusCollector(Collector):
     servers; the stage of a certificate's renewal that they watch; the receivers they reach by the tree of routes, and
     where those send. `muted` says of an alert that nobody ever hears of it: it is dropped on its way, its route is
     silent at all times, or an alert that always fires inhibits it. Grafana's alerts likewise, and the data source
-    they need. Of a dashboard only the hosts it names.
+    they need.
 
     Can't see
     ---------
@@ -103,8 +102,6 @@ class PrometheusCollector(Collector):
             return "grafana.ini" in path
         if any(word in head for word in _HEAD_WORDS) and (found := _HEAD.search(head)):
             return not found[0].lstrip().startswith(b"- labels") or _TARGETS_LATER.search(head) is not None
-        if head[:1] in (b"{", b"[") and is_dashboard(path, head):
-            return True
         if exporter_of(path):
             return True
         # A long head of comments, or a template whose first screen is another key.
@@ -116,12 +113,6 @@ class PrometheusCollector(Collector):
             from collectors.prometheus.grafana import read_ini
 
             yield from read_ini(decode(document.content), on_host)
-            return
-        if is_dashboard(document.path, document.content[:4096]):
-            from collectors.prometheus.dashboards import read_dashboard
-            from collectors.prometheus.pool import named_hosts
-
-            yield from read_dashboard(document.path, decode(document.content), on_host, named_hosts)
             return
         stream = read_yaml(document.content)
         templated = False
@@ -154,16 +145,6 @@ class PrometheusCollector(Collector):
         from collectors.prometheus.join import combine
 
         return combine(fragments)
-
-
-def is_dashboard(path: str, head: bytes) -> bool:
-    """Whether a JSON file is a dashboard of Grafana, by its first keys."""
-    return path.endswith(_DASHBOARDS) and (
-        b'"panels"' in head
-        or b'"__inputs"' in head
-        or b'"gridPos"' in head
-        or (b'"annotations"' in head and b"Grafana" in head)
-    )
 
 
 def exporter_of(path: str) -> str:

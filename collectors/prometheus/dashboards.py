@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import ClassVar, Final
 
 from auditor.api import (
     THIS_HOST,
+    Area,
+    Collector,
     Confidence,
     Dependency,
+    Document,
     Entity,
     Kind,
     Malformed,
@@ -24,21 +27,55 @@ from auditor.api import (
     Ref,
     Relation,
     Where,
+    decode,
     endpoint_ref,
     excerpt,
 )
-from collectors.prometheus.promql import Selector, read_expression
+from collectors.prometheus.promql import read_expression
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_EXPRESSIONS: Final = 5_000
+_SUFFIXES: Final = (".json", ".json.j2", ".json.erb")
 _TEXT: Final = re.compile(r'"(expr|definition|query|url)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _LABEL: Final = re.compile(r"\b(?:instance|target|host|hostname|fqdn|nodename|server)\s*=~?\s*\\?[\"']")
 
 
-def read_dashboard(
-    path: str, text: str, on_host: bool, named: Callable[[Selector], Iterator[tuple[str, bool]]]
-) -> Iterator[Parsed]:
-    """A service "grafana dashboard <title>" that watches each host its panels name. `named` finds them in selectors."""
+class GrafanaDashboardsCollector(Collector):
+    """Which hosts people look at on a dashboard.
+
+    Reads
+    -----
+    Dashboards of Grafana as JSON, exported, provisioned or as the API answers them, by their first keys.
+
+    Yields
+    ------
+    A service "grafana dashboard <title>" that watches each host which an expression names literally, each once.
+
+    Can't see
+    ---------
+    Hosts that a variable or a regular expression selects, and queries in other languages than PromQL.
+    """
+
+    name: ClassVar[str] = "grafana_dashboards"
+    title: ClassVar[str] = "Grafana dashboards: the hosts that their panels name"
+    # People look at a dashboard when they know already: it is no monitoring that was looked at.
+    area: ClassVar[Area] = Area.CONFIGURATION
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        if not path.endswith(_SUFFIXES):
+            return False
+        return b'"panels"' in head or b'"__inputs"' in head or (b'"annotations"' in head and b"Grafana" in head)
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        yield from read_dashboard(document.path, decode(document.content))
+
+
+def read_dashboard(path: str, text: str) -> Iterator[Parsed]:
+    """The facts of one dashboard; nothing of JSON that is none."""
+    from collectors.prometheus.pool import named_hosts
+
+    on_host = path.startswith("/")
     if len(text) > MAX_BYTES:
         yield Malformed(Where(0), "a dashboard larger than 16 MiB", "scanned for mentions only", whole=True)
         return
@@ -75,7 +112,7 @@ def read_dashboard(
             continue
         # Variables stand for what people choose.
         for selector in read_expression(value).selectors:
-            for name, exact in named(selector):
+            for name, exact in named_hosts(selector):
                 if "$" not in name and (ref := endpoint_ref(name)):
                     watched.setdefault(ref, (where, Confidence.MEDIUM if exact else Confidence.LOW, Relation.WATCHES))
     if not watched:

@@ -61,9 +61,7 @@ _LOGQL: Final = re.compile(
     r"\}\s*(?:\|[=~>!]?|!=|!~|!>)\s*[\"'`a-z]|\b(?:bytes_)?(?:rate|over_time)\s*\(\s*\{|\bcount_over_time\s*\(\s*\{"
 )
 # A number is a vector of one series to a rule: as the expression of an alert it fires at all times.
-_CONSTANT: Final = re.compile(
-    r"\s*(?:\d+(?:\.\d+)?|vector\s*\(\s*(?:\d+(?:\.\d+)?\s*\)|1\s*\)\s*(?:>\s*0|==\s*1)))\s*"
-)
+_CONSTANT: Final = re.compile(r"\s*(?:\d+(?:\.\d+)?|vector\s*\(\s*(?:\d+(?:\.\d+)?\s*\)|1\s*\)\s*(?:>\s*0|==\s*1)))\s*")
 _VMALERT_KEYS: Final = ("type", "concurrency", "params", "headers", "tenant", "eval_offset", "eval_delay", "debug")
 _LOCATION_KEYS: Final = ("runbook_url", "runbook", "dashboard", "dashboard_url", "runbookURL")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed
 from collectors.log_shippers import LogShippersCollector
 from collectors.prometheus import PrometheusCollector
+from collectors.prometheus.dashboards import GrafanaDashboardsCollector
 
 SHIPPED = (
     "/etc/vector/vector.toml",
@@ -27,7 +28,6 @@ SHIPPED = (
 WATCHING = (
     "/etc/grafana/provisioning/alerting/a.yaml",
     "/etc/grafana/grafana.ini",
-    "/var/lib/grafana/dashboards/d.json",
     "/etc/prometheus/blackbox.yml",
     "/etc/smokeping_prober.yml",
 )
@@ -80,9 +80,16 @@ SLOW = {
 }
 
 
+@settings(max_examples=100, deadline=None)
+@given(content=st.one_of(st.binary(max_size=300), TEXT.map(lambda text: text.encode())))
+def test_dashboards(content: bytes) -> None:
+    holds(GrafanaDashboardsCollector(), "/var/lib/grafana/dashboards/d.json", content)
+
+
 @pytest.mark.parametrize(("path", "content"), SLOW.values(), ids=SLOW)
 def test_text_made_to_be_slow(path: str, content: bytes) -> None:
-    collector = LogShippersCollector() if "grafana" not in path and "alert" not in path else PrometheusCollector()
+    of_prometheus: Collector = PrometheusCollector() if "alert" in path else GrafanaDashboardsCollector()
+    collector = of_prometheus if "grafana" in path or "alert" in path else LogShippersCollector()
     start = perf_counter()
     holds(collector, path, content)
     assert perf_counter() - start < 10

@@ -316,8 +316,8 @@ TAKEN_BY_ALERTMANAGER = {
     "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x}], "
     "victorops_configs: [{routing_key: x}], opsgenie_configs: [{message: x}]}]\n",
     "both forms of inhibition": "route: {receiver: a}\ninhibit_rules: ["
-    "{source_match: {x: y}, target_match_re: {x: 'a|b'}}, {source_matchers: [x=y], target_matchers: ['x=~\"a|b\"'], equal: [z]}]\n"
-    + _RECEIVER,
+    "{source_match: {x: y}, target_match_re: {x: 'a|b'}}, {source_matchers: [x=y], target_matchers: ['x=~\"a|b\"'], "
+    "equal: [z]}]\n" + _RECEIVER,
 }
 
 
