@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from auditor.model import Where
@@ -35,8 +36,9 @@ TEMPLATE: Final = "template-value"
 _LINE: Final = re.compile(r"\r\n|\n|\r")
 # Line breaks to YAML, but to no other tool that counts lines.
 _ODD_BREAKS: Final = str.maketrans({"\x85": " ", "\u2028": " ", "\u2029": " "})
+_PLAIN: Final = "tag:yaml.org,2002:str"
 _BRACKET: Final = re.compile(r"[\[\]{}]")
-_DEEP_BLOCK: Final = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
+_DEEP_BLOCK: Final = re.compile(r"[\n\r][ \t?:-]{200}")
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = dict.fromkeys(("true", "yes", "on", "y"), True) | dict.fromkeys(("false", "no", "off", "n"), False)
 _TEMPLATE_LINE: Final = re.compile(
@@ -207,7 +209,7 @@ def read_yaml(content: bytes | str) -> YamlStream:
     if len(content) > MAX_BYTES:
         return YamlStream((), YamlProblem(0, f"larger than {MAX_BYTES // (1024 * 1024)} MiB"), ())
     text = (content if isinstance(content, str) else decode(content)).removeprefix("\ufeff")
-    lines = _LINE.split(text)
+    lines = _LINE.split(text) if "\r" in text else text.split("\n")
     documents: list[YamlNode] = []
     problem = None
     try:
@@ -243,6 +245,24 @@ class _Failed(Exception):  # noqa: N818 - it never leaves this module
         self.reason = reason
 
 
+@cache
+def _loader() -> type[yaml.CSafeLoader]:
+    """The loader of libyaml without the guess at a plain scalar's type, which is half of the work and is not kept."""
+    import yaml
+
+    class Loader(yaml.CSafeLoader):
+        def resolve(self, kind: object, value: object, implicit: object) -> str:
+            return _PLAIN
+
+        def descend_resolver(self, parent: object, index: object) -> None:
+            pass
+
+        def ascend_resolver(self) -> None:
+            pass
+
+    return Loader
+
+
 def _compose(text: str) -> list[YamlNode]:
     import yaml
 
@@ -251,7 +271,7 @@ def _compose(text: str) -> list[YamlNode]:
     try:
         if _may_be_deep(text):
             _measure(text)
-        loader = yaml.CSafeLoader(text)
+        loader = _loader()(text)
         while loader.check_node():
             root = loader.get_node()
             if root is not None:
@@ -283,7 +303,7 @@ def _code(character: object) -> int:
 
 def _may_be_deep(text: str) -> bool:
     """A cheap bound: deep nesting needs many open brackets, or a line that begins with much indentation."""
-    if _DEEP_BLOCK.search(text):
+    if _DEEP_BLOCK.search(text) or _DEEP_BLOCK.match("\n" + text[:200]):
         return True
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
@@ -315,15 +335,16 @@ def _measure(text: str) -> None:
 def _convert(root: yaml.Node) -> YamlNode:
     import yaml
 
+    scalar = yaml.ScalarNode
     done: dict[int, tuple[YamlNode, int, int]] = {}
     active: set[int] = set()
 
     def convert(node: yaml.Node, depth: int) -> tuple[YamlNode, int, int]:
         """The node, its size with aliases expanded, and its height."""
-        tag: str = node.tag or ""
-        tag = "" if tag.startswith("tag:yaml.org,2002:") else tag
+        tag: str = node.tag
+        tag = "" if tag is _PLAIN or not tag or tag.startswith("tag:yaml.org,2002:") else tag
         line = node.start_mark.line + 1
-        if isinstance(node, yaml.ScalarNode):
+        if type(node) is scalar:
             return YamlNode("scalar", line, tag, bool(node.style), node.value), 1, 1
         identity = id(node)
         known = done.get(identity)
@@ -345,7 +366,10 @@ def _convert(root: yaml.Node) -> YamlNode:
                 two, value_size, value_height = convert(value, depth + 1)
                 pairs.append((one, two))
                 size += key_size + value_size
-                height = max(height, key_height, value_height)
+                if key_height > height:
+                    height = key_height
+                if value_height > height:
+                    height = value_height
             made.pairs = tuple(pairs)
         else:
             made = YamlNode("list", line, tag)

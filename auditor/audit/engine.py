@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from auditor.inventory.schema import Inventory
 
 INVENTORY = "inventory.yaml"
-DULLER = ("depends-on-going-host", "mention")
+DULLER = ("depends-on-going-host", "exclusion-names-going-host", "mention")
 """Rules that say only what none before them has shown: asked after all others, in this order."""
 
 
@@ -145,7 +145,7 @@ def audit(
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
     covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY)
     view = View(linked, going, request.now, request.on, covered)
-    if other := _names_of_others(view, going):
+    if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
         covered = (*covered, *other)
         view = View(linked, going, request.now, request.on, covered)
     findings, runs, crashes = _check(view, rules, progress)
@@ -287,8 +287,8 @@ def _named_after(
 ) -> None:
     """Files and directories that are called as a going host is: the first file of each such directory stands for it."""
     placed: dict[str, list[Bound]] = {}
-    for bound in reading.bound:
-        placed.setdefault(bound.file.path, []).append(bound)
+    for one_bound in reading.bound:
+        placed.setdefault(one_bound.file.path, []).append(one_bound)
     paths = list(placed)
     shown: set[tuple[str, str, str]] = set()
     for one in scanner.scan("\n".join(paths).encode("utf-8", "surrogateescape")):
@@ -330,6 +330,17 @@ def _names_of_others(view: View, going: Iterable[Going]) -> list[Coverage]:
             how = f"If that machine is going, ask for {others}: what needs it under other names is not in here."
             rows.append(Coverage(one.host, Area.COVERAGE, what, Outcome.UNSEEN, detail=how))
     return rows
+
+
+def _words(hosts: HostTable, names: Iterable[str], wanted: Iterable[Identity]) -> list[Coverage]:
+    """Short names that were not looked for in text, since they may be words, or other machines."""
+    looked = {identity.text for identity in wanted}
+    vague = sorted({hosts.records[name].short for name in names if not is_address(name)} - looked)
+    if not vague:
+        return []
+    what = f"the short {'name' if len(vague) == 1 else 'names'} {listed(vague, 5)} in text of unknown format"
+    why = "may be an ordinary word or another host: only where a known format has a host's name was it taken for one"
+    return [Coverage("", Area.MENTIONS, what, Outcome.UNSUPPORTED, len(vague), why, needed=False)]
 
 
 def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set[str]) -> set[int]:

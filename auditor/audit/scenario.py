@@ -34,7 +34,7 @@ def parse_host(word: str) -> Asked:
 
 
 def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:
-    """The canonical names of what was asked, each made known to the table with its aliases."""
+    """The canonical names of what was asked, sorted, each made known to the table with its aliases."""
     found = []
     for one in asked:
         holders = hosts.at(one.name) if is_address(one.name) else []
@@ -61,12 +61,12 @@ def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:
                 record.words.setdefault(alias, None)
         if record.name not in found:
             found.append(record.name)
-    return found
+    return sorted(found)
 
 
 def declared(hosts: HostTable) -> list[str]:
-    """The hosts that the inventory declares as retired, retiring or read-only."""
-    return [record.name for record in hosts.records.values() if record.lifecycle is not Lifecycle.ACTIVE]
+    """The hosts that the inventory declares as retired, retiring or read-only, sorted."""
+    return sorted(record.name for record in hosts.records.values() if record.lifecycle is not Lifecycle.ACTIVE)
 
 
 def going(

@@ -390,9 +390,11 @@ class _Run:
                 yield merged
             yield outcome_of(error)
             return
-        # An answer that can't be understood, say half a page: whatever the parser raises is that.
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            yield Outcome.PARTIAL, f"{operation.key}: the answer can't be read: {type(error).__name__}"
+        # Half a page, HTML of a proxy: what botocore's parsers raise then has no base of its own.
+        except Exception as error:  # noqa: BLE001
+            if size:
+                yield merged
+            yield Outcome.UNREACHABLE, f"{operation.name}: the answer can't be read: {type(error).__name__}"
             return
         if merged:
             yield merged
@@ -523,7 +525,8 @@ def outcome_of(error: BaseException) -> tuple[Outcome, str]:
         code, status = str(known.get("Code", "")), response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         operation = str(getattr(error, "operation_name", ""))
         said = " ".join(str(known.get("Message", "")).split())
-        detail = redact(f"{operation}: {code}: {said}"[:300])
+        # Of a server that fails altogether the message is a page of HTML.
+        detail = redact(f"{operation}: {code}" + (f": {said}" if said and not said.startswith("<") else ""))[:300]
         if code.startswith(_DENIED) or status in (401, 403):
             return Outcome.DENIED, detail
         if code.startswith(_UNSUPPORTED) or status == 501:

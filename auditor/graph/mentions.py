@@ -29,6 +29,7 @@ _FILE_ENDINGS: Final = frozenset(
 _RANGE: Final = re.compile(
     rb"[\[{]([a-z0-9]{1,18}(?:(?::|\.\.|-)[a-z0-9]{1,18}(?:(?::|\.\.)\d{1,6})?)?(?:,[a-z0-9:.-]{1,40}){0,50})[\]}]"
 )
+_CHOICE: Final = re.compile(rb"\((?:\?:)?([a-z0-9-]{1,40}(?:\|[a-z0-9-]{1,40}){1,50})\)")
 _PART: Final = re.compile(r"(\d+|[a-z])(?::|\.\.|-)(\d+|[a-z])(?:(?::|\.\.)(\d+))?")
 _DIGITS: Final = re.compile(rb"(?:\\d|\[0-9\]|\[\[:digit:\]\])(?:([+*])|\{(\d{1,2})(,?)(\d{0,2})\})?")
 _SIX: Final = re.compile(rb"[0-9a-f:]{2,45}(?:\.[0-9]{1,3}){0,3}")
@@ -101,7 +102,7 @@ class MentionScanner:
                     if stem in stems:
                         continue
                     stems.add(stem)
-                    for bracket in (b"[", b"{", rb"\d"):
+                    for bracket in (b"[", b"{", b"(", rb"\d"):
                         opened = stem + bracket
                         means[opened] = (stem, _Form.RANGE)
                         if b"." in stem:
@@ -225,7 +226,8 @@ class MentionScanner:
             token = lower[token_start:end].replace(b"\\", b"").strip(b".-")
             numbered = token.split(b".", 1)[0][-1:].isdigit()
             return None if numbered or self._known(token) else False
-        return True
+        # An address of mail: where it goes is said by MX, and seldom is the machine that has the domain's name.
+        return not (before == 64 and self._table.is_domain(identity.text))
 
     def _stays(self, lower: bytes, identity: Identity, end: int) -> bool:
         """Whether an instance ends here, or goes on with the domain of its host or the ending of a file."""
@@ -245,7 +247,7 @@ class MentionScanner:
         before = lower[start - 1] if start else 10
         if before == 46 or (before in _LABEL and not _escape_before(lower, start)):
             return []
-        at = end - 1 if lower[end - 1] in b"[{" else end - 2
+        at = end - 1 if lower[end - 1] in b"[{(" else end - 2
         head = stem.decode("utf-8", "replace")
         pieces: list[str | list[Callable[[str], bool]]] = []
         while len(pieces) < 2 * _MAX_RANGES and (read := _range_at(lower, at)) is not None:
@@ -254,7 +256,7 @@ class MentionScanner:
             while at < len(lower) and (lower[at] in _TOKEN or _escaped_dot(lower, at)):
                 at += 1
             pieces += [parts, lower[tail:at].replace(b"\\", b"").decode("ascii", "replace")]
-        if not pieces or (at < len(lower) and lower[at] in b"[{\\" and pieces[-1]):
+        if not pieces or (at < len(lower) and lower[at] in b"[{(\\" and pieces[-1]):
             return []  # something else that opens within the name
         pieces[-1] = str(pieces[-1]).rstrip(".")
         hits: list[tuple[Identity, bool]] = []
@@ -289,6 +291,9 @@ def _range_at(lower: bytes, at: int) -> tuple[list[Callable[[str], bool]], int] 
     digits = _DIGITS.match(lower, at)
     if digits is not None:
         return [_any_digits(digits)], digits.end()
+    choice = _CHOICE.match(lower, at)
+    if choice is not None:
+        return [_part(part) for part in choice[1].decode().split("|")], choice.end()
     found = _RANGE.match(lower, at)
     if found is None:
         return None

@@ -41,8 +41,8 @@ class AwsBalancersCollector(Collector):
 
     Reads
     -----
-    `elbv2.DescribeLoadBalancers`, `DescribeListeners`, `DescribeRules`, `DescribeTargetGroups`,
-    `DescribeTargetHealth` and `elb.DescribeLoadBalancers` under `aws/<account>/<region>/`.
+    `elbv2.DescribeLoadBalancers`, `DescribeListeners`, `DescribeListenerCertificates`, `DescribeRules`,
+    `DescribeTargetGroups`, `DescribeTargetHealth` and `elb.DescribeLoadBalancers` under `aws/<account>/<region>/`.
 
     Yields
     ------
@@ -98,17 +98,25 @@ def _listeners(answer: Answer) -> Iterator[Parsed]:
         yield from _actions(answer, balancer, maps(listener, "DefaultActions"), listener.text("ListenerArn"))
 
 
+def _listener_certificates(answer: Answer) -> Iterator[Parsed]:
+    balancer = _balancer_of(answer.parameter("ListenerArn"), ":listener/")
+    for certificate in maps(answer.body, "Certificates") if balancer is not None else ():
+        found = value(certificate, "CertificateArn")
+        if balancer is not None and found is not None and (ref := arn_ref(found.scalar)) is not None:
+            yield Dependency(balancer, ref, Relation.SERVES, answer.where(found))
+
+
 def _rules(answer: Answer) -> Iterator[Parsed]:
     for rule in maps(answer.body, "Rules"):
         arn = rule.text("RuleArn")
-        balancer = _balancer_of(arn)
+        balancer = _balancer_of(arn, ":listener-rule/")
         if balancer is not None and rule.text("IsDefault") != "true":
             yield from _actions(answer, balancer, maps(rule, "Actions"), arn)
 
 
-def _balancer_of(arn: str) -> Ref | None:
-    """The load balancer of a rule: `…:listener-rule/app/web/<id>/<listener>/<rule>`."""
-    head, separator, rest = arn.partition(":listener-rule/")
+def _balancer_of(arn: str, kind: str) -> Ref | None:
+    """The load balancer of a listener or rule: `…:listener-rule/app/web/<id>/<listener>/<rule>`."""
+    head, separator, rest = arn.partition(kind)
     parts = rest.split("/")
     if not separator or len(parts) < 3:
         return None
@@ -193,6 +201,7 @@ def _classic(answer: Answer) -> Iterator[Parsed]:
 
 _PARSERS: Final = {
     "elb.DescribeLoadBalancers": _classic,
+    "elbv2.DescribeListenerCertificates": _listener_certificates,
     "elbv2.DescribeListeners": _listeners,
     "elbv2.DescribeLoadBalancers": _balancers,
     "elbv2.DescribeRules": _rules,

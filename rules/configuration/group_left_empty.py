@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from auditor.api import (
     Area,
     Confidence,
+    Edge,
     EstateView,
     Finding,
     Impact,
@@ -21,11 +22,20 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.configuration.groups import members_of
+from rules.configuration.groups import ANSIBLE, PATTERNS, TOOLS, bare_name, members_of, tool_of
+from rules.ways import references_to
+
+_SELECTORS: Final = {".sls": ("salt", "target"), ".pp": ("puppet", "node definition")}
+"""Files of other tools than Ansible that select hosts: the tool, and what it calls a selection."""
+_WHY: Final = {
+    "Ansible": "A play that selects nothing is skipped, and the run stays green.",
+    "Salt": "What it holds for a minion that is gone is never applied; the next minion of that name gets it.",
+    "Puppet": "A definition for a node that is gone is never compiled; the next node of that name gets it.",
+}
 
 
 class GroupLeftEmptyRule(Rule):
-    """Finds groups all of whose hosts are retired, and playbooks that select nothing else.
+    """Finds groups all of whose hosts are retired, and playbooks, targets and nodes that select nothing else.
 
     What it does
     ------------
@@ -35,10 +45,17 @@ class GroupLeftEmptyRule(Rule):
     its own. A playbook that selects other groups or hosts too goes on, and is only counted. Files of variables that
     belong to the group are named in the action. Nothing is said for read-only hosts.
 
+    Host groups of Nagios, Icinga and Zabbix and node groups of Salt likewise, with their member lines. Of Salt's top
+    files, Puppet's manifests and playbooks that go on, it tells the targets, node definitions and plays that name the
+    host: how many are for it alone, and how many name it beside others. One finding for each file.
+
+    A host group whose checks all watch only the host is told by alert-blind.
+
     Why it matters
     --------------
     A group without hosts is no error: the play is skipped, and the run is green. What it did (a front end's back ends,
-    a firewall's rules for that group) stays as it was on other hosts.
+    a firewall's rules for that group) stays as it was on other hosts. Nagios refuses to start with a check for a group
+    that is empty. What Salt or Puppet holds for a name waits for the next machine that is called so.
 
     Example
     -------
@@ -70,6 +87,10 @@ class GroupLeftEmptyRule(Rule):
         empty = _emptied(estate, leaving)
         for group in empty.values():
             hosts = sorted(members_of(estate, group))
+            successor = next((one.successor for one in going if one.host in hosts and one.successor), "")
+            if tool_of(group) is not ANSIBLE:
+                yield from self._of_tool(estate, group, hosts, successor)
+                continue
             selecting = {edge.consumer.id: edge.consumer for edge in estate.incoming(group, Relation.SELECTS)}
             books = [node for node in selecting.values() if node.kind is Kind.PLAYBOOK]
             dead = [book for book in books if _is_dead(estate, book, leaving)]
@@ -85,11 +106,13 @@ class GroupLeftEmptyRule(Rule):
                 (edge.provenance for edge in estate.outgoing(group, Relation.MEMBER)),
                 *(_of_playbook(estate, book, playbooks) for book in dead),
             )
-            successor = next((one.successor for one in going if one.host in hosts and one.successor), "")
             if evidence:
                 yield self._group(group, hosts, books, dead, variables, evidence, successor)
         for playbook in _selecting(estate, leaving):
-            if playbook.id in shown or not _is_dead(estate, playbook, leaving):
+            if playbook.id in shown:
+                continue
+            if _form(playbook) or not _is_dead(estate, playbook, leaving):
+                yield from self._selections(estate, playbook, leaving)
                 continue
             evidence = _lines(_of_playbook(estate, playbook, playbooks))
             hosts = sorted(
@@ -102,6 +125,78 @@ class GroupLeftEmptyRule(Rule):
             )
             if evidence:
                 yield self._playbook(playbook, hosts, evidence)
+
+    def _of_tool(self, estate: EstateView, group: Node, hosts: list[str], successor: str) -> Iterator[Finding]:
+        """A group of monitoring or of Salt. Patterns (globs, regular expressions) are told with their file."""
+        tool = tool_of(group)
+        users = [edge.consumer for edge in estate.incoming(group, Relation.SELECTS, Relation.WATCHES)]
+        blind = tool.watches and any(estate.impact_of(user) in (Impact.BLIND, Impact.BROKEN) for user in users)
+        evidence = _lines(edge.provenance for edge in estate.outgoing(group, Relation.MEMBER))
+        if blind or not evidence or group.text.startswith(PATTERNS):
+            return
+        used = sorted({user.text for user in users})
+        ends = f", and {listed(used)} then {'selects' if len(used) == 1 else 'select'} nothing there" if used else ""
+        yield Finding(
+            rule=self.id,
+            area=self.area,
+            severity=self.severity,
+            confidence=Confidence.HIGH,
+            subject=f"group {group.text}",
+            identity=("group", group.text),
+            message=f"The {tool.group} {bare_name(group)} is left without a host once {listed(hosts)} "
+            f"{'is' if len(hosts) == 1 else 'are'} gone{ends}",
+            why=tool.empty,
+            action="Delete the group with what is assigned to it"
+            + (f"; or put {successor} into it." if successor else "."),
+            impact=Impact.BROKEN if used else Impact.NONE,
+            evidence=evidence,
+            hosts=tuple(hosts),
+        )
+
+    def _selections(self, estate: EstateView, playbook: Node, leaving: set[str]) -> Iterator[Finding]:
+        """What a file that goes on, or one of Salt or Puppet, holds for the going hosts."""
+        form = _form(playbook)
+        tool, noun = (TOOLS[form[0]], form[1]) if form else (ANSIBLE, "play")
+        alone: dict[str, list[Provenance]] = {}
+        beside: dict[str, list[Provenance]] = {}
+        named: set[str] = set()
+        by_group: dict[str, list[Edge]] = {}
+        for edge in estate.outgoing(playbook, Relation.SELECTS):
+            by_group.setdefault(edge.group, []).append(edge)
+        for group, edges in by_group.items():
+            targets = [(edge, _hosts_of(estate, edge.provider)) for edge in edges]
+            # A play for a group is told with the group.
+            own = [(edge, hosts) for edge, hosts in targets if form or edge.provider.kind is Kind.HOST]
+            gone = [(edge, hosts) for edge, hosts in own if hosts <= leaving]
+            if gone:
+                whole = len(gone) == len(targets)
+                (alone if whole else beside).setdefault(group, []).extend(edge.provenance for edge, _ in gone)
+                named.update(host for _, hosts in gone for host in hosts)
+        evidence = _lines(*alone.values(), *beside.values())
+        if not evidence:
+            return
+        hosts = sorted(named)
+        said = [f"{plural(len(alone), noun)} for {listed(hosts)} alone"] if alone else []
+        if beside:
+            whom = "it" if alone and len(hosts) == 1 else "them" if alone else listed(hosts)
+            that = "that names" if len(beside) == 1 else "that name"
+            said.append(f"{len(beside) if alone else plural(len(beside), noun)} {that} {whom} beside others")
+        successors = sorted({one.successor for one in estate.going if one.host in named and one.successor})
+        yield Finding(
+            rule=self.id,
+            area=self.area,
+            severity=self.severity if alone and not form else Severity.INFO,
+            confidence=Confidence.HIGH,
+            subject=playbook.text,
+            identity=("selections", playbook.text, *hosts),
+            message=f"{playbook.text} has {' and '.join(said)}",
+            why=_WHY[tool.name],
+            action=f"Delete {'them' if len(evidence) > 1 else 'it'} there"
+            + (f", or write {listed(successors)} in {listed(hosts)}'s place." if successors else "."),
+            impact=Impact.BROKEN if alone and not form else Impact.NONE,
+            evidence=evidence,
+            hosts=tuple(hosts),
+        )
 
     def _group(
         self,
@@ -162,6 +257,7 @@ def _emptied(estate: EstateView, leaving: set[str]) -> dict[int, Node]:
     """Groups that hold hosts, all of them going; found from the hosts upwards."""
     found: dict[int, Node] = {}
     pending = [host for name in sorted(leaving) if (host := estate.host(name)) is not None]
+    pending += [node for host in tuple(pending) for node in references_to(estate, host)]
     seen = {node.id for node in pending}
     while pending:
         for edge in estate.incoming(pending.pop(0), Relation.MEMBER):
@@ -177,11 +273,12 @@ def _emptied(estate: EstateView, leaving: set[str]) -> dict[int, Node]:
 
 
 def _selecting(estate: EstateView, leaving: set[str]) -> Iterator[Node]:
-    """The playbooks that select a going host by its name."""
+    """The playbooks that select a going host by its name, or by a pattern that fits no other."""
     seen = set()
-    for name in sorted(leaving):
-        host = estate.host(name)
-        for edge in estate.incoming(host, Relation.SELECTS) if host is not None else ():
+    hosts = [host for name in sorted(leaving) if (host := estate.host(name)) is not None]
+    patterns = [group for group in _emptied(estate, leaving).values() if tool_of(group) is not ANSIBLE]
+    for node in (*hosts, *patterns):
+        for edge in estate.incoming(node, Relation.SELECTS):
             if edge.consumer.kind is Kind.PLAYBOOK and edge.consumer.id not in seen:
                 seen.add(edge.consumer.id)
                 yield edge.consumer
@@ -199,6 +296,16 @@ def _is_dead(estate: EstateView, playbook: Node, leaving: set[str]) -> bool:
         # A group of which no inventory was captured may hold anything.
         by_group.setdefault(edge.group, set()).update(hosts or {""})
     return all(by_group.get(f"hosts {pattern}", {""}) <= leaving for pattern in patterns)
+
+
+def _form(playbook: Node) -> tuple[str, str] | None:
+    """Which other tool than Ansible a file belongs to, and what that calls a selection."""
+    return next((form for suffix, form in _SELECTORS.items() if playbook.text.endswith(suffix)), None)
+
+
+def _hosts_of(estate: EstateView, target: Node) -> set[str]:
+    """The hosts that a target selects; a group of which nothing is known may hold anything."""
+    return {target.text} if target.kind is Kind.HOST else members_of(estate, target) or {""}
 
 
 def _of_playbook(estate: EstateView, playbook: Node, playbooks: Iterable[Node]) -> Iterator[Provenance]:

@@ -2,17 +2,100 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Final
+
 from auditor.api import EstateView, Kind, Node, Relation
+
+_NAMED: Final = re.compile(r"(nagios|icinga|zabbix) hostgroup |(salt) (?:nodegroup|minions) |(puppet) node ")
+PATTERNS: Final = ("salt minions ", "puppet node ")
+"""What the groups begin with that are globs and regular expressions: they name no host."""
+_REFERENCES: Final = (Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What a tool calls its groups of hosts, and what it does with one that is left empty (`empty`) or names a host
+    that is gone (`stale`; empty if the group does not name its members).
+
+    `watches`: it is monitoring, whose checks the rules about monitoring tell.
+    """
+
+    name: str
+    group: str
+    empty: str
+    stale: str
+    watches: bool = False
+
+
+ANSIBLE: Final = Tool(
+    "Ansible",
+    "group",
+    "A play for a group without hosts is skipped, and the run stays green.",
+    "Every run for {them} tries to log in to {the_host}, and reports it as unreachable once it is gone.",
+)
+TOOLS: Final = {
+    "nagios": Tool(
+        "Nagios",
+        "Nagios host group",
+        "Nagios refuses to start while a check is assigned to a group without hosts, or a group names a host that is "
+        "not defined any more.",
+        "Once the definition of the host is deleted, Nagios refuses to start while a group still names it.",
+        True,
+    ),
+    "icinga": Tool(
+        "Icinga",
+        "Icinga host group",
+        "Rules that are assigned by the group then match nothing, and no error tells so.",
+        "",
+        True,
+    ),
+    "zabbix": Tool(
+        "Zabbix",
+        "Zabbix host group",
+        "Actions and permissions that are bound to the group then reach nothing, and no error tells so.",
+        "",
+        True,
+    ),
+    "salt": Tool(
+        "Salt",
+        "Salt node group",
+        "States and commands for a node group without minions are applied to nobody, and no error tells so.",
+        "Salt goes on without it; the next minion of that name is in the group from its first day.",
+    ),
+    "puppet": Tool(
+        "Puppet",
+        "Puppet node definition",
+        "A definition for nodes that are gone is never compiled; the next node of such a name gets it.",
+        "",
+    ),
+}
+
+
+def tool_of(group: Node) -> Tool:
+    """The tool that a group belongs to, by the prefix that its collector gives it; Ansible's have none."""
+    found = _NAMED.match(group.text)
+    return TOOLS[next(one for one in found.groups() if one)] if found is not None else ANSIBLE
+
+
+def bare_name(group: Node) -> str:
+    """A group's name without its tool's prefix."""
+    found = _NAMED.match(group.text)
+    return group.text[found.end() :] if found is not None else group.text
 
 
 def members_of(estate: EstateView, group: Node) -> set[str]:
-    """The hosts of a group, and of the groups in it."""
+    """The hosts of a group, and of the groups in it. A name that leads to no known host counts as one by itself."""
     hosts, seen, pending = set(), {group.id}, [group]
     while pending:
         for edge in estate.outgoing(pending.pop(), Relation.MEMBER):
-            if edge.provider.kind is Kind.HOST:
-                hosts.add(edge.provider.text)
-            elif edge.provider.id not in seen:
-                seen.add(edge.provider.id)
-                pending.append(edge.provider)
+            member = edge.provider
+            if member.kind is Kind.HOST:
+                hosts.add(member.text)
+            elif member.kind in _REFERENCES:
+                hosts.update({host.text for host in estate.reaches(member)} or {member.text})
+            elif member.id not in seen:
+                seen.add(member.id)
+                pending.append(member)
     return hosts

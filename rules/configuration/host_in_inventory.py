@@ -19,11 +19,12 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.configuration.groups import members_of
+from rules.configuration.groups import ANSIBLE, PATTERNS, Tool, bare_name, members_of, tool_of
+from rules.ways import references_to
 
 
 class HostInInventoryRule(Rule):
-    """Lists the lines of configuration management's inventories that hold a host that is retired.
+    """Lists the lines that have a retired host in a group: Ansible's inventories, Nagios's host groups, Salt's groups.
 
     What it does
     ------------
@@ -31,7 +32,8 @@ class HostInInventoryRule(Rule):
     so. One finding for each host and inventory file, with all its lines. Nothing is said for a read-only host, which
     is managed like any other.
 
-    Groups that are left without a host, and playbooks that select nothing else, are told by group-left-empty.
+    Groups that are left without a host, and playbooks that select nothing else, are told by group-left-empty; members
+    of a host group that a check watches, by the rules about monitoring.
 
     Why it matters
     --------------
@@ -48,7 +50,7 @@ class HostInInventoryRule(Rule):
 
     What it can't see
     -----------------
-    Inventories that a program makes at run time, and those of other tools than Ansible.
+    Inventories that a program makes at run time, and those of other tools than Ansible, Nagios and Salt.
     """
 
     id: ClassVar[str] = "host-in-inventory"
@@ -64,57 +66,65 @@ class HostInInventoryRule(Rule):
             host = estate.host(going.host)
             if host is None or going.lifecycle is Lifecycle.READ_ONLY:
                 continue
-            groups: dict[str, list[str]] = {}
-            lines: dict[str, dict[int, Provenance]] = {}
-            shared: dict[str, list[str]] = {}
-            for edge in estate.incoming(host, Relation.MEMBER):
-                place = edge.provenance
-                if place.path == ".":
-                    continue
-                name = edge.consumer.text
-                if members_of(estate, edge.consumer) <= leaving:
-                    continue
-                if name not in groups.setdefault(place.path, []):
-                    groups[place.path].append(name)
-                lines.setdefault(place.path, {}).setdefault(place.line, place)
-                same = [
-                    other.provider.text
-                    for other in estate.outgoing(edge.consumer, Relation.MEMBER)
-                    if other.provenance == place and other.provider.id != host.id
-                ]
-                if any(other not in leaving for other in same):
-                    shared.setdefault(place.path, []).append(place.excerpt.strip())
+            groups: dict[tuple[str, str], list[str]] = {}
+            lines: dict[tuple[str, str], dict[int, Provenance]] = {}
+            shared: dict[tuple[str, str], list[str]] = {}
+            tools: dict[str, Tool] = {}
+            ways = [host, *references_to(estate, host)]
+            watched = {edge.provenance for node in ways for edge in estate.incoming(node, Relation.WATCHES)}
+            for node in ways:
+                for edge in estate.incoming(node, Relation.MEMBER):
+                    place, group = edge.provenance, edge.consumer
+                    tool = tool_of(group)
+                    # What goes with the host's own definition, and what a check of the group has shown.
+                    if place.path == "." or not tool.stale or (tool.watches and place in watched):
+                        continue
+                    if group.text.startswith(PATTERNS) or members_of(estate, group) <= leaving:
+                        continue
+                    tools[tool.name] = tool
+                    key = (tool.name, place.path)
+                    if bare_name(group) not in groups.setdefault(key, []):
+                        groups[key].append(bare_name(group))
+                    lines.setdefault(key, {}).setdefault(place.line, place)
+                    same = [
+                        other.provider.text
+                        for other in estate.outgoing(group, Relation.MEMBER)
+                        if other.provenance == place and other.provider.id != node.id
+                    ]
+                    if any(other not in leaving for other in same):
+                        shared.setdefault(key, []).append(place.excerpt.strip())
             variables = sorted(
                 edge.consumer.text
                 for edge in estate.incoming(host, Relation.SELECTS)
                 if "host_vars/" in edge.consumer.text
             )
-            for path in sorted(lines):
-                names = groups[path]
-                action = f"Delete its {plural(len(lines[path]), 'line')} from {path}."
-                if path in shared:
-                    action = (
-                        f"Split {listed(sorted(set(shared[path])))} around it in {path}, and delete its other lines."
-                    )
-                    if len(lines[path]) == len(set(shared[path])):
-                        action = f"Split {listed(sorted(set(shared[path])))} around it in {path}."
-                if variables:
+            for key in sorted(lines):
+                tool, path = tools[key[0]], key[1]
+                names = groups[key]
+                split = sorted(set(shared.get(key, ())))
+                verb = "Split" if tool is ANSIBLE else "Take it out of"
+                around = " around it" if tool is ANSIBLE else ""
+                action = f"Delete its {plural(len(lines[key]), 'line')} from {path}."
+                if split:
+                    action = f"{verb} {listed(split)}{around} in {path}"
+                    action += "." if len(lines[key]) == len(split) else ", and delete its other lines."
+                if variables and tool is ANSIBLE:
                     action += f" Its variables go with it: {listed(variables)}."
-                counted = f"the group {names[0]}" if len(names) == 1 else f"{len(names)} groups"
+                counted = f"the {tool.group} {names[0]}" if len(names) == 1 else f"{len(names)} {tool.group}s"
                 yield Finding(
                     rule=self.id,
                     area=self.area,
                     severity=self.severity,
                     confidence=Confidence.HIGH,
                     subject=path,
-                    identity=(going.host, path),
+                    identity=(going.host, path, *([] if tool is ANSIBLE else [tool.name])),
                     message=f"{path} has {going.host} in {counted}"
                     + (f": {listed(names, 8)}" if len(names) > 1 else ""),
-                    why="Every run for them tries to log in to it, and reports it as unreachable once it is gone."
-                    if len(names) > 1
-                    else "Every run for it tries to log in to the host, and reports it as unreachable once it is gone.",
+                    why=tool.stale.format(
+                        them="them" if len(names) > 1 else "it", the_host="it" if len(names) > 1 else "the host"
+                    ),
                     action=action,
                     impact=Impact.NONE,
-                    evidence=tuple(lines[path][number] for number in sorted(lines[path])),
+                    evidence=tuple(lines[key][number] for number in sorted(lines[key])),
                     hosts=(going.host,),
                 )

@@ -243,6 +243,8 @@ def test_a_range_names_all_its_hosts() -> None:
         going[24],
     }
     assert {one.identity.host for one in scanner.scan(b"api0[1-2][05].example.com")} == set()
+    assert {one.identity.host for one in scanner.scan(rb"~^api0(?:01|03)\.example\.org$")} == {going[0], going[2]}
+    assert {one.identity.host for one in scanner.scan(b"api0(01)")} == set()
     assert {one.identity.host for one in scanner.scan(rb"api0\d\d\.example\.org")} == set(going)
     assert {one.identity.host for one in scanner.scan(b"api00{1,3}")} == {going[0], going[2]}
 
@@ -263,6 +265,13 @@ def test_comments() -> None:
     for text, comment in texts.items():
         (found,) = SCANNER.scan(text.encode())
         assert found.comment is comment, text
+
+
+def test_mail_of_a_domain_that_is_also_a_host() -> None:
+    (mail,) = SCANNER.scan(b"To: someone@arm.example.org")
+    (url,) = SCANNER.scan(b"https://arm.example.org/")
+    (login,) = SCANNER.scan(b"ssh root@web01.example.org")
+    assert (mail.exact, url.exact, login.exact) == (False, True, True)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "latin-1"])

@@ -1,0 +1,298 @@
+"""The program for the hosts, in each shell that is here, and the reader of its frames against hostile hosts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.capture.program import MAX_CONTENT, FrameError, FrameReader, Item, program, usable
+
+NONCE = "0123456789abcdef" * 2
+SHELLS = {
+    "dash": ("dash", "-s"),
+    "bash": ("bash", "--posix", "-s"),
+    "busybox": ("busybox", "sh", "-s"),
+    "mksh": ("mksh", "-s"),
+    "zsh": ("zsh", "--emulate", "sh", "-s"),
+    "yash": ("yash", "-o", "posixly-correct", "-s"),
+}
+HERE = [name for name, words in SHELLS.items() if shutil.which(words[0])]
+
+
+def head(count: int, rest: str) -> bytes:
+    return f"\n{NONCE}.{count} {rest}\n".encode()
+
+
+def read(*pieces: bytes, **limits: int) -> tuple[list[Item], FrameReader]:
+    reader = FrameReader(NONCE, **limits)
+    return [item for piece in pieces for item in reader.feed(piece)] + list(reader.finish()), reader
+
+
+WHOLE = (
+    b"Welcome to the machine\n"
+    + head(1, "START 1")
+    + head(2, "BEGIN FILE /etc/crontab")
+    + b"* * * * * root x"
+    + head(3, "END 0")
+    + head(4, "NOTE ABSENT /etc/anacrontab")
+    + head(5, "BEGIN OUT host.txt")
+    + b"\x00\xff\n"
+    + head(6, "END 124")
+    + head(7, "DONE 1")
+)
+ITEMS = [
+    Item("FILE", "/etc/crontab", b"* * * * * root x"),
+    Item("ABSENT", "/etc/anacrontab"),
+    Item("OUT", "host.txt", b"\x00\xff\n", 124),
+]
+
+
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=12))
+def test_frames_come_out_however_the_stream_is_cut_up(cuts: list[int]) -> None:
+    places = sorted({0, len(WHOLE), *cuts})
+    items, reader = read(*(WHOLE[a:b] for a, b in pairwise(places)))
+    assert items == ITEMS
+    assert reader.done
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+def test_what_is_cut_off_is_never_taken_for_whole(length: int) -> None:
+    items, reader = read(WHOLE[:length])
+    assert not reader.done
+    for item in items:
+        assert item in ITEMS or item.status == -1
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_give_items_or_an_error(content: bytes) -> None:
+    for stream in (content, head(1, "START 1") + content, head(1, "START 1") + head(2, "BEGIN FILE /a") + content):
+        reader = FrameReader(NONCE)
+        items = []
+        try:
+            items = list(reader.feed(stream))
+        except FrameError:
+            continue
+        assert all(usable(item.name) or item.kind == "OUT" for item in items)
+
+
+def test_content_forges_no_frame() -> None:
+    """Another nonce, the right one with another count, and an end that is no end: all of it is content."""
+    forged = (
+        b"\n"
+        + b"f" * 32
+        + b".3 END 0\n"
+        + head(4, "END 0")
+        + head(2, "BEGIN FILE /etc/passwd")
+        + b"\n"
+        + NONCE.encode()
+    )
+    items, reader = read(head(1, "START 1") + head(2, "BEGIN FILE /a") + forged + head(3, "END 0") + head(4, "DONE 1"))
+    assert items == [Item("FILE", "/a", forged)]
+    assert reader.done
+
+
+def test_a_banner_of_ten_megabytes_is_not_kept() -> None:
+    reader = FrameReader(NONCE)
+    for _ in range(160):
+        assert list(reader.feed(b"x" * 65536)) == []
+        assert len(reader._buffer) < 70000
+    assert list(reader.feed(WHOLE)) == ITEMS
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        head(1, "BEGIN FILE /a"),
+        head(1, "START 1") + head(2, "BEGIN FILE ../../etc/passwd"),
+        head(1, "START 1") + head(2, "BEGIN FILE /etc/../../x"),
+        head(1, "START 1") + head(2, "BEGIN FILE /etc/\x1b[2J"),
+        head(1, "START 1") + head(2, "BEGIN OUT ../x"),
+        head(1, "START 1") + head(2, "BEGIN FILE /a") + head(3, "BEGIN FILE /b"),
+        head(1, "START 1") + head(2, "NOTE WHATEVER /a"),
+        head(1, "START 1") + head(2, "NOTE ABSENT a"),
+        head(1, "START 1") + head(2, "RUN /a"),
+        head(1, "START 1") + head(2, "BEGIN FILE /a") + b"x" * (MAX_CONTENT + 100_000),
+        head(1, "START 1") + b"\n" + NONCE.encode() + b".2 " + b"x" * 10_000,
+    ],
+)
+def test_what_breaks_the_rules_ends_the_reading(stream: bytes) -> None:
+    with pytest.raises(FrameError):
+        read(stream)
+
+
+def test_a_flood_ends_the_reading() -> None:
+    with pytest.raises(FrameError, match="outside frames"):
+        read(*[b"y\n" * 4096] * 100, noise=500_000)
+    with pytest.raises(FrameError, match="more than one round"):
+        read(*[WHOLE[:-20]] * 1, *[b"y\n" * 4096] * 100, total=500_000)
+
+
+def test_a_frame_is_kept_up_to_its_cap() -> None:
+    items, _ = read(head(1, "START 1") + head(2, "BEGIN FILE /a") + b"x" * 50 + head(3, "END 0"), cap=10)
+    assert items == [Item("FILE", "/a", b"x" * 10)]
+
+
+@pytest.mark.parametrize("path", ["a", "/", "", "//a", "/a//b", "/a/./b", "/a/../b", "/a/", "/a\nb", "/" + "x" * 300])
+def test_paths_that_can_not_be_asked_for(path: str) -> None:
+    assert not usable(path)
+    with pytest.raises(ValueError, match="not a path"):
+        program(NONCE, [path])
+
+
+def test_a_nonce_is_one() -> None:
+    with pytest.raises(ValueError, match="nonce"):
+        program("; rm -rf /")
+
+
+# The program itself.
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_its_syntax_is_that_of_every_shell(shell: str) -> None:
+    if shell not in HERE:
+        pytest.skip(f"there is no {shell}")
+    words = [word for word in SHELLS[shell] if word != "-s"]
+    result = subprocess.run([*words, "-n"], input=program(NONCE), capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_it_writes_nothing() -> None:
+    """No redirection into a file, and no command that changes anything."""
+    text = re.sub(r"^\s*#.*$", "", program(NONCE), flags=re.MULTILINE)
+    targets = set(re.findall(r"(?<![-<])>{1,2}\s*([^\s;|)&]*)", text)) - {"", "&3", "&4", "&1", "&-"}
+    assert targets == {"/dev/null"}
+    words = set(re.findall(r"[a-z-]+", text))
+    assert not words & {
+        "rm",
+        "mv",
+        "cp",
+        "tee",
+        "touch",
+        "mkdir",
+        "chmod",
+        "chown",
+        "ln",
+        "dd",
+        "mktemp",
+        "eval",
+        "curl",
+    }
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "plain").write_text("one\ntwo")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    (tmp_path / "elf").write_bytes(b"\x7fELF\x02\x01\x01\x00rest")
+    (tmp_path / 'it\'s $(touch x) `y` "z"').write_text("quoted")
+    (tmp_path / "linked").symlink_to("sub/../plain")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("/nowhere/at/all")
+    (tmp_path / "masked").symlink_to("/dev/null")
+    (tmp_path / "long").write_bytes(b"x" * 3000)
+    (tmp_path / "site.key").write_text("a key")
+    (tmp_path / "site.pem").write_text(
+        "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
+        "-----BEGIN EC PRIVATE KEY-----\nSECRET\n-----END EC PRIVATE KEY-----\n"
+    )
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "remote").mkdir()
+    (tmp_path / "remote/file").write_text("on a file server")
+    (tmp_path / "to_remote").symlink_to("remote")
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed/file").write_text("not ours")
+    return tmp_path
+
+
+NAMES = [
+    "plain", "empty", "binary", "elf", "it's $(touch x) `y` \"z\"", "linked", "loop", "dangling", "masked", "long",
+    "site.key", "site.pem", "pipe", "remote/file", "to_remote/file", "closed/file", "absent", "absent/below",
+]  # fmt: skip
+
+
+def run(shell: str, text: str, **options: object) -> tuple[list[Item], FrameReader]:
+    result = subprocess.run(
+        SHELLS[shell],
+        input=text.encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+        **options,  # type: ignore[call-overload]
+    )
+    return read(result.stdout)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_what_it_says_of_files(shell: str, files: Path) -> None:
+    if shell not in HERE:
+        pytest.skip(f"there is no {shell}")
+    before = sorted(files.rglob("*"))
+    text = program(NONCE, [f"{files}/{name}" for name in NAMES], cap=2000)
+    # A mount of a file server, and a user who may not read all: neither needs to be real for the program.
+    text = text.replace('    find_mounts\n    if [ -n "$WANT"', f'    mounts={files}/remote\n    if [ -n "$WANT"')
+    assert f"mounts={files}/remote" in text
+    (files / "closed").chmod(0)
+    try:
+        items, reader = run(shell, text)
+    finally:
+        (files / "closed").chmod(0o755)
+    assert reader.done
+    assert sorted(files.rglob("*")) == before
+    found = {(item.kind, item.name.removeprefix(f"{files}/")): item for item in items}
+
+    def content(name: str) -> bytes:
+        return found["FILE", name].content
+
+    assert content("plain") == b"one\ntwo"
+    assert content("empty") == b""
+    assert content("binary") == bytes(range(256))
+    assert content('it\'s $(touch x) `y` "z"') == b"quoted"
+    assert content("long") == b"x" * 2000
+    assert content("site.pem") == b"-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
+    assert found["LINK", "linked"].content.decode() == f"{files}/plain"
+    assert found["LINK", "masked"].content == b"/dev/null"
+    assert ("BINARY", "elf") in found
+    assert ("REMOTE", "remote/file") in found
+    assert ("REMOTE", "to_remote/file") in found
+    assert ("ABSENT", "absent") in found
+    assert ("ABSENT", "absent/below") in found
+    assert not any("site.key" in name or "pipe" in name for _, name in found)
+    if os.geteuid() != 0:
+        assert ("DENIED", "closed/file") in found
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_the_first_round_comes_to_its_end(shell: str) -> None:
+    if shell not in HERE:
+        pytest.skip(f"there is no {shell}")
+    items, reader = run(shell, program(NONCE))
+    assert reader.done
+    names = {item.name for item in items if item.kind in ("FILE", "LINK")}
+    assert {"/etc/hosts", "/etc/resolv.conf"} <= names
+    assert "/etc/shadow" not in names
+    assert {"host.txt"} <= {item.name for item in items if item.kind == "OUT"}
+
+
+@pytest.mark.integration
+def test_it_ends_itself_at_the_deadline(tmp_path: Path) -> None:
+    if "dash" not in HERE:
+        pytest.skip("there is no dash")
+    text = program(NONCE, ["/etc/hosts"], deadline=2).replace("    find_mounts\n    if", "    sleep 60\n    if")
+    begun = time.monotonic()
+    items, reader = run("dash", text)
+    assert time.monotonic() - begun < 20
+    assert not items
+    assert not reader.done

@@ -1,0 +1,65 @@
+"""Pages that are made from the code are what the code says now, and the README's commands are commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from auditor.cli.main import main, parser
+from auditor.registry import load_collectors
+from auditor.report.explain import sections
+from auditor.report.sources import HEADINGS, render_sources
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_page_of_sources_is_made_from_the_collectors() -> None:
+    collectors, failures = load_collectors()
+    assert not failures
+    page = (ROOT / "docs/sources.md").read_text(encoding="utf-8")
+    assert page == render_sources(collectors, "markdown"), "run `make docs`"
+
+
+def test_each_collector_documents_itself() -> None:
+    collectors, _ = load_collectors()
+    for collector in collectors:
+        lead, found = sections(collector.__doc__, HEADINGS)
+        assert lead, collector.name
+        assert tuple(found) == HEADINGS, collector.name
+
+
+def _commands() -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\$ (?:\S+=\S+ )*(auditor .*)$", text, re.MULTILINE)
+    return [part.strip() for line in found for part in re.split(r"&&|;", line.split("#")[0]) if "auditor " in part]
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_the_commands_of_the_readme_are_commands(command: str) -> None:
+    words = shlex.split(command)
+    assert words[0] == "auditor"
+    parser().parse_args(words[1:])
+
+
+def test_the_demo_of_the_readme_is_what_the_demo_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    arguments = re.search(r"^DEMO := (.*)$", makefile, re.MULTILINE)
+    assert arguments is not None
+    assert main(shlex.split(arguments[1])) == 1
+    printed = capsys.readouterr().out
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("<!-- demo: begin -->")[1].split("<!-- demo: end -->")[0]
+    pieces = [piece.strip("\n") for piece in shown.strip().removeprefix("```text").removesuffix("```").split("\n…\n")]
+    assert len(pieces) > 1
+    at = 0
+    for piece in pieces:
+        found = printed.find(piece, at)
+        assert found >= 0, f"the README shows what the demo does not print:\n{piece}"
+        at = found + len(piece)
