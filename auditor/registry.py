@@ -120,7 +120,6 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "depends-on-going-host": "rules.configuration.depends_on_going_host:DependsOnGoingHostRule",
         "dns-dangling": "rules.dns.dns_dangling:DnsDanglingRule",
         "dns-leads-to-going-host": "rules.dns.dns_leads_to_going_host:DnsLeadsToGoingHostRule",
-        "exclusion-names-going-host": "rules.configuration.exclusion_names_going_host:ExclusionNamesGoingHostRule",
         "group-left-empty": "rules.configuration.group_left_empty:GroupLeftEmptyRule",
         "host-in-inventory": "rules.configuration.host_in_inventory:HostInInventoryRule",
         "job-calls-going-host": "rules.jobs.job_calls_going_host:JobCallsGoingHostRule",
