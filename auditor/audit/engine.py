@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from auditor.inventory.schema import Inventory
 
 INVENTORY = "inventory.yaml"
-DULLER = ("depends-on-going-host", "exclusion-names-going-host", "mention")
+DULLER = ("depends-on-going-host", "mention")
 """Rules that say only what none before them has shown: asked after all others, in this order."""
 
 
