@@ -36,6 +36,6 @@ def inventory_json_schema() -> dict[str, Any]:
 
 def starter() -> str:
     """A commented `inventory.yaml` to start from, itself valid."""
-    from auditor.inventory.starter import STARTER
+    from auditor.inventory.starter_text import STARTER
 
     return STARTER
