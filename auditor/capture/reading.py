@@ -217,9 +217,25 @@ def _collect(make: Callable[[], Iterable[Parsed]], found: list[Parsed], watchdog
     What was yielded before is in `found`, also if the collector raises. Of many malformed places the rest is counted.
     """
     gave_up = ""
+    try:
+        watchdog.start(seconds)
+        try:
+            # In a call, not in place: the jump at the end of a loop is outside its `try` for CPython 3.12 and later,
+            # and a signal that arrives on it would go past the handler.
+            gave_up = _take(make, found, watchdog)
+        finally:
+            watchdog.stop()
+    except (_TimeIsUp, Exception) as error:
+        watchdog.stop()
+        if not (watchdog.rang or isinstance(error, _TimeIsUp)):
+            raise
+        gave_up = f"after {seconds:.0f} s"
+    return gave_up
+
+
+def _take(make: Callable[[], Iterable[Parsed]], found: list[Parsed], watchdog: _Watchdog) -> str:
     malformed = 0
     last: Malformed | None = None
-    watchdog.start(seconds)
     try:
         for number, item in enumerate(make()):
             if type(item) is Malformed and (malformed := malformed + 1) > MAX_MALFORMED:
@@ -227,20 +243,14 @@ def _collect(make: Callable[[], Iterable[Parsed]], found: list[Parsed], watchdog
             else:
                 found.append(item)
             if number >= MAX_ITEMS:
-                gave_up = f"after {MAX_ITEMS:,} items"
-                break
+                return f"after {MAX_ITEMS:,} items"
             if number % 64 == 0 and watchdog.expired:
                 raise _TimeIsUp
-    except (_TimeIsUp, Exception) as error:
-        if not (watchdog.rang or isinstance(error, _TimeIsUp)):
-            raise
-        gave_up = f"after {seconds:.0f} s"
     finally:
-        watchdog.stop()
         if last is not None:
             reason = f"and {malformed - MAX_MALFORMED:,} more places that could not be read; this is the last"
             found.append(Malformed(last.where, reason, whole=last.whole))
-    return gave_up
+    return ""
 
 
 def _combine(reading: Reading, watchdog: _Watchdog) -> None:
