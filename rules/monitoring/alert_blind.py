@@ -72,7 +72,7 @@ class AlertBlindRule(Rule):
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.WATCHES})
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
-        """One finding for each alert; the same alert on several Prometheus servers is one."""
+        """One finding for each alert; the same alert on several servers is one."""
         ways = Ways(estate)
         alike: dict[tuple[Kind, str, tuple[str, ...]], list[Blind]] = {}
         found = list(blind_watchers(estate, ways))

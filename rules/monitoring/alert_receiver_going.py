@@ -26,7 +26,7 @@ from rules.ways import Ways, distinct, files, only_read_only, successor_of
 
 
 class AlertReceiverGoingRule(Rule):
-    """Finds receivers of Alertmanager whose channels lead to a host that is going, and counts who is left unheard.
+    """Finds receivers of alerts whose channels lead to a host that is going, and counts who is left unheard.
 
     What it does
     ------------
@@ -34,12 +34,13 @@ class AlertReceiverGoingRule(Rule):
     to hosts that are going, the alerts that reach this receiver and no other living one tell nobody: the finding counts
     them. For a host that is retired that blocks, unless every alert has another receiver. On a read-only host a
     receiver still answers, but it may not be able to store, forward or act on what it is told: a warning. If some of
-    its channels stay, that is a warning for a retired host and nothing for a read-only one. Receivers of an
-    Alertmanager that is to be switched off itself are monitoring-server-going's.
+    its channels stay, that is a warning for a retired host and nothing for a read-only one. Receivers of Alertmanager,
+    contacts of Nagios and Icinga, media of Zabbix, notifications of Uptime Kuma and mail servers of Monit alike.
+    Receivers of monitoring that is to be switched off itself are monitoring-server-going's.
 
     Why it matters
     --------------
-    The alert fires, Alertmanager logs an error, and nobody reads that log.
+    The alert fires, what should send it logs an error, and nobody reads that log.
 
     Example
     -------

@@ -23,6 +23,7 @@ from auditor.api import (
     listed,
     plural,
 )
+from rules.monitoring.checkers import PROGRAMS, STORES, Checker, checkers_on, looked_at, watched_elsewhere
 from rules.monitoring.watched import WATCHERS, is_ping, job_of, name_of
 from rules.ways import Ways, distinct, files, successor_of
 
@@ -41,7 +42,7 @@ _CALLED: Final = {
 
 
 class MonitoringServerGoingRule(Rule):
-    """Finds Prometheus, Alertmanager, Grafana and exporters that probe for others, on a host that is going.
+    """Finds monitoring of all kinds, and exporters that probe for others, on a host that is going.
 
     What it does
     ------------
@@ -51,6 +52,10 @@ class MonitoringServerGoingRule(Rule):
     there; jobs that ping a dead man's switch there, and alerts of Grafana that ask for their data there. On a read-
     only host Prometheus and Alertmanager run, and can't store what they must store: a warning. What only needs an
     answer goes on there.
+
+    Nagios, Icinga 2, Zabbix, Monit, Telegraf, collectd and Uptime Kuma likewise: the hosts that checks on the host look
+    at, without those that other monitoring of the estate looks at too. An agent that looks at its own host alone is
+    left out; a server of Nagios or Zabbix is a warning even if nothing is known of what it checks.
 
     Why it matters
     --------------
@@ -79,6 +84,9 @@ class MonitoringServerGoingRule(Rule):
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each server on a host, and one for each exporter or service that others use there."""
         ways = Ways(estate)
+        for going in estate.going:
+            for checker in checkers_on(estate, going):
+                yield self._checker(going, checker)
         services = [node for node in estate.nodes(Kind.SERVICE) if node.attributes.get("program") in _CALLED]
         for going in estate.going:
             for service in services:
@@ -110,7 +118,7 @@ class MonitoringServerGoingRule(Rule):
         watched = _watched_from(estate, going.host)
         elsewhere = {one.host for one in estate.going}
         own = watched - elsewhere
-        others = own & _watched_by_others(estate, going.host) if own else set()
+        others = own & watched_elsewhere(estate, going.host, Kind.SCRAPE, Kind.PROBE) if own else set()
         of_grafana = program == "grafana"
         alerts = sum(
             (alert.attributes.get("program") == "grafana") is of_grafana
@@ -152,6 +160,43 @@ class MonitoringServerGoingRule(Rule):
             + ", and have something else watch that it runs.",
             impact=Impact.DEGRADED if read_only else Impact.BROKEN,
             evidence=lines,
+            hosts=(going.host,),
+        )
+
+    def _checker(self, going: Going, checker: Checker) -> Finding:
+        called = PROGRAMS[checker.program]
+        read_only = going.lifecycle is Lifecycle.READ_ONLY
+        whole, alone = len(checker.watched), len(checker.alone)
+        checks = f", with {plural(len(checker.watchers), 'check')}" if checker.watchers else ""
+        lost = f"the {plural(whole, 'other host')} it watches"
+        if alone < whole:
+            lost = f"{alone} of {lost}"
+        if read_only:
+            message = f"{called} on {going.host} can't store {STORES[checker.program]} any more"
+        elif alone:
+            message = f"{called} on {going.host} goes, and nothing watches {lost}{checks}"
+        else:
+            message = f"{called} on {going.host} goes{checks}"
+        if not whole:
+            why = "What it watches is in no file that was captured. "
+        else:
+            why = "" if alone else "Other monitoring looks at all that it watches, though perhaps not in the same way. "
+            why = f"It watches {plural(whole, 'other host')}{checks}. " if read_only else why
+        to = f"to {going.successor}" if going.successor else "to another host"
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=Severity.WARN if read_only or not alone else self.severity,
+            confidence=Confidence.MEDIUM if read_only else Confidence.HIGH,
+            subject=checker.service.label if checker.service is not None else f"{called} on {going.host}",
+            identity=(going.host, checker.program),
+            message=message,
+            why=why + "Nothing tells that monitoring has stopped, but another monitoring.",
+            action=f"Move {called} with {listed(files(checker.lines))} {to} before {going.host} "
+            + ("is made read-only" if read_only else "is switched off")
+            + ", and have something else watch that it runs.",
+            impact=Impact.DEGRADED if read_only else Impact.BROKEN,
+            evidence=checker.lines,
             hosts=(going.host,),
         )
 
@@ -224,29 +269,6 @@ def _asks_elsewhere(estate: EstateView, ways: Ways, probe: Node) -> bool:
 def _watched_from(estate: EstateView, host: str) -> set[str]:
     """The hosts, and the endpoints of unknown hosts, that jobs and probes on a host look at."""
     nodes = [*estate.nodes_at(host, Kind.SCRAPE), *estate.nodes_at(host, Kind.PROBE)]
-    return _looked_at(estate, [node for node in nodes if not is_ping(node)])
-
-
-def _watched_by_others(estate: EstateView, host: str) -> set[str]:
-    nodes = [
-        node
-        for kind in (Kind.SCRAPE, Kind.PROBE)
-        for node in estate.nodes(kind)
-        if node.scope != host and not _on_going(estate, node) and not is_ping(node)
-    ]
-    return _looked_at(estate, nodes)
-
-
-def _on_going(estate: EstateView, node: Node) -> bool:
-    home = estate.home(node)
-    return home is not None and estate.going_for(home) is not None
-
-
-def _looked_at(estate: EstateView, nodes: list[Node]) -> set[str]:
-    found: set[str] = set()
-    for node in nodes:
-        for edge in estate.outgoing(node, Relation.WATCHES):
-            if edge.provider.kind not in WATCHERS:
-                hosts = [host.text for host in estate.reaches(edge.provider)]
-                found.update(hosts or [edge.provider.text])
-    return found
+    return looked_at(
+        estate, [node for node in nodes if not is_ping(node) and node.attributes.get("program") not in PROGRAMS]
+    )

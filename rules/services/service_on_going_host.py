@@ -37,12 +37,10 @@ _OFFERED: Final = (
     "envoy listener",
     "haproxy frontend",
     "haproxy listen",
-    "icinga2",
     "keepalived instance",
     "keepalived virtual server",
     "knot secondary zone",
     "mysql replica",
-    "nagios",
     "named zone",
     "NFS export",
     "nginx mail server",
@@ -69,8 +67,8 @@ class ServiceOnGoingHostRule(Rule):
     them. Those that its successor has under the same name are told apart; if it has them all, it is a note. Nothing is
     said for a read-only host, which goes on serving.
 
-    Left to others: Prometheus and Alertmanager on the host (monitoring-server-going), its jobs (job-on-going-host),
-    renewals that run there (renewal-on-going-host).
+    Left to others: monitoring on the host (monitoring-server-going), its jobs (job-on-going-host), renewals that run
+    there (renewal-on-going-host).
 
     Why it matters
     --------------
