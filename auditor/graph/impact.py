@@ -22,6 +22,7 @@ graph that is one long chain pays for its levels: some tens of microseconds each
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -214,8 +215,10 @@ def lost_edges(graph: Graph, result: ImpactResult) -> Bools:
     return failed
 
 
-def trace(graph: Graph, result: ImpactResult, node: int) -> tuple[int, ...]:
+def trace(graph: Graph, result: ImpactResult, node: int, most: int = sys.maxsize) -> tuple[int, ...]:
     """The edges that explain a node's impact, from it to a node of the scenario; empty if there is nothing to explain.
+
+    Of a longer way the first `most` are given.
 
     Each step follows the very need that was lost: a job that must write leads over its host's read-only mount, not over
     something else that the host lost. Of the ways in which a node first lost a need, it is a shortest one.
@@ -224,7 +227,7 @@ def trace(graph: Graph, result: ImpactResult, node: int) -> tuple[int, ...]:
     code = _plan(graph).code
     edge = int(result.cause[node])
     bit = _followed(result, node, edge)
-    while edge >= 0:
+    while edge >= 0 and len(path) < most:
         path.append(edge)
         provider = int(graph.provider[edge])
         if code[edge] == _MENTION:

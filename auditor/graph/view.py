@@ -238,7 +238,7 @@ class View:
 
     def path(self, consumer: Node) -> tuple[Step, ...]:
         """The shortest path that explains the impact, following the need that was lost; empty for the unharmed."""
-        edges = trace(self.linked.graph, self.result, consumer.id)[:_MAX_PATH]
+        edges = trace(self.linked.graph, self.result, consumer.id, _MAX_PATH)
         return tuple(self.step(EdgeView(self, edge)) for edge in edges)
 
     def path_over(self, edge: Edge) -> tuple[Step, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from auditor.api import Edge, EstateView, Going, Kind, Node, Relation
 
 REDIRECTS = frozenset({"CNAME", "ALIAS", "ANAME", "DNAME"})
+MAX_ALIASES = 16
+MAX_NAMES = 1000
 
 
 def is_own(name: str, going: Going) -> bool:
@@ -32,19 +34,22 @@ def ttl_of(node: Node) -> int:
 
 
 def users_of(estate: EstateView, name: Node) -> list[Node]:
-    """Who uses a name, directly or through a URL: jobs, alerts, webhooks, configurations; no DNS."""
+    """Who uses a name, directly or through a URL: jobs, alerts, webhooks, configurations; no DNS.
+
+    Over at most 16 aliases, after which resolvers give up (BIND 9's max-query-restarts is 11).
+    """
     found: dict[int, Node] = {}
-    seen, pending = {name.id}, [name]
-    while pending and len(seen) < 1000:
-        at = pending.pop()
-        for edge in estate.incoming(at):
+    seen, level = {name.id}, [name]
+    for _ in range(MAX_ALIASES):
+        above: list[Node] = []
+        for edge in (edge for at in level for edge in estate.incoming(at)):
             consumer = edge.consumer
             if consumer.kind is Kind.DOCUMENT or consumer.kind is Kind.RECORD:
                 continue
-            if edge.relation in (Relation.STANDS_FOR, Relation.RESOLVES):
-                if consumer.id not in seen:
-                    seen.add(consumer.id)
-                    pending.append(consumer)
-            else:
+            if edge.relation not in (Relation.STANDS_FOR, Relation.RESOLVES):
                 found[consumer.id] = consumer
+            elif consumer.id not in seen and len(seen) < MAX_NAMES:
+                seen.add(consumer.id)
+                above.append(consumer)
+        level = above
     return [found[key] for key in sorted(found)]
