@@ -18,7 +18,10 @@ MAX_DOCUMENT: Final = 256 * 1024
 MAX_SECONDS: Final = 5.0
 """Time for the captures of one host."""
 _REMEMBERED: Final = 100_000
-_RELATIONS: Final = frozenset({Relation.CALLS, Relation.READS})
+_RUN: Final = frozenset(
+    {Relation.CALLS, Relation.DEPLOYED_BY, Relation.RENEWED_BY, Relation.VALIDATED_THROUGH, Relation.NOTIFIES}
+)
+_RELATIONS: Final = _RUN | {Relation.READS}
 UNIT_PLACES: Final = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system")
 _UNIT: Final = re.compile(r"[\w@:.-]{1,200}\.[a-z]+")
 _CONFIGURATION: Final = ("/etc/", "/usr/local/etc/", "/opt/", "/srv/")
@@ -108,7 +111,7 @@ def _paths(item: Dependency) -> tuple[str, ...]:
     text = item.provider.text
     if item.provider.kind is Kind.PATH:
         # What is called is a script; what is read may be data, which says nothing.
-        return (text,) if item.relation is Relation.CALLS or text.startswith(_CONFIGURATION) else ()
+        return (text,) if item.relation in _RUN or text.startswith(_CONFIGURATION) else ()
     if item.provider.kind is Kind.UNIT and _UNIT.fullmatch(text):
         return tuple(f"{place}/{text}" for place in UNIT_PLACES)
     return ()

@@ -387,7 +387,7 @@ def _load_keys(files: Sequence[str], certificates: Sequence[str]) -> tuple[list[
         try:
             key = paramiko.PKey.from_path(name)
         except TypeError:
-            problems.append(f"{name} needs a passphrase: load it into the agent")
+            problems.append(f"{name} is encrypted: load it into the agent")
             continue
         except (OSError, ValueError, paramiko.SSHException) as error:
             problems.append(f"{name}: {_why(error)}")
