@@ -1,4 +1,4 @@
-"""Terraform and OpenTofu: plans and states as JSON (`show -json`), and state files as they are stored.
+"""Terraform and OpenTofu: plans and states as JSON (`show -json`), state files as they are stored, and configuration.
 
 Sources: Terraform's "JSON Output Format" (format_version 1.x: unknown keys are to be ignored, a new major version
 rejected), its state file of version 4, and the providers' documentation of the resources in `terraform_resources`.
@@ -20,10 +20,12 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Need,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
@@ -35,8 +37,11 @@ from auditor.api import (
     normal_address,
     normal_name,
 )
+from collectors.infrastructure import terraform_configuration as configuration
 from collectors.infrastructure import terraform_resources as table
 from collectors.infrastructure.common import is_outside, outside
+from collectors.infrastructure.hcl import MAX_BYTES as MAX_HCL_BYTES
+from collectors.infrastructure.hcl import read_hcl
 
 MAX_BYTES: Final = 128 << 20
 RESOURCES_LIMIT: Final = 200_000
@@ -47,6 +52,10 @@ VALUES_LIMIT: Final = 1_000
 
 Values: TypeAlias = Mapping[str, Any]
 
+_CONFIGURATION: Final = (".tf", ".tofu")
+_GIVEN: Final = ("/terraform.tfvars", ".auto.tfvars")
+# `${aws_instance.old.private_ip}`, `${aws_instance.old[0].private_ip}`
+_REFERENCE: Final = re.compile(r"\$\{\s*([a-z]\w*\.[\w-]+)(?:\[[^\]]{0,80}\])?\.\w+\s*\}")
 _MARKS: Final = (b'"terraform_version"', b'"format_version"')
 _ACTIONS: Final = {
     ("no-op",): "",
@@ -63,7 +72,7 @@ _GOES: Final = frozenset({"delete", "replace"})
 
 
 class TerraformCollector(Collector):
-    """Resources of a plan as they will be, and of a state as they are.
+    """Resources of a plan as they will be, of a state as they are, and of a configuration as far as it is literal.
 
     Of a plan, what is known only after apply is left out, and so is every value that is marked as sensitive, here and
     in states. A record or machine that the plan deletes or replaces carries `action`.
@@ -71,7 +80,8 @@ class TerraformCollector(Collector):
     Reads
     -----
     `terraform show -json` of plans and states, `*.tfstate` of version 4: any JSON that begins with
-    `format_version` or `terraform_version`.
+    `format_version` or `terraform_version`. `*.tf` and `*.tofu` in HCL, with `terraform.tfvars` and `*.auto.tfvars`:
+    the files of one directory are read together.
 
     Yields
     ------
@@ -81,18 +91,22 @@ class TerraformCollector(Collector):
 
     Can't see
     ---------
-    Configuration (HCL is text to the mention scan), resources of other kinds, values behind providers' ids that are in
-    no resource of the same file, and URLs that the provider marks as sensitive: those are named as not read.
+    Of a configuration what is more than a literal, a variable with a literal value or another resource's attribute:
+    functions, modules, `for_each`, data sources (its plan has them; its text is scanned for mentions). Resources of
+    other kinds, values behind providers' ids that are in no resource of the same file, and URLs that the provider marks
+    as sensitive: those are named as not read.
     """
 
     name: ClassVar[str] = "terraform"
-    title: ClassVar[str] = "Terraform plans and states"
+    title: ClassVar[str] = "Terraform plans, states and configuration"
     area: ClassVar[Area] = Area.CONFIGURATION
     # What a plan or state has of webhooks and monitors says nothing of all others.
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.BACKED_BY})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """JSON of Terraform, by its versions at the top."""
+        """JSON of Terraform, by its versions at the top; configuration by its suffix."""
+        if path.endswith(_CONFIGURATION) or f"/{path}".endswith(_GIVEN):
+            return b"\x00" not in head
         if not path.endswith((".json", ".tfstate", ".tfplan", ".backup")):
             return False
         start = head[:600].lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -104,6 +118,9 @@ class TerraformCollector(Collector):
             yield Malformed(Where(), f"larger than {MAX_BYTES >> 20} MiB", "scanned for mentions only", True)
             return
         text = decode(document.content).removeprefix("\ufeff")
+        if document.path.endswith((*_CONFIGURATION, ".tfvars")):
+            yield from _configured(document.path, text)
+            return
         try:
             root = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -125,6 +142,25 @@ class TerraformCollector(Collector):
         yield from _Reader(resources[:RESOURCES_LIMIT]).read()
         if len(resources) > RESOURCES_LIMIT:
             yield Malformed(Where(), f"more than {RESOURCES_LIMIT:,} resources: the rest is not read")
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """The resources of each directory of a configuration, which name each other."""
+        for resources in configuration.configured(fragments):
+            made = [_Resource(one.address, one.type, one.values, "", one.lines, 0) for one in resources]
+            yield from _Reader(made[:RESOURCES_LIMIT]).read()
+
+
+def _configured(path: str, text: str) -> Iterator[Parsed]:
+    lines = text.split("\n")
+    if len(text) > MAX_HCL_BYTES:
+        yield Malformed(Where(), f"larger than {MAX_HCL_BYTES >> 20} MiB", "scanned for mentions only", True)
+        return
+    root, problem = read_hcl(text)
+    if problem is not None and "{{" not in text and "<%" not in text:
+        shown = excerpt(lines[problem.line - 1]) if problem.line <= len(lines) else ""
+        effect = "Terraform refuses it; the rest is scanned for mentions only"
+        yield Malformed(Where(problem.line, shown), excerpt(problem.reason), effect, not root.blocks)
+    yield from configuration.pieces(root, path, lines)
 
 
 class _Places:
@@ -160,9 +196,11 @@ class _Resource:
     type: str
     values: Values
     action: str
-    places: _Places
+    places: _Places | configuration.Lines
     start: int
     hidden: frozenset[str] = field(default_factory=frozenset)
+    partly: frozenset[str] = frozenset()
+    """Lists of which some elements are known after apply only."""
     before: Values = field(default_factory=dict)
 
     def where(self, value: object = None, key: str = "") -> Where:
@@ -174,7 +212,7 @@ class _Resource:
             where = self.places.of(shown, sought, self.start, end)
         else:
             where = self.places.of(self.address, json.dumps(self.address), self.start, end)
-        return Where(where.line, where.excerpt, api=self.address)
+        return Where(where.line, where.excerpt, where.path, self.address)
 
     def text(self, *keys: str) -> str:
         """The first of these attributes that is a text and not empty."""
@@ -221,6 +259,7 @@ def _resources(root: Mapping[str, Any], text: str) -> Iterator[_Resource]:
             made = _make(one, known, "", places, start, _hidden(one.get("sensitive_values")))
             if made is not None:
                 start = made.start
+                made.partly = _partly(one.get("values"), None)
                 yield made
         return
     yield from _stored(root, places)
@@ -236,7 +275,17 @@ def _changed(one: Values, change: Values, places: _Places, start: int) -> _Resou
     made = _make(one, before if gone else after, action, places, start, hidden)
     if made is not None:
         made.before = before
+        made.partly = frozenset() if gone else _partly(change.get("after"), change.get("after_unknown"))
     return made
+
+
+def _partly(values: object, unknown: object) -> frozenset[str]:
+    """The lists of an object that hold values which are not known, beside others or alone."""
+    masks = unknown if isinstance(unknown, dict) else {}
+    found = {key for key, mask in masks.items() if isinstance(mask, list) and any(one is True for one in mask)}
+    if isinstance(values, dict):
+        found |= {key for key, value in values.items() if isinstance(value, list) and None in value}
+    return frozenset(found)
 
 
 def _make(
@@ -323,6 +372,8 @@ class _Reader:
     def __init__(self, resources: Sequence[_Resource]) -> None:
         self.resources = resources
         self.machines: dict[str, Ref] = {}
+        self.by_resource: dict[str, Ref] = {}
+        """Machines by the address of their resource, as a configuration names them."""
         self.groups: dict[str, Ref] = {}
         """Load balancers and target groups by their ARN or id."""
 
@@ -373,6 +424,7 @@ class _Reader:
         if not name:
             return
         host = Ref(Kind.HOST, normal_name(name))
+        self.by_resource[one.address] = host
         for source in (one.values, one.before):
             for key in ("id", "arn", "self_link"):
                 value = source.get(key)
@@ -388,11 +440,16 @@ class _Reader:
 
     def _target(self, one: _Resource, text: str) -> Ref | None:
         """A machine by its id, or an address or name that was written."""
-        found = self.machines.get(f"{one.type.partition('_')[0]} {text}")
+        found = self.machines.get(f"{one.type.partition('_')[0]} {text}") or self._of_resource(text)
         if found is not None:
             return found
         outer = host_ref(text) if is_address(text) or "." in text else None
         return outer if outer is not None and is_outside(outer.text) else None
+
+    def _of_resource(self, text: str) -> Ref | None:
+        """The machine whose attribute a configuration takes."""
+        found = _REFERENCE.fullmatch(text)
+        return self.by_resource.get(found[1]) if found is not None else None
 
     def _balancer(self, one: _Resource) -> Iterator[Parsed]:
         if one.action == "delete":
@@ -413,12 +470,14 @@ class _Reader:
         cloud = one.type.partition("_")[0]
         numbers = {key: str(one.values[key]) for key in (*group_keys, *target_keys) if key in one.values}
         group = next((found for key in group_keys if (found := self.groups.get(f"{cloud} {numbers.get(key)}"))), None)
-        target = next((found for key in target_keys if (found := self._target(one, numbers.get(key, "")))), None)
+        named = next((numbers[key] for key in target_keys if self._target(one, numbers.get(key, ""))), "")
+        target = self._target(one, named) if named else None
         if group is None or one.action == "delete":
             return
         # A target that is known after apply only is an alternative all the same.
         provider = target or Ref(Kind.SERVICE, f"{one.address}: target not known")
-        yield Dependency(group, provider, Relation.BACKED_BY, one.where(), group="servers")
+        where = one.where(named) if isinstance(one.places, configuration.Lines) and named else one.where()
+        yield Dependency(group, provider, Relation.BACKED_BY, where, group="servers")
 
     def _listener(self, one: _Resource) -> Iterator[Parsed]:
         """The target groups that a load balancer sends to: those of one listener share its traffic."""
@@ -472,7 +531,7 @@ class _Reader:
         if found is None or not isinstance(value, str):
             return
         where = one.where(value)
-        where = Where(where.line, excerpt(f"{one.address}: {found.text}"), api=one.address)
+        where = Where(where.line, excerpt(f"{one.address}: {found.text}"), where.path, one.address)
         webhook = Ref(Kind.WEBHOOK, f"terraform {one.address}")
         attributes: dict[str, Attribute] = {"type": one.type}
         if events := tuple(excerpt(event) for event in one.texts("events")):
@@ -505,20 +564,31 @@ class _Reader:
         attributes: dict[str, Attribute] = {"type": record.kind, "origin": "terraform"}
         if one.action in _GOES:
             attributes["action"] = one.action
+        if one.action == "delete" and record.within:
+            return
         if one.action == "delete":
             yield Entity(name, one.where(record.written), attributes)
             return
         providers = [
             (ref, value)
             for value in record.values[:VALUES_LIMIT]
-            if (ref := _record_target(record.kind, value)) is not None
+            if (ref := _record_target(record.kind, value) or self._of_resource(value)) is not None
         ]
-        if record.kind in ("A", "AAAA", "CNAME", "ALIAS"):
+        if record.within:
+            for provider, value in providers:
+                ref = Ref(Kind.RECORD, f"{one.address}: {record.written} {record.kind} {excerpt(value)}")
+                yield Entity(ref, one.where(value), {**attributes, "owner": record.written})
+                yield Dependency(ref, provider, Relation.RECORDS, one.where(value))
+        elif record.kind in ("A", "AAAA", "CNAME", "ALIAS"):
             if providers:
                 yield Entity(name, one.where(record.written), attributes)
+            group = "addresses" if record.kind in ("A", "AAAA") or record.weighted else ""
             for provider, value in providers:
-                group = "addresses" if record.kind in ("A", "AAAA") or record.weighted else ""
                 yield Dependency(name, provider, Relation.RESOLVES, one.where(value), group=group)
+            if providers and group and (one.partly & table.VALUES or len(providers) < len(record.values)):
+                # A value that is known after apply only is an alternative all the same.
+                unknown = Ref(Kind.NAME, f"{one.address}: value not known")
+                yield Dependency(name, unknown, Relation.RESOLVES, one.where(record.written), group=group)
         elif record.kind in ("MX", "NS", "SRV", "PTR"):
             for provider, value in providers:
                 ref = Ref(Kind.RECORD, f"{owner} {record.kind} {excerpt(value)}")

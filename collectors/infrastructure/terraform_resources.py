@@ -68,13 +68,17 @@ CERTIFICATES: Final = frozenset({"aws_acm_certificate", "acme_certificate", "dig
 
 
 class Record(NamedTuple):
-    """A set of DNS records: full owner name, the name as it was written, type, values."""
+    """A set of DNS records: full owner name, the name as it was written, type, values.
+
+    `within` is whether the name is below a zone that the resource names by an id only: the full name is not known.
+    """
 
     name: str
     written: str
     kind: str
     values: list[str]
     weighted: bool = False
+    within: bool = False
 
 
 # Resource: attributes of the owner (the first that is there), of the zone to complete it, of the type, of the values.
@@ -108,6 +112,8 @@ _TYPED: Final[Mapping[str, tuple[str, str]]] = {
     "azurerm_private_dns_aaaa_record": ("AAAA", "records"),
     "azurerm_private_dns_cname_record": ("CNAME", "record"),
 }
+VALUES: Final = frozenset({key for *_, keys in _RECORDS.values() for key in keys} | {key for _, key in _TYPED.values()})
+"""Attributes that hold the values of records."""
 _POLICIES: Final = (
     "weighted_routing_policy", "latency_routing_policy", "geolocation_routing_policy", "failover_routing_policy",
     "multivalue_answer_routing_policy", "set_identifier",
@@ -141,10 +147,17 @@ def read_record(resource: str, values: Mapping[str, Any]) -> Record | None:
         found = found[:1]
     zone = _text(values, zone_key) if zone_key and key_used not in ("fqdn", "hostname", "qualified_name") else ""
     if zone_key and not zone and key_used in ("name", "subdomain"):
-        return None
+        return Record(owner, owner, kind, found, within=True) if kind and is_label(owner) else None
+    if "." not in owner and not zone and kind and is_label(owner):
+        return Record(owner, owner, kind, found, within=True)
     made = _complete(owner, zone, kind, found)
     weighted = any(values.get(policy) for policy in _POLICIES)
     return made._replace(weighted=weighted) if made is not None else None
+
+
+def is_label(owner: str) -> bool:
+    """Whether a name can stand in a zone: also `@`, for the zone itself."""
+    return owner == "@" or (bool(owner) and all(c.isalnum() or c in "-_.*" for c in owner))
 
 
 def _complete(owner: str, zone: str, kind: str, values: list[str]) -> Record | None:

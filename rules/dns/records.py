@@ -24,7 +24,8 @@ def type_of(edge: Edge) -> str:
     if edge.provider.kind is Kind.ADDRESS:
         return "AAAA" if ":" in edge.provider.text else "A"
     kind = str(edge.consumer.attributes.get("type", ""))
-    return kind if kind in REDIRECTS else "CNAME"
+    # Terraform's configuration gives a name a machine's address without saying which that is.
+    return kind if kind in REDIRECTS or (kind and edge.provider.kind is Kind.HOST) else "CNAME"
 
 
 def ttl_of(node: Node) -> int:

@@ -40,7 +40,7 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
     KubernetesCollector: ("k8s/x.yaml", "k8s/x.json", "k8s/x.yml.j2"),
     PuppetCollector: ("manifests/site.pp", "/etc/puppet/puppet.conf", "hieradata/nodes/a.example.net.yaml"),
     SaltCollector: ("salt/top.sls", "/etc/salt/roster", "/etc/salt/master", "/etc/salt/minion"),
-    TerraformCollector: ("plan.json", "terraform.tfstate"),
+    TerraformCollector: ("plan.json", "terraform.tfstate", "infra/x.tf", "infra/terraform.tfvars"),
     WebhookUrlsCollector: (".env", "webhooks.txt"),
     WindowsTasksCollector: ("tasks/x.xml", "/Windows/System32/Tasks/x"),
 }
