@@ -205,9 +205,15 @@ class Snapshot:
         data = "".join(lines).encode("ascii")
         with self._lock:
             descriptor = os.open(self.root / CAPTURES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            size = os.lseek(descriptor, 0, os.SEEK_END)
             try:
                 while data:
                     data = data[os.write(descriptor, data) :]
+            except OSError:
+                # Half a line would spoil the next one; to make a file shorter works on a full disk as well.
+                os.ftruncate(descriptor, size)
+                self._records.update((one.path, Outcome.PARTIAL) for one in written)
+                raise
             finally:
                 os.close(descriptor)
             for one in written:
@@ -240,6 +246,9 @@ class Snapshot:
             view = memoryview(content)
             while view:
                 view = view[os.write(descriptor, view) :]
+        except OSError:
+            os.unlink(temporary)
+            raise
         finally:
             os.close(descriptor)
         os.replace(temporary, self.root / path)

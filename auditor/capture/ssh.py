@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from auditor.capture.named import UNIT_PLACES, Named
 from auditor.capture.program import MAX_CONTENT, MAX_FILES, FrameError, FrameReader, Item, program, usable
@@ -43,6 +43,7 @@ _SHELL: Final = "exec /bin/sh -s"
 _SUDO_SHELL: Final = (
     "exec /bin/sh -c 'if sudo -n /bin/sh -c : 2>/dev/null; then exec sudo -n /bin/sh -s; fi; exec /bin/sh -s'"
 )
+_MAX_GREETING: Final = 32768
 _MAX_KNOWN_HOSTS: Final = 64 * 1024 * 1024
 
 
@@ -53,6 +54,10 @@ class ConnectError(Exception):
         super().__init__(detail)
         self.outcome = outcome
         self.detail = detail
+
+
+class _UnwrittenError(Exception):
+    """The snapshot can't be written: a fault on our side, not the host's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,27 @@ class _Deadlines:
                 threading.Thread(target=close, daemon=True).start()
 
 
+class _Stream:
+    """A socket or channel that ends if too much comes before SSH does: RFC 4253, 4.2, and paramiko set no limit."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._head = b""
+
+    def recv(self, count: int) -> bytes:
+        data: bytes = self._stream.recv(count)
+        self._head += data
+        if b"SSH-" in self._head:
+            self._head = b""
+            self.recv = self._stream.recv  # type: ignore[method-assign]
+        elif len(self._head) > _MAX_GREETING:
+            return b""
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @dataclass(slots=True)
 class _Jump:
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -202,7 +228,7 @@ class Connector:
 
         stream = self._stream(endpoint, until, address, depth)
         try:
-            transport = paramiko.Transport(stream)
+            transport = paramiko.Transport(cast("paramiko.Channel", _Stream(stream)))
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise ConnectError(Outcome.UNREACHABLE, f"no SSH there: {_why(error)}") from error
         number = self.deadlines.add(until, transport.close)
@@ -509,6 +535,9 @@ class _Host:
             write(self._base + path)
         except ValueError as error:
             self._note(path, Outcome.PARTIAL, f"can't be kept: {error}")
+        except OSError as error:
+            self._note(path, Outcome.PARTIAL, f"can't be written: {_why(error)}")
+            raise _UnwrittenError(_why(error)) from error
 
     def _file(self, item: Item) -> None:
         if why := keepable(item.name, item.content):
@@ -598,7 +627,7 @@ class Collection:
                 detail = f"{len(missed)} things were not seen"
         except ConnectError as error:
             outcome, detail = error.outcome, error.detail
-        except OSError as error:
+        except (OSError, _UnwrittenError) as error:
             outcome, detail = Outcome.PARTIAL, f"the snapshot can't be written: {_why(error)}"
         # One host must never end the others, whatever a library raises.
         except Exception as error:  # noqa: BLE001

@@ -1,0 +1,426 @@
+"""Hosts that misbehave, played by a small SSH server: each has its outcome, and none holds up another."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditor.capture.named import Named
+from auditor.capture.snapshot import Snapshot
+from auditor.capture.sources import SshConfig, Target
+from auditor.capture.ssh import Collection, Connector, HostResult, KnownHosts
+from auditor.cli.main import main
+from auditor.model import Outcome
+
+if TYPE_CHECKING:
+    import paramiko
+else:
+    paramiko = pytest.importorskip("paramiko")
+
+CRONTAB = b"17 3 * * * root /usr/bin/true\n"
+
+
+def frames(nonce: str, *parts: bytes, done: bool = True) -> bytes:
+    """A well-formed answer: START, these contents as files, and DONE."""
+    count = 1
+    out = [f"\n{nonce}.1 START 1\n".encode()]
+    for number, content in enumerate(parts):
+        name = "/etc/crontab" if number == 0 else f"/etc/cron.d/job{number}"
+        out.append(f"\n{nonce}.{count + 1} BEGIN FILE {name}\n".encode() + content)
+        out.append(f"\n{nonce}.{count + 2} END 0\n".encode())
+        count += 2
+    if done:
+        out.append(f"\n{nonce}.{count + 1} DONE 1\n".encode())
+    return b"".join(out)
+
+
+Play = Callable[[Any, str, bool], None]
+
+
+def good(channel: Any, nonce: str, again: bool) -> None:
+    channel.sendall(frames(nonce) if again else frames(nonce, CRONTAB))
+
+
+def hang(channel: Any, nonce: str, again: bool) -> None:
+    time.sleep(20)
+
+
+def hang_later(channel: Any, nonce: str, again: bool) -> None:
+    channel.sendall(frames(nonce, CRONTAB, done=False))
+    time.sleep(20)
+
+
+def flood(channel: Any, nonce: str, again: bool) -> None:
+    while True:
+        channel.sendall(b"y\n" * 16384)
+
+
+def flood_in_frame(channel: Any, nonce: str, again: bool) -> None:
+    channel.sendall(frames(nonce, CRONTAB, done=False) + f"\n{nonce}.4 BEGIN FILE /etc/fstab\n".encode())
+    while True:
+        channel.sendall(b"y\n" * 16384)
+
+
+def cut(channel: Any, nonce: str, again: bool) -> None:
+    channel.sendall(frames(nonce, CRONTAB, done=False) + f"\n{nonce}.4 BEGIN FILE /etc/fstab\n/dev/sd".encode())
+
+
+def motd(channel: Any, nonce: str, again: bool) -> None:
+    channel.sendall(b"Welcome!\n\x1b[31m" + b"#" * 10_000_000 + b"\n")
+    good(channel, nonce, again)
+
+
+def garbage(channel: Any, nonce: str, again: bool) -> None:
+    channel.sendall(b"% Invalid input detected at '^' marker.\r\n" * 20 + bytes(range(256)))
+    channel.sendall_stderr(b"sh: not found\n")
+
+
+def forged(channel: Any, nonce: str, again: bool) -> None:
+    """Content with ends that are none: of another nonce, and of this one with another count."""
+    if again:
+        return good(channel, nonce, again)
+    fake = f"{'f' * 32}.3 END 0\n\n{nonce}.9 END 0\n\n{nonce}.2 BEGIN FILE /etc/forged\nx\n\n{nonce}.1 DONE 1\n"
+    channel.sendall(frames(nonce, CRONTAB + b"\n" + fake.encode()))
+    return None
+
+
+def outside(channel: Any, nonce: str, again: bool) -> None:
+    """A name that would leave the directory of the host."""
+    channel.sendall(
+        frames(nonce, CRONTAB, done=False)
+        + f"\n{nonce}.4 BEGIN FILE /etc/../../../inventory.yaml\nx\n{nonce}.5 END 0\n\n{nonce}.6 DONE 1\n".encode()
+    )
+
+
+def twice(channel: Any, nonce: str, again: bool) -> None:
+    """A file where another needs a directory, and a link that leads out."""
+    text = f"\n{nonce}.1 START 1\n\n{nonce}.2 BEGIN FILE /etc/x\na\n{nonce}.3 END 0\n"
+    text += f"\n{nonce}.4 BEGIN FILE /etc/x/y\nb\n{nonce}.5 END 0\n"
+    text += f"\n{nonce}.6 BEGIN LINK /etc/up\n../../../../..\n{nonce}.7 END 0\n"
+    text += f"\n{nonce}.8 BEGIN FILE /etc/up/z\nc\n{nonce}.9 END 0\n\n{nonce}.10 DONE 1\n"
+    channel.sendall(frames(nonce) if again else text.encode())
+
+
+def large(channel: Any, nonce: str, again: bool) -> None:
+    channel.sendall(frames(nonce) if again else frames(nonce, CRONTAB, b"# " + b"x" * 300_000))
+
+
+PLAYS: dict[str, Play] = {
+    play.__name__.replace("_", "-"): play
+    for play in (good, hang, hang_later, flood, flood_in_frame, cut, motd, garbage, forged, outside, twice, large)
+}
+
+
+class FakeHost(paramiko.ServerInterface):
+    """Takes any key; who logs in says which play is played."""
+
+    def __init__(self, plays: dict[str, Play]) -> None:
+        self.plays = plays
+        self.user = ""
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: Any) -> int:
+        self.user = username
+        return 0  # AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return 0  # OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
+        threading.Thread(target=self.play, args=(channel,), daemon=True).start()
+        return True
+
+    def play(self, channel: Any) -> None:
+        with suppress(Exception):
+            text = bytearray()
+            while piece := channel.recv(65536):
+                text += piece
+            first = bytes(text).split(b"\n", 1)[0].decode()
+            found = re.match(r"N=([0-9a-f]{32}) ", first)
+            assert found is not None
+            self.plays[self.user](channel, found[1], not first.endswith("WANT=''"))
+            channel.send_exit_status(0)
+        with suppress(Exception):
+            channel.close()
+
+
+class Server:
+    def __init__(self, directory: Path) -> None:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self.directory = directory
+        for name in ("host", "id"):
+            (directory / name).write_bytes(
+                Ed25519PrivateKey.generate().private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.OpenSSH,
+                    serialization.NoEncryption(),
+                )
+            )
+        self.key = paramiko.PKey.from_path(directory / "host")
+        self.plays = dict(PLAYS)
+        self.logins: list[str] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.raw = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.accept, daemon=True).start()
+        threading.Thread(target=self.shout, daemon=True).start()
+        known = "".join(
+            f"[127.0.0.1]:{port} {self.key.get_name()} {self.key.get_base64()}\n"
+            for port in (self.port, self.raw.getsockname()[1])
+        )
+        (directory / "known_hosts").write_text(known)
+        blocks = [f"Host {name}\n  User {name}\n  Port {self.port}\n" for name in PLAYS]
+        blocks.append(f"Host shouting\n  Port {self.raw.getsockname()[1]}\n")
+        (directory / "config").write_text(
+            "".join(blocks)
+            + f"Host *\n  HostName 127.0.0.1\n  User nobody\n  IdentityAgent none\n  IdentityFile {directory}/id\n"
+            f"  UserKnownHostsFile {directory}/known_hosts\n  GlobalKnownHostsFile none\n"
+        )
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                stream, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(stream,), daemon=True).start()
+
+    def serve(self, stream: socket.socket) -> None:
+        with suppress(Exception):
+            transport = paramiko.Transport(stream)
+            transport.add_server_key(self.key)
+            host = FakeHost(self.plays)
+            transport.start_server(server=host)
+            transport.join()
+            self.logins.append(host.user)
+
+    def shout(self) -> None:
+        """Ten megabytes before SSH begins, without the end of a line."""
+        with suppress(OSError):
+            while True:
+                stream, _ = self.raw.accept()
+                with suppress(OSError), stream:
+                    stream.sendall(b"x" * 10_000_000)
+                    time.sleep(1)
+
+    def close(self) -> None:
+        self.listener.close()
+        self.raw.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = Server(tmp_path_factory.mktemp("fake"))
+    yield found
+    found.close()
+
+
+def snapshot_at(place: Path, *, resume: bool = False) -> Snapshot:
+    return Snapshot.open(place, inventory=b"version: 1\n", started_at="2026-11-23T00:00:00Z", resume=resume)
+
+
+def collect(server: Server, place: Path, *hosts: str, timeout: float = 5.0) -> list[HostResult]:
+    snapshot = snapshot_at(place)
+    connector = Connector(SshConfig.read(server.directory / "config", server.directory / "none"))
+    collection = Collection(snapshot, connector, Named([]), timeout=timeout)
+    results = collection.run([Target(name) for name in hosts], len(hosts), lambda _: None)
+    connector.close()
+    snapshot.close()
+    return results
+
+
+def records(place: Path) -> dict[str, dict[str, str]]:
+    return {entry["path"]: entry for entry in map(json.loads, (place / "captures.jsonl").read_text().splitlines())}
+
+
+@pytest.mark.parametrize(
+    ("play", "outcome", "detail", "kept"),
+    [
+        ("good", Outcome.OK, "", True),
+        ("hang", Outcome.UNREACHABLE, "longer than 2 s", False),
+        ("hang-later", Outcome.PARTIAL, "longer than 2 s", True),
+        ("flood-in-frame", Outcome.PARTIAL, "longer than the program may send", True),
+        ("cut", Outcome.PARTIAL, "stopped in the middle", True),
+        ("motd", Outcome.OK, "", True),
+        ("garbage", Outcome.UNSUPPORTED, "no POSIX shell", False),
+        ("outside", Outcome.PARTIAL, "without a usable name", True),
+        ("shouting", Outcome.UNREACHABLE, "", False),
+    ],
+)
+def test_what_becomes_of_a_host(
+    play: str, outcome: Outcome, detail: str, kept: bool, server: Server, tmp_path: Path
+) -> None:
+    place = tmp_path / "snapshot"
+    begun = time.monotonic()
+    [result] = collect(server, place, play, timeout=2.0 if play.startswith(("hang", "shout")) else 10.0)
+    assert time.monotonic() - begun < 8
+    assert (result.outcome, detail in result.detail) == (outcome, True), result
+    crontab = place / f"hosts/{play}/etc/crontab"
+    assert crontab.exists() is kept
+    if kept:
+        assert crontab.read_bytes() == CRONTAB
+    assert records(place)[f"hosts/{play}"]["outcome"] == outcome
+    assert not (tmp_path / "inventory.yaml").exists()
+    assert (place / "inventory.yaml").read_text() == "version: 1\n"
+
+
+def test_a_flood_is_stopped(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import auditor.capture.program as program
+
+    monkeypatch.setattr(program.FrameReader.__init__, "__kwdefaults__", {"cap": 1000, "total": 10**9, "noise": 10**6})
+    [result] = collect(server, tmp_path / "snapshot", "flood", timeout=20.0)
+    assert result.outcome is Outcome.PARTIAL
+    assert "outside frames" in result.detail
+
+
+def test_what_is_cut_in_a_file_is_partial(server: Server, tmp_path: Path) -> None:
+    collect(server, tmp_path / "snapshot", "cut")
+    found = records(tmp_path / "snapshot")
+    assert found["hosts/cut/etc/crontab"]["outcome"] == "ok"
+    assert found["hosts/cut/etc/fstab"]["outcome"] == "partial"
+
+
+def test_frames_that_are_forged_are_content(server: Server, tmp_path: Path) -> None:
+    [result] = collect(server, tmp_path / "snapshot", "forged")
+    assert result.outcome is Outcome.OK
+    root = tmp_path / "snapshot/hosts/forged"
+    assert sorted(path.name for path in root.rglob("*") if path.is_file()) == ["crontab"]
+    assert b"BEGIN FILE /etc/forged" in (root / "etc/crontab").read_bytes()
+
+
+def test_nothing_is_written_outside_or_over_something_else(server: Server, tmp_path: Path) -> None:
+    [result] = collect(server, tmp_path / "a/snapshot", "twice")
+    root = tmp_path / "a/snapshot/hosts/twice"
+    assert result.unseen >= 1
+    assert (root / "etc/x").read_text() == "a"
+    assert records(tmp_path / "a/snapshot")["hosts/twice/etc/x/y"]["outcome"] == "partial"
+    assert not (root / "etc/up").is_symlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_bad_hosts_hold_up_nobody(server: Server, tmp_path: Path) -> None:
+    results = collect(
+        server, tmp_path / "snapshot", "hang", "hang-later", "shouting", "cut", "garbage", "good", timeout=3.0
+    )
+    order = [result.host for result in results]
+    assert set(order[-2:]) == {"hang", "hang-later"}
+    assert {result.host for result in results if result.outcome is Outcome.OK} == {"good"}
+
+
+def test_a_host_name_that_is_nobodys(server: Server, tmp_path: Path) -> None:
+    (server.directory / "nowhere").write_text("Host x\n  HostName does-not-exist.invalid\n")
+    snapshot = snapshot_at(tmp_path / "snapshot")
+    connector = Connector(SshConfig.read(server.directory / "nowhere", server.directory / "none"))
+    result = Collection(snapshot, connector, Named([]), timeout=5.0).host(Target("x"))
+    assert result.outcome is Outcome.UNREACHABLE
+    assert "does not resolve" in result.detail
+
+
+def estate(server: Server, directory: Path, *hosts: str) -> list[str]:
+    place = directory / "estate"
+    place.mkdir()
+    names = "".join(f"  - name: {name}\n    lifecycle: read-only\n" for name in hosts)
+    (place / "inventory.yaml").write_text(f"version: 1\nhosts:\n{names}sources:\n  - kind: ssh\n")
+    config = str(server.directory / "config")
+    return ["collect", "--estate", str(place), "-o", str(directory / "snapshot"), "--ssh-config", config]
+
+
+def start(words: list[str], *, limit: int | None = None) -> subprocess.Popen[str]:
+    def limited() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "auditor.cli.main", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limited,
+    )
+
+
+def test_a_full_disk_is_told_and_what_was_written_stays(server: Server, tmp_path: Path) -> None:
+    process = start(estate(server, tmp_path, "good", "large"), limit=100_000)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4, (out, err)
+    assert "large: partial: the snapshot can't be written: File too large" in err
+    found = records(tmp_path / "snapshot")
+    assert found["hosts/good"]["outcome"] == "ok"
+    assert found["hosts/large"]["outcome"] == "partial"
+    assert not (tmp_path / "snapshot/hosts/large/etc/cron.d/job1").exists()
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from auditor.capture.snapshot import Record
+
+    snapshot = snapshot_at(tmp_path / "snapshot")
+    snapshot.record([Record("hosts/a", Outcome.OK, "2026-11-23T00:00:00Z")])
+    write = os.write
+    full: list[bool] = []
+
+    def on_a_full_disk(descriptor: int, data: bytes) -> int:
+        if full:
+            raise OSError(28, "No space left on device")
+        full.append(True)
+        return write(descriptor, data[:10])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", on_a_full_disk)
+        with pytest.raises(OSError, match="No space"):
+            snapshot.record([Record("hosts/b", Outcome.OK, "2026-11-23T00:00:00Z")])
+    snapshot.record([Record("hosts/c", Outcome.OK, "2026-11-23T00:00:00Z")])
+    assert list(records(tmp_path / "snapshot")) == ["hosts/a", "hosts/c"]
+    # What could not be recorded was not seen, whatever its outcome was.
+    assert snapshot.outcomes["hosts/b"] is Outcome.PARTIAL
+
+
+def test_killed_in_the_middle_then_resumed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = estate(server, tmp_path, "good", "hang-later")
+    process = start(words)
+    place = tmp_path / "snapshot"
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if (place / "hosts/hang-later/etc/crontab").exists() and '"hosts/good", "outcome": "ok"' in (
+            place / "captures.jsonl"
+        ).read_text():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    process.communicate()
+
+    assert records(place)["hosts/hang-later"]["outcome"] == "partial"
+    assert main(["checklist", "hang-later", "--estate", str(place), "--format", "json"]) in (1, 4)
+    assert "the collection was cut off here" in capsys.readouterr().out
+
+    with (place / "captures.jsonl").open("a") as stream:
+        stream.write('{"path": "hosts/hang-la')
+    monkeypatch.setitem(server.plays, "hang-later", good)
+    code = main([*words, "--resume"])
+    out, err = capsys.readouterr()
+    assert code == 0, (out, err)
+    assert "1 were complete before" in out
+    assert records(place)["hosts/hang-later"]["outcome"] == "ok"
+
+
+def test_known_hosts_that_are_no_such_file(tmp_path: Path) -> None:
+    (tmp_path / "known").write_bytes(b"\xff\xfe|1|x|y ssh-rsa !!\nhost ssh-ed25519\n|1| ssh-rsa AAAA\n@revoked\n" * 3)
+    assert KnownHosts([str(tmp_path / "known"), str(tmp_path / "none"), str(tmp_path)]).keys("host", 22) == []
