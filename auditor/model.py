@@ -131,6 +131,7 @@ class Kind(StrEnum):
     PROBE = "probe"
     ROUTE = "route"
     RECEIVER = "receiver"
+    SILENCE = "silence"
     SERVICE = "service"
 
     @property
@@ -152,6 +153,7 @@ _LOCAL: Final = frozenset(
         Kind.PROBE,
         Kind.ROUTE,
         Kind.RECEIVER,
+        Kind.SILENCE,
         Kind.SERVICE,
     }
 )
@@ -181,6 +183,7 @@ class Relation(StrEnum):
     SERVES = "serves"  # name, endpoint or service -> certificate
     STORED_AT = "stored-at"  # certificate -> path
     WATCHES = "watches"  # alert or probe or scrape -> what it observes
+    SILENCES = "silences"  # silence -> what its alerts watch
     NOTIFIES = "notifies"  # alert -> receiver; receiver -> endpoint
     DELIVERS = "delivers"  # webhook -> endpoint
     MEMBER = "member"  # group -> host (alternatives)
@@ -212,6 +215,7 @@ DEFAULT_NEED: Final[Mapping[Relation, Need]] = MappingProxyType(
         Relation.SERVES: Need.READ,
         Relation.STORED_AT: Need.READ,
         Relation.WATCHES: Need.OBSERVE,
+        Relation.SILENCES: Need.OBSERVE,
         Relation.NOTIFIES: Need.READ,
         Relation.DELIVERS: Need.READ,
         Relation.MEMBER: Need.READ,
@@ -347,6 +351,8 @@ class Provenance:
     excerpt: str = ""
     collected_at: str | None = None
     api: str = ""
+    estate: str = ""
+    """Which estate it is in, where several are read as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +373,8 @@ class Coverage:
     """Whether a gap here rules out CLEAR."""
     recorded: bool = False
     """Whether the collection itself wrote it down (`captures.jsonl`)."""
+    estate: str = ""
+    """Which estate it speaks of, where several are read as one."""
 
     @property
     def seen(self) -> bool:

@@ -34,13 +34,33 @@ _PLACES: Final = (
     ("/etc/resolv.conf", Area.NAMES),
     ("dns", Area.NAMES),
     ("webhooks", Area.WEBHOOKS),
+    ("lookups", Area.NAMES),
+    ("tls", Area.RENEWAL),
 )
+
+_ANSWERS: Final = {
+    "hooks": Area.WEBHOOKS,
+    "checks": Area.MONITORING,
+    "targets": Area.MONITORING,
+    "rules": Area.MONITORING,
+    "silences": Area.MONITORING,
+    "prometheus": Area.MONITORING,
+    "alertmanager": Area.MONITORING,
+    "server": Area.MONITORING,
+    "alert-rules": Area.MONITORING,
+    "contact-points": Area.MONITORING,
+    "policies": Area.MONITORING,
+    "datasources": Area.MONITORING,
+    "objects": Area.MONITORING,
+    "cronjobs": Area.SCHEDULES,
+}
+"""What is asked of services, by the name of the file that it is kept in."""
 
 RELATIONS_OF: Final[dict[Area, tuple[Relation, ...]]] = {
     Area.SCHEDULES: (Relation.RUNS_ON, Relation.CALLS),
     Area.RENEWAL: (Relation.RENEWED_BY, Relation.DEPLOYED_BY, Relation.VALIDATED_THROUGH, Relation.STORED_AT),
     Area.STORAGE: (Relation.MOUNTS,),
-    Area.MONITORING: (Relation.WATCHES, Relation.NOTIFIES),
+    Area.MONITORING: (Relation.WATCHES, Relation.NOTIFIES, Relation.SILENCES),
     Area.NAMES: (Relation.RESOLVES, Relation.RECORDS),
     Area.WEBHOOKS: (Relation.DELIVERS,),
     Area.CONFIGURATION: (Relation.MEMBER, Relation.SELECTS),
@@ -89,6 +109,8 @@ def area_of(path: str) -> Area:
     """The area of a place; COVERAGE if none is known for it."""
     if path.startswith("aws/"):
         return AREAS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
+    if path.startswith("services/"):
+        return _ANSWERS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
     for prefix, area in _PLACES:
         if (
             path == prefix

@@ -43,7 +43,10 @@ _HEAD: Final = re.compile(
     rb"|^[ \t]*-[ \t]*[\"']?record[\"']?[ \t]*:[ \t]*\S|^[ \t]*[\"']?expr[\"']?[ \t]*:[ \t]*\S"
     rb"|kind:[ \t]*[\"']?PrometheusRule\b"
     rb"|^[-\[{ \t]*[\"']?targets[\"']?[ \t]*:"
-    rb"|^-\s+labels:",
+    rb"|^-\s+labels:"
+    rb"|\"activeTargets\"[ \t]*:|\"data\"[ \t]*:[ \t\r\n]*\{[ \t\r\n]*\"groups\"[ \t]*:"
+    rb"|\"(?:isEqual|isRegex|startsAt)\"[ \t]*:(?=[\s\S]*\"(?:matchers|endsAt|startsAt)\"[ \t]*:)"
+    rb"|\"program\"[ \t]*:[ \t]*\"(?:prometheus|alertmanager)\"",
     re.MULTILINE,
 )
 # One of these is in whatever _HEAD finds (`labels` stands before `targets`, `modules` before `prober`): without it that
@@ -52,6 +55,7 @@ _HEAD_WORDS: Final = (
     *(b"alert", b"expr", b"record", b"groups", b"PrometheusRule", b"targets", b"route", b"inhibit_rules"),
     *(b"scrape_config", b"rule_files", b"remote_", b"_interval", b"smtp_smarthost", b"resolve_timeout", b"prober"),
     *(b"atasource", b"contactPoints", b"policies", b"muteTimes", b"noDataState", b"notification_settings"),
+    *(b"activeTargets", b"isRegex", b"isEqual", b"startsAt", b'"program"'),
 )
 _TARGETS_LATER: Final = re.compile(rb"[\"']?targets[\"']?\s*:")
 _REMOTES: Final = ("remote_write", "remote_read")
@@ -68,7 +72,8 @@ class PrometheusCollector(Collector):
     VictoriaMetrics and Loki, and PrometheusRule objects; `alertmanager.yml`; modules of blackbox_exporter and
     ssl_exporter, targets of smokeping_prober, ping_exporter and domain_exporter; Grafana's provisioning of data
     sources and alerting (also its exports and the answers of its provisioning API), `grafana.ini`;
-    promtail's clients. By their keys, whatever they are called.
+    promtail's clients. By their keys, whatever they are called. What running servers answer: targets, rules and
+    silences, as `auditor collect` keeps them or as curl prints them.
 
     Yields
     ------
@@ -82,9 +87,9 @@ class PrometheusCollector(Collector):
 
     Can't see
     ---------
-    Targets of service discovery, and metrics that an exporter has or lacks. Silences, which are in Alertmanager's
-    state. Peers and flags of the command line. Grafana's data sources, contact points and policies that are in its
-    database and in no file, unless they were exported. Time intervals of certain days or years.
+    Targets of service discovery, unless a running server was asked, and metrics that an exporter has or lacks. Peers
+    and flags of the command line. Grafana's data sources, contact points and policies that are in its database and in
+    no file, unless they were exported. Time intervals of certain days or years.
     """
 
     name: ClassVar[str] = "prometheus"
@@ -93,7 +98,14 @@ class PrometheusCollector(Collector):
     )
     area: ClassVar[Area] = Area.MONITORING
     provides: ClassVar[frozenset[Relation]] = frozenset(
-        {Relation.WATCHES, Relation.NOTIFIES, Relation.CONNECTS, Relation.RUNS_ON, Relation.READS}
+        {
+            Relation.WATCHES,
+            Relation.SILENCES,
+            Relation.NOTIFIES,
+            Relation.CONNECTS,
+            Relation.RUNS_ON,
+            Relation.READS,
+        }
     )
     across_sources: ClassVar[bool] = True
 
@@ -159,8 +171,12 @@ def _document(root: YamlNode, stream: YamlStream, on_host: bool, templated: bool
     from collectors.prometheus.blackbox import is_modules, read_exporter, read_modules
     from collectors.prometheus.config import TargetGroup, read_config, read_promtail, read_target_groups
     from collectors.prometheus.grafana import grafana_part, read_grafana
+    from collectors.prometheus.live import is_answer, read_answer
     from collectors.prometheus.rules import read_rules
 
+    if is_answer(root):
+        yield from read_answer(root, stream, on_host)
+        return
     if part := grafana_part(root):
         yield from read_grafana(part, root, stream, on_host)
         return

@@ -6,6 +6,7 @@ Rules, lists and routes may lie on other hosts than the configuration that uses 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from posixpath import dirname
 from typing import Final, cast
 
 from auditor.api import (
@@ -23,6 +24,7 @@ from auditor.api import (
 )
 from collectors.prometheus.config import Target, probe_ref
 from collectors.prometheus.grafana import DataSource
+from collectors.prometheus.live import silenced, with_live
 from collectors.prometheus.notify import managers_of, notified
 from collectors.prometheus.pool import Pool, bits, is_of_scrape, named_hosts
 from collectors.prometheus.promql import Selector
@@ -56,11 +58,10 @@ def combine(fragments: Sequence[Fragment]) -> Iterator[Parsed]:
         pieces.setdefault(fragment.kind, []).append(Piece(fragment, path))
     lists = pieces.get("file_sd", [])
     scrape_files: dict[tuple[str, str], list[Server]] = {}
-    servers: list[Server] = []
-    for piece in pieces.get("config", []):
-        server = Server(piece)
-        yield from server.read_lists(lists)
-        servers.append(server)
+    live, servers = with_live([Server(piece) for piece in pieces.get("config", [])], pieces.get("live_targets", []))
+    for server in servers:
+        if server not in live:
+            yield from server.read_lists(lists)
     for server in servers:
         server.follow_federation(servers)
     yield from modules_of_probes(servers, pieces.get("blackbox", []))
@@ -79,6 +80,7 @@ def combine(fragments: Sequence[Fragment]) -> Iterator[Parsed]:
     ]
     yield from _alerts(pieces.get("rules", []), heads, pieces.get("alertmanager", []))
     yield from _grafana(pieces, heads)
+    yield from silenced(pieces.get("silences", []), heads)
 
 
 def _alerts(files: Sequence[Piece], servers: Sequence[Server], managers: Sequence[Piece]) -> Iterator[Parsed]:
@@ -93,6 +95,10 @@ def _alerts(files: Sequence[Piece], servers: Sequence[Server], managers: Sequenc
         value = piece.fragment.value
         assert isinstance(value, RuleFile)
         own = [index for index, server in enumerate(servers) if server.piece.source == piece.source]
+        if piece.fragment.path.startswith("services/"):
+            # What a running server answered is of that server alone.
+            beside = [index for index in own if dirname(servers[index].piece.path) == dirname(piece.path)]
+            own = beside or own
         claims = loaded.get(id(piece), [])
         best = max((claim[:2] for claim in claims), default=None)
         # Several configurations may well load one file: all that name it exactly, or all that are equally near.

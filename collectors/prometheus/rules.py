@@ -63,6 +63,7 @@ _LOGQL: Final = re.compile(
 # A number is a vector of one series to a rule: as the expression of an alert it fires at all times.
 _CONSTANT: Final = re.compile(r"\s*(?:\d+(?:\.\d+)?|vector\s*\(\s*(?:\d+(?:\.\d+)?\s*\)|1\s*\)\s*(?:>\s*0|==\s*1)))\s*")
 _VMALERT_KEYS: Final = ("type", "concurrency", "params", "headers", "tenant", "eval_offset", "eval_delay", "debug")
+_LIVE_KEYS: Final = (("health", "rule_health"), ("lastError", "rule_error"), ("lastEvaluation", "last_evaluation"))
 _LOCATION_KEYS: Final = ("runbook_url", "runbook", "dashboard", "dashboard_url", "runbookURL")
 
 
@@ -97,8 +98,13 @@ class RuleFile:
     rules: tuple[RuleItem, ...]
 
 
-def read_rules(root: YamlNode, groups: YamlNode, stream: YamlStream, on_host: bool) -> Iterator[Parsed]:
-    """Alerts as entities, and all rules as a fragment that `combine` joins with targets and routes."""
+def read_rules(
+    root: YamlNode, groups: YamlNode, stream: YamlStream, on_host: bool, live: bool = False
+) -> Iterator[Parsed]:
+    """Alerts as entities, and all rules as a fragment that `combine` joins with targets and routes.
+
+    `live`: as a running server tells them, with how their last evaluation went.
+    """
     items: list[RuleItem] = []
     taken: dict[str, int] = {}
     names: dict[str, int] = {}
@@ -117,7 +123,7 @@ def read_rules(root: YamlNode, groups: YamlNode, stream: YamlStream, on_host: bo
             )
         names[name] = group.line
         # Only VictoriaMetrics has these keys, and it has more of them in its rules.
-        strict = not any(group.get(key) for key in _VMALERT_KEYS)
+        strict = not live and not any(group.get(key) for key in _VMALERT_KEYS)
         shared, open_labels = split_labels(group.get("labels"))
         for node in group.children("rules"):
             for item in _read_rule(node, name, stream, taken, on_host, strict, (shared, open_labels)):
@@ -256,6 +262,9 @@ def alert_attributes(
         attributes["watches_absence"] = True
     if parsed.lead is not None:
         attributes["expiry_lead_seconds"] = parsed.lead
+    for key, attribute in _LIVE_KEYS:
+        if told := node.text(key):
+            attributes[attribute] = excerpt(told)
     if stages := stages_of(name, parsed):
         attributes["stage"] = stages
     return attributes

@@ -39,7 +39,7 @@ _VERBS: Final = {
 }
 _OTHERS: Final = frozenset({Kind.JOB, Kind.UNIT, Kind.PATH, Kind.CLIENT, Kind.LINEAGE, Kind.CERTIFICATE, Kind.WEBHOOK})
 """What the rules about jobs, renewals and webhooks speak of."""
-_WATCHERS: Final = frozenset({Kind.ALERT, Kind.PROBE, Kind.SCRAPE, Kind.ROUTE, Kind.RECEIVER})
+_WATCHERS: Final = frozenset({Kind.ALERT, Kind.PROBE, Kind.SCRAPE, Kind.ROUTE, Kind.RECEIVER, Kind.SILENCE})
 """What the rules about monitoring speak of, but for where a check runs."""
 _MEMBERS: Final = {Relation.BACKED_BY: "back ends"}
 _AREAS: Final = {Relation.MOUNTS: Area.STORAGE}

@@ -1,0 +1,121 @@
+"""Prometheus (2 and 3, and what speaks its API) and Alertmanager (API v2, from 0.16 on): what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from auditor.capture.http.client import Client, FailedError
+from auditor.capture.http.services import Kept, Step, in_parts, kept_json
+from auditor.model import Outcome
+
+_TARGET_KEYS: Final = ("scrapePool", "scrapeUrl", "labels", "health", "lastError", "lastScrape", "scrapeInterval")
+_RULE_KEYS: Final = (
+    *("name", "query", "type", "duration", "keepFiringFor", "labels", "annotations", "state"),
+    *("health", "lastError", "lastEvaluation"),
+)
+_SHORT: Final = 300
+
+
+def _data(client: Client, path: str, **query: str | int) -> Any:
+    """The `data` of an answer of Prometheus' API."""
+    answer = client.get(path, query or None).json()
+    if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
+        raise FailedError(Outcome.PARTIAL, "the answer is none of Prometheus' API")
+    return answer["data"]
+
+
+def _picked(thing: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    found = {key: thing[key] for key in keys if key in thing}
+    if isinstance(found.get("lastError"), str):
+        found["lastError"] = found["lastError"][:_SHORT]
+    return found
+
+
+def _configuration(client: Client) -> Iterator[Kept]:
+    """The configuration that runs, as Prometheus writes it: defaults filled in, secrets as `<secret>`."""
+    text = _data(client, "/api/v1/status/config")["yaml"]
+    if not isinstance(text, str):
+        raise TypeError
+    yield Kept(text.encode())
+
+
+def _targets(client: Client) -> Iterator[Kept]:
+    """The targets that are scraped, discovered ones too, each with its health and last scrape."""
+    targets = [_picked(one, _TARGET_KEYS) for one in _data(client, "/api/v1/targets", state="active")["activeTargets"]]
+    yield from in_parts(targets, '{"status": "success", "data": {"activeTargets": [', "]}}")
+
+
+def _rules(client: Client) -> Iterator[Kept]:
+    """All rules that are evaluated, without the alerts that fire just now."""
+    groups = [
+        {
+            **_picked(group, ("name", "file", "interval", "lastEvaluation")),
+            "rules": [_picked(rule, _RULE_KEYS) for rule in group["rules"]],
+        }
+        for group in _data(client, "/api/v1/rules")["groups"]
+    ]
+    parts: list[list[dict[str, Any]]] = [[]]
+    count = 0
+    for group in groups:
+        count += len(group["rules"]) + 1
+        if count > 2000 and parts[-1]:
+            parts.append([])
+            count = len(group["rules"]) + 1
+        parts[-1].append(group)
+    for number, part in enumerate(parts, 1):
+        yield Kept(kept_json({"status": "success", "data": {"groups": part}}), "", number)
+
+
+def _server(client: Client) -> Iterator[Kept]:
+    yield Kept(
+        kept_json({"program": "prometheus", **_about(client), "build": _data(client, "/api/v1/status/buildinfo")})
+    )
+
+
+def _about(client: Client) -> dict[str, str]:
+    scheme = "https" if client.secure else "http"
+    host = f"[{client.host}]" if ":" in client.host else client.host
+    return {"url": f"{scheme}://{host}:{client.port}{client.base}"}
+
+
+PROMETHEUS: Final[tuple[Step, ...]] = (
+    ("server.json", _server),
+    ("prometheus.yml", _configuration),
+    ("targets.json", _targets),
+    ("rules.json", _rules),
+)
+"""What is asked of a Prometheus."""
+
+
+def _manager(client: Client) -> Iterator[Kept]:
+    """Version, peers and address of an Alertmanager."""
+    status = client.get("/api/v2/status").json()
+    peers = [
+        str(urlsplit(f"//{peer['address']}").hostname or "") for peer in status.get("cluster", {}).get("peers") or ()
+    ]
+    about = {"program": "alertmanager", **_about(client), "build": status.get("versionInfo", {}), "peers": peers}
+    yield Kept(kept_json(about))
+
+
+def _manager_configuration(client: Client) -> Iterator[Kept]:
+    text = client.get("/api/v2/status").json()["config"]["original"]
+    if not isinstance(text, str):
+        raise TypeError
+    yield Kept(text.encode())
+
+
+def _silences(client: Client) -> Iterator[Kept]:
+    """Silences that hold now or later; those that have ended are left out."""
+    silences = [one for one in client.get("/api/v2/silences").json() if one["status"]["state"] != "expired"]
+    keys = ("id", "status", "matchers", "startsAt", "endsAt", "createdBy", "comment")
+    yield from in_parts([_picked(one, keys) for one in silences])
+
+
+ALERTMANAGER: Final[tuple[Step, ...]] = (
+    ("server.json", _manager),
+    ("alertmanager.yml", _manager_configuration),
+    ("silences.json", _silences),
+)
+"""What is asked of an Alertmanager."""

@@ -1,0 +1,309 @@
+"""Services over HTTP that answer badly: each becomes an outcome, and none stops the rest."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.capture.http.client import Client, FailedError, read_token
+from auditor.capture.http.services import collect_service, in_parts, safe_name, without_secrets
+from auditor.capture.http.table import STEPS
+from auditor.capture.snapshot import Snapshot
+from auditor.model import Outcome
+
+TOKEN = "planted-0123456789-token"
+
+Handler = Callable[[BaseHTTPRequestHandler], None]
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> Handler:
+    def send(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return send
+
+
+def good(data: object) -> Handler:
+    return answer(200, json.dumps({"status": "success", "data": data}).encode())
+
+
+def half(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "1000")
+    request.end_headers()
+    request.wfile.write(b'{"status": "succ')
+
+
+def drip(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "1000")
+    request.end_headers()
+    gone = threading.Event()
+    try:
+        for _ in range(200):
+            request.wfile.write(b" ")
+            request.wfile.flush()
+            gone.wait(0.05)
+    except OSError:
+        return
+
+
+def no_http(request: BaseHTTPRequestHandler) -> None:
+    request.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n" * 3)
+
+
+class Service:
+    """A server on loopback: what it answers to each path, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Handler | list[Handler]] = {}
+        self.asked: list[tuple[str, str]] = []
+        outer = self
+
+        class Asked(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append((self.path, self.headers.get("Authorization", "")))
+                found = outer.answers.get(self.path.partition("?")[0], answer(404))
+                if isinstance(found, list):
+                    found = found.pop(0) if len(found) > 1 else found[0]
+                self.close_connection = True
+                found(self)
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True)
+class Declared:
+    url: str
+    token_env: str | None = None
+    token_command: tuple[str, ...] | None = None
+    ca: str | None = None
+
+
+def client(service: Service, **more: Any) -> Client:
+    waits: list[float] = []
+    more.setdefault("sleep", waits.append)
+    return Client(service.url, **more)
+
+
+def failure(service: Service, path: str = "/x", **more: Any) -> FailedError:
+    with pytest.raises(FailedError) as caught:
+        client(service, **more).get(path).json()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("handler", "outcome", "words"),
+    [
+        (answer(401), Outcome.DENIED, "401"),
+        (answer(403), Outcome.DENIED, "403"),
+        (answer(404), Outcome.UNSUPPORTED, "404"),
+        (answer(500), Outcome.UNREACHABLE, "500"),
+        (answer(503), Outcome.UNREACHABLE, "503"),
+        (half, Outcome.PARTIAL, "breaks off after"),
+        (no_http, Outcome.PARTIAL, "no HTTP"),
+        (answer(200, b"{"), Outcome.PARTIAL, "not JSON"),
+        (answer(200, b"<html>sign in</html>"), Outcome.PARTIAL, "a web page"),
+        (answer(200, b"[" * 100_000), Outcome.PARTIAL, "not JSON"),
+        (answer(200, b"\xff\xfe"), Outcome.PARTIAL, "not JSON"),
+        (answer(302, Location="https://login.example.net/?next=1"), Outcome.DENIED, "https://login.example.net"),
+        (answer(302, Location="http://127.0.0.1:1/x"), Outcome.DENIED, "another server"),
+        (answer(302, Location="http://[/"), Outcome.UNSUPPORTED, "no URL"),
+        (answer(302, Location="/x"), Outcome.UNSUPPORTED, "redirects"),
+    ],
+)
+def test_what_a_bad_answer_becomes(service: Service, handler: Handler, outcome: Outcome, words: str) -> None:
+    service.answers["/x"] = handler
+    error = failure(service)
+    assert error.outcome is outcome
+    assert words in error.detail
+
+
+def test_an_answer_that_drips_is_cut_off(service: Service) -> None:
+    service.answers["/x"] = drip
+    error = failure(service, timeout=0.4)
+    assert (error.outcome, error.detail) == (Outcome.UNREACHABLE, "no whole answer within 0.4 seconds")
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(FailedError) as caught:
+        Client("http://127.0.0.1:1").get("/x")
+    assert caught.value.outcome is Outcome.UNREACHABLE
+
+
+def test_a_busy_server_is_asked_again_when_it_says(service: Service) -> None:
+    service.answers["/x"] = [answer(429, Retry_After="7"), answer(200, b"{}")]
+    waits: list[float] = []
+    assert client(service, sleep=waits.append).get("/x").json() == {}
+    assert waits == [7.0]
+
+
+def test_a_server_that_wants_an_hour_is_not_waited_for(service: Service) -> None:
+    service.answers["/x"] = answer(429, Retry_After="3600")
+    waits: list[float] = []
+    error = failure(service, sleep=waits.append)
+    assert (error.outcome, waits, len(service.asked)) == (Outcome.UNREACHABLE, [], 1)
+
+
+def test_a_redirect_on_the_same_server_keeps_the_token_there(service: Service) -> None:
+    service.answers |= {"/x": answer(301, Location="/y?a=1"), "/y": answer(200, b"{}")}
+    assert client(service, token=TOKEN).get("/x").json() == {}
+    assert service.asked == [("/x", f"Bearer {TOKEN}"), ("/y?a=1", f"Bearer {TOKEN}")]
+
+
+def test_a_next_page_elsewhere_is_not_followed(service: Service) -> None:
+    one = client(service, token=TOKEN)
+    with pytest.raises(FailedError, match="another server"):
+        one.follow("https://elsewhere.example.org/api?page=2")
+    assert not service.asked
+
+
+@pytest.mark.parametrize("url", ["ftp://a.example.net/", "file:///etc/passwd", "https://"])
+def test_other_urls_are_not_used(url: str) -> None:
+    with pytest.raises(FailedError, match="neither http nor https"):
+        Client(url)
+
+
+def test_a_token_never_goes_over_plain_http() -> None:
+    with pytest.raises(FailedError, match="plain http"):
+        Client("http://prometheus.example.net", token=TOKEN)
+
+
+def test_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTED", TOKEN)
+    assert read_token(Declared("", token_env="PLANTED")) == TOKEN
+    assert read_token(Declared("", token_command=("printf", f"{TOKEN}\n"))) == TOKEN
+    assert read_token(Declared("")) == ""
+    for source, words in (
+        (Declared("", token_env="NOT_SET_ANYWHERE"), "NOT_SET_ANYWHERE is not set"),
+        (Declared("", token_command=("sh", "-c", f"echo {TOKEN} >&2; exit 3")), "ended with 3"),
+        (Declared("", token_command=("/nowhere/at/all",)), "can't be run"),
+        (Declared("", token_command=("true",)), "printed nothing"),
+        (Declared("", token_command=("printf", "two\nlines")), "more than one printable word"),
+    ):
+        with pytest.raises(FailedError, match=words) as caught:
+            read_token(source)
+        assert caught.value.outcome is Outcome.DENIED
+        assert TOKEN not in caught.value.detail
+
+
+TARGET = {
+    "scrapePool": "node",
+    "scrapeUrl": "http://web-01.example.net:9100/metrics",
+    "labels": {"instance": "web-01.example.net:9100"},
+    "discoveredLabels": {"__meta_secret": "dropped"},
+}
+
+
+def prometheus(service: Service) -> None:
+    service.answers |= {
+        "/api/v1/status/buildinfo": good({"version": "2.42.0"}),
+        "/api/v1/status/config": good({"yaml": "global: {}\nscrape_configs: []\n"}),
+        "/api/v1/targets": good({"activeTargets": [TARGET]}),
+        "/api/v1/rules": good({"groups": []}),
+    }
+
+
+def snapshot(tmp_path: Path, *, resume: bool = False) -> Snapshot:
+    return Snapshot.open(tmp_path / "s", inventory=b"version: 1\n", started_at="2026-01-01T00:00:00Z", resume=resume)
+
+
+def outcomes(into: Snapshot) -> dict[str, str]:
+    return {path.rpartition("/")[2]: str(outcome) for path, outcome in into.outcomes.items()}
+
+
+ALL_OK = dict.fromkeys(("server.json", "prometheus.yml", "targets.json", "rules.json"), "ok")
+
+
+def test_one_step_that_fails_leaves_the_others(service: Service, tmp_path: Path) -> None:
+    prometheus(service)
+    service.answers["/api/v1/targets"] = answer(403)
+    service.answers["/api/v1/rules"] = good(["another", "form"])
+    into = snapshot(tmp_path)
+    result = collect_service("main", Declared(service.url), into, STEPS["prometheus"])
+    assert outcomes(into) == {**ALL_OK, "targets.json": "denied", "rules.json": "partial"}
+    assert (result.asked, result.unseen, result.detail) == (4, 2, "targets.json: HTTP 403 Forbidden")
+    prometheus(service)
+    service.asked.clear()
+    again = snapshot(tmp_path, resume=True)
+    assert collect_service("main", Declared(service.url), again, STEPS["prometheus"]).unseen == 0
+    assert outcomes(again) == ALL_OK
+    assert [path for path, _ in service.asked] == ["/api/v1/targets?state=active", "/api/v1/rules"]
+
+
+def test_a_server_that_is_down_is_asked_once(tmp_path: Path) -> None:
+    into = snapshot(tmp_path)
+    assert collect_service("main", Declared("http://127.0.0.1:1"), into, STEPS["prometheus"]).unseen == 4
+    assert outcomes(into) == dict.fromkeys(ALL_OK, "unreachable")
+
+
+def test_a_token_is_sent_and_nowhere_kept(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PLANTED", TOKEN)
+    prometheus(service)
+    service.answers["/api/v1/status/config"] = good({"yaml": f"# {TOKEN}\nglobal: {{}}\n"})
+    into = snapshot(tmp_path)
+    collect_service("main", Declared(service.url, token_env="PLANTED"), into, STEPS["prometheus"])
+    assert {token for _, token in service.asked} == {f"Bearer {TOKEN}"}
+    kept = [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
+    assert len(kept) == 7
+    assert not [path for path in kept if TOKEN.encode() in path.read_bytes() or b"dropped" in path.read_bytes()]
+    assert TOKEN not in "".join(capfd.readouterr())
+
+
+def test_no_token_nothing_asked(service: Service, tmp_path: Path) -> None:
+    into = snapshot(tmp_path)
+    source = Declared(service.url, token_env="NOT_SET_ANYWHERE")
+    assert collect_service("main", source, into, STEPS["alertmanager"]).unseen == 3
+    assert set(outcomes(into).values()) == {"denied"}
+    assert not service.asked
+
+
+def test_secrets_of_answers() -> None:
+    told = without_secrets(
+        {"a": [{"basicAuthPassword": "x1", "url": "https://u:p@h/", "secret": {"b": 1}, "token": ""}]}
+    )
+    assert told == {
+        "a": [{"basicAuthPassword": "‹redacted›", "url": "https://u:‹redacted›@h/", "secret": {"b": 1}, "token": ""}]
+    }
+
+
+def test_parts_and_names() -> None:
+    parts = list(in_parts(list(range(5001))))
+    assert [part.number for part in parts] == [1, 2]
+    assert json.loads(parts[1].content) == [5000]
+    assert json.loads(next(iter(in_parts([]))).content) == []
+    assert safe_name("../../etc/passwd") == "etc_passwd"
+    assert safe_name("..") == "service"
