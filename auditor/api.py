@@ -44,6 +44,7 @@ from auditor.model import (
     Where,
 )
 from auditor.phrases import day, duration, listed, parse_time, plural, ranged, time_left
+from auditor.recovery import Contact, KeyStore, OpenHours, Procedure, ProcedureStep, Recovery, Schedule, earliest
 from auditor.schedule import (
     CronDialect,
     CronSchedule,
@@ -79,6 +80,7 @@ __all__ = [
     "Blast",
     "Collector",
     "Confidence",
+    "Contact",
     "Coverage",
     "CronDialect",
     "CronSchedule",
@@ -92,18 +94,24 @@ __all__ = [
     "Fragment",
     "Going",
     "Impact",
+    "KeyStore",
     "Kind",
     "Lifecycle",
     "Malformed",
     "Need",
     "Node",
+    "OpenHours",
     "Outcome",
     "Parsed",
+    "Procedure",
+    "ProcedureStep",
     "Provenance",
     "Read",
+    "Recovery",
     "Ref",
     "Relation",
     "Rule",
+    "Schedule",
     "Severity",
     "Step",
     "Where",
@@ -115,6 +123,7 @@ __all__ = [
     "day",
     "decode",
     "duration",
+    "earliest",
     "endpoint_ref",
     "excerpt",
     "expand_range",
@@ -245,6 +254,7 @@ class EstateView(Protocol):
     now: datetime
     on: datetime | None
     going: tuple[Going, ...]
+    recovery: Recovery
 
     def nodes(self, kind: Kind) -> Iterable[Node]:
         """All nodes of a kind."""
@@ -326,6 +336,10 @@ class EstateView(Protocol):
 
     def successor(self, host: Node) -> Node | None:
         """The host that takes over, by the inventory."""
+        ...
+
+    def site(self, host: str) -> str:
+        """Where a host stands, by the inventory; empty if it does not say."""
         ...
 
     def own_domains(self) -> frozenset[str]:

@@ -42,6 +42,7 @@ from auditor.model import (
 )
 from auditor.phrases import listed
 from auditor.text import decode, excerpt, is_address, normal_address
+from auditor.recovery import Recovery
 
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
@@ -144,10 +145,17 @@ def audit(
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
     covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY)
-    view = View(linked, going, request.now, request.on, covered)
+    if request.max_age is not None:
+        covered = covering.aged(reading, hosts, going, covered, request.now, request.max_age)
+    recovery = Recovery()
+    if inventory is not None:
+        from auditor.inventory.ways_back import declared_recovery
+
+        recovery = declared_recovery(inventory, INVENTORY)
+    view = View(linked, going, request.now, request.on, covered, recovery)
     if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
         covered = (*covered, *other)
-        view = View(linked, going, request.now, request.on, covered)
+        view = View(linked, going, request.now, request.on, covered, recovery)
     findings, runs, crashes = _check(view, rules, progress)
     everything = (*failures, *reading.failures, *crashes)
     report = Report(

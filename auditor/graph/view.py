@@ -45,10 +45,12 @@ from auditor.model import (
     Step,
 )
 from auditor.phrases import parse_time
+from auditor.recovery import Recovery
 
 ALL_LOST: Final = RUN | WRITE | READ | OBSERVE
 READ_ONLY_LOST: Final = WRITE | OBSERVE
 MOUNT_LOST: Final = WRITE
+NO_RECOVERY: Final = Recovery()
 _MAX_PATH: Final = 64
 _TRANSPARENT_IDS: Final = frozenset(RELATION_ID[relation] for relation in TRANSPARENT)
 
@@ -169,11 +171,13 @@ class View:
         now: datetime,
         on: datetime | None,
         coverage: Sequence[Coverage],
+        recovery: Recovery = NO_RECOVERY,
     ) -> None:
         self.linked = linked
         self.going = tuple(going)
         self.now = now
         self.on = on
+        self.recovery = recovery
         self._coverage = tuple(coverage)
         self._going = {one.host: one for one in going}
         self._blasts: dict[int, Blast | None] = {}
@@ -366,6 +370,12 @@ class View:
     def successor(self, host: Node) -> NodeView | None:
         record = self.linked.hosts.records.get(host.text)
         return self.host(record.successor) if record is not None and record.successor else None
+
+    def site(self, host: str) -> str:
+        """Where a host stands, by the inventory; empty if it does not say."""
+        found = self.linked.hosts.find(host)
+        record = self.linked.hosts.records.get(found) if found else None
+        return record.site if record is not None else ""
 
     def own_domains(self) -> frozenset[str]:
         return self.linked.domains

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _UNDERSTOOD: Final = frozenset("absent balancers certificates domains networks services watches webhooks".split())
 """Sections of an inventory that are made into hosts, dependencies and coverage without a rest."""
 
+_WRITING: Final = frozenset({"renewal", "emergency-reissue", "csr-signing"})
+"""Kinds of procedures that make something new."""
+
 
 class Declarations(Protocol):
     """What takes declared edges: the linker."""
@@ -48,7 +51,8 @@ def _iso(moment: datetime | None) -> str:
     return moment.astimezone(UTC).isoformat() if moment is not None else ""
 
 
-def _at(inventory: Inventory, line: int, path: str) -> Provenance:
+def at_line(inventory: Inventory, line: int, path: str) -> Provenance:
+    """A line of the inventory as evidence, with the time of the collection."""
     where = inventory.where(line)
     return Provenance(path, line, where.excerpt, _iso(inventory.collected_at) or None)
 
@@ -56,7 +60,7 @@ def _at(inventory: Inventory, line: int, path: str) -> Provenance:
 def declare_hosts(inventory: Inventory, hosts: HostTable, path: str) -> None:
     """The hosts of an inventory with their names, addresses and lifecycle, ranges written out."""
     for host in inventory.expanded():
-        provenance = _at(inventory, host.line, path)
+        provenance = at_line(inventory, host.line, path)
         record = hosts.add(host.name, "inventory", provenance)
         for name in host.names:
             hosts.alias(record, name, provenance)
@@ -79,18 +83,18 @@ def declare_facts(inventory: Inventory, into: Declarations, path: str) -> None:
         target = endpoint_ref(webhook.url)
         if target is None:
             continue
-        provenance = _at(inventory, webhook.line_of("url"), path)
+        provenance = at_line(inventory, webhook.line_of("url"), path)
         node = into.require(Ref(Kind.WEBHOOK, webhook.name))
         into.describe(node, {"event": webhook.event or "", "owner": webhook.owner or ""}, provenance)
         into.edge(node, into.require(target), Relation.DELIVERS, need=Need.WRITE, provenance=provenance)
-        for sender in _targets(webhook.sender or ""):
+        for sender in references(webhook.sender or ""):
             into.edge(node, into.require(sender), Relation.RUNS_ON, need=Need.RUN, provenance=provenance)
     for service in inventory.services:
         node = into.require(Ref(Kind.SERVICE, service.name))
-        provenance = _at(inventory, service.line, path)
+        provenance = at_line(inventory, service.line, path)
         into.describe(node, {"critical": service.critical, "owner": service.owner or ""}, provenance)
         for need in service.needs:
-            targets = list(_targets(need))
+            targets = list(references(need))
             group = need if len(targets) > 1 else ""
             for target in targets:
                 into.edge(
@@ -98,30 +102,30 @@ def declare_facts(inventory: Inventory, into: Declarations, path: str) -> None:
                     into.require(target),
                     Relation.CONNECTS,
                     group=group,
-                    provenance=_at(inventory, service.line_of("needs"), path),
+                    provenance=at_line(inventory, service.line_of("needs"), path),
                 )
         for name in service.names:
             known_as = into.require(Ref(Kind.NAME, name))
-            used = _at(inventory, service.line_of("names"), path)
+            used = at_line(inventory, service.line_of("names"), path)
             into.edge(node, known_as, Relation.CONNECTS, provenance=used)
             _serves(into, known_as, service.certificate, provenance)
     for balancer in inventory.balancers:
         node = into.require(Ref(Kind.NAME, balancer.name))
-        provenance = _at(inventory, balancer.line, path)
+        provenance = at_line(inventory, balancer.line, path)
         into.describe(node, {"balancer": True, "owner": balancer.owner or ""}, provenance)
         for member in balancer.members:
-            for target in _targets(member):
+            for target in references(member):
                 into.edge(
                     node,
                     into.require(target),
                     Relation.BACKED_BY,
                     group="members",
-                    provenance=_at(inventory, balancer.line_of("members"), path),
+                    provenance=at_line(inventory, balancer.line_of("members"), path),
                 )
         _serves(into, node, balancer.certificate, provenance)
     for watch in inventory.watches:
         node = into.require(Ref(Kind.ALERT, f"declared/{watch.name}"))
-        provenance = _at(inventory, watch.line, path)
+        provenance = at_line(inventory, watch.line, path)
         attributes: dict[str, Attribute] = {"declared": True, "owner": watch.owner or ""}
         if watch.stage:
             attributes["stage"] = (watch.stage,)
@@ -129,26 +133,53 @@ def declare_facts(inventory: Inventory, into: Declarations, path: str) -> None:
             attributes["certificate"] = watch.certificate
         into.describe(node, attributes, provenance)
         for one in watch.watches:
-            for target in _targets(one):
+            for target in references(one):
                 into.edge(
                     node,
                     into.require(target),
                     Relation.WATCHES,
                     need=Need.OBSERVE,
                     group="targets",
-                    provenance=_at(inventory, watch.line_of("watches"), path),
+                    provenance=at_line(inventory, watch.line_of("watches"), path),
                 )
-        for target in _targets(watch.runs_on or ""):
+        for target in references(watch.runs_on or ""):
             into.edge(node, into.require(target), Relation.RUNS_ON, need=Need.RUN, provenance=provenance)
         if watch.notifies:
             receiver = into.require(Ref(Kind.RECEIVER, watch.notifies))
             into.edge(node, receiver, Relation.NOTIFIES, group="receivers", provenance=provenance)
+    _procedures(inventory, into, path)
+
+
+def _procedures(inventory: Inventory, into: Declarations, path: str) -> None:
+    """Procedures need each host that one of their steps runs on, or that one logs in through.
+
+    A new certificate and a request for one are written; what only revokes or reads a key is not.
+    """
+    for procedure in inventory.procedures:
+        node = into.require(Ref(Kind.PROCEDURE, procedure.name))
+        into.describe(node, {"kind": procedure.kind}, at_line(inventory, procedure.line, path))
+        need = Need.WRITE if procedure.kind in _WRITING else Need.RUN
+        for step in procedure.steps:
+            for key, text, required in (
+                ("runs_on", step.runs_on, need),
+                ("logs_in_through", step.logs_in_through, Need.RUN),
+            ):
+                several = list(references(text or ""))
+                for target in several:
+                    into.edge(
+                        node,
+                        into.require(target),
+                        Relation.RUNS_ON if key == "runs_on" else Relation.CONNECTS,
+                        need=required,
+                        group=f"{step.name}: {key}" if len(several) > 1 else "",
+                        provenance=at_line(inventory, step.line_of(key), path),
+                    )
 
 
 def _certificates(inventory: Inventory, into: Declarations, path: str) -> None:
     """Declared certificates: joined to a captured one of the same names, or a node of their own."""
     for declared in inventory.certificates:
-        provenance = _at(inventory, declared.line, path)
+        provenance = at_line(inventory, declared.line, path)
         names = tuple(normal_name(name) for name in declared.sans)
         found = [node for name in names[:1] for node in into.certificates_for(name)]
         if found:
@@ -161,7 +192,7 @@ def _certificates(inventory: Inventory, into: Declarations, path: str) -> None:
             into.describe(node, attributes, provenance)
             _certified(into, node, declared.lineage, names, provenance)
         for target in declared.deployed_to:
-            for ref in _targets(target):
+            for ref in references(target):
                 into.edge(into.require(ref), node, Relation.SERVES, provenance=provenance)
 
 
@@ -185,7 +216,7 @@ def _serves(into: Declarations, consumer: int, certificate: str | None, provenan
     into.edge(consumer, found[0], Relation.SERVES, provenance=provenance)
 
 
-def _targets(text: str) -> Iterator[Ref]:
+def references(text: str) -> Iterator[Ref]:
     """The references that a declared host, range, host:port or URL stands for."""
     if not text:
         return

@@ -516,6 +516,7 @@ class Approver(Entry):
     role: Text | None = Field(default=None, description="In which role they approve.")
     hours: WorkingHours | None = Field(default=None, description="When they can be reached; without it, at any time.")
     time_zone: TimeZone | None = Field(default=None, description="The IANA time zone of `hours`; without it, UTC.")
+    holidays: tuple[Time, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
 
 
 class Step(Entry):
@@ -529,6 +530,7 @@ class Step(Entry):
     )
     hours: WorkingHours | None = Field(default=None, description="When it can be done; without it, at any time.")
     time_zone: TimeZone | None = Field(default=None, description="The IANA time zone of `hours`; without it, UTC.")
+    holidays: tuple[Time, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
     key_store: Text | None = Field(default=None, description="The key it needs, by its name in `keys`.")
     site: Text | None = Field(default=None, description="The site someone must be at.")
     runs_on: Target | None = Field(default=None, description="The host it runs on.")
@@ -591,6 +593,7 @@ class Authority(Entry):
     contact: Text | None = Field(default=None, description="How to reach it: a URL, an e-mail address, a number.")
     hours: WorkingHours | None = Field(default=None, description="When it can be reached; without it, at any time.")
     time_zone: TimeZone | None = Field(default=None, description="The IANA time zone of `hours`; without it, UTC.")
+    holidays: tuple[Time, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
     emergency: Text | None = Field(default=None, description="How to reach it outside those hours.")
 
 

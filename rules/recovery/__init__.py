@@ -1,0 +1,1 @@
+"""Rules about the ways back that people walk, as the inventory declares them."""
