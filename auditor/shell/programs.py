@@ -723,10 +723,10 @@ def _openssl(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 
 def _nsupdate(shell: Shell, words: list[Word], stdin: str | None) -> None:
-    """nsupdate(1): `server HOST [port]` lines of its input, which it asks to change a zone."""
+    """nsupdate(1): its key and file of commands; `server HOST [port]` of its input, which it asks to change a zone."""
     arguments = parse_options(words[1:], Spec("kytuCLpRr"))
-    for key in arguments.values("k"):
-        shell.sink.reads(key.text, key.row)
+    for file in (*arguments.values("k"), *arguments.operands):
+        shell.sink.reads(shell.absolute(file.text), file.row)
     for offset, line in enumerate((stdin or "").splitlines()):
         parts = line.split()
         if len(parts) > 1 and parts[0] == "server":

@@ -154,8 +154,9 @@ class Sink:
             authority = host
         unknown = re.search(rf"[*{HOLE}]", path)
         if unknown is not None:
-            known = path[: unknown.start()].rpartition("/")[0]
-            path = f"{known}/" if known else ""
+            known, *query = re.split(r"[?#]", path[: unknown.start()], maxsplit=1)
+            # Where the unknown stands in the query, the path before it is whole.
+            path = known if query else known[: known.rfind("/") + 1]
         target = endpoint_ref((f"{scheme}://" if scheme else "") + authority + slash + path.lstrip("\n"))
         bare = endpoint_ref(authority)
         if target is None or bare is None:
