@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from auditor.api import Rule
 from auditor.capture.areas import ESTATE_WIDE, ON_THE_HOST, RELATIONS_OF, SCHEDULERS, area_of, schedulers_of
 from auditor.capture.reading import Bound, Reading, estate_path_of
 from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
+from auditor.capture.tree import CAPTURES, INVENTORY, moment_of
 from auditor.graph.hosts import HostTable
 from auditor.model import Area, Coverage, Going, Malformed, Outcome, Relation
 from auditor.phrases import listed, plural
@@ -35,6 +36,9 @@ _HOW: Final = {
 
 _LOST: Final = "recorded as captured, and not among the files of the estate"
 _CONTRADICTED: Final = "recorded as absent, and there is something: the record is of another time than the files"
+
+_OF_THE_ESTATE: Final = frozenset({INVENTORY, CAPTURES, "snapshot.json"})
+"""Files of the estate itself, which no source was asked for."""
 
 _MONITORING: Final = re.compile(
     r"(?:^|[/_.-])(?:prometheus|alertmanager|grafana|nagios|icinga2?|zabbix|thanos|mimir)(?=[/_.-])", re.I
@@ -85,6 +89,81 @@ def of_estate(
     return tuple(rows)
 
 
+def aged(
+    reading: Reading,
+    hosts: HostTable,
+    going: Sequence[Going],
+    rows: Sequence[Coverage],
+    now: datetime,
+    max_age: timedelta,
+) -> tuple[Coverage, ...]:
+    """The lines of coverage, if captures older than `max_age` count as not seen.
+
+    What they tell of dependencies is kept: an old capture may show that something depends, never that nothing does.
+    """
+    tree = reading.tree
+    canonical = {source: tuple(hosts.find(name) or name for name in names) for source, names in tree.sources.items()}
+    own = {one.host for one in going}
+    oldest: dict[tuple[str, Area], tuple[datetime, int, set[str], set[str]]] = {}
+    unknown = 0
+
+    def add(source: str, area: Area, when: datetime, path: str) -> None:
+        names = canonical.get(source, (source,))
+        for group in {name if name in own else "*" for name in names if name} or {""}:
+            first, count, others, estates = oldest.get((group, area), (when, 0, set(), set()))
+            if group == "*":
+                others.update(names)
+            if origin := tree.origin(path):
+                estates.add(origin)
+            oldest[group, area] = (min(first, when), count + 1, others, estates)
+
+    for bound in reading.bound:
+        path = bound.file.estate_path
+        if path in _OF_THE_ESTATE:
+            continue
+        when = tree.time_of(path)
+        if when is None:
+            unknown += 1
+        elif now - when > max_age:
+            areas = {reading.collectors[index].area for index, _ in bound.template.items} or {area_of(bound.file.path)}
+            for area in areas:
+                add(bound.file.source, area, when, path)
+    stale = set()
+    for capture in tree.captures.values():
+        if capture.outcome is not Outcome.ABSENT:
+            continue
+        when = moment_of(capture.collected_at)
+        if when is None:
+            unknown += 1
+        elif now - when > max_age:
+            stale.add(capture.estate_path)
+            add(capture.source, area_of(capture.path), when, capture.estate_path)
+    result = [row for row in rows if not (row.recorded and row.path in stale)]
+    for (group, area), (when, count, others, estates) in sorted(oldest.items()):
+        whom = plural(len(others), "other host") if group == "*" else group
+        what = f"{area.value} on {whom}, as it is now" if whom else f"{area.value} in the tree, as it is now"
+        where = f" in {listed(sorted(estates))}" if estates else ""
+        detail = (
+            f"{plural(count, 'capture')}{where} {'is' if count == 1 else 'are'} older than {span(max_age)}: "
+            f"the oldest is of {when:%Y-%m-%d}, {span(now - when)} ago. Collect again."
+        )
+        result.append(Coverage("" if group == "*" else group, area, what, Outcome.UNSEEN, count, detail, provides=()))
+    if unknown:
+        what = f"the age of {plural(unknown, 'capture')}"
+        how = "nothing says when they were captured: `collected_at` in the inventory can"
+        result.append(Coverage("", Area.COVERAGE, what, Outcome.UNSEEN, unknown, how, needed=False))
+    return tuple(result)
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its largest unit: `12 days`, `5 hours`, `3 minutes`."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, size in (("day", 86400), ("hour", 3600)):
+        if seconds >= size:
+            return plural(seconds // size, unit)
+    return plural(seconds // 60, "minute")
+
+
 def _for_hosts(row: Coverage, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
     return [replace(row, source=host) for host in canonical.get(row.source, (row.source,))]
 
@@ -123,13 +202,13 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
     """What the collection asked for and did not get, or found absent."""
     rows: list[Coverage] = []
     for capture in reading.tree.captures.values():
-        there = os.path.lexists(reading.tree.root / capture.estate_path)
+        there = reading.tree.exists(capture.estate_path)
         if capture.outcome is Outcome.OK:
             if not there:
                 capture = replace(capture, outcome=Outcome.PARTIAL, detail=_LOST)
             else:
                 continue
-        elif capture.outcome is Outcome.ABSENT and there and not _empty(reading.tree.root / capture.estate_path):
+        elif capture.outcome is Outcome.ABSENT and there and not reading.tree.is_empty(capture.estate_path):
             capture = replace(capture, outcome=Outcome.PARTIAL, detail=_CONTRADICTED)
         area = area_of(capture.path)
         provides = tuple(relation.value for relation in RELATIONS_OF.get(area, ()))
@@ -207,14 +286,6 @@ def _skipped(reading: Reading) -> list[Coverage]:
     total = sum(names.values())
     what = f"{plural(total, 'directory', 'directories')} of fetched code ({listed(sorted(names))})"
     return [Coverage("", Area.MENTIONS, what, Outcome.UNSUPPORTED, total, "not looked at", needed=False)]
-
-
-def _empty(path: Path) -> bool:
-    """Whether this is a directory without anything in it, as version control and archives may leave one."""
-    try:
-        return path.is_dir() and not any(path.iterdir())
-    except OSError:
-        return False
 
 
 def _malformed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:

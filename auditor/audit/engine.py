@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
-from auditor.capture.reading import Bound, Reading, items, read_estate
+from auditor.capture.estates import open_estates, read_inventory
+from auditor.capture.reading import Bound, Reading, Templates, items, read_estate
 from auditor.capture.sealed import SEARCHED
-from auditor.capture.tree import Tree
-from auditor.errors import EstateError
+from auditor.capture.tree import INVENTORY, Tree
+from auditor.errors import AuditorError, EstateError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.graph.instances import declare_instances
 from auditor.model import (
@@ -41,8 +43,8 @@ from auditor.model import (
     Verdict,
 )
 from auditor.phrases import listed
-from auditor.text import decode, excerpt, is_address, normal_address
 from auditor.recovery import Recovery
+from auditor.text import decode, excerpt, is_address, normal_address
 
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from auditor.graph.view import View
     from auditor.inventory.schema import Inventory
 
-INVENTORY = "inventory.yaml"
+INVENTORY_LIMIT = 16 * 1024 * 1024
 DULLER = ("depends-on-going-host", "mention")
 """Rules that say only what none before them has shown: asked after all others, in this order."""
 
@@ -64,6 +66,26 @@ class Request:
     lifecycle: Lifecycle | None
     now: datetime
     on: datetime | None = None
+    merged: tuple[Path, ...] = ()
+    """More estates, which are read as one with the first."""
+    max_age: timedelta | None = None
+    """How old a capture may be, to be taken for what is there now."""
+    going_required: bool = True
+    """Whether an estate of which no host is going is an error, rather than one where nothing happens."""
+
+
+Remembered: TypeAlias = tuple[str, str, str | None, Parsed]
+"""A fact with the host it is about (or nothing), its estate path and when it was captured."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """An estate that was read, with the machines that are in it: no scenario yet."""
+
+    tree: Tree
+    inventory: Inventory | None
+    reading: Reading
+    hosts: HostTable
 
 
 @dataclass(slots=True)
@@ -84,17 +106,22 @@ def audit(
     progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> Audited:
     """Runs an audit. Raises EstateError or UsageError for what makes no sense; all else ends in the report."""
-    from auditor.graph.link import Linker
-    from auditor.graph.view import View
+    tree = open_estates((request.estate, *request.merged), _stated_time)
+    found = survey(tree, collectors, request.now, progress=progress)
+    return judge(found, request, rules, failures, progress=progress)
 
-    path = request.estate / INVENTORY
-    inventory = None
-    if path.is_file():
-        from auditor.inventory import load_inventory
 
-        inventory = load_inventory(path, now=request.now)
-    tree = Tree.open(request.estate, has_inventory=inventory is not None)
-    reading = read_estate(tree, collectors, progress=lambda count: progress("reading", count))
+def survey(
+    tree: Tree,
+    collectors: Sequence[Collector],
+    now: datetime,
+    *,
+    known: Templates | None = None,
+    progress: Callable[[str, int], None] = lambda _what, _count: None,
+) -> Survey:
+    """Reads an estate. `known` holds what was parsed before, and gets what is parsed now. Raises EstateError."""
+    inventory = load_from(tree, now=now)
+    reading = read_estate(tree, collectors, progress=lambda count: progress("reading", count), known=known)
 
     hosts = HostTable(tuple(inventory.domains) if inventory else ())
     if inventory is not None:
@@ -117,17 +144,37 @@ def audit(
                 hosts.add(item.ref.text, str(item.attributes.get("origin", "configuration")), where)
     if instances:
         declare_instances(hosts, instances)
+    return Survey(tree, inventory, reading, hosts)
+
+
+def judge(
+    found: Survey,
+    request: Request,
+    rules: Sequence[Rule],
+    failures: Iterable[Failure] = (),
+    *,
+    remembered: Sequence[Remembered] = (),
+    progress: Callable[[str, int], None] = lambda _what, _count: None,
+) -> Audited:
+    """Asks the rules what a scenario does to an estate, which is thereby used up: its machines learn what was asked.
+
+    `remembered` are facts that its files no longer hold. Raises EstateError, UsageError.
+    """
+    from auditor.graph.link import Linker
+    from auditor.graph.view import View
+
+    tree, inventory, reading, hosts = found.tree, found.inventory, found.reading, found.hosts
     _learn_asked(reading, hosts, [one.name for one in request.hosts])
     names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
-    if not names:
+    if not names and request.going_required:
         raise EstateError(
             f"{request.estate}: no host of the inventory is retired, retiring or read-only",
             hint="Name a host: `auditor checklist HOST --estate DIR`.",
         )
 
     linker = Linker(hosts, inventory.domains if inventory else ())
-    linker.context(_by_host(reading, hosts))
-    for host, estate_path, collected_at, item in _by_host(reading, hosts):
+    linker.context(chain(_by_host(reading, hosts), remembered))
+    for host, estate_path, collected_at, item in chain(_by_host(reading, hosts), remembered):
         linker.add(host, estate_path, collected_at, item)
     if inventory is not None:
         from auditor.inventory.facts import declare_facts
@@ -157,6 +204,11 @@ def audit(
         covered = (*covered, *other)
         view = View(linked, going, request.now, request.on, covered, recovery)
     findings, runs, crashes = _check(view, rules, progress)
+    if request.merged:
+        findings = tuple(_placed(one, tree) for one in findings)
+        covered = tuple(
+            replace(one, estate=tree.origin(one.path)) if one.path and not one.estate else one for one in covered
+        )
     everything = (*failures, *reading.failures, *crashes)
     report = Report(
         verdict=_verdict(findings, covered, runs, everything),
@@ -167,7 +219,7 @@ def audit(
         rules=runs,
         now=request.now,
         on=request.on,
-        estate=str(request.estate),
+        estate=tree.label,
         counts={
             "files": len(reading.bound),
             "hosts": len(hosts.records),
@@ -177,6 +229,36 @@ def audit(
         },
     )
     return Audited(report, view, reading)
+
+
+def load_from(tree: Tree, *, now: datetime | None = None) -> Inventory | None:
+    """The inventory of an estate, if it has one. Raises EstateError, InventoryError."""
+    content = read_inventory(tree, INVENTORY_LIMIT + 1)
+    if content is None:
+        return None
+    from auditor.inventory.loading import loads
+
+    return loads(content, str(Path(tree.label) / INVENTORY), now=now)
+
+
+def _stated_time(tree: Tree) -> datetime | None:
+    """When the files of a hand-made estate were collected, as its inventory says."""
+    try:
+        inventory = load_from(tree)
+    except AuditorError:
+        # It is read again, and told of, where it counts.
+        return None
+    return inventory.collected_at if inventory is not None else None
+
+
+def _placed(finding: Finding, tree: Tree) -> Finding:
+    """A finding whose evidence says in which of several estates it is."""
+
+    def place(one: Provenance) -> Provenance:
+        return replace(one, estate=tree.origin(one.path))
+
+    steps = tuple(replace(step, evidence=place(step.evidence)) if step.evidence else step for step in finding.path)
+    return replace(finding, evidence=tuple(place(one) for one in finding.evidence), path=steps)
 
 
 def _learn_asked(reading: Reading, hosts: HostTable, asked: Iterable[str]) -> None:

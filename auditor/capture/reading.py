@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import PurePosixPath
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from auditor.api import Collector
 from auditor.capture.sealed import sealed
@@ -99,6 +99,10 @@ class Template:
     content: bytes | None = None
 
 
+Templates: TypeAlias = dict[tuple[str, bytes], Template]
+"""What was parsed, by path and the digest of the bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A document at a place: the template and where it was found."""
@@ -142,24 +146,39 @@ def read_estate(
     *,
     progress: Callable[[int], None] = lambda _: None,
     changed: Iterable[File] | None = None,
+    known: Templates | None = None,
 ) -> Reading:
-    """Reads and parses all files of an estate. One bad file, or one crashing collector, never stops the rest."""
+    """Reads and parses all files of an estate. One bad file, or one crashing collector, never stops the rest.
+
+    `known` holds what the same collectors parsed before, and gets what is parsed now.
+    """
     reading = Reading(tree, collectors)
     with _Watchdog() as watchdog:
-        _read(reading, changed if changed is not None else tree.files(), progress, watchdog)
+        files = changed if changed is not None else tree.files()
+        _read(reading, files, progress, watchdog, known if known is not None else {})
         _combine(reading, watchdog)
     reading.coverage.extend(tree.coverage)
     return reading
 
 
-def _read(reading: Reading, files: Iterable[File], progress: Callable[[int], None], watchdog: _Watchdog) -> None:
+def _read(
+    reading: Reading,
+    files: Iterable[File],
+    progress: Callable[[int], None],
+    watchdog: _Watchdog,
+    templates: Templates,
+) -> None:
     tree = reading.tree
-    templates: dict[tuple[str, bytes], Template] = {}
     contents: dict[bytes, bytes] = {}
+    linked: dict[tuple[str, str], Template] = {}
     kept = 0
     for count, file in enumerate(files, 1):
         if count % 256 == 0:
             progress(count)
+        # In a pack equal files are links to one: it is read and compared once.
+        if tree.content_addressed and (same := linked.get((file.path, file.real or file.estate_path))) is not None:
+            _bind(reading, file, same)
+            continue
         try:
             content = tree.read(file)
         except OSError as error:
@@ -176,13 +195,18 @@ def _read(reading: Reading, files: Iterable[File], progress: Callable[[int], Non
             elif kept + len(content) <= MAX_KEPT:
                 template.content = contents[digest] = content
                 kept += len(content)
-        record = tree.captures.get(file.estate_path)
-        bound = Bound(file, template, record.collected_at if record else None)
-        reading.bound.append(bound)
-        reading.by_path[file.source, file.path] = bound
-        for index, item in template.items:
-            if type(item) is Malformed:
-                reading.malformed.append((file.estate_path, index, item))
+        if tree.content_addressed:
+            linked[file.path, file.real or file.estate_path] = template
+        _bind(reading, file, template)
+
+
+def _bind(reading: Reading, file: File, template: Template) -> None:
+    bound = Bound(file, template, reading.tree.collected(file.estate_path))
+    reading.bound.append(bound)
+    reading.by_path[file.source, file.path] = bound
+    for index, item in template.items:
+        if type(item) is Malformed:
+            reading.malformed.append((file.estate_path, index, item))
 
 
 def _gap(reading: Reading, file: File, area: Area, outcome: Outcome, detail: str) -> None:

@@ -11,10 +11,11 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from auditor.capture.areas import area_of
 from auditor.errors import EstateError
@@ -31,15 +32,28 @@ MAX_FILES: Final = 5_000_000
 CAPTURES: Final = "captures.jsonl"
 """The record of what was asked of the sources, one JSON object a line: path, outcome, collected_at, detail."""
 
+INVENTORY: Final = "inventory.yaml"
+
 INCOMPLETE: Final = ".incomplete"
 """Files of a snapshot that is being written stand here until they are whole."""
 
-_SKIPPED: Final = frozenset({INCOMPLETE, ".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
-_ROOTS: Final = frozenset("etc var proc usr lib run opt srv home root sys private C: boot mnt data".split())
+SKIPPED: Final = frozenset({INCOMPLETE, ".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
+ROOTS: Final = frozenset("etc var proc usr lib run opt srv home root sys private C: boot mnt data".split())
 
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _RECORD: Final = f'Each line is {{"path": …, "outcome": {"|".join(Outcome)}, "collected_at": …}}.'
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """A time of captures.jsonl as aware UTC; None if it is none."""
+    if not text:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,12 @@ class Tree:
     """By estate path: what the collection recorded, also of things that are not there or were denied."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Directories of what a tool has made or fetched, by their name: how many were not entered."""
+    recorded: bool = False
+    """Whether there is a record of what was asked of the sources."""
+    content_addressed: ClassVar[bool] = False
+    """Whether files with the same `real` are the same bytes for sure."""
+    collected_at: datetime | None = None
+    """When the files of a hand-made estate were collected, as its inventory says."""
 
     @classmethod
     def open(cls, root: Path, *, has_inventory: bool) -> Tree:
@@ -79,6 +99,77 @@ class Tree:
         tree._read_captures()
         return tree
 
+    @property
+    def label(self) -> str:
+        """What people call this estate: the path that was given."""
+        return str(self.root)
+
+    def inventory(self, limit: int) -> bytes | None:
+        """The first `limit` bytes of inventory.yaml; None if there is none. Raises OSError."""
+        path = self.root / INVENTORY
+        if not path.is_file():
+            return None
+        with path.open("rb") as stream:
+            return stream.read(limit)
+
+    def exists(self, estate_path: str) -> bool:
+        """Whether a file, a link or a directory is there."""
+        return os.path.lexists(self.root / estate_path)
+
+    def has_file(self, estate_path: str) -> bool:
+        """Whether `files` would give it."""
+        path = os.path.join(self.root, estate_path)
+        if os.path.islink(path):
+            return bool(self._follow(str(self.root), os.path.realpath(self.root), estate_path, tell=False))
+        return os.path.isfile(path)
+
+    def is_empty(self, estate_path: str) -> bool:
+        """Whether this is a directory without anything in it, as version control and archives may leave one."""
+        path = self.root / estate_path
+        try:
+            return path.is_dir() and not any(path.iterdir())
+        except OSError:
+            return False
+
+    def nearest(self, estate_path: str) -> Capture | None:
+        """What the collection recorded of a path, or of the closest directory above it."""
+        at = estate_path
+        while at:
+            if (record := self.captures.get(at)) is not None:
+                return record
+            at = at.rpartition("/")[0]
+        return None
+
+    def time_of(self, estate_path: str) -> datetime | None:
+        """When a path was captured; None if nothing says so. A hand-made estate may say it in its inventory."""
+        record = self.nearest(estate_path)
+        return (moment_of(record.collected_at) if record is not None else None) or self.collected_at
+
+    def gone(self, estate_path: str) -> Capture | None:
+        """The record that says that a path is not there: it, or the directory that it would be in, was looked at.
+
+        None also where the collection of the host was cut off, or ended with the host's own record alone: what a
+        script calls is asked for only as long as something calls it.
+        """
+        record = self.nearest(estate_path)
+        if record is None or record.outcome not in (Outcome.OK, Outcome.ABSENT):
+            return None
+        parts = estate_path.split("/", 2)
+        if parts[0] == "hosts" and len(parts) > 2:
+            base = self.captures.get("/".join(parts[:2]))
+            if base is record or (base is not None and base.outcome is not Outcome.OK):
+                return None
+        return None if record.outcome is Outcome.OK and record.estate_path == estate_path else record
+
+    def collected(self, estate_path: str) -> str | None:
+        """What the record of a path says of its time, as it was written."""
+        record = self.captures.get(estate_path)
+        return record.collected_at if record is not None else None
+
+    def origin(self, estate_path: str) -> str:
+        """Which of several merged estates a path comes from; empty where there is only one."""
+        return ""
+
     def _find_hosts(self, has_inventory: bool) -> None:
         top = self.root / "hosts"
         try:
@@ -91,46 +182,53 @@ class Tree:
             except OSError as error:
                 self._gap(f"hosts/{name}", Outcome.DENIED, str(error.strerror))
                 continue
-            # A repository may keep something else under hosts/ (NixOS configurations, say).
-            if inside & _ROOTS or (has_inventory and not inside):
-                try:
-                    self.sources[name] = tuple(expand_range(name))
-                except ValueError as error:
-                    self._gap(f"hosts/{name}", Outcome.UNSUPPORTED, str(error))
+            self._add_host(name, inside, has_inventory)
+
+    def _add_host(self, name: str, inside: set[str], has_inventory: bool) -> None:
+        # A repository may keep something else under hosts/ (NixOS configurations, say).
+        if inside & ROOTS or (has_inventory and not inside):
+            try:
+                self.sources[name] = tuple(expand_range(name))
+            except ValueError as error:
+                self._gap(f"hosts/{name}", Outcome.UNSUPPORTED, str(error))
 
     def _read_captures(self) -> None:
         path = self.root / CAPTURES
         try:
             with path.open("rb") as stream:
-                for number, raw in enumerate(stream, 1):
-                    if not raw.strip():
-                        continue
-                    try:
-                        record = json.loads(raw)
-                        at = str(record["path"]).strip("/")
-                        outcome = Outcome(record["outcome"])
-                    except (ValueError, KeyError, TypeError, RecursionError):
-                        self.coverage.append(
-                            Coverage(
-                                "",
-                                Area.COVERAGE,
-                                f"{CAPTURES}: a record that can't be read",
-                                Outcome.PARTIAL,
-                                detail=_RECORD,
-                                path=CAPTURES,
-                                line=number,
-                            )
-                        )
-                        continue
-                    source, inner = self.place(at)
-                    when = record.get("collected_at")
-                    self.captures[at] = Capture(
-                        at, source, inner, outcome, str(when) if when else None, str(record.get("detail") or "")
-                    )
+                self._take_records(stream)
         except FileNotFoundError:
             return
         except OSError as error:
             self._gap(CAPTURES, Outcome.DENIED, str(error.strerror))
+
+    def _take_records(self, lines: Iterable[bytes]) -> None:
+        self.recorded = True
+        for number, raw in enumerate(lines, 1):
+            if not raw.strip():
+                continue
+            try:
+                record = json.loads(raw)
+                at = str(record["path"]).strip("/")
+                outcome = Outcome(record["outcome"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                self.coverage.append(
+                    Coverage(
+                        "",
+                        Area.COVERAGE,
+                        f"{CAPTURES}: a record that can't be read",
+                        Outcome.PARTIAL,
+                        detail=_RECORD,
+                        path=CAPTURES,
+                        line=number,
+                    )
+                )
+                continue
+            source, inner = self.place(at)
+            when = record.get("collected_at")
+            self.captures[at] = Capture(
+                at, source, inner, outcome, str(when) if when else None, str(record.get("detail") or "")
+            )
 
     def place(self, estate_path: str) -> tuple[str, str]:
         """Which source a path of the estate belongs to, and the path it has there."""
@@ -160,7 +258,7 @@ class Tree:
             below = []
             for entry in entries:
                 path = f"{directory}/{entry.name}" if directory else entry.name
-                if _CONTROL.search(entry.name):
+                if CONTROL.search(entry.name):
                     self._gap(
                         path.encode("unicode_escape", "replace").decode(),
                         Outcome.UNSUPPORTED,
@@ -169,7 +267,7 @@ class Tree:
                     continue
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name in _SKIPPED:
+                        if entry.name in SKIPPED:
                             self.skipped[entry.name] = self.skipped.get(entry.name, 0) + 1
                         elif depth >= MAX_DEPTH:
                             self._gap(path, Outcome.PARTIAL, f"more than {MAX_DEPTH} directories deep")
@@ -199,7 +297,7 @@ class Tree:
                 yield File(path, source, inner, 0 if real == os.devnull else status.st_size, real)
             pending.extend(reversed(below))
 
-    def _follow(self, root: str, inside: str, path: str) -> str:
+    def _follow(self, root: str, inside: str, path: str, *, tell: bool = True) -> str:
         """The real path of a symbolic link to a regular file within the estate; empty if it is not followed.
 
         An absolute target in a host's files is a path on that host. A link to /dev/null masks a unit, and reads as
@@ -225,11 +323,12 @@ class Tree:
             return os.devnull
         if within and os.path.isdir(target):
             _, real = self.place(os.path.relpath(target, inside))
-            if source and area_of(inner) is not area_of(real):
+            if tell and source and area_of(inner) is not area_of(real):
                 self._gap(path, Outcome.UNSUPPORTED, f"a link to a directory, whose files were read as those of {real}")
             return ""
         why = "leads out of the estate" if os.path.exists(target) and not within else "leads to what was not captured"
-        self._gap(path, Outcome.UNSUPPORTED, f"a symbolic link that {why} is not followed")
+        if tell:
+            self._gap(path, Outcome.UNSUPPORTED, f"a symbolic link that {why} is not followed")
         return ""
 
     def read(self, file: File) -> bytes:

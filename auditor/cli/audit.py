@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from typing import Any
 
 from auditor.cli import common
@@ -24,7 +23,4 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audits all declared hosts, each as it is declared."""
-    from auditor.audit.engine import Request
-
-    request = Request(arguments.estate, (), None, arguments.now or datetime.now(UTC))
-    return common.finish(common.run_audit(request, quiet=arguments.quiet).report, arguments)
+    return common.finish(common.run_audit(common.request_of(arguments), quiet=arguments.quiet).report, arguments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from typing import Any
 
 from auditor.cli import common
@@ -40,14 +39,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audits the hosts asked for."""
-    from auditor.audit.engine import Request
     from auditor.audit.scenario import parse_host
 
-    request = Request(
-        arguments.estate,
-        tuple(parse_host(word) for word in arguments.hosts),
-        arguments.lifecycle,
-        arguments.now or datetime.now(UTC),
-        arguments.on,
-    )
+    hosts = [parse_host(word) for word in arguments.hosts]
+    request = common.request_of(arguments, hosts, arguments.lifecycle, arguments.on)
     return common.finish(common.run_audit(request, quiet=arguments.quiet).report, arguments)

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,24 @@ from auditor.model import Lifecycle, Report
 
 if TYPE_CHECKING:
     from auditor.audit.engine import Audited, Request
+    from auditor.audit.scenario import Asked
 
 
 def estate_options(parser: argparse.ArgumentParser) -> None:
     """--estate, --now, --on, --quiet."""
     parser.add_argument(
-        "--estate", metavar="DIR", type=Path, default=Path(), help="the estate's directory (default: this one)"
+        "--estate",
+        dest="estates",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        help="the estate: a directory or a packed one; several are read as one (default: this directory)",
+    )
+    parser.add_argument(
+        "--max-age",
+        metavar="AGE",
+        type=age,
+        help="what was captured longer ago (90m, 36h, 7d, 2w) counts as not seen",
     )
     parser.add_argument(
         "--now", metavar="TIME", type=moment, help="judge as of this time, ISO 8601 (default: the present)"
@@ -36,6 +48,15 @@ def output_options(parser: argparse.ArgumentParser, formats: Sequence[str] = ("t
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to a file instead of stdout")
     parser.add_argument("--no-color", action="store_true", help="no colour (as does the variable NO_COLOR)")
     parser.add_argument("--width", metavar="N", type=int, help="columns of the text output (default: the terminal's)")
+
+
+def age(text: str) -> timedelta:
+    """The value of --max-age."""
+    number, unit = text[:-1], text[-1:]
+    names = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    if unit not in names or not (number.isascii() and number.isdigit()) or not 0 < int(number) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number with m, h, d or w, such as 36h or 7d")
+    return timedelta(**{names[unit]: int(number)})
 
 
 def moment(text: str) -> datetime:
@@ -57,8 +78,22 @@ def lifecycle(text: str) -> Lifecycle:
     return Lifecycle(text)
 
 
-def run_audit(request: Request, *, quiet: bool) -> Audited:
-    """Loads collectors and rules, and audits with progress on stderr."""
+def request_of(
+    arguments: argparse.Namespace,
+    hosts: Sequence[Asked] = (),
+    lifecycle: Lifecycle | None = None,
+    on: datetime | None = None,
+) -> Request:
+    """What is asked, of the estates that the options name."""
+    from auditor.audit.engine import Request
+
+    first, *others = arguments.estates or [Path()]
+    now = arguments.now or datetime.now(UTC)
+    return Request(first, tuple(hosts), lifecycle, now, on, tuple(others), arguments.max_age)
+
+
+def run_audit(request: Request, *, quiet: bool, rules: bool = True) -> Audited:
+    """Loads collectors and rules, and audits with progress on stderr. Without `rules` none is asked."""
     from auditor.audit.engine import audit
     from auditor.cli.progress import Progress
     from auditor.registry import load_collectors, load_rules
@@ -66,9 +101,9 @@ def run_audit(request: Request, *, quiet: bool) -> Audited:
     # Facts are kept until the end and make no cycles: looking through them for garbage all the time took a fifth.
     gc.set_threshold(200_000, 50, 50)
     collectors, failures = load_collectors()
-    rules, more = load_rules()
+    asked, more = load_rules() if rules else ((), ())
     with Progress("auditing", quiet=quiet) as bar:
-        return audit(request, collectors, rules, (*failures, *more), progress=bar.stage)
+        return audit(request, collectors, asked, (*failures, *more), progress=bar.stage)
 
 
 def finish(report: Report, arguments: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from auditor.cli import common
@@ -37,12 +36,11 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the path; exit code 0 if there is one, 1 if there is none."""
-    from auditor.audit.engine import Request
     from auditor.audit.scenario import parse_host
     from auditor.report.why import render_why
 
     asked = parse_host(arguments.host)
-    request = Request(arguments.estate, (asked,), None, arguments.now or datetime.now(UTC))
+    request = common.request_of(arguments, [asked])
     view = common.run_audit(request, quiet=arguments.quiet).view
     host = view.host(asked.name)
     if host is None:

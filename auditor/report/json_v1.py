@@ -7,7 +7,7 @@ surrogates) can't break it. Texts are as they were captured, secrets redacted; a
 from __future__ import annotations
 
 import json
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from auditor.model import Coverage, Failure, Finding, Going, Provenance, Report, RuleRun, Step
 from auditor.report.layout import iso
@@ -15,13 +15,17 @@ from auditor.report.summary import EXIT_CODES, ordered
 
 
 class EvidenceJson(TypedDict):
-    """A place in the estate. `line` counts from 1; 0 is the whole file."""
+    """A place in the estate. `line` counts from 1; 0 is the whole file.
+
+    `estate` is there only where several estates are read as one.
+    """
 
     path: str
     line: int
     excerpt: str
     collected_at: str | None
     api: str
+    estate: NotRequired[str]
 
 
 class StepJson(TypedDict):
@@ -87,6 +91,7 @@ class CoverageJson(TypedDict):
     line: int
     provides: list[str]
     needed: bool
+    estate: NotRequired[str]
 
 
 class FailureJson(TypedDict):
@@ -149,13 +154,16 @@ def report_json(report: Report) -> ReportJson:
 
 def evidence_json(evidence: Provenance) -> EvidenceJson:
     """One piece of evidence."""
-    return {
+    found: EvidenceJson = {
         "path": evidence.path,
         "line": evidence.line,
         "excerpt": evidence.excerpt,
         "collected_at": evidence.collected_at,
         "api": evidence.api,
     }
+    if evidence.estate:
+        found["estate"] = evidence.estate
+    return found
 
 
 def step_json(step: Step) -> StepJson:
@@ -201,7 +209,7 @@ def _going(host: Going) -> GoingJson:
 
 
 def _coverage(line: Coverage) -> CoverageJson:
-    return {
+    found: CoverageJson = {
         "source": line.source,
         "area": line.area.value,
         "what": line.what,
@@ -213,6 +221,9 @@ def _coverage(line: Coverage) -> CoverageJson:
         "provides": list(line.provides),
         "needed": line.needed,
     }
+    if line.estate:
+        found["estate"] = line.estate
+    return found
 
 
 def _failure(failure: Failure) -> FailureJson:

@@ -177,7 +177,12 @@ class Page:
 def place(evidence: Provenance) -> str:
     """`file:line` of a piece of evidence, with the path inside a structured answer if it has one."""
     line = f":{evidence.line}" if evidence.line else ""
-    return clean(f"{evidence.path}{line}") + (f" {clean(evidence.api)}" if evidence.api else "")
+    return clean(f"{evidence.path}{line}") + (f" {clean(evidence.api)}" if evidence.api else "") + of_estate(evidence)
+
+
+def of_estate(evidence: Provenance) -> str:
+    """Which estate a piece of evidence is in, where several are read as one."""
+    return f" (in {clean(evidence.estate)})" if evidence.estate else ""
 
 
 def in_utc(time: datetime) -> datetime:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Final
 
 from auditor.model import Finding, Provenance, Report, Verdict
-from auditor.report.layout import clean, moment, number
+from auditor.report.layout import clean, moment, number, of_estate
 from auditor.report.summary import (
     EXIT_CODES,
     EXIT_MEANING,
@@ -175,6 +175,7 @@ def _place(item: Provenance) -> str:
     where = code(f"{item.path}:{item.line}" if item.line else item.path)
     if item.api:
         where += f" {code(item.api)}"
+    where += prose(of_estate(item))
     return f"{where}: {code(item.excerpt)}" if item.excerpt.strip() else where
 
 

@@ -248,7 +248,12 @@ def gaps(report: Report) -> tuple[Gap, ...]:
                 sources=tuple(
                     sorted({clean(line.source) for line in lines if line.source and line.source not in what})
                 ),
-                places=tuple(sorted({Provenance(line.path, line.line) for line in lines if line.path}, key=_by_place)),
+                places=tuple(
+                    sorted(
+                        {Provenance(line.path, line.line, estate=line.estate) for line in lines if line.path},
+                        key=_by_place,
+                    )
+                ),
                 action=action,
                 needed=not minor,
             )
