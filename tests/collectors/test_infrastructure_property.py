@@ -16,6 +16,7 @@ from collectors.infrastructure.ansible_tasks import AnsibleTasksCollector
 from collectors.infrastructure.cloudformation import CloudFormationCollector
 from collectors.infrastructure.compose import ComposeCollector
 from collectors.infrastructure.kubernetes import KubernetesCollector
+from collectors.infrastructure.nomad import NomadCollector
 from collectors.infrastructure.puppet import PuppetCollector
 from collectors.infrastructure.salt import SaltCollector
 from collectors.infrastructure.terraform import TerraformCollector
@@ -23,6 +24,7 @@ from collectors.schedulers.at_jobs import AtJobsCollector
 from collectors.schedulers.github_actions import GithubActionsCollector
 from collectors.schedulers.gitlab_ci import GitlabCiCollector
 from collectors.schedulers.jenkins import JenkinsCollector
+from collectors.schedulers.rundeck import RundeckCollector
 from collectors.schedulers.windows_tasks import WindowsTasksCollector
 from collectors.webhook_urls import WebhookUrlsCollector
 
@@ -38,7 +40,9 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
     GitlabCiCollector: (".gitlab-ci.yml",),
     JenkinsCollector: ("/var/lib/jenkins/jobs/x/config.xml", "Jenkinsfile"),
     KubernetesCollector: ("k8s/x.yaml", "k8s/x.json", "k8s/x.yml.j2"),
+    NomadCollector: ("x.nomad", "x.json"),
     PuppetCollector: ("manifests/site.pp", "/etc/puppet/puppet.conf", "hieradata/nodes/a.example.net.yaml"),
+    RundeckCollector: ("x.yaml", "x.xml"),
     SaltCollector: ("salt/top.sls", "/etc/salt/roster", "/etc/salt/master", "/etc/salt/minion"),
     TerraformCollector: ("plan.json", "terraform.tfstate", "infra/x.tf", "infra/terraform.tfvars"),
     WebhookUrlsCollector: (".env", "webhooks.txt"),
