@@ -37,7 +37,7 @@ api IN A 10.20.4.17
 api IN A 10.20.4.18
 www IN CNAME api
 txt IN TXT "a \"quoted\" text; with a semicolon" "second"
-\052.wild IN A 10.20.4.20
+*.wild IN A 10.20.4.20
 """
 
 

@@ -116,10 +116,11 @@ def collect_service(
     *,
     client: Callable[[Source, str], Client] | None = None,
     now: Callable[[], str] = stamp,
+    stop: Callable[[], bool] = lambda: False,
 ) -> ServiceResult:
     """Asks a service for each step, into `services/<name>/<file>`. Raises OSError if the snapshot can't be written.
 
-    What was recorded as seen by an interrupted run is left out.
+    What was recorded as seen by an interrupted run is left out. Once `stop` says so, nothing more is asked.
     """
     directory = f"services/{safe_name(name)}"
     left = [step for step in steps if writer.outcomes.get(f"{directory}/{step[0]}") is not Outcome.OK]
@@ -132,6 +133,8 @@ def collect_service(
     unseen, first = 0, ""
     gone: FailedError | None = None
     for file, ask in left:
+        if stop():
+            break
         path = f"{directory}/{file}"
         outcome, detail = Outcome.OK, ""
         written = 0
