@@ -13,14 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
+from auditor.capture.kinds import Job, Progress, SourceResult
 from auditor.capture.snapshot import Record
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Outcome
 from auditor.redaction import MARK, redact
 from auditor.text import endpoint_ref, normal_address
+
+if TYPE_CHECKING:
+    from auditor.capture.snapshot import Snapshot
 
 PART_BYTES: Final = 8 * 1024 * 1024
 """Bytes of answers after which another file begins: a file of an estate is read up to 16 MiB."""
@@ -97,12 +101,16 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AwsResult:
-    """What became of an account: how many operations were asked, and of how many not all was seen."""
+    """What became of an account: how many operations were asked, and of how many not all was seen.
+
+    `outcome` is OK unless the account could not be asked at all; `detail` says why.
+    """
 
     account: str
     asked: int
     unseen: int
     detail: str = ""
+    outcome: Outcome = Outcome.OK
 
 
 @dataclass(slots=True)
@@ -132,6 +140,16 @@ class _Answered:
         return first if self.calls <= 1 else f"{len(self.problems)} of {self.calls} calls: {first}"
 
 
+def collect(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], progress: Progress) -> SourceResult:
+    """Captures the account of a source of kind aws. Raises as `collect_aws` does."""
+    result = collect_aws(
+        job.source, snapshot, workers=min(job.options.jobs, 16), progress=progress, now=now, stop=job.stop
+    )
+    if result.outcome is not Outcome.OK:
+        progress(0, 0, f"{job.name}: {result.outcome}: {result.detail}")
+    return SourceResult(job.name, result.asked, result.unseen, result.detail, result.outcome)
+
+
 def collect_aws(
     source: Source,
     writer: Writer,
@@ -142,12 +160,13 @@ def collect_aws(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     session: Session | None = None,
+    stop: threading.Event | None = None,
 ) -> AwsResult:
     """Captures one account into `aws/<account>/<region>/<service>.<Operation>.json`.
 
     `attempts` is how often a call is tried. `progress` gets how many operations are done, and of how many, from several
-    threads but never from two at once. What was recorded as seen by an interrupted run is left out. Raises UsageError
-    without boto3, OSError if the snapshot can't be written.
+    threads but never from two at once. What was recorded as seen by an interrupted run is left out; once `stop` is set,
+    nothing more is asked or recorded. Raises UsageError without boto3, OSError if the snapshot can't be written.
     """
     try:
         from botocore.config import Config
@@ -171,9 +190,8 @@ def collect_aws(
         regions = _regions(session, config, source, partition)
     except (BotoCoreError, ClientError, _RefusedError) as error:
         outcome, detail = outcome_of(error)
-        writer.record([Record(f"aws/{_safe(label)}", outcome, _stamp(now()), detail)])
-        return AwsResult(label, 0, 1, detail)
-    run = _Run(session, config, writer, account, partition, workers, operations, now)
+        return AwsResult(label, 0, 1, detail, outcome)
+    run = _Run(session, config, writer, account, partition, workers, operations, now, stop or threading.Event())
     return run.all(regions, progress)
 
 
@@ -229,7 +247,9 @@ class _Run:
         workers: int,
         operations: Sequence[Operation],
         now: Callable[[], datetime],
+        stop: threading.Event,
     ) -> None:
+        self._stop = stop
         self._session, self._config, self._writer = session, config, writer
         self._account, self._partition, self._now = account, partition, now
         self._operations = operations
@@ -300,12 +320,16 @@ class _Run:
         done: dict[str, _Answered] = {}
         wanted = {one.each.of for one in chain if one.each is not None}
         for operation in chain:
+            if self._stop.is_set():
+                return
             answered = _Answered(operation)
             if operation.each is None:
                 answered.calls = 1
                 self._root(region, answered, chain)
             else:
                 self._each(region, answered, done[operation.each.of], chain, calls)
+            if self._stop.is_set():
+                return
             done[operation.key] = answered
             self._record(region, answered)
             if operation.key not in wanted:
@@ -361,6 +385,8 @@ class _Run:
         followers = [one.each for one in chain if one.each is not None and one.each.of == operation.key]
         merged: dict[str, Any] = {}
         size = 0
+        if self._stop.is_set():
+            return
         try:
             for count, page in enumerate(_pages(self._client(operation.service, region), operation, parameters)):
                 if count >= PAGES:
@@ -377,6 +403,8 @@ class _Run:
                     merged, size = {}, 0
                 _merge(merged, bare)
                 size += weight
+                if self._stop.is_set():
+                    break
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code in operation.absent:

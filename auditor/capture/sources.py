@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from auditor.errors import UsageError
 
 if TYPE_CHECKING:
-    from auditor.inventory.schema import Inventory
+    from auditor.inventory.schema import Inventory, SshSource
 
 MAX_INCLUDES: Final = 16
 """Depth of Include, as ssh has it."""
@@ -71,8 +71,8 @@ class _Block:
     above: tuple[tuple[str, ...], ...] = ()
 
 
-def targets(inventory: Inventory, wanted: Sequence[str] = ()) -> tuple[list[Target], list[tuple[str, str]]]:
-    """The hosts of all `kind: ssh` sources, each once (its first source wins), and the (name, kind) of other sources.
+def targets_by_source(inventory: Inventory, wanted: Sequence[str] = ()) -> list[tuple[SshSource, list[Target]]]:
+    """The hosts of each `kind: ssh` source, each once: its first source wins.
 
     `wanted` narrows them, by names, ranges or patterns. Raises UsageError for a wanted host that no source has.
     """
@@ -80,21 +80,22 @@ def targets(inventory: Inventory, wanted: Sequence[str] = ()) -> tuple[list[Targ
 
     hosts = {one.name: one for entry in inventory.hosts for one in entry.expanded()}
     found: dict[str, Target] = {}
-    others: list[tuple[str, str]] = []
-    for number, source in enumerate(inventory.sources, 1):
+    by_source: list[tuple[SshSource, list[Target]]] = []
+    for source in inventory.sources:
         if not isinstance(source, SshSource):
-            others.append((source.name or f"{source.kind}-{number}", source.kind))
             continue
-        names: list[str] = []
-        for pattern in source.hosts:
-            names.extend(_matching(pattern, hosts))
-        for name in names:
+        own: list[Target] = []
+        for name in (name for pattern in source.hosts for name in _matching(pattern, hosts)):
+            if name in found:
+                continue
             known = hosts.get(name)
             address = known.addresses[0] if known is not None and known.addresses else ""
-            found.setdefault(name, Target(name, source.user, source.port, source.jump, source.sudo, address))
+            found[name] = Target(name, source.user, source.port, source.jump, source.sudo, address)
+            own.append(found[name])
+        by_source.append((source, own))
     if not wanted:
-        return list(found.values()), others
-    chosen: dict[str, Target] = {}
+        return by_source
+    chosen: set[str] = set()
     for word in wanted:
         names = [name for name in _matching(word, found) if name in found]
         names = names or [name for name in found if name.split(".", 1)[0] == word]
@@ -103,8 +104,8 @@ def targets(inventory: Inventory, wanted: Sequence[str] = ()) -> tuple[list[Targ
                 f"{word}: no source of kind ssh has this host",
                 hint="Add it to `sources` in inventory.yaml, or see `auditor inventory check`.",
             )
-        chosen.update((name, found[name]) for name in names)
-    return list(chosen.values()), others
+        chosen.update(names)
+    return [(source, [one for one in own if one.host in chosen]) for source, own in by_source]
 
 
 def _matching(pattern: str, names: Mapping[str, object]) -> list[str]:

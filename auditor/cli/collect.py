@@ -13,20 +13,26 @@ from auditor.errors import UsageError
 from auditor.text import printable
 
 if TYPE_CHECKING:
-    from auditor.capture.ssh import HostResult
+    from collections.abc import Sequence
+
+    from auditor.capture.kinds import Job, SourceResult
+    from auditor.capture.snapshot import Snapshot
 
 COMPLETE, UNSEEN = 0, 4
 _NONCE: Final = "0" * 32
 
 _EPILOG = """\
 examples:
-  auditor collect --estate estate/ -o snapshot/                 every host of the sources of kind ssh
-  auditor collect --estate estate/ -o snapshot/ 'web*' db03     some of them
+  auditor collect --estate estate/ -o snapshot/                 every source of the inventory
+  auditor collect --estate estate/ -o snapshot/ --only aws      the sources of a kind, or of a name
+  auditor collect --estate estate/ -o snapshot/ 'web*' db03     some hosts, and nothing but hosts
   auditor collect --estate estate/ -o snapshot/ --resume        go on where it was interrupted
   auditor collect --print-program | less                        what would run on the hosts
+  auditor collect --print-iam-policy > policy.json              what the role in an AWS account must be allowed
   auditor checklist legacy-cert-01 --estate snapshot/           then ask the snapshot
 
-Nothing is written on the hosts. Host keys must be in known_hosts. Secrets are taken out before anything is stored.
+Sources are collected side by side, and one that fails never stops the others. Nothing is written on the hosts. Host
+keys must be in known_hosts. Secrets are taken out before anything is stored.
 
 exit codes: 0 all was seen, 2 usage, 3 crash, 4 something was not seen (each thing is in the snapshot's captures.jsonl)
 """
@@ -35,8 +41,8 @@ exit codes: 0 all was seen, 2 usage, 3 crash, 4 something was not seen (each thi
 def add(commands: Any) -> None:
     parser = commands.add_parser(
         "collect",
-        help="capture from live hosts, read-only, into a snapshot",
-        description="Logs in to the hosts of the inventory's sources and captures what the auditor reads.",
+        help="capture from live hosts and accounts, read-only, into a snapshot",
+        description="Captures from the inventory's sources what the auditor reads: hosts over SSH, AWS accounts.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,7 +53,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", metavar="SNAPSHOT", type=Path, help="the snapshot's directory (default: snapshot-<time>)"
     )
-    parser.add_argument("--jobs", metavar="N", type=_count, default=32, help="hosts at once (default: 32)")
+    parser.add_argument("--jobs", metavar="N", type=_count, default=32, help="hosts or requests at once (default: 32)")
     parser.add_argument(
         "--timeout", metavar="S", type=_seconds, default=60.0, help="seconds for one host, all in all (default: 60)"
     )
@@ -56,6 +62,18 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--print-program", action="store_true", help="print the program that runs on the hosts, and do nothing"
+    )
+    parser.add_argument(
+        "--print-iam-policy",
+        action="store_true",
+        help="print the least IAM policy for sources of kind aws, and do nothing",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="SOURCE",
+        action="append",
+        default=[],
+        help="only sources of this kind (ssh, aws) or of this name; may be given several times",
     )
     parser.add_argument("--ssh-config", metavar="FILE", type=Path, help="another ssh_config than ~/.ssh/config")
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
@@ -85,12 +103,20 @@ def run(arguments: argparse.Namespace) -> int:
 
         sys.stdout.write(program(_NONCE))
         return COMPLETE
+    if arguments.print_iam_policy:
+        import json
+
+        from auditor.capture.aws_calls import iam_policy
+
+        print(json.dumps(iam_policy(), indent=2))
+        return COMPLETE
     return _collect(arguments)
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    from auditor.capture.snapshot import INVENTORY, Record, Snapshot
-    from auditor.capture.sources import SshConfig, targets
+    from auditor.capture.kinds import Options, jobs_of, need_libraries
+    from auditor.capture.snapshot import INVENTORY, Snapshot
+    from auditor.capture.sources import SshConfig, targets_by_source
     from auditor.inventory import load_inventory
     from auditor.model import Outcome
 
@@ -98,71 +124,65 @@ def _collect(arguments: argparse.Namespace) -> int:
     if not path.is_file():
         raise UsageError(f"{path}: no such file", hint="The sources to collect from stand in it: see `auditor init`.")
     inventory = load_inventory(path)
-    wanted, others = targets(inventory, arguments.hosts)
-    if arguments.hosts:
-        others = []
-    if not wanted and not others:
+    options = Options(arguments.jobs, arguments.timeout, tuple(arguments.hosts), arguments.ssh_config)
+    jobs = jobs_of(inventory, options, arguments.only)
+    # What is wrong with the command line or with ssh_config is said before anything is asked.
+    hosts = {id(source): found for source, found in targets_by_source(inventory, options.hosts)}
+    jobs = [job for job in jobs if hosts.get(id(job.source), True)]
+    if not jobs:
         raise UsageError(f"{path}: there is nothing to collect from", hint="Add `sources: [{kind: ssh}]`, and `hosts`.")
+    if any(job.kind == "ssh" for job in jobs):
+        SshConfig.read(options.ssh_config)
+    need_libraries(jobs)
     started = datetime.now(UTC)
-    config = SshConfig.read(arguments.ssh_config)
     root: Path = arguments.output or Path(started.strftime("snapshot-%Y%m%dT%H%M%SZ"))
     when = started.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if wanted:
-        _need_paramiko()
     snapshot = Snapshot.open(root, inventory=path.read_bytes(), started_at=when, resume=arguments.resume)
-    if others:
-        snapshot.record(
-            Record(f"sources/{name}", Outcome.UNSUPPORTED, when, f"sources of kind {kind} are not collected yet")
-            for name, kind in others
-        )
-    left = [one for one in wanted if not snapshot.complete(one.host)]
-    if config.skipped and not arguments.quiet:
-        print(f"auditor: {config.skipped} Match blocks of ssh_config were left out", file=sys.stderr)
-    failed = _hosts(snapshot, config, left, arguments) if left else 0
+    results = _run(jobs, snapshot, arguments)
     snapshot.close()
     unseen = sum(outcome not in (Outcome.OK, Outcome.ABSENT) for outcome in snapshot.outcomes.values())
-    skipped = f", {len(wanted) - len(left)} were complete before" if len(left) < len(wanted) else ""
+    # A record that could not be written is no record.
+    unseen = unseen or sum(result.outcome is not Outcome.OK for result in results)
     print(
-        f"{root}: {len(left) - failed} of {len(left)} hosts collected{skipped}; "
+        f"{root}: {_told(results)}; "
         + (f"{unseen} things were not seen: see captures.jsonl." if unseen else "all that was asked was seen.")
     )
     print(f"Next: auditor checklist HOST --estate {root}")
     return UNSEEN if unseen else COMPLETE
 
 
-def _hosts(snapshot: Any, config: Any, left: Any, arguments: argparse.Namespace) -> int:
-    from auditor.capture.named import Named
-    from auditor.capture.ssh import Collection, Connector
+def _run(jobs: Sequence[Job], snapshot: Snapshot, arguments: argparse.Namespace) -> list[SourceResult]:
+    from auditor.capture.kinds import run as run_jobs
     from auditor.cli.progress import Progress
-    from auditor.model import Outcome
-    from auditor.registry import load_collectors
 
-    collectors, _ = load_collectors()
-    connector = Connector(config)
-    collection = Collection(snapshot, connector, Named(collectors), timeout=arguments.timeout)
     begun = time.monotonic()
     failed = 0
-    with Progress("collecting", len(left), quiet=arguments.quiet) as bar:
+    with Progress("collecting", quiet=arguments.quiet) as bar:
 
-        def done(result: HostResult) -> None:
+        def progress(done: int, total: int, problem: str) -> None:
             nonlocal failed
-            failed += result.outcome is not Outcome.OK
-            count = bar.done + 1
-            rest = (time.monotonic() - begun) / count * (len(left) - count)
-            if result.outcome is not Outcome.OK or (result.unseen and not arguments.quiet):
+            if problem:
+                failed += 1
                 bar.clear()
-                print(f"auditor: {result.host}: {result.outcome}: {printable(result.detail)}", file=sys.stderr)
-            bar.stage(f"collecting, {failed} failed, {rest:.0f} s left", count, len(left))
+                print(f"auditor: {printable(problem)}", file=sys.stderr)
+            rest = (time.monotonic() - begun) / done * (total - done) if done else 0.0
+            bar.stage(f"collecting, {failed} with problems, {rest:.0f} s left", done, total)
 
-        try:
-            collection.run(left, arguments.jobs, done)
-        finally:
-            connector.close()
-    return failed
+        return run_jobs(jobs, snapshot, progress=progress)
 
 
-def _need_paramiko() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("paramiko") is None:
-        raise UsageError("paramiko is not installed, which speaks SSH", hint="pip install 'auditor[ssh]'")
+def _told(results: Sequence[SourceResult]) -> str:
+    """`3 of 4 hosts and 2 of 2 AWS requests collected` of all sources, and what became of a source as a whole."""
+    parts = []
+    for noun in dict.fromkeys(result.noun for result in results if result.asked or result.before):
+        some = [result for result in results if result.noun == noun]
+        asked, missed = sum(one.asked for one in some), sum(one.unseen for one in some if one.asked)
+        before = sum(one.before for one in some)
+        kept = f", {before} were complete before" if before else ""
+        parts.append(f"{asked - missed} of {asked} {noun}s collected{kept}")
+    parts.extend(
+        f"{printable(result.name)}: {result.outcome}: {printable(result.detail)}"
+        for result in results
+        if result.outcome.value != "ok"
+    )
+    return "; ".join(parts) or "nothing was left to collect"
