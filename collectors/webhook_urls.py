@@ -39,6 +39,7 @@ _SUFFIXES: Final = (
     ".env", ".yml", ".yaml", ".json", ".conf", ".ini", ".toml", ".cfg", ".properties", ".config", ".j2", ".erb", ".tpl",
 )  # fmt: skip
 _LISTS: Final = (".txt", ".csv", ".lst", ".list", ".tsv")
+_WORDS: Final = (b"hook", b"HOOK", b"Hook", b"sentry", b"SENTRY", b"Sentry", b"office.com")
 _URL: Final = re.compile(r"\bhttps?://[^\s\"'<>`|\\^,;]{3,2000}", re.IGNORECASE)
 _NAMED: Final = re.compile(
     r"(?:web)?hook(?:s|[_.-]?(?:url|uri|endpoint|address))?[\"']?\s*(?:[:=]|=>)\s*[\"']?$", re.IGNORECASE
@@ -95,7 +96,7 @@ class WebhookUrlsCollector(Collector):
             return False
         if b"://" not in head:
             return False
-        if b"hook" not in head and b"sentry" not in head and b"office.com" not in head and not _is_list(path):
+        if not _is_list(path) and not any(word in head for word in _WORDS):
             return False
         if b"_configs:" in head or b'"push_events"' in head:
             return False

@@ -48,7 +48,8 @@ class NfsCollector(Collector):
     Reads
     -----
     `/etc/exports`, `/etc/exports.d/*.exports`; `/etc/auto.master`, `/etc/auto.master.d/*.autofs` and map files called
-    `auto.*` (Sun format: replicated servers, weights, multi-mounts, `&`, continuation lines).
+    `auto.*`, or whatever the master map calls them by an absolute path (Sun format: replicated servers, weights,
+    multi-mounts, `&`, continuation lines).
 
     Yields
     ------
@@ -93,12 +94,34 @@ class NfsCollector(Collector):
         for fragment in fragments:
             if isinstance(fragment.value, _Master):
                 masters.setdefault(_map_name(fragment.value.map), []).append(fragment.value.point)
+        yield from _elsewhere(fragments, read)
         for fragment in fragments:
             if isinstance(fragment.value, _Entry):
                 where = replace(fragment.where, path=fragment.path)
                 base = _map_name(fragment.path)
                 for point in masters.get(base, [""]):
                     yield from _mounts(point, base, fragment.value, where)
+
+
+def _elsewhere(fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+    """Maps that a master map names by their path, and whose own name does not show what they are."""
+    for fragment in fragments:
+        if not isinstance(fragment.value, _Master):
+            continue
+        path = fragment.value.map.rpartition(":")[2]
+        content = read(path) if path.startswith("/") and not _form(path) else None
+        if content is None:
+            continue
+        source = read_source(Document(path, content), "automount")
+        if isinstance(source, Malformed):
+            yield replace(source, where=replace(source.where, path=path))
+            continue
+        for fact in limited(source, _map(source)) if not source.lines[0].startswith("#!") else ():
+            where = replace(fact.where, path=path)
+            if isinstance(fact, Fragment) and isinstance(fact.value, _Entry):
+                yield from _mounts(fragment.value.point, base_name(path), fact.value, where)
+            elif isinstance(fact, Malformed):
+                yield replace(fact, where=where)
 
 
 @dataclass(frozen=True, slots=True)
