@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar
+import re
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Final
 
 from auditor.api import (
     Area,
@@ -24,7 +25,10 @@ from auditor.api import (
 )
 from rules.ways import Ways, distinct
 
-_LONG: float = 30 * 86400.0
+_LONG: Final = 30 * 86400.0
+_INSTANCE_LABELS: Final = frozenset({"instance", "target", "host", "hostname", "fqdn", "nodename", "server"})
+_PLAIN: Final = re.compile(r"\(?(?:[\w:-]|\\?\.[*+]?|\|)+\)?")
+_MAX_PIECES: Final = 5
 
 
 class SilenceHidesGoingHostRule(Rule):
@@ -33,8 +37,8 @@ class SilenceHidesGoingHostRule(Rule):
     What it does
     ------------
     Takes the silences of a running Alertmanager that hold now or will, and follows what they silence to hosts: the
-    targets whose series meet all their matchers, or the host that a matcher names. A silence that has ended is left
-    out. One that holds for more than 30 days more is called long.
+    targets whose series meet all their matchers, or the host that a matcher names. Where no targets are known, a
+    pattern of letters and `.*` is held against the names of the host. A silence that has ended is left out.
 
     Why it matters
     --------------
@@ -53,7 +57,7 @@ class SilenceHidesGoingHostRule(Rule):
     What it can't see
     -----------------
     Silences of an Alertmanager that was not asked, and matchers on labels that neither name a host nor are those of a
-    known target. Pauses and downtimes of other monitoring.
+    known target. Other patterns, where no targets are known. Pauses and downtimes of other monitoring.
     """
 
     id: ClassVar[str] = "silence-hides-going-host"
@@ -69,12 +73,17 @@ class SilenceHidesGoingHostRule(Rule):
             ends = parse_time(silence.attributes.get("ends_at"))
             if ends is not None and ends <= estate.now:
                 continue
-            edges = [edge for edge in estate.outgoing(silence, Relation.SILENCES) if ways.hosts(edge.provider)]
-            if edges:
-                yield self._finding(estate, ways, silence, edges)
+            known = estate.outgoing(silence, Relation.SILENCES)
+            edges = [edge for edge in known if ways.hosts(edge.provider)]
+            hosts = {host for edge in edges for host in ways.hosts(edge.provider)}
+            if not known:
+                hosts = {one.host for one in estate.going if _fits(silence, (one.host, *one.names, *one.addresses))}
+            if hosts:
+                yield self._finding(estate, ways, silence, edges, tuple(sorted(hosts)))
 
-    def _finding(self, estate: EstateView, ways: Ways, silence: Node, edges: list[Edge]) -> Finding:
-        hosts = tuple(sorted({host for edge in edges for host in ways.hosts(edge.provider)}))
+    def _finding(
+        self, estate: EstateView, ways: Ways, silence: Node, edges: list[Edge], hosts: tuple[str, ...]
+    ) -> Finding:
         known = silence.attributes
         ends = parse_time(known.get("ends_at"))
         begins = parse_time(known.get("starts_at"))
@@ -93,7 +102,9 @@ class SilenceHidesGoingHostRule(Rule):
             rule=self.id,
             area=self.area,
             severity=self.severity,
-            confidence=max((edge.confidence for edge in edges), key=list(Confidence)[::-1].index),
+            confidence=max((edge.confidence for edge in edges), key=list(Confidence)[::-1].index)
+            if edges
+            else Confidence.MEDIUM,
             subject=silence.label,
             identity=(silence.text.rpartition(" (")[0], *hosts),
             message=message,
@@ -101,10 +112,27 @@ class SilenceHidesGoingHostRule(Rule):
             action="Expire it before the move, or have someone look at these alerts by hand; expire it at the latest "
             f"when {listed(hosts)} {'is' if len(hosts) == 1 else 'are'} gone.",
             impact=Impact.MENTIONED,
-            evidence=distinct(edge.provenance for edge in edges),
-            path=ways.steps(edges[0]),
+            evidence=distinct(edge.provenance for edge in edges) or silence.provenance,
+            path=ways.steps(*edges[:1]),
             hosts=hosts,
         )
+
+
+def _fits(silence: Node, names: Iterable[str]) -> bool:
+    """Whether a pattern of plain text and `.*` on a label that names a host fits one of these names, with any port."""
+    conditions = silence.attributes.get("matchers")
+    fits = False
+    for condition in conditions if isinstance(conditions, tuple) else ():
+        label, operator, value = condition.partition("=~")
+        if not operator or label not in _INSTANCE_LABELS or _PLAIN.fullmatch(value) is None:
+            continue
+        for alternative in value.removeprefix("(").removesuffix(")").split("|"):
+            pieces = re.split(r"\.[*+]", alternative.replace("\\", ""))
+            if len(pieces) > _MAX_PIECES:
+                continue
+            pattern = re.compile(".*".join(map(re.escape, pieces)) + r"(?::\d+)?", re.I)
+            fits = fits or any(pattern.fullmatch(name) for name in names)
+    return fits
 
 
 def _successors(estate: EstateView, silence: Node, hosts: tuple[str, ...]) -> list[str]:
