@@ -109,7 +109,7 @@ class RecoveryTooSlowRule(RecoveryRule):
             subject=f"procedure {procedure.name}",
             identity=(procedure.name, stake.lineage.scope, stake.lineage.text),
             message=f"{procedure.name}, begun now, {says} ({stake.name}, {day(ends)})",
-            why=f"{why.strip()} Until then there is no TLS{for_whom}.",
+            why=f"{why.strip()} Between the two there is no TLS{for_whom}.",
             action=f"Begin it now. Shorten {slowest}: someone on call, an exception that is authorized beforehand, or "
             "a second place for the key.",
             impact=Impact.BROKEN,

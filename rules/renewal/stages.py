@@ -46,7 +46,9 @@ class RenewalStagesUnwatchedRule(Rule):
     ------------
     For each lineage that runs on a host that is going or through it, and for those of its successor, it looks for an
     alert on each stage. An alert counts if it watches the lineage's host or what serves the certificate, goes on seeing
-    in this scenario, and does not run on the host itself. So does the ping of a dead man's switch in what starts the
+    in this scenario, and does not run on the host itself; one whose series vanishes with its target
+    (`probe_ssl_earliest_cert_expiry`) counts only if it or another alert tells of that (`absent()`, `up`,
+    `probe_success`). So does the ping of a dead man's switch in what starts the
     renewal, as long as somebody takes it, and an alert on what that job pushes to a Pushgateway.
 
     Why it matters
@@ -77,9 +79,7 @@ class RenewalStagesUnwatchedRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage."""
-        staged = [
-            one for kind in (Kind.ALERT, Kind.PROBE) for one in estate.nodes(kind) if _stages(one) and _heard(one)
-        ]
+        staged = [one for kind in (Kind.ALERT, Kind.PROBE) for one in estate.nodes(kind) if _stages(one) and heard(one)]
         by_host = {one.host: one for one in estate.going}
         for one in estate.going:
             if one.successor:
@@ -98,7 +98,7 @@ class RenewalStagesUnwatchedRule(Rule):
 
     def _lineage(self, estate: EstateView, renewal: Renewal, going: Going, staged: list[Node]) -> Iterator[Finding]:
         lineage = renewal.lineage
-        hosts, names = _around(estate, lineage)
+        hosts, names = around(estate, lineage)
         runs = _runs(estate, renewal)
         pushed = {
             report.removeprefix("push ")
@@ -109,14 +109,16 @@ class RenewalStagesUnwatchedRule(Rule):
         mine = [
             alert
             for alert in staged
-            if _pings(estate, alert, runs) or _is_about(alert, pushed) or _watches(estate, alert, hosts, names)
+            if _pings(estate, alert, runs) or _is_about(alert, pushed) or watches(estate, alert, hosts, names)
         ]
-        seeing = [alert for alert in mine if _sees(estate, alert)]
+        seeing = [alert for alert in mine if _sees(estate, alert) and not _vanishes(estate, alert)]
         watched = {stage for alert in seeing for stage in _stages(alert)}
         missing = [stage for stage in STAGES if stage not in watched]
         if not missing:
             return
-        blind = [alert for alert in mine if alert not in seeing and set(_stages(alert)) & set(missing)]
+        unseeing = [alert for alert in mine if alert not in seeing and set(_stages(alert)) & set(missing)]
+        blind = [alert for alert in unseeing if not _sees(estate, alert)]
+        silent = [alert for alert in unseeing if alert not in blind]
         name, count = called(lineage), len(STAGES) - len(missing)
         said = [STAGES[stage] for stage in missing]
         what = f"{', '.join(said[:-1])} or {said[-1]}" if len(said) > 1 else said[0]
@@ -126,6 +128,11 @@ class RenewalStagesUnwatchedRule(Rule):
             if blind
             else ""
         )
+        if silent:
+            lost += (
+                f" {listed([one.text for one in silent])} would, as long as its target answers: after that there is "
+            )
+            lost += "nothing to compare, and no `absent()` or `up` beside it."
         yield Finding(
             rule=self.id,
             area=self.area,
@@ -140,7 +147,7 @@ class RenewalStagesUnwatchedRule(Rule):
             impact=Impact.NONE,
             evidence=lines(
                 (edge.provenance for edge in estate.outgoing(lineage, Relation.RENEWED_BY) if shown(edge.provenance)),
-                (one.provenance[0] for one in blind if one.provenance),
+                (one.provenance[0] for one in unseeing if one.provenance),
             )
             or lineage.provenance[:1],
             hosts=(going.host,),
@@ -161,7 +168,7 @@ def _stages(alert: Node) -> tuple[str, ...]:
     return tuple(one for one in stages if one in STAGES) if isinstance(stages, tuple) else ()
 
 
-def _heard(alert: Node) -> bool:
+def heard(alert: Node) -> bool:
     """Whether an alert is not paused, muted at all times or dropped on its way."""
     return not alert.attributes.get("muted") and alert.attributes.get("enabled") is not False
 
@@ -214,14 +221,34 @@ def _sees(estate: EstateView, alert: Node) -> bool:
     )
 
 
-def _around(estate: EstateView, lineage: Node) -> tuple[frozenset[str], frozenset[str]]:
+def _vanishes(estate: EstateView, alert: Node) -> bool:
+    """Whether an alert falls silent together with the probe that it reads, and no other alert tells of that.
+
+    `probe_ssl_earliest_cert_expiry` is not there for a target that does not answer: no series, no alert.
+    """
+    metrics = alert.attributes.get("metrics")
+    if not isinstance(metrics, tuple) or not metrics or alert.attributes.get("watches_absence"):
+        return False
+    if not all(metric.startswith("probe_ssl_") for metric in metrics):
+        return False
+    targets = [edge.provider for edge in estate.outgoing(alert, Relation.WATCHES)]
+    return not all(
+        any(
+            edge.consumer.attributes.get("watches_absence") and heard(edge.consumer)
+            for edge in estate.incoming(target, Relation.WATCHES)
+        )
+        for target in targets
+    )
+
+
+def around(estate: EstateView, lineage: Node) -> tuple[frozenset[str], frozenset[str]]:
     """The hosts and names at which a lineage can be watched: its own host, and what has its certificate."""
     blast = estate.blast_radius(lineage)
     hosts = frozenset({lineage.scope, *(blast.hosts if blast else ())})
     return hosts, frozenset({*(blast.names if blast else ()), *names_of(lineage)})
 
 
-def _watches(estate: EstateView, alert: Node, hosts: frozenset[str], names: frozenset[str]) -> bool:
+def watches(estate: EstateView, alert: Node, hosts: frozenset[str], names: frozenset[str]) -> bool:
     """Whether what an alert watches is one of these hosts or names.
 
     An alert of which nothing is known but its stage (an absent metric of the job) counts.
