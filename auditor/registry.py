@@ -60,6 +60,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "directory_services": "collectors.services.directory_services:DirectoryServicesCollector",
         "dns_lookups": "collectors.dns_lookups:DnsLookupsCollector",
         "envoy": "collectors.traffic.envoy:EnvoyCollector",
+        "fcron": "collectors.schedulers.fcron:FcronCollector",
         "getssl": "collectors.acme.getssl:GetsslCollector",
         "github_actions": "collectors.schedulers.github_actions:GithubActionsCollector",
         "github_webhooks": "collectors.github_webhooks:GithubWebhooksCollector",

@@ -165,6 +165,8 @@ class CrontabCollector(Collector):
         if path.startswith("/"):
             return named and any(place.fullmatch(path) for place, _, _ in _PLACES)
         name = path.rpartition("/")[2]
+        if "fcron" in name:
+            return False
         bare = _TEMPLATE_SUFFIX.sub("", name) if name.endswith(_TEMPLATE_ENDS) else name
         if named and (_TREE_NAME.search(bare) or _TREE_DIRECTORY.search(path)):
             if _NOT_A_CRONTAB.search(bare):

@@ -21,6 +21,7 @@ from collectors.infrastructure.puppet import PuppetCollector
 from collectors.infrastructure.salt import SaltCollector
 from collectors.infrastructure.terraform import TerraformCollector
 from collectors.schedulers.at_jobs import AtJobsCollector
+from collectors.schedulers.fcron import FcronCollector
 from collectors.schedulers.github_actions import GithubActionsCollector
 from collectors.schedulers.gitlab_ci import GitlabCiCollector
 from collectors.schedulers.jenkins import JenkinsCollector
@@ -36,6 +37,7 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
     AtJobsCollector: ("/var/spool/cron/atjobs/a0000c01c12345", "/var/spool/at/=0000c01c12345"),
     CloudFormationCollector: ("cfn/stack.yaml", "cfn/stack.json"),
     ComposeCollector: ("/srv/compose.yaml", "docker-compose.yml.j2"),
+    FcronCollector: ("/var/spool/fcron/root.orig", "files/fcrontab"),
     GithubActionsCollector: (".github/workflows/x.yml",),
     GitlabCiCollector: (".gitlab-ci.yml",),
     JenkinsCollector: ("/var/lib/jenkins/jobs/x/config.xml", "Jenkinsfile"),
