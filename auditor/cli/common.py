@@ -92,14 +92,18 @@ def request_of(
     return Request(first, tuple(hosts), lifecycle, now, on, tuple(others), arguments.max_age)
 
 
+def fewer_collections() -> None:
+    """Facts are kept until the end and make no cycles: looking through them for garbage all the time took a fifth."""
+    gc.set_threshold(200_000, 50, 50)
+
+
 def run_audit(request: Request, *, quiet: bool, rules: bool = True) -> Audited:
     """Loads collectors and rules, and audits with progress on stderr. Without `rules` none is asked."""
     from auditor.audit.engine import audit
     from auditor.cli.progress import Progress
     from auditor.registry import load_collectors, load_rules
 
-    # Facts are kept until the end and make no cycles: looking through them for garbage all the time took a fifth.
-    gc.set_threshold(200_000, 50, 50)
+    fewer_collections()
     collectors, failures = load_collectors()
     asked, more = load_rules() if rules else ((), ())
     with Progress("auditing", quiet=quiet) as bar:

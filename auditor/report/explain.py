@@ -86,6 +86,14 @@ def render_rule(rule: Rule | type[Rule], format: str = "text", *, color: bool = 
     return page.text()
 
 
+def rule_markdown(rule: Rule | type[Rule]) -> str:
+    """A rule's documentation as Markdown, with its title as heading."""
+    lead, found = sections(rule.__doc__)
+    parts = [f"# {rule.title}", *([lead] if lead else [])]
+    parts += [f"## {heading}\n\n{text}" for heading, text in found.items()]
+    return "\n\n".join(parts) + "\n"
+
+
 def _text(page: Page, indent: str, text: str) -> None:
     """Paragraphs and lists wrapped, indented lines and fenced blocks as they are."""
     paragraph: list[str] = []

@@ -1,0 +1,75 @@
+"""What a change of a repository does: the gate's result, as renderers get it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from auditor.model import Coverage, Failure, Finding, Going, Provenance, RuleRun, Severity
+
+
+class Standing(StrEnum):
+    """A finding against the same estate before the change."""
+
+    NEW = "new"
+    WORSENED = "worsened"
+    """It was there, and has become more severe or stands in more places."""
+    KNOWN = "known"
+    FIXED = "fixed"
+    """It was there and is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A finding and what the change has to do with it. `added` are those of its places that the change wrote."""
+
+    finding: Finding
+    standing: Standing
+    added: tuple[Provenance, ...] = ()
+
+    @property
+    def fails(self) -> bool:
+        """Whether the change is to answer for it."""
+        return self.standing in (Standing.NEW, Standing.WORSENED)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A host or name that the change takes out of what the repository declares.
+
+    `where` are the places of the new side at which the lines were taken away, with the old lines as excerpts.
+    `dependents` are the findings that are left.
+    """
+
+    host: str
+    what: str
+    where: tuple[Provenance, ...]
+    dependents: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """The gate's answer. `base` and `head` are what was compared, for people to read."""
+
+    passed: bool
+    fail_on: Severity
+    base: str
+    head: str
+    going: tuple[Going, ...]
+    removals: tuple[Removal, ...]
+    judged: tuple[Judged, ...]
+    lost_sight: tuple[Coverage, ...]
+    """What could be read before the change and can't any more."""
+    withdrawn: tuple[str, ...]
+    """Hosts that the change declares active again. They are judged as they were before."""
+    failures: tuple[Failure, ...]
+    rules: tuple[RuleRun, ...]
+    now: datetime
+    notes: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def by(self, *standings: Standing) -> tuple[Judged, ...]:
+        """The findings of some standings, in the report's order."""
+        return tuple(one for one in self.judged if one.standing in standings)

@@ -1,0 +1,189 @@
+"""`auditor gate`: what a pull request adds, leaves behind or takes away, judged against the state before it."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from auditor.cli import common
+from auditor.errors import UsageError
+from auditor.model import Severity
+
+if TYPE_CHECKING:
+    from auditor.change import GateReport
+
+PASSED, FAILED = 0, 1
+FORMATS: Final = ("text", "json", "markdown", "sarif", "github", "gitlab", "junit")
+PLAN: Final = "terraform-plan.json"
+"""What a plan given with --plan is called among the files of the new side."""
+
+_EPILOG = """\
+examples:
+  auditor gate --base origin/main                       the files on disk against the branch that they go to
+  auditor gate --base "$BASE_SHA" --head "$HEAD_SHA" --format github --report sarif=auditor.sarif
+  auditor gate --base origin/main --plan plan.json      with `terraform show -json` of a plan
+  auditor gate --base HEAD~1 --head HEAD --fail-on warn
+
+It fails a change that refers to a server that is going, or takes one out that something still needs. What was there
+before is told, and does not fail. Nothing is checked out, and nothing of the change is executed.
+
+exit codes: 0 passed, 1 failed, 2 usage, 3 crash
+"""
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "gate",
+        help="judge a pull request: does it leave something pointing at a server that is going?",
+        description="Judges a change of a repository: what it leaves, adds or repoints at a server that is going, and "
+        "what still needs a server that it takes out.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--base", metavar="REV", required=True, help="the commit that the change is to be merged into")
+    parser.add_argument(
+        "--head", metavar="REV", default="worktree", help="the commit with the change (default: the files on disk)"
+    )
+    parser.add_argument("--repo", metavar="DIR", type=Path, default=Path(), help="a clone (default: this directory)")
+    parser.add_argument(
+        "--estate",
+        metavar="SNAPSHOT",
+        type=Path,
+        action="append",
+        default=[],
+        help="a snapshot of the living estate, read with both sides; may be given several times",
+    )
+    parser.add_argument(
+        "--going",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="judge this host, too, as one that is retired: HOST or HOST=ALIAS,ALIAS; may be given several times",
+    )
+    parser.add_argument("--plan", metavar="FILE", type=Path, help="`terraform show -json` of a plan of this change")
+    parser.add_argument(
+        "--fail-on", choices=("block", "warn"), default="block", help="what fails the change (default: block)"
+    )
+    parser.add_argument("--diff-only", action="store_true", help="only findings on lines that the change wrote")
+    parser.add_argument(
+        "--trust-head", action="store_true", help="let the change declare hosts active again by its own inventory"
+    )
+    parser.add_argument(
+        "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
+    )
+    parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+    parser.add_argument(
+        "--report",
+        metavar="FORMAT=FILE",
+        type=_report,
+        action="append",
+        default=[],
+        help="also write this format to a file; may be given several times",
+    )
+    common.output_options(parser, FORMATS)
+    parser.set_defaults(run=run)
+
+
+def _report(text: str) -> tuple[str, Path]:
+    kind, equals, path = text.partition("=")
+    if not equals or not path or kind not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{text!r}: say FORMAT=FILE, with one of {', '.join(FORMATS)}")
+    return kind, Path(path)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judges a change; exit code 0 if it passes, else 1."""
+    from auditor.report.gate import render
+
+    report = _judge(arguments)
+    help_of = _help() if "sarif" in (arguments.format, *(kind for kind, _ in arguments.report)) else {}
+    for kind, path in arguments.report:
+        try:
+            path.write_text(render(report, kind, help_of=help_of), encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise UsageError(f"{path}: can't be written: {error.strerror}", hint="Give another file.") from error
+    common.write(
+        lambda color, width: render(report, arguments.format, help_of=help_of, color=color, width=width), arguments
+    )
+    return PASSED if report.passed else FAILED
+
+
+def _judge(arguments: argparse.Namespace) -> GateReport:
+    from auditor.audit.gate import Sides, gate
+    from auditor.audit.scenario import parse_host
+    from auditor.capture.estates import MergedTree, open_estate
+    from auditor.capture.git import WORKTREE, Repository
+    from auditor.capture.git_tree import GitTree, WorktreeTree
+    from auditor.capture.tree import INVENTORY, Tree
+    from auditor.cli.progress import Progress
+    from auditor.registry import load_collectors, load_rules
+
+    common.fewer_collections()
+    repository = Repository(arguments.repo)
+    base = repository.commit(arguments.base)
+    base_name = f"{arguments.base} ({base[:12]})"
+    if arguments.head == WORKTREE:
+        head, head_name = WORKTREE, "the files on disk"
+        base = repository.merge_base(base, repository.commit("HEAD"))
+        after = WorktreeTree.at(repository)
+    else:
+        head = repository.commit(arguments.head)
+        head_name = f"{arguments.head} ({head[:12]})"
+        base = repository.merge_base(base, head)
+        after = GitTree.of(repository, head, head_name)
+    if arguments.plan is not None:
+        after.add(PLAN, _plan(arguments.plan))
+    old = GitTree.of(repository, base, base_name)
+    living = [open_estate(path) for path in arguments.estate]
+
+    def without_inventory() -> Tree:
+        tree = GitTree.of(repository, base, base_name)
+        tree.entries.pop(INVENTORY, None)
+        return merged(tree)
+
+    def merged(tree: Tree) -> Tree:
+        return MergedTree.of([tree, *living]) if living else tree
+
+    sides = Sides(merged(old), merged(after), without_inventory, repository.changes(base, head), base_name, head_name)
+    collectors, failures = load_collectors()
+    rules, more = load_rules()
+    with Progress("judging", quiet=arguments.quiet) as bar:
+        return gate(
+            sides,
+            collectors,
+            rules,
+            (*failures, *more),
+            arguments.now or datetime.now(UTC),
+            hosts=[parse_host(word) for word in arguments.going],
+            fail_on=Severity(arguments.fail_on),
+            diff_only=arguments.diff_only,
+            trust_head=arguments.trust_head,
+            progress=bar.stage,
+        )
+
+
+def _plan(path: Path) -> bytes:
+    from auditor.capture.tree import MAX_FILE
+
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}", hint="Make it with `terraform show`.") from error
+    if len(content) > MAX_FILE:
+        raise UsageError(f"{path}: more than {MAX_FILE:,} bytes", hint="Judge the plans of single workspaces.")
+    if not content.lstrip().startswith(b"{"):
+        raise UsageError(
+            f"{path}: is no JSON object", hint="A plan file is binary: `terraform show -json plan.out > plan.json`."
+        )
+    return content
+
+
+def _help() -> dict[str, str]:
+    from auditor.registry import load_rules
+    from auditor.report.explain import rule_markdown
+
+    rules, _ = load_rules()
+    return {rule.id: rule_markdown(rule) for rule in rules}

@@ -1,0 +1,158 @@
+"""SARIF 2.1.0 (OASIS, 2020-03-27, with errata 01), as GitHub code scanning and other viewers read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from auditor import __version__
+from auditor.change import GateReport, Judged, Removal, Standing
+from auditor.model import Confidence, Failure, Provenance, Severity
+from auditor.report.gate.wording import (
+    REMOVED,
+    REMOVED_HELP,
+    REMOVED_TITLE,
+    by_urgency,
+    gap_text,
+    main_place,
+    removal_message,
+)
+from auditor.report.layout import clean
+
+_LEVEL: Final[Mapping[Severity, str]] = {Severity.BLOCK: "error", Severity.WARN: "warning", Severity.INFO: "note"}
+_STATE: Final[Mapping[Standing, str]] = {
+    Standing.NEW: "new",
+    Standing.WORSENED: "updated",
+    Standing.KNOWN: "unchanged",
+    Standing.FIXED: "absent",
+}
+_PRECISION: Final[Mapping[Confidence, str]] = {
+    Confidence.HIGH: "very-high",
+    Confidence.MEDIUM: "medium",
+    Confidence.LOW: "low",
+}
+_RANK: Final[Mapping[Confidence, float]] = {Confidence.HIGH: 90.0, Confidence.MEDIUM: 60.0, Confidence.LOW: 30.0}
+RELATED: Final = 50
+"""Related locations of one result; viewers show a handful."""
+
+
+def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
+    """One run with all findings; those of before are `unchanged`, those that the change has mended `absent`."""
+    judged = by_urgency(report.judged)
+    titles = {run.rule: run.title for run in report.rules}
+    severities: dict[str, Severity] = {}
+    for one in judged:
+        severities.setdefault(one.finding.rule, one.finding.severity)
+    used = sorted(severities)
+    removals = [one for one in report.removals if one.dependents]
+    rules = [_rule(rule, titles.get(rule, rule), help_of.get(rule, ""), severities[rule]) for rule in used]
+    if removals:
+        rules.append(_rule(REMOVED, REMOVED_TITLE, REMOVED_HELP, Severity.BLOCK))
+    index = {rule: at for at, rule in enumerate(used)}
+    results = [_removal(one, len(used)) for one in removals]
+    results += [_result(one, index[one.finding.rule]) for one in judged]
+    document = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "auditor",
+                        "semanticVersion": __version__,
+                        "version": __version__,
+                        "rules": rules,
+                    }
+                },
+                "automationDetails": {"id": "auditor/gate/"},
+                "columnKind": "unicodeCodePoints",
+                "invocations": [
+                    {
+                        "executionSuccessful": not report.failures,
+                        "endTimeUtc": report.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                        "toolExecutionNotifications": [
+                            *(_failure(one) for one in report.failures),
+                            *(
+                                {"level": "warning", "message": {"text": clean(f"not seen any more: {gap_text(gap)}")}}
+                                for gap in report.lost_sight
+                            ),
+                        ],
+                    }
+                ],
+                "results": results,
+            }
+        ],
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _rule(rule: str, title: str, markdown: str, severity: Severity) -> dict[str, Any]:
+    text = markdown or title
+    return {
+        "id": rule,
+        "name": "".join(part.capitalize() for part in rule.split("-")),
+        "shortDescription": {"text": title},
+        "fullDescription": {"text": title},
+        "help": {"text": text, "markdown": text},
+        "defaultConfiguration": {"level": _LEVEL[severity]},
+    }
+
+
+def _result(one: Judged, index: int) -> dict[str, Any]:
+    finding = one.finding
+    main = main_place(one)
+    message = clean(" ".join(part for part in (finding.message, finding.why, finding.action) if part))
+    related = [item for item in finding.evidence if item != main]
+    related += [step.evidence for step in finding.path if step.evidence is not None]
+    seen = dict.fromkeys(item for item in related if item.path and item != main)
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": index,
+        "level": _LEVEL[finding.severity],
+        "rank": _RANK[finding.confidence],
+        "message": {"text": message},
+        "locations": [_location(main)],
+        "relatedLocations": [{"id": at, **_location(item)} for at, item in enumerate(list(seen)[:RELATED], 1)],
+        "partialFingerprints": {"auditorFinding/v1": finding.fingerprint},
+        "baselineState": _STATE[one.standing],
+        "properties": {
+            "tags": [finding.area.value],
+            "precision": _PRECISION[finding.confidence],
+            "hosts": [clean(host) for host in finding.hosts],
+        },
+    }
+
+
+def _removal(one: Removal, index: int) -> dict[str, Any]:
+    places = dict.fromkeys(item for finding in one.dependents for item in finding.evidence)
+    return {
+        "ruleId": REMOVED,
+        "ruleIndex": index,
+        "level": "error",
+        "message": {"text": clean(removal_message(one.host, one.what, one.dependents))},
+        "locations": [_location(one.where[0])],
+        "relatedLocations": [{"id": at, **_location(item)} for at, item in enumerate(list(places)[:RELATED], 1)],
+        "partialFingerprints": {"auditorFinding/v1": f"removed:{clean(one.host)}"},
+        "baselineState": "new",
+        "properties": {"hosts": [clean(one.host)]},
+    }
+
+
+def _location(item: Provenance) -> dict[str, Any]:
+    region: dict[str, Any] = {"startLine": max(1, item.line)}
+    if item.excerpt.strip():
+        region["snippet"] = {"text": clean(item.excerpt)}
+    physical: dict[str, Any] = {
+        "artifactLocation": {
+            "uri": quote(item.path.encode("utf-8", "surrogateescape"), safe="/~"),
+            "uriBaseId": "%SRCROOT%",
+        },
+        "region": region,
+    }
+    return {"physicalLocation": physical}
+
+
+def _failure(one: Failure) -> dict[str, Any]:
+    return {"level": "error", "message": {"text": clean(f"{one.what}: {one.error} {one.hint}".strip())}}

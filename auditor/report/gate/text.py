@@ -1,0 +1,57 @@
+"""The gate's answer for a job's log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from auditor.change import GateReport, Standing
+from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of
+from auditor.report.layout import Page, clean, number
+from auditor.report.summary import SEVERITY_SYMBOL
+
+PLACES: Final = 5
+
+
+def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> str:
+    """One line if there is nothing to say; else what the change brings, place by place."""
+    page = Page(color=color, width=width)
+    word = "PASSED  " if report.passed else "FAILED  "
+    page.hang(word, clean(headline(report)), label="good" if report.passed else "bad", style="bold")
+    for removal in report.removals:
+        if not removal.dependents:
+            continue
+        page.gap()
+        where = place_of(removal.where[0]) if removal.where else ""
+        page.hang("✗ ", clean(f"{removal.host} is taken out, and is still needed"), label="bad", style="bold")
+        page.hang("  at    ", clean(f"{where}: {removal.where[0].excerpt.strip()}" if where else removal.what))
+        places = list(dict.fromkeys(place_of(item) for one in removal.dependents for item in one.evidence))
+        page.hang(
+            "  still ", clean(f"{number(len(places), 'place')} {'needs' if len(places) == 1 else 'need'} it, below")
+        )
+    for one in by_urgency(report.judged):
+        if not one.fails:
+            continue
+        finding = one.finding
+        page.gap()
+        symbol = SEVERITY_SYMBOL[finding.severity]
+        more = " (worse than before)" if one.standing is Standing.WORSENED else ""
+        page.hang(f"{symbol} ", clean(finding.message) + more, label="bad" if symbol == "✗" else "warn", style="bold")
+        for item in finding.evidence[:PLACES]:
+            page.hang("  at  ", clean(f"{place_of(item)}: {item.excerpt.strip()}".rstrip(": ")))
+        if len(finding.evidence) > PLACES:
+            page.hang("      ", f"and {number(len(finding.evidence) - PLACES, 'place')} more")
+        if finding.action:
+            page.hang("  do  ", clean(finding.action))
+    if report.withdrawn:
+        page.gap()
+        page.hang("! ", clean(f"declared active again by this change: {', '.join(report.withdrawn)}"), label="warn")
+    for gap in report.lost_sight:
+        page.hang("? ", clean(f"not seen any more since this change: {gap_text(gap)}"), label="unseen")
+    for failure in report.failures:
+        page.hang("? ", clean(f"{failure.what}: {failure.error}"), label="unseen")
+    said = [text for text in (counts(report), *report.notes) if text]
+    if said:
+        page.gap()
+        for text in said:
+            page.hang("", clean(text) + ".")
+    return page.text()
