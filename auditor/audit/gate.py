@@ -105,8 +105,8 @@ def gate(
         notes.append(f"{len(removed):,} hosts and names are taken out at once: the first {MAX_REMOVED:,} were judged")
         removed = removed[:MAX_REMOVED]
     withdrawn = _withdrawn(before, after, declared) if not trust_head else []
-    gaps_before = {_gap_key(one, lines) for one in before.reading.coverage if _unseen(one)}
-    lost = tuple(one for one in after.reading.coverage if _unseen(one) and (one.path, one.detail) not in gaps_before)
+    gaps_before = {(lines.path(one.path), one.detail) for one in _gaps(before)}
+    lost = tuple(one for one in _gaps(after) if (one.path, one.detail) not in gaps_before)
     asked = [
         *(Asked(one.name, tuple(one.also)) for one in removed),
         *(Asked(record.name) for record in _going(after)),
@@ -386,9 +386,14 @@ def _removal(one: _Gone, compared: Sequence[Judged], going: Sequence[Going]) -> 
     return Removal(one.name, one.what, tuple(one.where), needs)
 
 
-def _unseen(one: Coverage) -> bool:
-    return one.outcome not in (Outcome.OK, Outcome.ABSENT)
-
-
-def _gap_key(one: Coverage, lines: _Lines) -> tuple[str, str]:
-    return lines.path(one.path), one.detail
+def _gaps(found: Survey) -> list[Coverage]:
+    """What could not be read, and files that were not understood as a whole."""
+    gaps = [one for one in found.reading.coverage if one.outcome not in (Outcome.OK, Outcome.ABSENT)]
+    for path, index, item in found.reading.malformed:
+        if item.whole:
+            collector = found.reading.collectors[index]
+            detail = f"{collector.name}: {item.reason}"
+            gaps.append(
+                Coverage("", collector.area, path, Outcome.PARTIAL, detail=detail, path=path, line=item.where.line)
+            )
+    return gaps

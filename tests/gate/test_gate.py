@@ -1,0 +1,368 @@
+"""The gate on repositories made here: what a change leaves, adds, takes out, and how it may try to get around."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.cli.main import main
+
+NOW = "2026-06-01T12:00:00Z"
+INVENTORY = "[web]\nweb01.example.net\nweb02.example.net\n\n[old]\ncert01.example.net\n"
+CRONTAB = "17 3 * * * root rsync -a /srv/ cert01.example.net:/backup/\n"
+BASE = {
+    "inventory/hosts": INVENTORY,
+    "roles/backup/files/backup.cron": CRONTAB,
+    "playbooks/old.yml": "- hosts: old\n  tasks:\n    - ansible.builtin.debug:\n        msg: renewed\n",
+    "prometheus/prometheus.yml": "scrape_configs:\n  - job_name: certs\n    static_configs:\n"
+    "      - targets: [cert01.example.net:9100]\n",
+    "README.md": "Servers of example.net\n",
+}
+DECLARED = "version: 1\nhosts:\n  - name: cert01.example.net\n    lifecycle: {}\n  - name: web01.example.net\n"
+
+
+class Clone:
+    """A repository in a temporary directory."""
+
+    def __init__(self, root: Path, files: Mapping[str, str | None]) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        self.git("init", "-q", "-b", "main")
+        self.commit(files)
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [
+                "git",
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@example.net",
+                "-c",
+                "protocol.file.allow=always",
+                *arguments,
+            ],
+            cwd=self.root,
+            env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def write(self, files: Mapping[str, str | None]) -> None:
+        for path, content in files.items():
+            target = self.root / path
+            if content is None:
+                target.unlink()
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+
+    def commit(self, files: Mapping[str, str | None]) -> None:
+        self.write(files)
+        self.git("add", "-A")
+        self.git("commit", "-qm", "change")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path / "clone", BASE)
+
+
+def judged(clone: Clone, capsys: pytest.CaptureFixture[str], *options: str, base: str = "HEAD~1") -> dict[str, Any]:
+    """The gate's JSON, with its exit code."""
+    head = [] if "--head" in options else ["--head", "HEAD"]
+    code = main(["gate", "--repo", str(clone.root), "--base", base, *head, "--now", NOW, "--format", "json", *options])
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert code == (0 if report["passed"] else 1)
+    return report
+
+
+def standing(report: Mapping[str, Any], *standings: str) -> set[str]:
+    """Places of findings, as path:line."""
+    found = [one for one in report["findings"] if one["standing"] in standings]
+    return {f"{place['path']}:{place['line']}" for one in found for place in one["evidence"]}
+
+
+def test_a_change_without_servers_passes_in_one_line(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"README.md": "Servers of example.net and others\n", "docs/new.md": "# New\n"})
+    assert main(["gate", "--repo", str(clone.root), "--base", "HEAD~1", "--head", "HEAD", "--width", "120"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "PASSED  nothing that depends on a server that is going was added or left behind by this change\n"
+    )
+    assert printed.err == ""
+
+
+def test_a_host_taken_out_of_the_inventory(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory/hosts": INVENTORY.replace("cert01.example.net\n", "")})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    (removed,) = report["removed"]
+    assert removed["host"] == "cert01.example.net"
+    assert [(place["path"], place["excerpt"]) for place in removed["at"]] == [("inventory/hosts", "cert01.example.net")]
+    left = standing(report, "new")
+    assert {"roles/backup/files/backup.cron:1", "prometheus/prometheus.yml:4", "playbooks/old.yml:1"} <= left
+    # The line itself is gone; the heading of a group that is now empty is not.
+    assert {place for place in left if place.startswith("inventory")} == {"inventory/hosts:5"}
+
+
+def test_a_host_taken_out_with_all_that_needs_it(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit(
+        {
+            "inventory/hosts": INVENTORY.replace("\n[old]\ncert01.example.net\n", ""),
+            "roles/backup/files/backup.cron": CRONTAB.replace("cert01", "web02"),
+            "playbooks/old.yml": None,
+            "prometheus/prometheus.yml": BASE["prometheus/prometheus.yml"].replace("cert01", "web02"),
+        }
+    )
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert report["findings"] == []
+    assert [(one["host"], one["dependents"]) for one in report["removed"]] == [("cert01.example.net", [])]
+
+
+def test_a_group_that_others_are_in_is_not_left_empty(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit(
+        {
+            "inventory/hosts": INVENTORY.replace("cert01.example.net", "cert02.example.net"),
+            "roles/backup/files/backup.cron": CRONTAB.replace("cert01", "cert02"),
+            "prometheus/prometheus.yml": BASE["prometheus/prometheus.yml"].replace("cert01", "cert02"),
+        }
+    )
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert not [one for one in report["findings"] if one["severity"] != "info"]
+
+
+def test_an_inventory_that_moves_takes_nobody_out(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = "all:\n  children:\n    web:\n      hosts:\n        web01.example.net:\n        web02.example.net:\n"
+    moved += "    old:\n      hosts:\n        cert01.example.net:\n"
+    clone.commit({"inventory/hosts": None, "inventory/hosts.yml": moved})
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert report["removed"] == []
+
+
+def test_a_host_that_is_declared_retired(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("active")})
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    assert "roles/backup/files/backup.cron:1" in standing(report, "new")
+    assert [one["host"] for one in report["hosts"]] == ["cert01.example.net"]
+
+
+def test_what_was_there_before_does_not_fail(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    clone.commit({"README.md": "changed\n"})
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert "roles/backup/files/backup.cron:1" in standing(report, "known")
+    assert not standing(report, "new", "worsened")
+
+
+def test_a_new_reference_fails(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    new = "5 4 * * * root curl -fsS https://cert01.example.net/renew\n"
+    clone.commit({"roles/renew/files/renew.cron": new})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    assert standing(report, "new") == {"roles/renew/files/renew.cron:1"}
+    only = judged(clone, capsys, "--diff-only")
+    assert not only["passed"]
+    assert standing(only, "new", "known", "worsened") == {"roles/renew/files/renew.cron:1"}
+
+
+def test_moved_lines_and_renamed_files_are_not_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    clone.commit(
+        {
+            "roles/backup/files/backup.cron": None,
+            "roles/backups/files/nightly.cron": "MAILTO=root\n# nightly\n" + CRONTAB,
+            "prometheus/prometheus.yml": "# comment\n\n" + BASE["prometheus/prometheus.yml"],
+        }
+    )
+    report = judged(clone, capsys)
+    assert report["passed"], standing(report, "new", "worsened")
+    assert {"roles/backups/files/nightly.cron:3", "prometheus/prometheus.yml:6"} <= standing(report, "known")
+
+
+def test_what_is_mended_is_credited(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    clone.commit({"roles/backup/files/backup.cron": CRONTAB.replace("cert01", "web02")})
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert standing(report, "fixed") == {"roles/backup/files/backup.cron:1"}
+
+
+ZONE = "$ORIGIN example.net.\n$TTL 300\n@ IN SOA ns1 root 1 3600 600 86400 300\n@ IN NS ns1\nns1 IN A 192.0.2.1\n"
+
+
+def test_a_record_taken_out_of_a_zone(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    job = "0 1 * * * root curl -fsS https://renew.example.net/run\n"
+    clone.commit({"dns/example.net.zone": f"{ZONE}renew IN A 192.0.2.9\n", "roles/renew/files/renew.cron": job})
+    clone.commit({"dns/example.net.zone": ZONE})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    (removed,) = report["removed"]
+    assert (removed["host"], removed["what"]) == ("renew.example.net", "from DNS")
+    assert removed["at"][0]["path"] == "dns/example.net.zone"
+    assert "roles/renew/files/renew.cron:1" in standing(report, "new")
+
+
+def test_a_record_that_is_repointed(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    job = "0 1 * * * root curl -fsS https://renew.example.net/run\n"
+    clone.commit({"dns/example.net.zone": f"{ZONE}renew IN A 192.0.2.9\n", "roles/renew/files/renew.cron": job})
+    clone.commit({"dns/example.net.zone": f"{ZONE}renew IN CNAME web02\nweb02 IN A 192.0.2.12\n"})
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert report["removed"] == []
+
+
+def plan(*actions: str) -> str:
+    before = {
+        "id": "i-0abc",
+        "private_ip": "10.0.0.9",
+        "private_dns": "cert01.example.net",
+        "tags": {"Name": "cert01.example.net"},
+    }
+    change = {"actions": list(actions), "before": before, "after": None if actions == ("delete",) else before}
+    resource = {
+        "address": "aws_instance.cert01",
+        "mode": "managed",
+        "type": "aws_instance",
+        "name": "cert01",
+        "provider_name": "registry.example/hashicorp/aws",
+        "change": change,
+    }
+    return json.dumps({"format_version": "1.2", "terraform_version": "1.9.0", "resource_changes": [resource]}, indent=1)
+
+
+@pytest.mark.parametrize(
+    ("actions", "passed"), [(("delete",), False), (("delete", "create"), True), (("no-op",), True)]
+)
+def test_a_terraform_plan(
+    clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path, actions: tuple[str, ...], passed: bool
+) -> None:
+    clone.commit({"README.md": "changed\n"})
+    (tmp_path / "plan.json").write_text(plan(*actions))
+    report = judged(clone, capsys, "--plan", str(tmp_path / "plan.json"))
+    assert report["passed"] is passed
+    assert [one["what"] for one in report["removed"]] == ([] if passed else ["destroyed by the Terraform plan"])
+
+
+def test_the_files_on_disk(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("retired"), ".gitignore": "ignored/\n"})
+    clone.write(
+        {
+            "roles/new/files/new.cron": "1 1 * * * root ssh cert01.example.net true\n",
+            "ignored/other.cron": "1 1 * * * root ssh cert01.example.net true\n",
+        }
+    )
+    report = judged(clone, capsys, "--head", "worktree", base="HEAD")
+    assert standing(report, "new") == {"roles/new/files/new.cron:1"}
+
+
+def test_a_living_snapshot_beside_it(clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cron = tmp_path / "snapshot/hosts/web01.example.net/etc/cron.d/push"
+    cron.parent.mkdir(parents=True)
+    cron.write_text("7 * * * * root scp /srv/x cert01.example.net:/srv/\n")
+    clone.commit({path: None for path in BASE if path not in ("inventory/hosts", "README.md")})
+    clone.commit({"inventory/hosts": INVENTORY.replace("\n[old]\ncert01.example.net\n", "")})
+    assert judged(clone, capsys)["passed"]
+    report = judged(clone, capsys, "--estate", str(tmp_path / "snapshot"))
+    assert not report["passed"]
+    assert "hosts/web01.example.net/etc/cron.d/push:1" in standing(report, "new")
+
+
+def test_a_change_can_not_declare_itself_out(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    new = {"inventory.yaml": DECLARED.format("active"), "x.cron": "1 1 * * * root ssh cert01.example.net true\n"}
+    clone.commit(new)
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    assert report["declared_active_again"] == ["cert01.example.net"]
+    assert standing(report, "new") == {"x.cron:1"}
+    trusted = judged(clone, capsys, "--trust-head")
+    assert trusted["passed"]
+
+
+def test_a_file_made_unreadable_is_told(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"prometheus/prometheus.yml": "scrape_configs: [\n"})
+    report = judged(clone, capsys)
+    assert [one["path"] for one in report["not_seen_any_more"]] == ["prometheus/prometheus.yml"]
+    assert not judged(clone, capsys, "--fail-on", "warn")["passed"]
+
+
+def test_a_wrong_inventory(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": "version: 1\nhosts: nonsense\n"})
+    assert main(["gate", "--repo", str(clone.root), "--base", "HEAD~1", "--head", "HEAD"]) == 2
+    assert "inventory.yaml:2" in capsys.readouterr().err
+    clone.commit({"inventory.yaml": DECLARED.format("active")})
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert "left out" in report["notes"][0]
+
+
+def test_hostile_trees(clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = Clone(tmp_path / "other", {"a": "a\n"})
+    clone.git("submodule", "--quiet", "add", str(other.root), "sub")
+    clone.git("commit", "-qm", "a submodule")
+    outside = tmp_path / "outside.cron"
+    outside.write_text("1 1 * * * root ssh cert01.example.net true\n")
+    (clone.root / "link.cron").symlink_to(outside)
+    (clone.root / "loop").symlink_to("loop")
+    (clone.root / "inner.cron").symlink_to("roles/backup/files/backup.cron")
+    odd = ["new\nline.cron", "bell\x07.cron", os.fsdecode(b"latin\xe9.cron"), "-rf", ":(glob)x.cron", "spa ce\t.cron"]
+    for name in odd:
+        (clone.root / name).write_text("1 1 * * * root ssh cert01.example.net true\n")
+    (clone.root / "huge.txt").write_bytes(b"cert02 " * (3 * 1024 * 1024))
+    (clone.root / ".gitattributes").write_text("* diff=evil filter=evil\n")
+    marker = tmp_path / "executed"
+    clone.commit({})
+    for name in ("diff.evil.textconv", "diff.evil.command", "filter.evil.smudge", "core.fsmonitor"):
+        clone.git("config", name, f"touch {marker}; cat")
+    clone.git("config", "diff.external", f"touch {marker}")
+    (clone.root / ".git/hooks/post-checkout").write_text(f"#!/bin/sh\ntouch {marker}\n")
+    report = judged(clone, capsys, "--going", "cert01.example.net")
+    assert not marker.exists()
+    found = standing(report, "new")
+    assert {":(glob)x.cron:1", "inner.cron:1", "roles/backup/files/backup.cron:1"} <= found
+    assert not any("link.cron" in place or "outside" in place for place in found)
+    unseen = {one["path"] for one in report["not_seen_any_more"]}
+    assert {"link.cron", "loop", "huge.txt", "new\\nline.cron", "bell\\x07.cron"} <= unseen
+
+
+def test_a_shallow_clone(clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    clone.commit({"README.md": "changed\n"})
+    first = clone.git("rev-parse", "HEAD~1")
+    shallow = tmp_path / "shallow"
+    subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{clone.root}", str(shallow)], check=True)
+    assert main(["gate", "--repo", str(shallow), "--base", first]) == 2
+    said = capsys.readouterr().err
+    assert "shallow clone" in said
+    assert "fetch-depth: 0" in said
+
+
+@pytest.mark.parametrize("revision", ["nosuch", "--output=x", "HEAD:README.md"])
+def test_no_such_revision(clone: Clone, capsys: pytest.CaptureFixture[str], revision: str) -> None:
+    assert main(["gate", "--repo", str(clone.root), f"--base={revision}"]) == 2
+    assert revision in capsys.readouterr().err
+
+
+def test_no_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", "--repo", str(tmp_path), "--base", "HEAD"]) == 2
+    assert "git" in capsys.readouterr().err
+
+
+def test_two_runs_say_the_same(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory/hosts": INVENTORY.replace("cert01.example.net\n", "")})
+    assert judged(clone, capsys) == judged(clone, capsys)
