@@ -156,17 +156,18 @@ class DnsLeadsToGoingHostRule(Rule):
                 )
             by = sorted(node.label for node in users_of(estate, one.node) if node.scope not in leaving)
             used = f" Used by {listed(by, 2)}." if by else ""
+            view = _worst(estate, one).removeprefix("addresses")
             if left:
                 return (
                     Severity.WARN,
-                    f"{lost} of {plural(lost + left, 'address', 'addresses')} of {owner} ({kind}) is {hosts}'s",
+                    f"{lost} of {plural(lost + left, 'address', 'addresses')} of {owner} ({kind}){view} is {hosts}'s",
                     f"Clients that are given it wait for a timeout before they try another.{used}",
                     f"Remove it from {owner}, or replace it by {successor}'s.",
                 )
             over = f" by way of {target}" if kind in REDIRECTS and not is_own(target, going) else ""
             return (
                 Severity.BLOCK,
-                f"{owner} ({kind}) leads to {hosts} alone{over}",
+                f"{owner} ({kind}){view} leads to {hosts} alone{over}",
                 f"Whoever uses the name gets nothing, or whoever is given the address next.{used}",
                 f"Point {owner} at {successor}, or remove it.",
             )
@@ -271,9 +272,19 @@ def _counted(estate: EstateView, one: _Owner) -> tuple[int, int]:
         gone = sum(1 for edge in members if edge.provider.id not in one.records and edge.lost)
         return max(lost, len(one.records)), max(len(members) - lost - gone, 0)
     if one.kind in ("A", "AAAA"):
-        every = estate.outgoing(one.node, Relation.RESOLVES)
-        return len(one.edges), sum(1 for edge in every if not edge.lost)
+        group = _worst(estate, one)
+        every = [edge for edge in estate.outgoing(one.node, Relation.RESOLVES) if edge.group == group]
+        return sum(1 for edge in one.edges if edge.group == group), sum(1 for edge in every if not edge.lost)
     return max(len(one.edges), 1), 0
+
+
+def _worst(estate: EstateView, one: _Owner) -> str:
+    """Of the groups of addresses that a name has, one for each view of a server, the one that keeps the fewest."""
+    kept = dict.fromkeys((edge.group for edge in one.edges), 0)
+    for edge in estate.outgoing(one.node, Relation.RESOLVES):
+        if edge.group in kept and not edge.lost:
+            kept[edge.group] += 1
+    return min(kept, key=kept.__getitem__, default="")
 
 
 def _lines(one: _Owner) -> tuple[Provenance, ...]:

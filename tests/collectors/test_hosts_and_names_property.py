@@ -288,6 +288,61 @@ def test_hostile_sizes_end_soon(path: str, content: bytes) -> None:
     assert time.process_time() - started < 5
 
 
+CONFIGURATION = st.lists(
+    st.sampled_from(
+        (
+            *(
+                "options",
+                "directory",
+                "zone",
+                "view",
+                "include",
+                "file",
+                "type",
+                "master",
+                "hint",
+                "{",
+                "}",
+                ";",
+                "{",
+                "}",
+            ),
+            *(
+                '"/var/cache/bind"',
+                '"example.net"',
+                '"."',
+                '"data"',
+                '"../../x"',
+                '"/etc/bind/named.conf"',
+                "/*",
+                "*/",
+                "#",
+            ),
+            *("\n", '"', "\\", "//", "\x00"),
+        )
+    )
+    | st.text(max_size=5),
+    max_size=40,
+).map(" ".join)
+
+
+@given(CONFIGURATION)
+@settings(max_examples=150, deadline=None)
+def test_whatever_named_conf_says(text: str) -> None:
+    content = b"$TTL 1\n@ SOA a b 1 2 3 4 5\nwww A 10.0.0.1\n$INCLUDE more\n"
+    for path in ("/var/cache/bind/data", "bind/data"):
+        collector = ZoneCollector()
+        fragments = [
+            Fragment(item.kind, item.value, item.where, "host", path)
+            for item in collector.parse(Document(path, content))
+            if isinstance(item, Fragment)
+        ]
+        captured = {path: content, "/etc/bind/named.conf": text.encode(), "bind/named.conf": text.encode()}
+        facts = list(collector.combine(fragments, captured.get))
+        assert all(isinstance(fact, Entity | Dependency | Malformed) for fact in facts)
+        assert facts
+
+
 def test_generate_is_capped() -> None:
     content = b"$TTL 1\n@ SOA a b 1 2 3 4 5\n" + b"$GENERATE 1-60000 a$ A 10.0.0.1\n" * 3
     facts = list(ZoneCollector().parse(Document("dns/eventide.net.zone", content)))

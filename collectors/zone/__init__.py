@@ -34,6 +34,7 @@ from auditor.api import (
     normal_name,
     split_endpoint,
 )
+from collectors.zone.declared import Declared, declared
 
 GENERATE_LIMIT: Final = 65_536
 """Names that all $GENERATE lines of one document may make together."""
@@ -61,6 +62,10 @@ _PREFIXES: Final = ("db.", "named.", "master.", "primary.", "pri.", "slave.", "s
 # What Debian's bind9 package names its own zone files.
 _DISTRIBUTED: Final = {"db.local": "localhost", "db.root": "", "named.root": "", "root.hints": "", "db.cache": ""}
 
+_STATED: Final = re.compile(
+    r"^\$ORIGIN[ \t]+\S{0,255}\.(?:[ \t\r;]|$)|^[^\s;@$]{0,255}\.[ \t](?:\d\w*[ \t]+|IN[ \t]+)*SOA\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 _TOKEN: Final = re.compile(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.)++')
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)++')
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -135,17 +140,27 @@ class _Rdata:
     attributes: dict[str, Attribute] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Unnamed:
+    """A file that does not say which zone it is, and what its name says of that."""
+
+    path: str
+    origin: str | None
+
+
 _Item: TypeAlias = Parsed | _Include
 
 
 class ZoneCollector(Collector):
     """BIND zone files: records with file and line, whatever one bad line among them says.
 
-    A file's origin is its $ORIGIN, else its SOA's absolute owner, else what the file is called.
+    A file's origin is its $ORIGIN, else its SOA's absolute owner, else the zone that the server's named.conf makes it,
+    else what the file is called.
 
     Reads
     -----
-    Master files: `*.zone`, `db.*`, and any file that begins like one, with `$INCLUDE` and `$GENERATE`.
+    Master files: `*.zone`, `db.*`, and any file that begins like one, with `$INCLUDE` and `$GENERATE`. For files that
+    do not say which zone they are, `named.conf` and what it includes: one file may be several zones.
 
     Yields
     ------
@@ -154,8 +169,9 @@ class ZoneCollector(Collector):
 
     Can't see
     ---------
-    Records that are made at run time (dynamic updates without a dump, geographic answers), and zones that are only
-    served and not captured.
+    Records that are made at run time (dynamic updates without a dump, geographic answers), zones that are only served
+    and not captured, and which view a client gets: where a zone differs between views, and its files do not say
+    themselves which zone they are, each view is told apart, else their answers count as one.
     """
 
     name: ClassVar[str] = "zone"
@@ -193,6 +209,9 @@ class ZoneCollector(Collector):
             yield Malformed(Where(0), "not text", "named does not load it as a zone", whole=True)
             return
         origin = _origin_of(document.path, text)
+        if (document.path.startswith("/") or origin is None) and not _states_origin(text):
+            yield Fragment("unnamed", _Unnamed(document.path, origin), Where(1))
+            return
         reader = _Reader(text, _State(origin), guessed=True)
         if reader.is_part():
             yield Fragment("part", document.path, Where(1))
@@ -205,33 +224,69 @@ class ZoneCollector(Collector):
                 yield item
 
     def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
-        """Follows $INCLUDE lines inside the source; says which parts of zones no zone includes."""
+        """Names the zones of files that do not, follows $INCLUDE lines, says which parts of zones no zone includes."""
         included: set[str] = set()
+        unnamed = [(f.path or f.value.path, f.value.origin) for f in fragments if isinstance(f.value, _Unnamed)]
+        known = declared((path for path, _ in unnamed), read) if unnamed else Declared()
+        parts: list[tuple[str, Where]] = []
+        for path, guess in unnamed:
+            text = decode(read(path) or b"")
+            if path not in known.zones and _Reader(text, _State(guess)).is_part():
+                parts.append((path, Where(1)))
+            else:
+                yield from _unnamed(path, text, guess, known, read, included)
         for fragment in fragments:
             if isinstance(fragment.value, _Include):
-                includes = _Includes(read, included)
+                includes = _Includes(read, included, known.directory)
                 path = fragment.path or fragment.value.path
                 yield from includes.follow(replace(fragment.value, path=path), fragment.where, (path,))
-        for fragment in fragments:
-            if isinstance(fragment.value, str):
-                path = fragment.path or fragment.value
-                if path not in included:
-                    where = replace(fragment.where, path=path)
-                    yield Malformed(where, "a part of a zone that no captured zone includes: its origin is not known")
+        parts.extend((f.path or f.value, f.where) for f in fragments if isinstance(f.value, str))
+        for path, where in parts:
+            if path not in included:
+                reason = "a part of a zone that no captured zone includes: its origin is not known"
+                yield Malformed(replace(where, path=path), reason)
+
+
+def _unnamed(
+    path: str, text: str, guess: str | None, known: Declared, read: Read, included: set[str]
+) -> Iterator[Parsed]:
+    """A file as each of the zones that named.conf makes it; as its own name says if that does not know it."""
+    zones = known.zones.get(path, [])
+    views = {
+        zone: {view for file in known.zones.values() for other, view in file if other == zone}
+        for zone in {zone for zone, _ in zones}
+    }
+    origins: dict[str | None, tuple[str, ...]] = {
+        zone: tuple(view for other, view in zones if other == zone) for zone, _ in zones
+    }
+    for origin, shown in (origins or {guess: ()}).items():
+        reader = _Reader(text, _State(origin), guessed=not zones)
+        # A name that has other addresses in another view is lost to the clients of this one.
+        apart = f" in view {', '.join(shown)}" if len(views.get(origin or "", ())) > len(shown) else ""
+        for item in reader.items():
+            if isinstance(item, _Include):
+                includes = _Includes(read, included, known.directory)
+                place = reader.where(reader.current)
+                yield from includes.follow(replace(item, path=path), place, (path,))
+            elif isinstance(item, Dependency) and item.group and apart:
+                yield replace(item, group=item.group + apart, where=replace(item.where, path=path))
+            elif isinstance(item, Entity | Dependency | Malformed):
+                yield replace(item, where=replace(item.where, path=path))
 
 
 class _Includes:
     """Follows $INCLUDE lines, each file as often as it is included, with limits."""
 
-    def __init__(self, read: Read, included: set[str]) -> None:
+    def __init__(self, read: Read, included: set[str], directory: str) -> None:
         self._read = read
+        self._directory = directory
         self._included = included
         self._files = 0
 
     def follow(self, include: _Include, where: Where, chain: tuple[str, ...]) -> Iterator[Parsed]:
         """Facts of the included file and of those that it includes. `chain` is the files that led here."""
         where = replace(where, path=include.path)
-        tried = _included_paths(include)
+        tried = _included_paths(include, self._directory)
         if not tried:
             reason = f"$INCLUDE {excerpt(include.name)} leaves the captured files"
             yield Malformed(where, reason, "its records are not known")
@@ -258,11 +313,11 @@ class _Includes:
                 yield replace(item, where=replace(item.where, path=path))
 
 
-def _included_paths(include: _Include) -> list[str]:
-    """Paths to try, inside the source: beside the including file, then in the directories above it.
+def _included_paths(include: _Include, directory: str) -> list[str]:
+    """Paths to try, inside the source: in the server's directory, beside the including file, in those above it.
 
-    named resolves a relative name against its `directory` option, which a zone file does not say: it usually is the
-    including file's directory or one above it.
+    named resolves a relative name against its `directory` option, which a zone file does not say: where that is not
+    known, it usually is the including file's directory or one above it.
     """
     name = PurePosixPath(include.name)
     if "\x00" in include.name or not include.name:
@@ -270,7 +325,9 @@ def _included_paths(include: _Include) -> list[str]:
     if name.is_absolute():
         path = _inside(name)
         return [path] if path else []
-    return [path for parent in PurePosixPath(include.path).parents if (path := _inside(parent / name))][:16]
+    places = [PurePosixPath(directory)] if directory and include.path.startswith("/") else []
+    places += PurePosixPath(include.path).parents
+    return [path for parent in places if (path := _inside(parent / name))][:16]
 
 
 def _inside(path: PurePosixPath) -> str | None:
@@ -291,6 +348,11 @@ def _named_like_zone(path: str) -> bool:
     if base.endswith((".zone", ".zone.signed", ".db")) or base.startswith("db."):
         return True
     return not _DIRECTORIES.isdisjoint(path.split("/")[:-1])
+
+
+def _states_origin(text: str) -> bool:
+    """Whether a file says itself which zone it is: by its first $ORIGIN or its SOA's owner, if that is absolute."""
+    return _STATED.search(text[:16_384]) is not None
 
 
 def _origin_of(path: str, text: str) -> str | None:
