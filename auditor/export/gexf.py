@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import quoteattr as _quoted
 
 from auditor.export.picture import Picture
 
 _NODE = ("key", "kind", "text", "scope", "lifecycle", "impact", "cluster", "path", "line", "seen", "count")
 _EDGE = ("relation", "need", "group", "confidence", "fails", "path", "line", "excerpt", "seen", "count")
 _TYPES = {"line": "integer", "count": "integer", "fails": "boolean"}
-_quoted = lru_cache(maxsize=65536)(quoteattr)
 
 
 def lines(picture: Picture) -> Iterator[str]:

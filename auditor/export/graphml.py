@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from xml.sax.saxutils import escape
 
 from auditor.export.picture import Picture
 
@@ -15,7 +14,6 @@ xsi:schemaLocation="http://graphml.graphdrawing.org/xmlns http://graphml.graphdr
 """
 _NODE_KEYS = ("key", "kind", "text", "scope", "label", "lifecycle", "impact", "cluster", "path", "seen")
 _EDGE_KEYS = ("relation", "need", "group", "confidence", "path", "excerpt", "seen")
-_quoted = lru_cache(maxsize=65536)(escape)
 
 
 def lines(picture: Picture) -> Iterator[str]:
@@ -45,6 +43,12 @@ def lines(picture: Picture) -> Iterator[str]:
         numbers = _numbers("e", edge.line, edge.count)
         yield f'<edge id="{edge.id}" source="{edge.consumer}" target="{edge.provider}">{data}{numbers}</edge>\n'
     yield "</graph>\n</graphml>\n"
+
+
+def _quoted(text: str) -> str:
+    if "&" in text or "<" in text or ">" in text:
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text
 
 
 @lru_cache(maxsize=4096)

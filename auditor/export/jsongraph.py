@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Final
 
 from auditor.export.picture import EdgeRow, NodeRow, Picture
 
 VERSION: Final = 1
-_INERT: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
-@lru_cache(maxsize=65536)
 def _quoted(text: str) -> str:
-    return json.dumps(text).translate(_INERT)
+    said = encode_basestring_ascii(text)
+    if "<" in said or ">" in said or "&" in said:
+        return said.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return said
 
 
 def node_link(picture: Picture) -> Iterator[str]:

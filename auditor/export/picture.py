@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -114,18 +113,16 @@ class EdgeRow(NamedTuple):
     seen: str
 
 
-@lru_cache(maxsize=65536)
 def clean(text: str) -> str:
     """Text without control characters, tabs, bidirectional overrides and what XML can't hold: visible escapes instead.
 
     Longer text than 16,384 characters is cut, and ends in `…`.
     """
+    if text.isascii() and text.isprintable() and len(text) <= _TEXT_LIMIT:
+        return text
     if len(text) > _TEXT_LIMIT:
         text = text[: _TEXT_LIMIT - 1] + "…"
-    text = printable(text)
-    if text.isascii() and "\t" not in text:
-        return text
-    return _NO_TEXT.sub(lambda found: "\\x09" if found[0] == "\t" else f"\\u{ord(found[0]):04x}", text)
+    return _NO_TEXT.sub(lambda found: "\\x09" if found[0] == "\t" else f"\\u{ord(found[0]):04x}", printable(text))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
