@@ -1,0 +1,194 @@
+"""The gate's formats, read back by what reads them elsewhere, with hostile text inside."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from sarif_pydantic import Sarif
+
+from auditor.change import GateReport, Judged, Removal, Standing
+from auditor.model import (
+    Area,
+    Confidence,
+    Coverage,
+    Failure,
+    Finding,
+    Going,
+    Impact,
+    Lifecycle,
+    Outcome,
+    Provenance,
+    RuleRun,
+    Severity,
+    Step,
+)
+from auditor.report.gate import FORMATS, render
+from auditor.report.gate.machines import ANNOTATIONS
+from auditor.report.gate.markdown import LIMIT, MARKER
+
+HOSTILE = (
+    "x`<script>alert(1)</script>|]]>&\"'\n::error file=a::owned\r\x1b[31m\u202egnp.exe\x00\udce9 "
+    "<!-- auditor-gate --> @team #12 %0A"
+)
+
+
+def finding(number: int = 0, text: str = HOSTILE, *, severity: Severity = Severity.BLOCK) -> Finding:
+    where = Provenance(f"roles/{text}/{number}.cron", number + 1, text)
+    return Finding(
+        rule="renewal-on-going-host",
+        area=Area.RENEWAL,
+        severity=severity,
+        confidence=Confidence.HIGH,
+        subject=text,
+        identity=(str(number),),
+        message=f"Job {text} runs on cert01",
+        why=text,
+        action=text,
+        impact=Impact.BROKEN,
+        evidence=(where, Provenance("a file.yml", 0, text)),
+        path=(Step(text, "runs on", text, text, Provenance("b.yml", 3, text)),),
+        hosts=("cert01.example.net",),
+    )
+
+
+def report(*judged: Judged, failures: tuple[Failure, ...] = (), text: str = HOSTILE) -> GateReport:
+    return GateReport(
+        passed=not judged,
+        fail_on=Severity.BLOCK,
+        base=text,
+        head="HEAD",
+        going=(Going("cert01.example.net", Lifecycle.RETIRED),),
+        removals=(
+            Removal(text, "from DNS", (Provenance(f"dns/{text}", 4, text),), tuple(one.finding for one in judged)),
+        ),
+        judged=judged,
+        lost_sight=(Coverage("", Area.MENTIONS, text, Outcome.PARTIAL, detail=text, path=text),),
+        withdrawn=(text,),
+        failures=failures,
+        rules=(RuleRun("renewal-on-going-host", "A renewal runs on it", Area.RENEWAL, 1, True, ()),),
+        now=datetime(2026, 6, 1, 12, tzinfo=UTC),
+        notes=(text,),
+    )
+
+
+ALL = tuple(Judged(finding(at), standing) for at, standing in enumerate(Standing))
+HELP = {"renewal-on-going-host": "# A renewal runs on it\n\nHelp."}
+
+
+def test_sarif() -> None:
+    document = json.loads(render(report(*ALL), "sarif", help_of=HELP))
+    sarif = Sarif.model_validate(document)
+    (run,) = sarif.runs
+    assert document["version"] == "2.1.0"
+    rules = document["runs"][0]["tool"]["driver"]["rules"]
+    results = document["runs"][0]["results"]
+    assert [rule["id"] for rule in rules] == ["renewal-on-going-host", "host-removed-with-dependents"]
+    assert rules[0]["help"]["markdown"] == HELP["renewal-on-going-host"]
+    for result in results:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        (place,) = result["locations"]
+        uri = place["physicalLocation"]["artifactLocation"]["uri"]
+        # RFC 3986: nothing but what a relative reference may hold.
+        assert re.fullmatch(r"(?:[A-Za-z0-9._~/-]|%[0-9A-F]{2})+", uri), uri
+        assert place["physicalLocation"]["region"]["startLine"] >= 1
+    assert {one["baselineState"] for one in results} == {"new", "updated", "unchanged", "absent"}
+    prints = [one["partialFingerprints"]["auditorFinding/v1"] for one in results]
+    assert len(set(prints)) == len(prints)
+    assert run.invocations is not None
+    assert run.invocations[0].execution_successful is True
+    assert all("\x1b" not in one["message"]["text"] and "\u202e" not in one["message"]["text"] for one in results)
+
+
+def test_sarif_is_honest_about_failures() -> None:
+    failed = report(failures=(Failure("rule x", "KeyError", "report it"),))
+    (run,) = json.loads(render(failed, "sarif", help_of={}))["runs"]
+    (invocation,) = run["invocations"]
+    assert invocation["executionSuccessful"] is False
+    assert "rule x" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+
+
+def test_fingerprints_do_not_move_with_lines() -> None:
+    one = finding()
+    moved = Judged(
+        Finding(
+            **{**{name: getattr(one, name) for name in one.__slots__}, "evidence": (Provenance("other", 99, "x"),)}
+        ),
+        Standing.NEW,
+    )
+    documents = [
+        json.loads(render(report(judged), "sarif", help_of={})) for judged in (Judged(one, Standing.NEW), moved)
+    ]
+    first, second = ([r["partialFingerprints"] for r in d["runs"][0]["results"]] for d in documents)
+    assert first == second
+
+
+def test_github_commands() -> None:
+    printed = render(report(*ALL), "github", help_of={})
+    lines = printed.splitlines()
+    # Of four standings two fail; one removal and one gap.
+    assert [line.split(" ", 1)[0] for line in lines] == ["::error", "::error", "::error", "::warning"]
+    for line in lines:
+        # What @actions/core writes: properties with %, line breaks, colon and comma escaped; data with the first three.
+        assert re.fullmatch(r"::(?:error|warning|notice) (?:[a-zA-Z]+=[^,:\r\n]*,?)+::[^\r\n]*", line), line
+        assert "\x1b" not in line
+    many = report(*(Judged(finding(at), Standing.NEW) for at in range(200)))
+    assert len(render(many, "github", help_of={}).splitlines()) == ANNOTATIONS + 1
+
+
+def test_gitlab_code_quality() -> None:
+    issues = json.loads(render(report(*ALL), "gitlab", help_of={}))
+    assert len(issues) == 4
+    for issue in issues:
+        assert {"description", "check_name", "fingerprint", "severity", "location"} <= issue.keys()
+        assert issue["severity"] in {"info", "minor", "major", "critical", "blocker"}
+        assert isinstance(issue["location"]["lines"]["begin"], int)
+        assert issue["location"]["path"]
+    assert len({issue["fingerprint"] for issue in issues}) == 4
+
+
+def test_junit() -> None:
+    root = ET.fromstring(
+        render(report(*ALL, failures=(Failure(HOSTILE, HOSTILE, HOSTILE),)), "junit", help_of={}).encode()
+    )
+    (suite,) = root.findall("testsuite")
+    cases = suite.findall("testcase")
+    assert int(suite.attrib["tests"]) == len(cases) == 3
+    assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) == 2
+    assert int(suite.attrib["errors"]) == len(suite.findall("testcase/error")) == 1
+    assert "<script>" in (suite.findall("testcase/failure")[0].attrib["message"])
+
+
+def test_markdown_comment() -> None:
+    text = render(report(*ALL), "markdown", help_of={})
+    assert text.startswith(f"{MARKER}\n")
+    outside = re.sub(r"(`+)(?:(?!\1).)*?\1", "", text.replace(MARKER, "", 1), flags=re.DOTALL)
+    for bad in ("<script", "@team", "#12", "<!--"):
+        assert bad not in outside, bad
+    many = render(report(*(Judged(finding(at), Standing.NEW) for at in range(2000))), "markdown", help_of={})
+    assert len(many) <= LIMIT
+    assert "do not fit" in many
+    assert many.count(MARKER.strip("<>!- ")) >= 1
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_is_inert(format: str) -> None:
+    printed = render(report(*ALL), format, help_of=HELP, width=60)
+    printed.encode("utf-8", "backslashreplace")
+    assert "\x1b[31m" not in printed
+    assert "\u202e" not in printed
+    assert "\x00" not in printed
+    assert not re.search(r"^::error file=a::owned", printed, re.MULTILINE)
+
+
+def test_several_reports_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from auditor.cli.gate import _report
+
+    assert _report("sarif=a/b=c.sarif") == ("sarif", Path("a/b=c.sarif"))
+    for bad in ("sarif", "sarif=", "nonsense=x"):
+        with pytest.raises(Exception, match="FORMAT=FILE"):
+            _report(bad)
