@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Final
 
 MARK: Final = "‹redacted›"
+"""What stands for a secret. With a key it is `‹redacted~<8 hexadecimal digits>›`, the same for the same secret."""
 
-_KEEP: Final = r"\g<keep>" + MARK
+_MARKED: Final = re.compile(r"‹redacted(?:~[0-9a-f]{8})?›")
 
 # URLs that are passwords themselves: whoever knows the path may post.
 _CAPABILITIES: Final = (
@@ -34,70 +35,134 @@ _CAPABILITY_WORDS: Final = (
 )
 _CAPABILITY_HINT: Final = re.compile("|".join(map(re.escape, _CAPABILITY_WORDS)), re.I)
 
+# acme.sh keeps its hooks so: https://github.com/acmesh-official/acme.sh, _savedomainconf.
+_ACME: Final = re.compile(r"(__ACME_BASE64__START_)([^_\s'\"]*)(__ACME_BASE64__END_)")
+
 _TOKEN_WORDS: Final = (
     *("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-"),
     *("xox", "hvs.", "aiza", "k_live_", "sg.", "eyj"),
 )
 
-_RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
-    # Words of which a line must hold one, what to look for, what to put there.
+_RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
+    # Words of which a line must hold one, and what to look for: all after the group `keep` is the secret.
     # scheme://user:password@host
-    (("@",), re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I), _KEEP),
+    (("@",), re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)),
     # curl -u user:password, lftp -u user,password, smbclient -U user%password
     (
         ("curl",),
-        re.compile(r"(?P<keep>\bcurl\b[^|;&]*?\s(?:-u|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"),
-        _KEEP,
+        re.compile(r"(?P<keep>\bcurl\b[^|;&\n]*?\s(?:-[a-zA-Z]*u|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"),
     ),
+    (("curl",), re.compile(r"(?P<keep>\bcurl\b[^|;&\n]*?\s(?:-b|--cookie)[ =]?['\"]?[^\s=;'\"]+=)[^\s;'\"]+")),
     (
-        ("lftp", "smbclient"),
-        re.compile(r"(?P<keep>\b(?:lftp|smbclient)\b[^|;&]*?\s-[uU]\s*['\"]?[^\s,%'\"]*[,%])[^\s'\"]+"),
-        _KEEP,
+        ("lftp", "smbclient", "rpcclient", "net ads", "net rpc"),
+        re.compile(
+            r"(?P<keep>\b(?:lftp|smbclient|rpcclient|net (?:ads|rpc))\b[^|;&\n]*?\s-[uU]\s*['\"]?[^\s,%'\"]*[,%])"
+            r"[^\s'\"]+"
+        ),
     ),
     # sshpass -p x, mysqldump -px, redis-cli -a x, ldapsearch -w x, ipmitool -P x
-    (("sshpass",), re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+"), _KEEP),
-    (("mysql", "mariadb"), re.compile(r"(?P<keep>\b(?:mysql|mariadb)\w*\b[^|;&]*?\s-p)[^\s'\"]+"), _KEEP),
-    (("redis-cli",), re.compile(r"(?P<keep>\bredis-cli\b[^|;&]*?\s-a\s*['\"]?)[^\s'\"]+"), _KEEP),
-    (("ldap",), re.compile(r"(?P<keep>\bldap\w+\b[^|;&]*?\s-w\s*['\"]?)[^\s'\"]+"), _KEEP),
+    (("sshpass",), re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+")),
+    (("mysql", "mariadb"), re.compile(r"(?P<keep>\b(?:mysql|mariadb)\w*\b[^|;&\n]*?\s-p['\"]?)[^\s'\"]+")),
+    (("check_",), re.compile(r"(?P<keep>\bcheck_\w*sql\w*\b[^|;&\n]*?[\s!]-p\s*['\"]?)(?!-)[^\s!'\"]+")),
+    (("snmp",), re.compile(r"(?P<keep>\b(?:check_)?snmp\w*\b[^|;&\n]*?[\s!]-[cC]\s*['\"]?)[^\s!'\"]+")),
+    (("snmp",), re.compile(r"(?P<keep>\b(?:check_)?snmp\w*\b[^|;&\n]*?\s-A\s*['\"]?)[^\s!'\"]+")),
+    (("snmp",), re.compile(r"(?P<keep>\b(?:check_)?snmp\w*\b[^|;&\n]*?\s-X\s*['\"]?)[^\s!'\"]+")),
+    # docker login -p x, mongodump -p x, 7z a -px, htpasswd -b file user x, echo x | sudo -S, read password <<< x
     (
-        ("ipmitool", "mosquitto_"),
-        re.compile(r"(?P<keep>\b(?:ipmitool|mosquitto_\w+)\b[^|;&]*?\s-P\s*['\"]?)[^\s'\"]+"),
-        _KEEP,
+        ("login",),
+        re.compile(
+            r"(?P<keep>\b(?:docker|podman|buildah|skopeo|helm|oras|az)\b[^|;&\n]*?\slogin\b[^|;&\n]*?\s-p\s*['\"]?)[^\s'\"]+"
+        ),
+    ),
+    (("mongo",), re.compile(r"(?P<keep>\bmongo\w*\b[^|;&\n]*?\s-p\s*['\"]?)[^\s'\"]+")),
+    (("7z",), re.compile(r"(?P<keep>\b7z[ar]?\s[^|;&\n]*?\s-p['\"]?)[^\s'\"]+")),
+    (("htpasswd",), re.compile(r"(?P<keep>\bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+['\"]?)[^\s'\"]+")),
+    (
+        ("sudo",),
+        re.compile(r"(?P<keep>\b(?:echo|printf)\s+['\"]?)[^\s'\"|]+(?=['\"]?\s*\|\s*sudo\s(?:[^|;&\n]*\s)?-\w*S)"),
+    ),
+    (("<<<",), re.compile(r"(?P<keep>\bread\s[^|;&\n]*<<<\s*['\"]?)[^\s'\"]+")),
+    (
+        ("freerdp", "rdesktop"),
+        re.compile(r"(?P<keep>\b(?:\w?freerdp\d?|rdesktop)\b[^|;&\n]*?\s(?:/p:|-p\s*)['\"]?)[^\s'\"]+"),
+    ),
+    (("redis-cli",), re.compile(r"(?P<keep>\bredis-cli\b[^|;&\n]*?\s-a\s*['\"]?)[^\s'\"]+")),
+    (("ldap",), re.compile(r"(?P<keep>\bldap\w+\b[^|;&\n]*?\s-w\s*['\"]?)[^\s'\"]+")),
+    (
+        ("ipmitool", "mosquitto_", "sqlcmd", "zip "),
+        re.compile(r"(?P<keep>\b(?:ipmitool|mosquitto_\w+|sqlcmd|zip)\b[^|;&\n]*?\s-P\s*['\"]?)[^\s'\"]+"),
     ),
     (
         ("--",),
         re.compile(
-            r"(?P<keep>--[\w-]*(?:password|passwd|pass|token|secret|api-?key|access-?key)[ =]['\"]?)[^\s'\"]+", re.I
+            r"(?P<keep>--[\w-]*(?:password|passwd|passphrase|pass|token|secret|api-?key|access-?key)[ =]['\"]?)"
+            r"[^\s'\"]+",
+            re.I,
         ),
-        _KEEP,
     ),
     # openssl -passin pass:x
-    (("-pass",), re.compile(r"(?P<keep>-pass(?:in|out)?\s+pass:)\S+"), _KEEP),
+    (("-pass",), re.compile(r"(?P<keep>-pass(?:in|out)?\s+pass:)\S+")),
     # .netrc: machine h login u password x; BIND's: secret "x"
-    (("passw",), re.compile(r"(?P<keep>\b(?:login|user|account|machine)\s+\S+\s+passw(?:or)?d\s+)\S+", re.I), _KEEP),
-    (("secret", "password"), re.compile(r"(?P<keep>\b(?:secret|password)\s+\")[^\"]+", re.I), _KEEP),
+    (("passw",), re.compile(r"(?P<keep>\b(?:login|user|account|machine)\s+\S+\s+passw(?:or)?d\s+)\S+", re.I)),
+    (("passw",), re.compile(r"(?P<keep>^\s*(?:default\s+)?passw(?:or)?d\s+)\S+(?=\s*$)", re.I | re.M)),
+    (("secret",), re.compile(r"(?P<keep>\bsecret\s+)[\w+/=]{8,}(?=\s*;)", re.I)),
+    # .pgpass: host:port:database:user:x
+    ((":*:", ":5432:"), re.compile(r"(?P<keep>^[^\s:#]+:(?:\d+|\*):[^\s:]+:[^\s:]+:)\S+", re.M)),
+    # What snmpd.conf(5) says of communities and of users
+    (
+        ("community", "com2sec", "sink", "createuser"),
+        re.compile(
+            r"(?P<keep>^\s*(?:(?:ro|rw|trap)community6?\s+|(?:trap2?|inform)sink\s+\S+\s+|"
+            r"com2sec6?\s+(?:-Cn\s+\S+\s+)?\S+\s+\S+\s+|createUser\s+(?:-e\s+\S+\s+)?\S+\s+\S+\s+))\S+",
+            re.I | re.M,
+        ),
+    ),
+    (("createuser",), re.compile(r"(?P<keep>^\s*createUser\s[^\n]*\s(?:AES|DES)\S*\s+)\S+", re.I | re.M)),
+    # ipsec.secrets, keepalived, HAProxy, Postfix's static map, Nagios' resource.cfg
+    (("psk", "xauth", "eap"), re.compile(r"(?P<keep>:\s*(?:PSK|XAUTH|EAP)\s+\")[^\"]+", re.I)),
+    (("auth_pass", "insecure-password"), re.compile(r"(?P<keep>\b(?:auth_pass|insecure-password)\s+)\S+", re.I)),
+    (("stats",), re.compile(r"(?P<keep>\bstats\s+auth\s+[^\s:]+:)\S+", re.I)),
+    (("static:",), re.compile(r"(?P<keep>\bstatic:[^\s:]+:)\S+", re.I)),
+    (("$",), re.compile(r"(?P<keep>^\s*\$USER\d+\$\s*=\s*)(?![\d.]+\s*$|[\w-]+(?:\.[\w-]+)+\s*$)[^\s/]\S*", re.M)),
+    # <password>x</password>, name="password" value="x"
+    (
+        ("pass", "secret", "token", "key"),
+        re.compile(
+            r"(?P<keep><(?:[\w.-]+:)?[\w.-]*(?:password|passwd|passphrase|secret|token|api-?key)(?:\s[^<>]*)?>\s*)[^<>\s][^<>]{2,}",
+            re.I,
+        ),
+    ),
+    (
+        ("value=",),
+        re.compile(
+            r"(?P<keep>\b(?:name|key)=['\"][^'\"]*(?:password|passwd|secret|token|api-?key)[^'\"]*['\"]\s+value=['\"])"
+            r"[^'\"]{3,}",
+            re.I,
+        ),
+    ),
+    (("secret", "password"), re.compile(r"(?P<keep>\b(?:secret|password)\s+\")[^\"]+", re.I)),
     # Authorization: Bearer x
     (
         ("authorization", "token", "key"),
         re.compile(
-            r"(?P<keep>\b(?:authorization|x-[\w-]*(?:token|key))['\"]?\s*[:=]\s*['\"]?(?:bearer\s+|basic\s+|token\s+)?)"
-            r"[^\s'\"]+",
+            r"(?P<keep>\b(?:authorization|x-[\w-]*(?:token|key))['\"]?[ \t]*[:=][ \t]*['\"]?"
+            r"(?:bearer\s+|basic\s+|token\s+)?)"
+            r"[^\s'\"{\[|>][^\s'\"]*",
             re.I,
         ),
-        _KEEP,
     ),
-    (("bearer",), re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I), _KEEP),
+    (("bearer",), re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I)),
     # PASSWORD=x, api_key: x, "secret": "x"
     (
-        ("pass", "secret", "token", "key", "credential", "pwd"),
+        ("pass", "secret", "token", "key", "credential", "pwd", "psk", "community", "redis"),
         re.compile(
             r"(?P<keep>(?<![\w-])(?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|"
-            r"(?:private|secret|signing|encryption|auth|session)[_-]?key|credential)s?(?:_?(?:id|value))?|"
-            r"(?:[\w.-]*[_.-])?(?:pass|pwd))['\"]?\s*[:=]\s*['\"]?)"
+            r"(?:private|secret|signing|encryption|auth|session|routing|service|user|client|integration|license|shared|master|"
+            r"nsupdate|hmac|tsig)[_-]?key|credential)s?(?:_?(?:id|value|base))?|rediscli_auth|(?-i:[A-Z]\w{1,15}_Key)|"
+            r"(?:[\w.-]*[_.-])?(?:pass|pwd|psk|community))['\"]?\s*[:=]\s*['\"]{0,3})"
             r"(?!\s|['\"]|\{\{|\$|<|%|/|true\b|false\b|yes\b|no\b|null\b|none\b)[^\s'\",;]{3,}",
             re.I,
         ),
-        _KEEP,
     ),
     # well-known token forms
     (
@@ -107,25 +172,41 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
             r"\bxox[abeprs]-[\w-]{10,}|\bhvs\.[\w-]{20,}|\bAIza[\w-]{30,}|\b[sr]k_live_\w{16,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|"
             r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
         ),
-        MARK,
     ),
     # crypt(5): $6$salt$hash
-    (("$",), re.compile(r"(?P<keep>\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$)[./\w$=,]{16,}"), _KEEP),
-    *((_CAPABILITY_WORDS, pattern, _KEEP) for pattern in _CAPABILITIES),
-    (("private key",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"), "-----BEGIN PRIVATE KEY-----" + MARK),
+    (("{sha}", "{ssha"), re.compile(r"(?P<keep>\{S?SHA\d*\})[\w+/=]{16,}", re.I)),
+    (("$",), re.compile(r"(?P<keep>\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$)[./\w$=,]{16,}")),
+    *((_CAPABILITY_WORDS, pattern) for pattern in _CAPABILITIES),
+    (("private key",), re.compile(r"(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)[^-]*")),
     # The same in base64, as Traefik's acme.json has it: plain, RSA, EC.
-    (("ls0tls1crudjtib",), re.compile(r"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0EgUFJJVkFUR|FQyBQUklWQVRF)[\w+/=]*"), MARK),
+    (("ls0tls1crudjtib",), re.compile(r"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0EgUFJJVkFUR|FQyBQUklWQVRF)[\w+/=]*")),
     # getssl's locations: ftp:user:password:host:/path
     (
         ("ftp", "davs"),
         re.compile(r"(?P<keep>(?<!\w)(?:s?ftp|ftps|ftpes|davs):[^\s:/'\"]+:)[^\s:'\"]+(?=:[^\s:]+:)"),
-        _KEEP,
     ),
 )
 # Cheap test before the rules: most lines hold none of these. Of lower-cased text; words that hold another of them, such
 # as `private key`, are left out.
 _HINTS: Final = (
     *("pass", "key", "token", "secret", "credential", "pwd", "authoriz", "bearer", "ls0tls1crudjtib"),
+    *(
+        "snmp",
+        "check_",
+        "login",
+        "mongo",
+        "7z",
+        "sudo",
+        "<<<",
+        "freerdp",
+        "rdesktop",
+        "redis",
+        "sqlcmd",
+        "zip ",
+        "rpcclient",
+    ),
+    *("net ads", "net rpc", ":*:", ":5432:", "community", "com2sec", "sink", "createuser", "psk", "xauth", "eap"),
+    *("stats", "static:", "value=", "{sha}", "{ssha", "__acme_base64__"),
     *("curl", "ftp", "smbclient", "mysql", "mariadb", "redis-cli", "ldap", "ipmitool", "mosquitto_", "davs"),
     *_TOKEN_WORDS,
     *_CAPABILITY_WORDS,
@@ -143,16 +224,47 @@ def _alternation(words: Iterable[str]) -> re.Pattern[str]:
 _HINT: Final = _alternation(_HINTS)
 
 
+def mark(secret: str, key: bytes = b"") -> str:
+    """What stands for a secret: with a key, equal secrets have equal marks, which tell nothing without the key."""
+    if _MARKED.fullmatch(secret):
+        return secret
+    if not key:
+        return MARK
+    import hmac
+
+    digest = hmac.digest(key, secret.encode("utf-8", "surrogateescape"), "sha256")
+    return f"{MARK[:-1]}~{digest[:4].hex()}{MARK[-1]}"
+
+
 @lru_cache(maxsize=1024)
-def redact(text: str) -> str:
-    """The text with passwords, tokens and keys replaced by MARK."""
+def redact(text: str, key: bytes = b"") -> str:
+    """The text with passwords, tokens and keys replaced by marks (see `mark`). What is marked already stays."""
+
+    def replaced(found: re.Match[str]) -> str:
+        keep = found.groupdict().get("keep") or ""
+        return keep + mark(found[0][len(keep) :], key)
+
     lower = text.lower()
     if "$" not in lower and not ("@" in lower and "://" in lower) and _HINT.search(lower) is None:
         return text
-    for words, pattern, replacement in _RULES:
+    if "__acme_base64__" in lower:
+        text = _ACME.sub(lambda found: found[1] + _inside(found[2], key) + found[3], text)
+    for words, pattern in _RULES:
         if any(word in lower for word in words):
-            text = pattern.sub(replacement, text)
+            text = pattern.sub(replaced, text)
     return text
+
+
+def _inside(encoded: str, key: bytes) -> str:
+    """Base64 of text, with its secrets taken out; what can't be decoded is a secret as a whole."""
+    import base64
+
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return mark(encoded, key)
+    clean = redact(text, key)
+    return encoded if clean == text else base64.b64encode(clean.encode()).decode()
 
 
 def redact_url(url: str) -> str:
@@ -160,5 +272,5 @@ def redact_url(url: str) -> str:
     if not _CAPABILITY_HINT.search(url):
         return url
     for pattern in _CAPABILITIES:
-        url = pattern.sub(_KEEP, url)
+        url = pattern.sub(lambda found: found["keep"] + mark(found[0][len(found["keep"]) :]), url)
     return url

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import stat
 import threading
 from collections.abc import Iterable, Mapping
@@ -19,12 +20,14 @@ from typing import Final
 from auditor.capture.tree import CAPTURES, INCOMPLETE
 from auditor.errors import EstateError, UsageError
 from auditor.model import Outcome
-from auditor.redaction import MARK, redact
+from auditor.redaction import MARK, mark, redact
 from auditor.text import is_binary
 
 INVENTORY: Final = "inventory.yaml"
 MARKER: Final = "snapshot.json"
 CUT_OFF: Final = "the collection was cut off here"
+_KEY: Final = "key"
+_KEY_BYTES: Final = 32
 _LINE_LIMIT: Final = 65536
 """Characters of a line up to which secrets are looked for at once; a longer one is taken in pieces."""
 
@@ -51,8 +54,11 @@ class Record:
     detail: str = ""
 
 
-def redacted(content: bytes) -> bytes:
-    """Text without its secrets, line by line, with as many lines as before. Bytes that are no text stay as they are."""
+def redacted(content: bytes, key: bytes = b"") -> bytes:
+    """Text without its secrets, line by line, with as many lines as before. Bytes that are no text stay as they are.
+
+    `key` is that of `auditor.redaction.mark`.
+    """
     text = content.decode("utf-8", "surrogateescape")
     lines: list[str] = []
     in_key = False
@@ -64,7 +70,7 @@ def redacted(content: bytes) -> bytes:
                 lines.append(line)
                 continue
             if indent > block:
-                lines.append(line[:indent] + MARK)
+                lines.append(line[:indent] + mark(line.strip(), key))
                 continue
             block = None
         if in_key:
@@ -73,19 +79,19 @@ def redacted(content: bytes) -> bytes:
                 lines.append(_KEY_ENDS.sub(MARK, line[:_LINE_LIMIT]) if len(line) < 200 else MARK)
                 continue
             if _KEY_LINE.fullmatch(line):
-                lines.append(MARK if line.strip() else line)
+                lines.append(mark(line.strip(), key) if line.strip() else line)
                 continue
             in_key = False
         if found := _KEY_BEGINS.search(line):
             in_key = _KEY_ENDS.search(line, found.end()) is None
-            lines.append(redact(line[: found.start()]) + MARK)
+            lines.append(redact(line[: found.start()], key) + MARK)
             continue
         if (found := _BLOCK_SECRET.fullmatch(line)) is not None:
             block = len(found["indent"])
         if len(line) > _LINE_LIMIT:
-            lines.append("".join(redact(line[at : at + _LINE_LIMIT]) for at in range(0, len(line), _LINE_LIMIT)))
+            lines.append("".join(redact(line[at : at + _LINE_LIMIT], key) for at in range(0, len(line), _LINE_LIMIT)))
         else:
-            lines.append(redact(line))
+            lines.append(redact(line, key))
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
@@ -113,6 +119,7 @@ class Snapshot:
         self._directories: set[str] = set()
         self._number = 0
         self._records: dict[str, Outcome] = {}
+        self._key = b""
 
     @classmethod
     def open(cls, root: Path, *, inventory: bytes, started_at: str, resume: bool) -> Snapshot:
@@ -133,15 +140,32 @@ class Snapshot:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             (root / INCOMPLETE).mkdir(exist_ok=True, mode=0o700)
             for entry in os.scandir(root / INCOMPLETE):
-                os.unlink(entry.path)
+                if entry.name != _KEY:
+                    os.unlink(entry.path)
+            snapshot._key = snapshot._secret()
             if not there:
                 marker = json.dumps({"format": "auditor snapshot", "version": 1, "started_at": started_at}) + "\n"
                 snapshot._write(MARKER, marker.encode())
-            snapshot._write(INVENTORY, redacted(inventory))
+            snapshot._write(INVENTORY, redacted(inventory, snapshot._key))
             snapshot._load()
         except OSError as error:
             raise EstateError(f"{root}: {error.strerror}", hint="Give another directory with -o.") from error
         return snapshot
+
+    def _secret(self) -> bytes:
+        """The key of this snapshot's marks. It lies there while the snapshot is written, so that a run can go on."""
+        place = self.root / INCOMPLETE / _KEY
+        try:
+            key = place.read_bytes()
+        except FileNotFoundError:
+            key = b""
+        if len(key) != _KEY_BYTES:
+            key = secrets.token_bytes(_KEY_BYTES)
+            place.unlink(missing_ok=True)
+            descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(key)
+        return key
 
     def _load(self) -> None:
         """Reads the records, and cuts off a last one that was not written whole."""
@@ -171,7 +195,7 @@ class Snapshot:
 
     def store(self, path: str, content: bytes) -> None:
         """Writes one file of the estate, without its secrets. Raises OSError, ValueError for an unusable path."""
-        clean = content if b"\0" in content else redacted(content)
+        clean = content if b"\0" in content else redacted(content, self._key)
         self._write(path, clean)
 
     def link(self, path: str, target: str) -> None:
@@ -199,7 +223,7 @@ class Snapshot:
         for one in records:
             entry = {"path": one.path, "outcome": one.outcome.value, "collected_at": one.collected_at}
             if one.detail:
-                entry["detail"] = redact(one.detail)
+                entry["detail"] = redact(one.detail, self._key)
             lines.append(json.dumps(entry) + "\n")
             written.append(one)
         data = "".join(lines).encode("ascii")
@@ -220,8 +244,9 @@ class Snapshot:
                 self._records[one.path] = one.outcome
 
     def close(self) -> None:
-        """Removes what is only for the time of writing."""
+        """Removes what is only for the time of writing, and the key of the marks before all: then nobody has it."""
         try:
+            (self.root / INCOMPLETE / _KEY).unlink(missing_ok=True)
             os.rmdir(self.root / INCOMPLETE)
         except OSError:
             return

@@ -277,6 +277,7 @@ def test_a_token_is_sent_and_nowhere_kept(
     into = snapshot(tmp_path)
     collect_service("main", Declared(service.url, token_env="PLANTED"), into, STEPS["prometheus"])
     assert {token for _, token in service.asked} == {f"Bearer {TOKEN}"}
+    into.close()
     kept = [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
     assert len(kept) == 7
     assert not [path for path in kept if TOKEN.encode() in path.read_bytes() or b"dropped" in path.read_bytes()]
