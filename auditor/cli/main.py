@@ -21,6 +21,7 @@ examples:
   auditor checklist db03 --as read-only --on 2026-12-01         the same, if it can't be written any more
   auditor audit --estate estate/                                every host that the inventory declares as going
   auditor why alert:CertificateExpiry legacy-cert-01 --estate estate/
+  auditor graph --focus legacy-cert-01 --estate estate/ -o review.svg
   auditor init estate/                                          a commented inventory to start from
 
 exit codes:
