@@ -99,6 +99,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "telegraf": "collectors.telegraf:TelegrafCollector",
         "terraform": "collectors.infrastructure.terraform:TerraformCollector",
         "time_sync": "collectors.services.time_sync:TimeSyncCollector",
+        "tls_probes": "collectors.x509.tls_probes:TlsProbesCollector",
         "traefik": "collectors.acme.traefik:TraefikCollector",
         "uptime_kuma": "collectors.uptime_kuma:UptimeKumaCollector",
         "varnish": "collectors.traffic.varnish:VarnishCollector",

@@ -51,7 +51,9 @@ class _Block(NamedTuple):
     closed: bool
 
 
-class _Certificate(NamedTuple):
+class Certificate(NamedTuple):
+    """One certificate: its identity, the line it begins on (0 in DER), and what it says."""
+
     ref: Ref
     line: int
     attributes: dict[str, Attribute]
@@ -101,13 +103,13 @@ class X509Collector(Collector):
             yield Malformed(_NO_WHERE, f"larger than {_SIZE_LIMIT >> 20} MiB", "not read", whole=True)
             return
         if content[:1] == b"\x30" and b"-----BEGIN " not in content[:4096]:
-            found = _read(content, 0)
+            found = read_certificate(content, 0)
             if isinstance(found, str):
                 yield Malformed(_NO_WHERE, found, "not read", whole=True)
             else:
                 yield from _facts([found], document.path)
             return
-        certificates: list[_Certificate] = []
+        certificates: list[Certificate] = []
         problems = 0
         for number, block in enumerate(_blocks(content)):
             if number >= _BLOCK_LIMIT:
@@ -116,7 +118,7 @@ class X509Collector(Collector):
             if block.label not in _LABELS:
                 continue
             found = _pem(block)
-            if isinstance(found, _Certificate):
+            if isinstance(found, Certificate):
                 certificates.append(found)
             elif problems < _MALFORMED_LIMIT:
                 problems += 1
@@ -145,7 +147,7 @@ def _blocks(content: bytes) -> Iterator[_Block]:
         yield _Block(label, start, b"".join(body), closed=False)
 
 
-def _pem(block: _Block) -> _Certificate | str:
+def _pem(block: _Block) -> Certificate | str:
     if not block.closed:
         return "a certificate without its END line"
     try:
@@ -155,7 +157,7 @@ def _pem(block: _Block) -> _Certificate | str:
     if block.label == b"TRUSTED CERTIFICATE":
         # OpenSSL's own form: trust settings follow the certificate.
         der = der[: _length(der)]
-    return _read(der, block.line)
+    return read_certificate(der, block.line)
 
 
 def _length(der: bytes) -> int:
@@ -166,7 +168,8 @@ def _length(der: bytes) -> int:
     return 2 + octets + int.from_bytes(der[2 : 2 + octets], "big")
 
 
-def _read(der: bytes, line: int) -> _Certificate | str:
+def read_certificate(der: bytes, line: int) -> Certificate | str:
+    """A certificate in DER form; or why it can't be read."""
     known = _attributes(der)
     if isinstance(known, str):
         return known
@@ -174,10 +177,10 @@ def _read(der: bytes, line: int) -> _Certificate | str:
     is_ca = bool(attributes["is_ca"])
     leaf = not is_ca or (bool(attributes["self_signed"]) and bool(attributes["sans"]))
     ref = Ref(Kind.CERTIFICATE, f"sha256:{sha256(der).hexdigest()}")
-    return _Certificate(ref, line, attributes, is_ca, leaf)
+    return Certificate(ref, line, attributes, is_ca, leaf)
 
 
-def _facts(certificates: list[_Certificate], path: str) -> Iterator[Parsed]:
+def _facts(certificates: list[Certificate], path: str) -> Iterator[Parsed]:
     if sum(c.is_ca for c in certificates) > _TRUST_STORE:
         ref = Ref(Kind.PATH, path)
         yield Entity(ref, Where(certificates[0].line), {"trust_store": True, "count": len(certificates)})
