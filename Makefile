@@ -29,6 +29,7 @@ test: venv system-packages lint types contracts pytest newer-pythons
 
 docs: venv
 	.venv/bin/auditor sources --format markdown -o docs/sources.md
+	$(PYTHON) .ci/rule-pages
 
 lint: venv
 	$(PYTHON) -m ruff check .

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from auditor.cli.main import main, parser
-from auditor.registry import load_collectors
-from auditor.report.explain import sections
+from auditor.registry import RULES, load_collectors, load_rules
+from auditor.report.explain import SECTIONS, sections
+from auditor.report.rule_pages import rule_pages
 from auditor.report.sources import HEADINGS, render_sources
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,23 @@ def test_each_collector_documents_itself() -> None:
         lead, found = sections(collector.__doc__, HEADINGS)
         assert lead, collector.name
         assert tuple(found) == HEADINGS, collector.name
+
+
+def test_the_pages_of_rules_are_made_from_the_rules() -> None:
+    rules, failures = load_rules()
+    assert not failures
+    pages = rule_pages(rule for rule in rules if rule.id in RULES)
+    written = {page.name: page.read_text(encoding="utf-8") for page in (ROOT / "docs/rules").iterdir()}
+    assert set(written) == set(pages), "run `make docs`"
+    assert [name for name in pages if written[name] != pages[name]] == [], "run `make docs`"
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_each_rule_documents_itself(rule: str) -> None:
+    lead, found = sections(next(one for one in load_rules()[0] if one.id == rule).__doc__)
+    assert lead
+    assert tuple(found) == SECTIONS
+    assert all(found.values())
 
 
 def _commands() -> list[str]:

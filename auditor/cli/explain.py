@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         description="What a rule does, why it matters, what to do, and what it can't see.",
     )
     parser.add_argument("rule", metavar="RULE", help="a rule's id, as `auditor rules` lists them")
-    common.output_options(parser, ("text", "json"))
+    common.output_options(parser, ("text", "json", "markdown"))
     parser.set_defaults(run=run)
 
 
@@ -35,5 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
             f"no rule {arguments.rule!r}",
             hint=f"Did you mean {' or '.join(close)}?" if close else "`auditor rules` lists them all.",
         )
+    if arguments.format == "markdown":
+        from auditor.report.rule_pages import render_page
+
+        common.write(lambda _color, _width: render_page(rule), arguments)
+        return 0
     common.write(lambda color, width: render_rule(rule, format=arguments.format, color=color, width=width), arguments)
     return 0

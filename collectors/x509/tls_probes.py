@@ -1,6 +1,6 @@
 """TLS probes: the certificate that each endpoint served when it was asked, one endpoint a line.
 
-The form is that of `auditor collect`, JSON Lines. The first line says which source asked:
+The form is JSON Lines. The first line says which source asked:
 `{"tls_probes": "edge", "asked": 2, "at": "2026-06-01T10:00:00Z"}`. The others are endpoints, with their certificate in
 PEM form, `{"endpoint": "api.example.net:443", "protocol": "tls", "status": "ok", "address": "10.20.4.17", "version":
 "TLSv1.3", "certificate": "-----BEGIN CERTIFICATE-----…"}`, or with what became of the question instead:
@@ -49,7 +49,7 @@ class TlsProbesCollector(Collector):
 
     Reads
     -----
-    `tls/<source>.jsonl` of a snapshot, and any file whose first line begins with `{"tls_probes":`.
+    Any file whose first line begins with `{"tls_probes":`.
 
     Yields
     ------
