@@ -107,6 +107,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "prometheus": Kind("auditor.capture.service_source", "collect"),
         "alertmanager": Kind("auditor.capture.service_source", "collect"),
         "dns": Kind("auditor.capture.service_source", "collect_names"),
+        "tls": Kind("auditor.capture.service_source", "collect_certificates"),
     }
 )
 """Kind of source -> how it is collected."""

@@ -30,13 +30,28 @@ def collect_names(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime
     """A DNS server: its zones, and what it answers for the names of the estate."""
     from auditor.capture.dns_live import collect_dns, questions_for
 
-    beside = Path(job.inventory.path).parent if job.inventory.path else None
-    roots = [root for root in (beside, snapshot.root) if root is not None]
-    questions = questions_for(job.inventory, roots)
+    questions = questions_for(job.inventory, _roots(job, snapshot))
     total = len(job.source.zones) + bool(questions)
     progress(0, total)
     result = collect_dns(job.name, job.source, snapshot, questions, timeout=job.options.timeout, now=_stamp(now))
     return _told(result, total, progress)
+
+
+def collect_certificates(
+    job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], progress: Progress
+) -> SourceResult:
+    """What endpoints serve over TLS."""
+    from auditor.capture.tls_live import collect_tls, endpoints_for
+
+    endpoints = endpoints_for(job.inventory, job.source.endpoints, _roots(job, snapshot), discover=job.source.discover)
+    progress(0, len(endpoints))
+    result = collect_tls(job.name, endpoints, snapshot, now=_stamp(now), stop=job.stop.is_set)
+    return _told(result, len(endpoints), progress)
+
+
+def _roots(job: Job, snapshot: Snapshot) -> list[Path]:
+    """Where names and URLs of the estate are looked for: beside the inventory, and in what was collected so far."""
+    return [*([Path(job.inventory.path).parent] if job.inventory.path else []), snapshot.root]
 
 
 def _stamp(now: Callable[[], datetime]) -> Callable[[], str]:

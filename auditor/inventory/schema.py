@@ -413,6 +413,20 @@ class DnsSource(_TokenSource):
     ca: Text | None = Field(default=None, description="A file with the CA certificates to trust, for DNS over TLS.")
 
 
+class TlsSource(_Source):
+    """Endpoints that serve certificates: what each of them serves now."""
+
+    kind: Literal["tls"] = Field(description="Endpoints that speak TLS.")
+    endpoints: tuple[Target, ...] = Field(
+        default=(),
+        description="Hosts, host:port or URLs; smtp://, imap://, ldap:// and postgres:// begin with STARTTLS.",
+    )
+    discover: StrictBool = Field(
+        default=False,
+        description="Whether to probe, too, the names of services and the TLS URLs below our domains in the estate.",
+    )
+
+
 class TreeSource(_Source):
     """A directory of files."""
 
@@ -435,6 +449,7 @@ Source = Annotated[
     | AlertmanagerSource
     | GrafanaSource
     | DnsSource
+    | TlsSource
     | HttpSource
     | TreeSource
     | GitSource,

@@ -1,0 +1,259 @@
+"""TLS probes: which certificate each endpoint serves now, by its name (SNI), also behind STARTTLS.
+
+The certificate is looked at, and never trusted: an expired or foreign one is what is looked for. Nothing is sent but
+the handshake, and for STARTTLS what asks for it (RFC 3207, RFC 9051, RFC 4511 4.14, PostgreSQL's SSLRequest).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auditor.capture.http.client import FailedError
+from auditor.capture.http.services import ServiceResult, Writer, safe_name, stamp
+from auditor.capture.snapshot import Record
+from auditor.model import Outcome
+from auditor.text import expand_range, is_address, printable, split_endpoint
+
+if TYPE_CHECKING:
+    from auditor.inventory.schema import Inventory
+
+MAX_ENDPOINTS: Final = 5000
+_WORKERS: Final = 16
+_ANSWER: Final = 16 * 1024
+_SCANNED: Final = 4 * 1024 * 1024
+_FILES: Final = 200_000
+
+STARTTLS: Final = {"smtp": 25, "submission": 587, "imap": 143, "ldap": 389, "postgres": 5432, "postgresql": 5432}
+"""Schemes of endpoints that begin in plain text, with their ports."""
+_TLS: Final = {"https": 443, "smtps": 465, "imaps": 993, "ldaps": 636, "wss": 443, "tls": 443}
+_BY_PORT: Final = {25: "smtp", 587: "smtp", 143: "imap", 389: "ldap", 5432: "postgres"}
+_URL: Final = re.compile(rb"(?:https|wss|ldaps|imaps|smtps)://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?", re.I)
+_LDAP_REQUEST: Final = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + b"1.3.6.1.4.1.1466.20037"
+_POSTGRES_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """Where to ask: `protocol` is what must be spoken before the handshake, empty for nothing."""
+
+    host: str
+    port: int
+    protocol: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def endpoint_of(text: str) -> Endpoint | None:
+    """An endpoint of the inventory: a URL, host:port or a host (port 443); None if it is none that speaks TLS."""
+    parts = split_endpoint(text)
+    if parts is None or parts.scheme in ("http", "ftp", "ssh"):
+        return None
+    port = parts.port or STARTTLS.get(parts.scheme) or _TLS.get(parts.scheme) or (0 if parts.scheme else 443)
+    if not port:
+        return None
+    protocol = {"submission": "smtp", "postgresql": "postgres"}.get(parts.scheme, parts.scheme)
+    if protocol not in STARTTLS:
+        protocol = "" if parts.scheme else _BY_PORT.get(port, "")
+    return Endpoint(parts.host, port, protocol)
+
+
+def endpoints_for(
+    inventory: Inventory, declared: Iterable[str], roots: Iterable[Path], *, discover: bool = False
+) -> list[Endpoint]:
+    """What to probe: what is declared; and, to discover, names of services and balancers, and the hosts of https and
+    other TLS URLs below the inventory's domains in any file of the estate."""
+    found: dict[Endpoint, None] = {}
+    for text in declared:
+        for one in expand_range(text):
+            if endpoint := endpoint_of(one):
+                found.setdefault(endpoint)
+    if discover:
+        names = [name for service in inventory.services for name in service.names]
+        names += [balancer.name for balancer in inventory.balancers]
+        names += [name for certificate in inventory.certificates for name in certificate.sans]
+        found.update(dict.fromkeys(Endpoint(name, 443) for name in names if not name.startswith("*")))
+        for root in roots:
+            found.update(dict.fromkeys(sorted(_in_files(root, inventory.domains))))
+    return list(found)
+
+
+def _in_files(root: Path, domains: Sequence[str]) -> set[Endpoint]:
+    found: set[Endpoint] = set()
+    count = 0
+    for directory, _, files in os.walk(root):
+        for name in files:
+            count += 1
+            path = os.path.join(directory, name)
+            if count > _FILES or len(found) > MAX_ENDPOINTS:
+                return found
+            try:
+                if os.path.islink(path) or not os.path.isfile(path):
+                    continue
+                with open(path, "rb") as stream:
+                    content = stream.read(_SCANNED)
+            except OSError:
+                continue
+            for url in set(_URL.findall(content)):
+                endpoint = endpoint_of(url.decode("ascii").rstrip(".-"))
+                if endpoint is not None and any(
+                    endpoint.host == domain or endpoint.host.endswith("." + domain) for domain in domains
+                ):
+                    found.add(endpoint)
+    return found
+
+
+def collect_tls(
+    name: str,
+    endpoints: Sequence[Endpoint],
+    writer: Writer,
+    *,
+    patience: float = 5.0,
+    now: Callable[[], str] = stamp,
+    stop: Callable[[], bool] = lambda: False,
+) -> ServiceResult:
+    """Probes endpoints into `tls/<source>.jsonl`, a line for each. `patience` is in seconds, for one endpoint.
+
+    Raises OSError if the snapshot can't be written. An endpoint that does not answer is a line with its outcome, and
+    the whole is then partial.
+    """
+    path = f"tls/{safe_name(name)}.jsonl"
+    if writer.outcomes.get(path) is Outcome.OK:
+        return ServiceResult(name, 0, 0)
+    asked = list(endpoints)[:MAX_ENDPOINTS]
+    if not asked:
+        # Not "absent": an empty list says nothing of what is served.
+        detail = "no endpoint is declared or found"
+        writer.record([Record(path, Outcome.UNSEEN, now(), detail)])
+        return ServiceResult(name, 0, 1, detail)
+
+    def one(endpoint: Endpoint) -> dict[str, object]:
+        entry: dict[str, object] = {"endpoint": endpoint.text, "protocol": endpoint.protocol or "tls"}
+        if stop():
+            return {**entry, "status": Outcome.UNSEEN.value, "detail": "the run was interrupted"}
+        try:
+            address, version, certificate = probe(endpoint, patience)
+        except FailedError as error:
+            return {**entry, "status": error.outcome.value, "detail": error.detail}
+        return {**entry, "status": "ok", "address": address, "version": version, "certificate": certificate}
+
+    with ThreadPoolExecutor(_WORKERS) as threads:
+        entries = list(threads.map(one, asked))
+    missed = [entry for entry in entries if entry["status"] != "ok"]
+    header = {"tls_probes": name, "asked": len(asked), "at": now()}
+    writer.store(path, "".join(json.dumps(entry) + "\n" for entry in (header, *entries)).encode("ascii"))
+    outcome, detail = Outcome.OK, ""
+    if missed:
+        outcome = Outcome.PARTIAL if len(missed) < len(asked) else Outcome(str(missed[0]["status"]))
+        shown = f"{missed[0]['endpoint']}: {missed[0]['detail']}"
+        detail = f"{len(missed)} of {len(asked)} endpoints show no certificate: {shown}"
+    elif len(endpoints) > len(asked):
+        outcome, detail = Outcome.PARTIAL, f"only the first {MAX_ENDPOINTS} of {len(endpoints)} endpoints were probed"
+    writer.record([Record(path, outcome, now(), detail)])
+    return ServiceResult(name, len(asked), len(missed), detail)
+
+
+def probe(endpoint: Endpoint, patience: float) -> tuple[str, str, str]:
+    """The address that answered, the version of TLS, and the certificate in PEM form. Raises FailedError."""
+    deadline = time.monotonic() + patience
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), timeout=patience) as plain:
+            _ask_for_tls(plain, endpoint.protocol, deadline)
+            plain.settimeout(max(deadline - time.monotonic(), 0.1))
+            server_name = None if is_address(endpoint.host) else endpoint.host
+            with _context().wrap_socket(plain, server_hostname=server_name) as secure:
+                der = secure.getpeercert(binary_form=True)
+                if not der:
+                    raise FailedError(Outcome.UNSUPPORTED, "the handshake shows no certificate")
+                address = str(plain.getpeername()[0]) if plain.fileno() >= 0 else str(secure.getpeername()[0])
+                return address, secure.version() or "", ssl.DER_cert_to_PEM_cert(der)
+    except TimeoutError:
+        raise FailedError(Outcome.UNREACHABLE, f"no answer within {patience:g} seconds") from None
+    except ssl.SSLError as error:
+        raise FailedError(Outcome.UNSUPPORTED, f"TLS: {printable(str(error.reason or 'no handshake'))}") from None
+    except socket.gaierror:
+        raise FailedError(Outcome.UNREACHABLE, "its name does not resolve") from None
+    except (OSError, UnicodeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise FailedError(Outcome.UNREACHABLE, printable(why)) from None
+
+
+def _context() -> ssl.SSLContext:
+    """Takes any certificate, and speaks what old servers speak: what they serve is to be seen."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    # OpenSSL's SSL_OP_LEGACY_SERVER_CONNECT, which Python names from 3.12 on: servers without RFC 5746.
+    context.options |= 0x4
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def _ask_for_tls(plain: socket.socket, protocol: str, deadline: float) -> None:
+    if protocol == "smtp":
+        _expect(plain, deadline, rb"220[ \r\n]")
+        plain.sendall(b"EHLO auditor.invalid\r\n")
+        if not re.search(rb"(?m)^250[- ]STARTTLS\b", _expect(plain, deadline, rb"250[ \r\n]"), re.I):
+            raise FailedError(Outcome.UNSUPPORTED, "the server offers no STARTTLS")
+        plain.sendall(b"STARTTLS\r\n")
+        _expect(plain, deadline, rb"220[ \r\n]")
+    elif protocol == "imap":
+        _expect(plain, deadline, rb"\* (?:OK|PREAUTH)")
+        plain.sendall(b"a1 STARTTLS\r\n")
+        _expect(plain, deadline, rb"a1 OK")
+    elif protocol == "ldap":
+        plain.sendall(_LDAP_REQUEST)
+        answer = _read(plain, deadline, 2)
+        length = answer[1]
+        if length & 0x80:
+            length = int.from_bytes(_read(plain, deadline, min(length & 0x7F, 4)), "big")
+        rest = _read(plain, deadline, min(length, _ANSWER))
+        # resultCode, an ENUMERATED: 0 is success.
+        if b"\x0a\x01\x00" not in rest[:16]:
+            raise FailedError(Outcome.UNSUPPORTED, "the server refuses StartTLS")
+    elif protocol == "postgres":
+        plain.sendall(_POSTGRES_REQUEST)
+        if _read(plain, deadline, 1) != b"S":
+            raise FailedError(Outcome.UNSUPPORTED, "the server speaks no TLS")
+
+
+def _read(plain: socket.socket, deadline: float, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        plain.settimeout(max(deadline - time.monotonic(), 0.01))
+        more = plain.recv(size - len(found))
+        if not more or time.monotonic() > deadline:
+            raise FailedError(Outcome.PARTIAL, "the server ends the connection before TLS")
+        found += more
+    return found
+
+
+def _expect(plain: socket.socket, deadline: float, last: bytes) -> bytes:
+    """Lines up to one that begins with `last`. Read byte by byte: what follows belongs to TLS."""
+    whole = b""
+    line = b""
+    while len(whole) < _ANSWER:
+        line += _read(plain, deadline, 1)
+        whole += line[-1:]
+        if line.endswith(b"\n"):
+            if re.match(last, line, re.I):
+                return whole
+            if re.match(rb"[45]\d\d[ \r\n]|\* BYE|a1 (?:NO|BAD)", line, re.I):
+                raise FailedError(Outcome.UNSUPPORTED, "the server refuses STARTTLS")
+            line = b""
+    raise FailedError(Outcome.PARTIAL, "the server's answer has no end")
