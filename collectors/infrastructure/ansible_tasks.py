@@ -1,4 +1,4 @@
-"""Ansible tasks that are done on another host: `delegate_to`, in playbooks and in roles.
+"""Ansible tasks that need a host whatever hosts they are for: `delegate_to`, and jobs and mounts that they set up.
 
 Source: Ansible's documentation of delegation. A literal host is one that a play needs, whatever hosts it is for.
 """
@@ -28,6 +28,7 @@ from auditor.api import (
     normal_address,
     normal_name,
 )
+from collectors.infrastructure.ansible_jobs import WORD, tasks_of
 
 TASKS_LIMIT: Final = 20_000
 """Delegations of one file that are read."""
@@ -38,59 +39,69 @@ _LINE: Final = re.compile(
 _GROUP: Final = re.compile(
     r"\{\{\s*groups\s*(?:\[\s*['\"]([\w.-]+)['\"]\s*\]|\.(\w+))\s*(?:\[\s*0\s*\]|\|\s*first)\s*\}\}"
 )
+_MODULE: Final = re.compile(rb"(?m)^[ \t-]*(?:ansible\.(?:builtin|legacy|posix)\.)?(?:cron|mount)[ \t]*:")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", "inventory_hostname"})
 
 
 class AnsibleTasksCollector(Collector):
-    """Delegations to named hosts: what a playbook or role can't do without that host.
+    """Delegations to named hosts, and the cron jobs and network mounts that tasks set up.
 
     Reads
     -----
-    Lines with `delegate_to` in YAML files below `tasks/` and `handlers/`, and in others whose first 4 KiB have one.
+    YAML files below `tasks/` and `handlers/`, and others whose first 4 KiB have `delegate_to` or the modules `cron` or
+    `mount`.
 
     Yields
     ------
-    The playbook or task file, which connects to the host; `groups['name'][0]` as a group that it selects.
+    The playbook or task file, which connects to the host that it delegates to; `groups['name'][0]` as a group that it
+    selects; each job of the module `cron` with its schedule and the hosts that its command reaches; the servers of
+    network file systems of the module `mount`.
 
     Can't see
     ---------
-    Hosts that variables name, and which plays use a role.
+    Hosts that variables name, which plays use a role, and on which hosts a job of a role is set up.
     """
 
     name: ClassVar[str] = "ansible_tasks"
-    title: ClassVar[str] = "Ansible tasks delegated to hosts"
+    title: ClassVar[str] = "Ansible tasks: delegations, cron jobs and mounts"
     area: ClassVar[Area] = Area.CONFIGURATION
+    # Mounts that tasks make say nothing of those that hosts have.
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """YAML of tasks by its directory, other YAML by its head."""
         if not path.endswith((".yml", ".yaml")):
             return False
-        return "tasks/" in path or "handlers/" in path or b"delegate_to" in head
+        return "tasks/" in path or "handlers/" in path or b"delegate_to" in head or _MODULE.search(head) is not None
 
     def parse(self, document: Document) -> Iterator[Parsed]:
-        """One dependency a line."""
-        if b"delegate_to" not in document.content:
+        """Delegations line by line, which works in any template; jobs and mounts from what YAML can be read."""
+        if b"delegate_to" in document.content:
+            yield from _delegations(document)
+        if WORD.search(document.content):
+            yield from tasks_of(document)
+
+
+def _delegations(document: Document) -> Iterator[Parsed]:
+    consumer = Ref(Kind.PLAYBOOK, document.path)
+    count = 0
+    for number, line in enumerate(decode(document.content).split("\n"), 1):
+        if "delegate_to" not in line or len(line) > 2000:
+            continue
+        found = _LINE.match(line.rstrip("\r"))
+        if found is None:
+            continue
+        count += 1
+        if count > TASKS_LIMIT:
+            yield Malformed(Where(number), f"more than {TASKS_LIMIT:,} delegations: the rest is not read")
             return
-        consumer = Ref(Kind.PLAYBOOK, document.path)
-        count = 0
-        for number, line in enumerate(decode(document.content).split("\n"), 1):
-            if "delegate_to" not in line or len(line) > 2000:
-                continue
-            found = _LINE.match(line.rstrip("\r"))
-            if found is None:
-                continue
-            count += 1
-            if count > TASKS_LIMIT:
-                yield Malformed(Where(number), f"more than {TASKS_LIMIT:,} delegations: the rest is not read")
-                return
-            host = (found[1] or found[2] or found[3] or "").strip()
-            where = Where(number, excerpt(line))
-            if group := _GROUP.fullmatch(host):
-                provider = Ref(Kind.GROUP, group[1] or group[2])
-                yield Dependency(
-                    consumer, provider, Relation.SELECTS, where, None, f"delegate_to {provider.text}", Confidence.MEDIUM
-                )
-            elif host not in _LOCAL and (normal_address(host) or is_hostname(host)):
-                provider = Ref(Kind.HOST, normal_address(host) or normal_name(host))
-                yield Dependency(consumer, provider, Relation.CONNECTS, where, Need.RUN)
+        host = (found[1] or found[2] or found[3] or "").strip()
+        where = Where(number, excerpt(line))
+        if group := _GROUP.fullmatch(host):
+            provider = Ref(Kind.GROUP, group[1] or group[2])
+            yield Dependency(
+                consumer, provider, Relation.SELECTS, where, None, f"delegate_to {provider.text}", Confidence.MEDIUM
+            )
+        elif host not in _LOCAL and (normal_address(host) or is_hostname(host)):
+            provider = Ref(Kind.HOST, normal_address(host) or normal_name(host))
+            yield Dependency(consumer, provider, Relation.CONNECTS, where, Need.RUN)

@@ -42,8 +42,7 @@ _HOST_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 _INSIDE: Final = (
-    ".svc", ".cluster.local", ".docker.internal", ".containers.internal", ".localhost", ".local", ".localdomain",
-    ".compute.internal", ".invalid", ".example",
+    ".svc", ".cluster.local", ".docker.internal", ".containers.internal", ".localhost", ".localdomain", ".invalid",
 )  # fmt: skip
 _NOT_OURS: Final = frozenset({"localhost", "0.0.0.0", "::", "::1"})
 
