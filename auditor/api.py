@@ -357,12 +357,22 @@ class Rule(ABC):
     title: ClassVar[str]
     area: ClassVar[Area]
     severity: ClassVar[Severity]
+    """The highest that its findings have."""
+    confidence: ClassVar[Confidence] = Confidence.HIGH
+    """The highest that its findings have; a single one may be less sure."""
     since: ClassVar[str] = "0.1.0"
     needs: ClassVar[frozenset[Relation]] = frozenset()
 
     @abstractmethod
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """Findings, each with at least one piece of evidence."""
+
+    def passed(self, estate: EstateView) -> Iterator[str]:
+        """What was looked at and is as it should be, with its count: `340 of 340 servers hold the newest certificate`.
+
+        For what people want to see stated, and not only to see no finding of. Not asked if something is missing.
+        """
+        return iter(())
 
     def missing(self, estate: EstateView) -> tuple[str, ...]:
         """What this rule needed in this scenario and nobody looked at, beyond `needs`; such as `runs-on on web-02`."""

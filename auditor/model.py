@@ -95,6 +95,7 @@ class Area(StrEnum):
     SCHEDULES = "schedules"
     WEBHOOKS = "webhooks"
     NAMES = "names"
+    IDENTITY = "identity"
     STORAGE = "storage"
     CONFIGURATION = "configuration"
     MENTIONS = "mentions"
@@ -458,6 +459,8 @@ class RuleRun:
     findings: int
     looked_at: bool
     missing: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    """What it looked at and found as it should be, each with its count: `340 of 340 servers hold …`."""
 
 
 @dataclass(frozen=True, slots=True)

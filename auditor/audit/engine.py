@@ -449,9 +449,13 @@ def _check(
     for count, rule in enumerate(sorted(rules, key=lambda one: DULLER.index(one.id) + 1 if one.id in DULLER else 0)):
         progress("rules", count)
         found: list[Finding] = []
+        passed: list[str] = []
+        missing: tuple[str, ...] = ()
         ended = True
         try:
             found.extend(rule.check(view))
+            missing = covering.missing(view, rule)
+            passed.extend(rule.passed(view) if not missing else ())
         # A rule may be somebody's plugin: whatever it raises must end in the report.
         except Exception as error:  # noqa: BLE001
             ended = False
@@ -465,8 +469,8 @@ def _check(
         if rule.id in DULLER:
             found = _unclaimed(found, findings)
         findings.extend(found)
-        missing = covering.missing(view, rule)
-        runs.append(RuleRun(rule.id, rule.title, rule.area, len(found), ended and not missing, missing))
+        looked_at = ended and not missing
+        runs.append(RuleRun(rule.id, rule.title, rule.area, len(found), looked_at, missing, tuple(passed)))
     severity = list(Severity)
     unique = {(one.fingerprint, one.evidence): one for one in findings}
     ordered = sorted(

@@ -232,7 +232,9 @@ WorkingHours = Annotated[
     WithJsonSchema({"type": "string", "examples": ["Mon-Fri 09:00-17:00", "24/7"]}),
 ]
 TimeZone = Annotated[StrictStr, AfterValidator(_checked(check_time_zone))]
-AbsentArea: TypeAlias = Literal["webhooks", "names", "monitoring", "renewal", "schedules", "storage", "configuration"]
+AbsentArea: TypeAlias = Literal[
+    "webhooks", "names", "monitoring", "renewal", "schedules", "identity", "storage", "configuration"
+]
 
 
 class Entry(BaseModel):

@@ -28,8 +28,10 @@ class RuleDocumentation(TypedDict):
 
     rule: str
     title: str
+    family: str
     area: str
     severity: str
+    confidence: str
     since: str
     needs: list[str]
     documentation: dict[str, str]
@@ -69,7 +71,7 @@ def render_rule(rule: Rule | type[Rule], format: str = "text", *, color: bool = 
     symbol = SEVERITY_SYMBOL[rule.severity]
     page.hang(f"{symbol} ", f"{rule.id}: {rule.title}", label=_STYLE[rule.severity], style="bold")
     needs = ", ".join(sorted(relation.value for relation in rule.needs))
-    page.hang("  ", f"area {rule.area.value} · severity {rule.severity.value} · since {rule.since}", style="dim")
+    page.hang("  ", in_brief(rule), style="dim")
     lead, found = sections(rule.__doc__)
     if lead:
         page.gap()
@@ -84,6 +86,18 @@ def render_rule(rule: Rule | type[Rule], format: str = "text", *, color: bool = 
         for relation in sorted(rule.needs):
             page.hang(f"  {relation.value}: ", RELATION_HINT[relation])
     return page.text()
+
+
+def family_of(rule: Rule | type[Rule]) -> str:
+    """The package that a rule is in: `renewal` of `rules.renewal.hook`."""
+    kind = rule if isinstance(rule, type) else type(rule)
+    return kind.__module__.rpartition(".")[0].rpartition(".")[2]
+
+
+def in_brief(rule: Rule | type[Rule]) -> str:
+    """`area renewal · severity warn · confidence high · since 0.2.0`: what a rule's page begins with."""
+    confidence = f"confidence {rule.confidence.value}"
+    return f"area {rule.area.value} · severity {rule.severity.value} · {confidence} · since {rule.since}"
 
 
 def rule_markdown(rule: Rule | type[Rule]) -> str:
@@ -156,8 +170,10 @@ def _documentation(rule: Rule | type[Rule]) -> RuleDocumentation:
     return {
         "rule": rule.id,
         "title": rule.title,
+        "family": family_of(rule),
         "area": rule.area.value,
         "severity": rule.severity.value,
+        "confidence": rule.confidence.value,
         "since": rule.since,
         "needs": sorted(relation.value for relation in rule.needs),
         "documentation": {"Summary": lead, **found} if lead else found,

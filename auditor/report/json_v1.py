@@ -111,6 +111,7 @@ class RuleJson(TypedDict):
     findings: int
     looked_at: bool
     missing: list[str]
+    passed: list[str]
 
 
 class ReportJson(TypedDict):
@@ -238,4 +239,5 @@ def _rule(run: RuleRun) -> RuleJson:
         "findings": run.findings,
         "looked_at": run.looked_at,
         "missing": list(run.missing),
+        "passed": list(run.passed),
     }

@@ -27,6 +27,7 @@ from auditor.report.summary import (
     next_deadline,
     ordered,
     other_counts,
+    passed,
     path_parts,
     seen_by_area,
     weight,
@@ -212,6 +213,9 @@ def _seen(report: Report) -> Iterator[str]:
     yield ""
     yield f"{prose(basis(report))}."
     yield ""
+    if as_it_should_be := passed(report):
+        yield from (f"- ✓ {prose(text)}: rule {code(rule)}" for text, rule in as_it_should_be)
+        yield ""
     yield "| area | what | known to be absent |"
     yield "|---|---|---|"
     for area, kinds, absent in seen_by_area(report):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from auditor.model import Area
-from auditor.report.explain import sections
+from auditor.report.explain import in_brief, sections
 
 if TYPE_CHECKING:
     from auditor.api import Rule
@@ -49,7 +49,7 @@ def render_page(rule: Rule | type[Rule]) -> str:
     lines = [
         f"# {rule.id}",
         "",
-        f"**{rule.title}.** Area {rule.area.value} · severity {rule.severity.value} · since {rule.since}",
+        f"**{rule.title}.** {in_brief(rule).capitalize()}",
         "",
         lead,
     ]

@@ -321,6 +321,12 @@ def seen_by_area(report: Report) -> tuple[tuple[Area, tuple[tuple[str, int], ...
     return tuple(rows)
 
 
+def passed(report: Report) -> tuple[tuple[str, str], ...]:
+    """What rules looked at and found as it should be, with the rule, in the order of `Area`."""
+    runs = sorted(report.rules, key=lambda run: (_AREA_RANK[run.area], run.rule))
+    return tuple((clean(text), clean(run.rule)) for run in runs for text in run.passed)
+
+
 def files(report: Report) -> int:
     """How many files were looked at: the engine's count, or else the most that one area has."""
     return report.counts.get("files", max((row.seen for row in areas(report)), default=0))

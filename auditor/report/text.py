@@ -26,6 +26,7 @@ from auditor.report.summary import (
     next_deadline,
     ordered,
     other_counts,
+    passed,
     path_parts,
     seen_by_area,
     weight,
@@ -266,6 +267,8 @@ def _unseen(page: Page, report: Report) -> None:
 
 def _seen(page: Page, report: Report) -> None:
     _heading(page, "LOOKED AT", basis(report), "good")
+    for text, rule in passed(report):
+        page.hang(f"{_LEFT}✓ ", f"{text} [{rule}]", label="good")
     for area, kinds, absent in seen_by_area(report):
         parts = [f"{what} {count:,}" for what, count in kinds]
         if absent:

@@ -57,7 +57,7 @@ class AllowListsCollector(Collector):
 
     name: ClassVar[str] = "allow_lists"
     title: ClassVar[str] = "Allow-lists and firewall rules"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.IDENTITY
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY})
 
     def recognizes(self, path: str, head: bytes) -> bool:

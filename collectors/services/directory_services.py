@@ -70,7 +70,7 @@ class DirectoryServicesCollector(Collector):
 
     name: ClassVar[str] = "directory_services"
     title: ClassVar[str] = "LDAP, SSSD and Kerberos servers"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.IDENTITY
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

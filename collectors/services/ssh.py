@@ -70,7 +70,7 @@ class SshCollector(Collector):
 
     name: ClassVar[str] = "ssh"
     title: ClassVar[str] = "SSH: jump hosts, forced commands, who may come in"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.IDENTITY
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.CALLS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

@@ -70,6 +70,7 @@ class MentionRule(Rule):
     title: ClassVar[str] = "Other text names the host"
     area: ClassVar[Area] = Area.MENTIONS
     severity: ClassVar[Severity] = Severity.WARN
+    confidence: ClassVar[Confidence] = Confidence.MEDIUM
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.MENTIONS})
 
     def check(self, estate: EstateView) -> Iterator[Finding]:

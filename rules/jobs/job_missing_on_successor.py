@@ -74,6 +74,7 @@ class JobMissingOnSuccessorRule(Rule):
     title: ClassVar[str] = "The successor does not have the job"
     area: ClassVar[Area] = Area.SCHEDULES
     severity: ClassVar[Severity] = Severity.WARN
+    confidence: ClassVar[Confidence] = Confidence.MEDIUM
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RUNS_ON})
 
     def missing(self, estate: EstateView) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class IssuanceSinglePlaceRule(Rule):
     title: ClassVar[str] = "All issuance goes through one place"
     area: ClassVar[Area] = Area.RENEWAL
     severity: ClassVar[Severity] = Severity.WARN
+    confidence: ClassVar[Confidence] = Confidence.MEDIUM
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY})
 

@@ -96,7 +96,7 @@ def test_one_rule_as_text(width: int) -> None:
     assert all(columns(line) <= max(width, 48) for line in text.splitlines())
     words = " ".join(text.split())
     assert "renewal-hook-to-going-host: A renewal hook leads to a host that is going" in words
-    assert "area renewal · severity block · since 0.1.0" in words
+    assert "area renewal · severity block · confidence high · since 0.1.0" in words
     for heading in SECTIONS:
         assert heading in text.splitlines()
     assert "      curl https://acme-hook.example.net/renewed\n" in text
