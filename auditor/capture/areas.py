@@ -36,6 +36,8 @@ _PLACES: Final = (
     ("/root/.ssh", Area.IDENTITY),
     ("/etc/hosts", Area.NAMES),
     ("/etc/resolv.conf", Area.NAMES),
+    ("/Windows/System32/Tasks", Area.SCHEDULES),
+    ("/ProgramData/win-acme", Area.RENEWAL),
     ("dns", Area.NAMES),
     ("webhooks", Area.WEBHOOKS),
     ("lookups", Area.NAMES),
@@ -90,14 +92,19 @@ _SCHEDULERS: Final = (
 )
 
 
+def without_drive(path: str) -> str:
+    """A path of Windows from the root of its system drive: `/C:/Windows` and `/C/Windows` are `/Windows`."""
+    return path[path.index("/", 1) :] if path.startswith(("/C:/", "/C/")) else path
+
+
 def schedulers_of(paths: Iterable[str]) -> frozenset[str]:
     """Which kinds of schedules were looked at, by the paths that were: one kind says nothing of another.
 
-    Windows has one kind only: whatever of it was captured is taken for all.
+    Windows has one kind only, which stands for all.
     """
     found: set[str] = set()
     for path in paths:
-        if path.startswith(("/C:", "/Windows")):
+        if without_drive(path).startswith("/Windows/System32/Tasks"):
             return frozenset(SCHEDULERS)
         for name, places in _SCHEDULERS:
             if path.startswith(places):
@@ -115,6 +122,7 @@ def area_of(path: str) -> Area:
         return AREAS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
     if path.startswith("services/"):
         return _ANSWERS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
+    path = without_drive(path)
     for prefix, area in _PLACES:
         if (
             path == prefix

@@ -38,7 +38,10 @@ INCOMPLETE: Final = ".incomplete"
 """Files of a snapshot that is being written stand here until they are whole."""
 
 SKIPPED: Final = frozenset({INCOMPLETE, ".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
-ROOTS: Final = frozenset("etc var proc usr lib run opt srv home root sys private C: boot mnt data".split())
+ROOTS: Final = frozenset(
+    "etc var proc usr lib run opt srv home root sys private boot mnt data C: C Windows ProgramData Users".split()
+)
+"""What a host's directory holds at its top, one of them at least. Windows: with the drive, or from its root."""
 
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -224,11 +227,23 @@ class Tree:
                     )
                 )
                 continue
+            self._host_of_record(at)
             source, inner = self.place(at)
             when = record.get("collected_at")
             self.captures[at] = Capture(
                 at, source, inner, outcome, str(when) if when else None, str(record.get("detail") or "")
             )
+
+    def _host_of_record(self, estate_path: str) -> None:
+        """A host may have records alone: it was not reached, or has none of what was asked for."""
+        parts = estate_path.split("/", 3)
+        if (
+            len(parts) > 1
+            and parts[0] == "hosts"
+            and parts[1] not in self.sources
+            and (parts[2:3] or ["etc"])[0] in ROOTS
+        ):
+            self._add_host(parts[1], {"etc"}, True)
 
     def place(self, estate_path: str) -> tuple[str, str]:
         """Which source a path of the estate belongs to, and the path it has there."""

@@ -1,7 +1,7 @@
 """What a program does with its arguments: whom it calls, where it connects, which files it touches.
 
-Each handler follows its program's manual page. Programs without one give CONNECTS (confidence medium) for each
-argument that is a URL.
+Each handler follows its program's manual page. Programs without one give CONNECTS for each argument that is a URL
+(confidence medium), a full host name or an address (confidence low).
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from auditor.model import Confidence, Need, Relation
 from auditor.shell import options as spec
 from auditor.shell.options import Arguments, Spec, parse_options
 from auditor.shell.sink import HOLE, Word, is_url
-from auditor.text import is_address
+from auditor.text import is_address, is_hostname
 
 if TYPE_CHECKING:
     from auditor.shell.commands import Shell
 
+_FULL_NAME: Final = re.compile(
+    r"\.(?!(?:service|timer|socket|target|mount|path|slice|conf|cfg|ini|json|ya?ml|toml|xml|sql|db|log|txt|csv|pid|lock|list|"
+    r"repo|sh|py|pl|rb|js|jar|war|so|bak|old|orig|tmp|gz|bz2|xz|zst|zip|tar|tgz|deb|rpm|iso|img|pem|crt|cer|key|csr|p12|"
+    r"jks|html?|pdf|png|md)$)[a-z][a-z0-9-]*$",
+    re.IGNORECASE,
+)
 Handler = Callable[["Shell", list[Word], str | None], None]
 _UNWRAP_LIMIT: Final = 16
 
@@ -57,6 +63,8 @@ def interpret(words: list[Word], shell: Shell, stdin: str | None) -> None:
         _snmp(shell, words, stdin)
     elif name not in _SILENT:
         _urls(shell, words[1:])
+        if name not in _TOOLS:
+            _full_names(shell, words[1:])
 
 
 # Wrappers: each returns the command that it runs.
@@ -977,6 +985,21 @@ def _urls(shell: Shell, words: Sequence[Word]) -> None:
             text = text.partition("=")[2]
         if is_url(text):
             shell.sink.url(text, word.row, confidence=Confidence.MEDIUM)
+
+
+def _full_names(shell: Shell, words: Sequence[Word]) -> None:
+    """Full host names and addresses among the arguments of such a program: `pull-shares fs-01.example.net invoices`.
+
+    What it does with them is not known. A name has two dots at least, and does not end as files and units do.
+    """
+    for word in words:
+        text = word.text.partition("=")[2] if word.text.startswith("-") else word.text
+        host = text.rpartition("@")[2]
+        if host.count(".") < 2 or len(host) > 253 or HOLE in host:
+            continue
+        if not is_address(host) and not (is_hostname(host) and _FULL_NAME.search(host)):
+            continue
+        shell.sink.connect(host, word.row, confidence=Confidence.LOW)
 
 
 # ACME clients

@@ -52,6 +52,11 @@ _COMPUTER: Final = re.compile(
 )
 _SSH: Final = re.compile(r"\b(?:ssh|plink|pscp|psftp|scp|sftp)(?:\.exe)?\"?\s", re.IGNORECASE)
 _LOGIN: Final = re.compile(r"(?<![\w.@-])[\w.-]{1,64}@([\w.-]{1,253})")
+_COPY: Final = re.compile(
+    r"(?:^|[\\/\s\"';&|(])(?:x?copy|robocopy|move|copy-item|move-item)(?:\.exe)?\"?(?=\s)", re.IGNORECASE
+)
+_REDIRECTED: Final = re.compile(r">\s*[\"']?$")
+_WORD: Final = re.compile(r"\"[^\"]+\"|'[^']+'|[^\s\"']+")
 _VISIBLE: Final = re.compile(r"[^\n]")
 _RENEWAL: Final = re.compile(r"(?:^|[\\/\"\s])(?:wacs|letsencrypt)\.exe\b", re.IGNORECASE)
 _CERTBOT: Final = re.compile(r"(?:^|[\\/\"\s])(certbot|lego)(?:\.exe)?\b(?=.*\brenew\b)", re.IGNORECASE | re.DOTALL)
@@ -218,7 +223,7 @@ def _exec(job: Ref, action: XmlNode, lines: list[str]) -> Iterator[Parsed]:
         where = Where(node.line, _line(lines, node.line))
         targets: list[tuple[Ref | None, Need, Confidence]] = []
         for found in _SHARE.finditer(text):
-            need = Need.RUN if key == "Command" else Need.READ
+            need = Need.RUN if key == "Command" else Need.WRITE if _is_written(whole, found[0]) else Need.READ
             targets.append((host_ref(found[1]), need, Confidence.HIGH))
         targets += [(endpoint_ref(found[0]), Need.READ, Confidence.HIGH) for found in _URL.finditer(text)]
         for found in _COMPUTER.finditer(text):
@@ -239,6 +244,18 @@ def _exec(job: Ref, action: XmlNode, lines: list[str]) -> Iterator[Parsed]:
         yield Dependency(job, Ref(Kind.CLIENT, found_client[1].lower()), Relation.CALLS, place)
     elif _POSH_ACME.search(whole):
         yield Dependency(job, Ref(Kind.CLIENT, "posh-acme"), Relation.CALLS, place)
+
+
+def _is_written(command: str, share: str) -> bool:
+    """Whether a share is what a copy goes to, its second path, or what output is redirected to."""
+    before = command.partition(share)[0]
+    if _REDIRECTED.search(before):
+        return True
+    copies = list(_COPY.finditer(before))
+    if not copies:
+        return False
+    between = before[copies[-1].end() :]
+    return any(word[0] not in "/-" for word in _WORD.findall(between))
 
 
 def _when(trigger: XmlNode) -> str:

@@ -221,7 +221,10 @@ def _scripts(block: _Block, consumer: Ref) -> Iterator[Parsed]:
         if len(one.words) > 1 and not one.is_block and _SCRIPTS.fullmatch(one.name):
             command = one.words[1] if " " in one.words[1] else " ".join(one.words[1:])
             if TEMPLATE not in command:
-                yield from analyse_command(command, consumer, one.where)
+                for fact in analyse_command(command, consumer, one.where):
+                    # The argument of a check is a real server, of which the pool has others.
+                    if not (isinstance(fact, Dependency) and fact.confidence is Confidence.LOW):
+                        yield fact
 
 
 def _virtual_server(block: _Block, path: str) -> Iterator[Parsed]:

@@ -100,9 +100,10 @@ class CoverageGapRule(Rule):
         reasons = list(dict.fromkeys(row.detail for row in rows if row.detail))
         said = _SAID.get(outcome, "were not seen").replace("were", "was" if len(rows) == 1 else "were")
         hosts = listed([one.host for one in estate.going])
-        where = f" on {source}" if source else ""
+        what = f"{listed(places)}{f' on {source}' if source else ''}" if places != ["/"] else source
         unique = {(row.path, row.line): row for row in rows}
         areas = listed(sorted({row.area.value for row in rows}))
+        of = f" ({areas})" if areas != Area.COVERAGE else ""
         return Finding(
             rule=self.id,
             area=self.area,
@@ -110,8 +111,8 @@ class CoverageGapRule(Rule):
             confidence=Confidence.HIGH,
             subject=source or places[0],
             identity=(source, outcome.value, *sorted({row.area.value for row in rows})),
-            message=f"{listed(places)}{where} {said}" + (f": {listed(reasons, 2)}" if reasons else ""),
-            why=f"What is there ({areas}) may depend on {hosts}, and nobody would know.",
+            message=f"{what} {said}" + (f": {listed(reasons, 2)}" if reasons else ""),
+            why=f"What is there{of} may depend on {hosts}, and nobody would know.",
             action=f"{_TO_DO.get(outcome, 'Collect it')}; or declare in the inventory that there is nothing.",
             impact=Impact.NONE,
             evidence=tuple(Provenance(row.path, row.line) for row in unique.values()),

@@ -124,7 +124,7 @@ class DnsDanglingRule(Rule):
         for edge in _uses(estate, name):
             place, consumer = edge.provenance, edge.consumer
             going = homes.get(consumer.scope)
-            if place.path == "." or going is None:
+            if place.path == "." or going is None or edge.confidence is Confidence.LOW:
                 continue
             late = consumer.scope != going.host
             where = f"{consumer.scope}, which takes over from {going.host}" if late else going.host

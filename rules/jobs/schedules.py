@@ -260,11 +260,14 @@ def next_of(estate: EstateView, job: Node, start: datetime | None = None) -> dat
 
 
 def runs(estate: EstateView, job: Node) -> str:
-    """`It runs at `17 3 * * *`, next in 34 h`: counted from the day on which the host goes, if that is given."""
+    """`It runs at `17 3 * * *`, next in 34 h`; if a day on which the host goes is given, the first run after that."""
     schedule = job.attributes.get("schedule")
     said = f"It runs at `{schedule}`" if isinstance(schedule, str) and schedule else "It runs by a schedule"
-    moment = next_of(estate, job, estate.on if estate.on and estate.on > estate.now else None)
-    return f"{said}, next {time_left(estate.now, moment)}" if moment is not None else said
+    later = estate.on if estate.on and estate.on > estate.now else None
+    moment = next_of(estate, job, later)
+    if moment is None:
+        return said
+    return f"{said}, {'for the first time without it' if later else 'next'} {time_left(estate.now, moment)}"
 
 
 def where_of(job: Node) -> str:

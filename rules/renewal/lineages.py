@@ -263,7 +263,8 @@ def deadline(blast: Blast | None) -> datetime | None:
 def served_elsewhere(estate: EstateView, lineage: Node, blast: Blast | None) -> bool:
     """Whether anything that stays has a lineage's certificate: a host, or a name that does not lead to going hosts.
 
-    A certificate whose names all lead to the hosts that go, and to nothing else, goes with them.
+    A certificate whose names all lead to the hosts that go, and to nothing else, goes with them; but for names that are
+    not the hosts' own, where a successor is declared: they will lead to it.
     """
     if any(one.lifecycle is Lifecycle.READ_ONLY for one in estate.going) or consumers(estate, blast):
         return True
@@ -272,11 +273,13 @@ def served_elsewhere(estate: EstateView, lineage: Node, blast: Blast | None) -> 
     exact.update(blast.names if blast else ())
     if not exact:
         return True
-    going = {one.host for one in estate.going}
+    going = {one.host: one for one in estate.going}
     for name in exact:
         node = estate.find(Kind.NAME, name)
         hosts = {host.text for host in estate.reaches(node)} if node is not None else set()
-        if not hosts or hosts - going:
+        if not hosts or hosts - going.keys():
+            return True
+        if name not in going and any(going[host].successor for host in hosts):
             return True
     return False
 

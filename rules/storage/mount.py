@@ -15,6 +15,7 @@ from auditor.api import (
     Impact,
     Kind,
     Lifecycle,
+    Provenance,
     Relation,
     Rule,
     Severity,
@@ -94,7 +95,7 @@ class MountOfGoingHostRule(Rule):
         state = (
             f"has been {going.lifecycle.value} since {going.since[:10]}"
             if going.since
-            else f"is to be {going.lifecycle.value}"
+            else f"is to be {'read-only' if going.lifecycle is Lifecycle.READ_ONLY else 'retired'}"
         )
         if read_only:
             why = "It is mounted to be written, and nothing written to it is kept."
@@ -102,6 +103,8 @@ class MountOfGoingHostRule(Rule):
             why = "A mount whose server is gone hangs whatever touches it, and may keep the machine from starting."
         if others:
             why = f"{listed(others)} is left to serve it. {why}"
+        if users := _users(estate, edges):
+            why = f"{why} Used by {listed(users, 3)}."
         provenance = edges[0].provenance
         return Finding(
             rule=self.id,
@@ -116,7 +119,24 @@ class MountOfGoingHostRule(Rule):
             if not read_only
             else f"Mount it from {target}, or read-only ({provenance.path}:{provenance.line}).",
             impact=Impact.DEGRADED if read_only or others else Impact.BROKEN,
-            evidence=tuple({(e.provenance.path, e.provenance.line): e.provenance for e in edges}.values()),
+            evidence=tuple({(one.path, one.line): one for edge in edges for one in _places(edge)}.values()),
             path=estate.path_over(edges[0]),
             hosts=(going.host,),
         )
+
+
+def _places(edge: Edge) -> Iterator[Provenance]:
+    """Where a mount is written, and where it is seen: fstab and mountinfo say the same of one mount."""
+    yield edge.provenance
+    yield from edge.consumer.provenance
+
+
+def _users(estate: EstateView, edges: list[Edge]) -> list[str]:
+    """The jobs that read or write below a mount."""
+    found = {
+        node.label.removeprefix("job ")
+        for edge in edges
+        for node in estate.dependents(edge.consumer)
+        if node.kind is Kind.JOB
+    }
+    return sorted(found)

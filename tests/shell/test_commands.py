@@ -38,6 +38,17 @@ CASES: list[tuple[str, set[str]]] = [
     ("for h in web1 web2; do ssh $h uptime; done", {"connects name:web1 run", "connects name:web2 run"}),
     ("ping -c 1 ${DB:-pg1.example.net}", {"connects name:pg1.example.net read"}),
     ("ssh $UNKNOWN uptime; curl https://$UNKNOWN/x; /opt/$UNKNOWN/run", set()),
+    # Programs that we know nothing about: full names and addresses, no units, files and short names
+    (
+        "/opt/pull-shares fs-01.example.net invoices",
+        {"calls path:/opt/pull-shares run", "connects name:fs-01.example.net read"},
+    ),
+    (
+        "report --host=db-01.example.net --to 10.1.2.3",
+        {"connects name:db-01.example.net read", "connects address:10.1.2.3 read"},
+    ),
+    ("report db-01 a.b.service etc.example.conf 1.2.3 x/y.example.net", set()),
+    ("echo fs-01.example.net; uniq a.b.net", set()),
     ("curl https://api.example.net/v1/$id/x", {"connects endpoint:https://api.example.net/v1/ read"}),
     ("A=a; B=b; /srv/$A/$B/run.sh", {"calls path:/srv/a/b/run.sh run"}),
     ("if x; then H=web1; else H=web2; fi; ssh $H ls", {"connects name:web1 run", "connects name:web2 run"}),
