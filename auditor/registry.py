@@ -118,6 +118,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "alert-blind": "rules.monitoring.alert_blind:AlertBlindRule",
         "alert-degraded": "rules.monitoring.alert_degraded:AlertDegradedRule",
         "alert-receiver-going": "rules.monitoring.alert_receiver_going:AlertReceiverGoingRule",
+        "auditor-on-going-host": "rules.jobs.auditor_on_going_host:AuditorOnGoingHostRule",
         "certificate-expiry": "rules.renewal.expiry:CertificateExpiryRule",
         "certificate-for-everything": "rules.renewal.breadth:CertificateForEverythingRule",
         "certificate-overdue": "rules.renewal.overdue:CertificateOverdueRule",

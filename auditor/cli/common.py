@@ -50,6 +50,26 @@ def output_options(parser: argparse.ArgumentParser, formats: Sequence[str] = ("t
     parser.add_argument("--width", metavar="N", type=int, help="columns of the text output (default: the terminal's)")
 
 
+def report_file(formats: Sequence[str]) -> Callable[[str], tuple[str, Path]]:
+    """What reads the value of --report: `FORMAT=FILE`."""
+
+    def read(text: str) -> tuple[str, Path]:
+        kind, equals, path = text.partition("=")
+        if not equals or not path or kind not in formats:
+            raise argparse.ArgumentTypeError(f"{text!r}: say FORMAT=FILE, with one of {', '.join(formats)}")
+        return kind, Path(path)
+
+    return read
+
+
+def write_report(path: Path, text: str) -> None:
+    """Writes one more output. Raises UsageError if it can't be written."""
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"{path}: can't be written: {error.strerror}", hint="Give another file.") from error
+
+
 def age(text: str) -> timedelta:
     """The value of --max-age."""
     number, unit = text[:-1], text[-1:]

@@ -77,20 +77,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--report",
         metavar="FORMAT=FILE",
-        type=_report,
+        type=common.report_file(FORMATS),
         action="append",
         default=[],
         help="also write this format to a file; may be given several times",
     )
     common.output_options(parser, FORMATS)
     parser.set_defaults(run=run)
-
-
-def _report(text: str) -> tuple[str, Path]:
-    kind, equals, path = text.partition("=")
-    if not equals or not path or kind not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{text!r}: say FORMAT=FILE, with one of {', '.join(FORMATS)}")
-    return kind, Path(path)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -100,10 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = _judge(arguments)
     help_of = _help() if "sarif" in (arguments.format, *(kind for kind, _ in arguments.report)) else {}
     for kind, path in arguments.report:
-        try:
-            path.write_text(render(report, kind, help_of=help_of), encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise UsageError(f"{path}: can't be written: {error.strerror}", hint="Give another file.") from error
+        common.write_report(path, render(report, kind, help_of=help_of))
     common.write(
         lambda color, width: render(report, arguments.format, help_of=help_of, color=color, width=width), arguments
     )

@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from auditor import __version__
-from auditor.cli import audit, checklist, collect, explain, gate, graph, init, inventory, rules, snapshot, sources, why
+from auditor.cli import (
+    audit,
+    checklist,
+    collect,
+    explain,
+    gate,
+    graph,
+    guard,
+    init,
+    inventory,
+    rules,
+    snapshot,
+    sources,
+    why,
+)
 from auditor.errors import AuditorError
 from auditor.text import printable
 
@@ -49,7 +63,21 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"auditor {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for module in (checklist, audit, gate, why, graph, collect, snapshot, inventory, init, rules, explain, sources):
+    for module in (
+        checklist,
+        audit,
+        gate,
+        guard,
+        why,
+        graph,
+        collect,
+        snapshot,
+        inventory,
+        init,
+        rules,
+        explain,
+        sources,
+    ):
         module.add(commands)
     return top
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from posixpath import basename
 from typing import TYPE_CHECKING, Final
 
-from auditor.model import Confidence, Need, Relation
+from auditor.model import Confidence, Kind, Need, Ref, Relation
 from auditor.shell import options as spec
 from auditor.shell.options import Arguments, Spec, parse_options
 from auditor.shell.sink import HOLE, Word, is_url
@@ -481,6 +481,12 @@ def _operand_host(shell: Shell, arguments: Arguments) -> None:
 
 def _telnet(shell: Shell, words: list[Word], stdin: str | None) -> None:
     _operand_host(shell, parse_options(words[1:], Spec("belnSX")))
+
+
+def _auditor(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """The auditor itself, also by its bare name: that nothing runs it any more is a finding."""
+    if len(words) > 1 and "/" not in words[0].text:
+        shell.sink.emit(Relation.CALLS, Ref(Kind.PATH, words[0].text), words[0].row)
 
 
 def _one_host(wanted: Spec) -> Handler:
@@ -1366,6 +1372,7 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "attic": _backup,
     "openssl": _openssl,
     "nsupdate": _nsupdate,
+    "auditor": _auditor,
     "ansible": _ansible,
     "ansible-playbook": _ansible,
     "kubectl": _kubectl,

@@ -31,6 +31,7 @@ from rules.jobs.schedules import (
     normal_command,
     retires,
     runs,
+    runs_auditor,
     schedules_seen,
     successor_of,
     title,
@@ -48,9 +49,10 @@ class JobMissingOnSuccessorRule(Rule):
     missing there is a warning; a note, if all that the job does is known and stays on the machine. A job that is there
     but that cron ignores, or whose timer is not enabled, counts as missing, and the finding says so.
 
-    Left out: housekeeping that both have by their packages, and jobs that do not run anyway (job-on-going-host);
-    jobs that only start an ACME client (the rules about renewals); on a read-only host, jobs that fail there already
-    (write-on-read-only). If nobody looked at the successor's schedules, the rule has not looked.
+    Left out: housekeeping that both have by their packages, and jobs that do not run anyway (job-on-going-host); the
+    auditor's own jobs (auditor-on-going-host); jobs that only start an ACME client (the rules about renewals); on a
+    read-only host, jobs that fail there already (write-on-read-only). If nobody looked at the successor's schedules,
+    the rule has not looked.
 
     Why it matters
     --------------
@@ -99,7 +101,7 @@ class JobMissingOnSuccessorRule(Rule):
                 known = (other, effects_of(estate, other), normal_command(other, going, successor))
                 (idling if idle(estate, other) else running).append(known)
             for job in jobs_on(estate, host):
-                if idle(estate, job):
+                if idle(estate, job) or runs_auditor(estate, job):
                     continue
                 if not retires(going) and estate.impact_of(job) is Impact.BROKEN:
                     continue

@@ -35,6 +35,7 @@ from rules.jobs.schedules import (
     program_of,
     retires,
     runs,
+    runs_auditor,
     schedules_seen,
     successor_of,
     title,
@@ -76,9 +77,9 @@ class JobOnGoingHostRule(Rule):
     stay on the machine. Two more notes hold the jobs that do not run anyway (a crontab that cron ignores, a date that
     never comes, a timer that is over or not enabled), and those that the successor has too.
 
-    Left to others: jobs that only start an ACME client (renewal-on-going-host), and jobs that the successor is known
-    not to have (job-missing-on-successor). On a read-only host jobs go on; those that can't are told by
-    write-on-read-only.
+    Left to others: jobs that only start an ACME client (renewal-on-going-host), jobs of the auditor itself
+    (auditor-on-going-host), and jobs that the successor is known not to have (job-missing-on-successor). On a
+    read-only host jobs go on; those that can't are told by write-on-read-only.
 
     Why it matters
     --------------
@@ -133,6 +134,8 @@ class JobOnGoingHostRule(Rule):
                 reason = idle(estate, job)
                 if reason:
                     idling.append((job, reason))
+                    continue
+                if runs_auditor(estate, job):
                     continue
                 effects = effects_of(estate, job)
                 if effects.renewals and not effects.outward:

@@ -75,6 +75,9 @@ _GENERIC: Final = frozenset(
         " timeout zsh"
     ).split()
 )
+_AUDITOR: Final = re.compile(
+    r"(?:^|[\s/=;&|(\"'])auditor(?:\.cli\.main|[:@][\w.:-]+)?[\"']?\s+(?P<command>guard|audit|checklist|collect)\b"
+)
 _DEPTH: Final = 200
 _DIALECTS: Final[dict[str, CronDialect]] = {
     "vixie": "vixie",
@@ -211,6 +214,28 @@ def effects_of(estate: EstateView, job: Node) -> Effects:
     if nothing and program not in LOCAL | TOOLS and not _PERIODIC.search(command):
         unknown.append(program or job.text)
     return Effects(tuple(outward), tuple(inward), tuple(dict.fromkeys(unknown)), tuple(clients), frozenset(programs))
+
+
+def runs_auditor(estate: EstateView, job: Node) -> dict[str, Provenance]:
+    """The commands of the auditor (`guard`, `collect`) that a job runs, over scripts and units, and where."""
+    found: dict[str, Provenance] = {}
+    command = str(job.attributes.get("command", ""))
+    if (said := _AUDITOR.search(command)) is not None:
+        for place in job.provenance[:1]:
+            found[said["command"]] = place
+    seen, pending = {job.id}, [job]
+    while pending and len(seen) < _DEPTH:
+        at = pending.pop()
+        lines = list(at.provenance) if at.kind is Kind.UNIT else []
+        for edge in estate.outgoing(at, Relation.CALLS):
+            lines.append(edge.provenance)
+            if edge.provider.id not in seen and edge.provider.kind in (Kind.UNIT, Kind.PATH):
+                seen.add(edge.provider.id)
+                pending.append(edge.provider)
+        for line in lines:
+            if (said := _AUDITOR.search(line.excerpt)) is not None:
+                found.setdefault(said["command"], line)
+    return found
 
 
 def _is_periodic(path: str) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from sarif_pydantic import Sarif
 
 from auditor.change import GateReport, Judged, Removal, Standing
+from auditor.cli.common import report_file
 from auditor.model import (
     Area,
     Confidence,
@@ -185,10 +186,9 @@ def test_every_format_is_inert(format: str) -> None:
     assert not re.search(r"^::error file=a::owned", printed, re.MULTILINE)
 
 
-def test_several_reports_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from auditor.cli.gate import _report
-
-    assert _report("sarif=a/b=c.sarif") == ("sarif", Path("a/b=c.sarif"))
+def test_several_reports_of_one_run() -> None:
+    read = report_file(FORMATS)
+    assert read("sarif=a/b=c.sarif") == ("sarif", Path("a/b=c.sarif"))
     for bad in ("sarif", "sarif=", "nonsense=x"):
         with pytest.raises(Exception, match="FORMAT=FILE"):
-            _report(bad)
+            read(bad)
