@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
-from typing import ClassVar, Protocol, TypeAlias
+from datetime import datetime, timedelta
+from typing import ClassVar, Protocol, Self, TypeAlias
 
 from auditor.model import (
     DEFAULT_NEED,
@@ -54,6 +55,7 @@ from auditor.schedule import (
     previous_run,
     read_cron_schedule,
 )
+from auditor.settings import CHOSEN, Count, Period, Setting
 from auditor.shell.commands import analyse_command, analyse_script
 from auditor.text import (
     decode,
@@ -81,6 +83,7 @@ __all__ = [
     "Collector",
     "Confidence",
     "Contact",
+    "Count",
     "Coverage",
     "CronDialect",
     "CronSchedule",
@@ -103,6 +106,7 @@ __all__ = [
     "OpenHours",
     "Outcome",
     "Parsed",
+    "Period",
     "Procedure",
     "ProcedureStep",
     "Provenance",
@@ -112,6 +116,7 @@ __all__ = [
     "Relation",
     "Rule",
     "Schedule",
+    "Setting",
     "Severity",
     "Step",
     "Where",
@@ -351,6 +356,9 @@ class Rule(ABC):
     """One statement about an estate. Its docstring is its documentation, in sections:
 
     What it does, Why it matters, Example, What to do, What it can't see.
+
+    Its thresholds are class attributes, `soon = Period(timedelta(days=30), "how soon …")`: `self.soon` is then the
+    value that holds, and a policy may set another.
     """
 
     id: ClassVar[str]
@@ -377,3 +385,15 @@ class Rule(ABC):
     def missing(self, estate: EstateView) -> tuple[str, ...]:
         """What this rule needed in this scenario and nobody looked at, beyond `needs`; such as `runs-on on web-02`."""
         return ()
+
+    @classmethod
+    def settings(cls) -> tuple[Count | Period, ...]:
+        """Its thresholds, in the order in which they are written."""
+        found = {name: one for base in reversed(cls.__mro__) for name, one in vars(base).items()}
+        return tuple(one for one in found.values() if isinstance(one, Count | Period))
+
+    def with_settings(self, values: Mapping[str, int | timedelta]) -> Self:
+        """The same rule with other thresholds, by their names."""
+        other = copy(self)
+        other.__dict__[CHOSEN] = {**self.__dict__.get(CHOSEN, {}), **values}
+        return other

@@ -32,5 +32,13 @@ class InventoryError(EstateError):
         self.problems = problems
 
 
+class PolicyError(AuditorError):
+    """A policy, a baseline or a profile is wrong. `problems` holds one `file:line: what (hint)` text for each."""
+
+    def __init__(self, problems: list[str], *, hint: str = "") -> None:
+        super().__init__("\n".join(problems), hint=hint)
+        self.problems = problems
+
+
 class PluginError(AuditorError):
     """A collector or rule that does not load. Reported as a failure: the run goes on and is not CLEAR."""

@@ -449,6 +449,64 @@ class Going:
     origin: str = "asked"
 
 
+class Aside(StrEnum):
+    """Why a finding does not count."""
+
+    WAIVED = "waived"
+    KNOWN = "known"
+    """It stands in the baseline."""
+    OFF = "off"
+    """The policy has switched off what found it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A finding that does not count, and who has decided that. It is shown all the same."""
+
+    finding: Finding
+    why: Aside
+    where: Provenance
+    """The place in the policy or the baseline."""
+    reason: str = ""
+    owner: str = ""
+    expires: str = ""
+    """The last day on which a waiver holds, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A finding of an earlier time, as it was written down."""
+
+    fingerprint: str
+    rule: str
+    area: Area
+    severity: Severity
+    subject: str
+    message: str
+    hosts: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUse:
+    """What a policy and a baseline did in this run."""
+
+    path: str = ""
+    """The policy; empty if there is none."""
+    digest: str = ""
+    """SHA-256 of the policy's bytes, in hex."""
+    changes: tuple[str, ...] = ()
+    """What it changes, in words, each with its place."""
+    unused: tuple[Provenance, ...] = ()
+    """Waivers that no finding met, though they could have."""
+    baseline: str = ""
+    """The file of known findings; empty if there is none."""
+    gone: tuple[Earlier, ...] = ()
+    """What the baseline knows and is no more."""
+    unseen: tuple[Earlier, ...] = ()
+    """What the baseline knows and this run could not see again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRun:
     """What a rule did in this run, so that a renderer can show areas that were clean and areas not looked at."""
@@ -461,6 +519,8 @@ class RuleRun:
     missing: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     """What it looked at and found as it should be, each with its count: `340 of 340 servers hold …`."""
+    off: str = ""
+    """Where and why a policy has switched it off; empty if it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,3 +537,6 @@ class Report:
     on: datetime | None
     estate: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    aside: tuple[SetAside, ...] = ()
+    """What was found and does not count."""
+    policy: PolicyUse = PolicyUse()

@@ -17,7 +17,7 @@ from auditor.capture.estates import open_estates, read_inventory
 from auditor.capture.reading import Bound, Reading, Templates, items, read_estate
 from auditor.capture.sealed import SEARCHED
 from auditor.capture.tree import INVENTORY, Tree
-from auditor.errors import AuditorError, EstateError
+from auditor.errors import AuditorError, EstateError, UsageError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.graph.instances import declare_instances
 from auditor.model import (
@@ -43,6 +43,8 @@ from auditor.model import (
     Verdict,
 )
 from auditor.phrases import listed
+from auditor.policy import POLICY
+from auditor.policy.decisions import settle, too_many
 from auditor.recovery import Recovery
 from auditor.text import decode, excerpt, is_address, normal_address
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from auditor.graph.mentions import MentionScanner
     from auditor.graph.view import View
     from auditor.inventory.schema import Inventory
+    from auditor.policy.decisions import Baseline, Policy
 
 INVENTORY_LIMIT = 16 * 1024 * 1024
 DULLER = ("depends-on-going-host", "mention")
@@ -72,6 +75,14 @@ class Request:
     """How old a capture may be, to be taken for what is there now."""
     going_required: bool = True
     """Whether an estate of which no host is going is an error, rather than one where nothing happens."""
+    policy: Policy | None = None
+    baseline: Baseline | None = None
+    policy_beside: bool = False
+    """Whether the policy beside the inventory counts, if no other is given."""
+    confirmed: int | None = None
+    """How many hosts may be going. None: as many as there are; 0: as many as the policy lets go unasked."""
+    own: tuple[str, ...] = ()
+    """Files inside the estate that are about it and not of it, by their estate paths."""
 
 
 Remembered: TypeAlias = tuple[str, str, str | None, Parsed]
@@ -107,8 +118,25 @@ def audit(
 ) -> Audited:
     """Runs an audit. Raises EstateError or UsageError for what makes no sense; all else ends in the report."""
     tree = open_estates((request.estate, *request.merged), _stated_time)
+    tree.leave_out(request.own)
+    if request.policy_beside and request.policy is None:
+        request = replace(request, policy=policy_beside(tree, rules, request.now))
+    if request.max_age is None and request.policy is not None and request.policy.document.max_age is not None:
+        request = replace(request, max_age=timedelta(seconds=request.policy.document.max_age))
     found = survey(tree, collectors, request.now, progress=progress)
     return judge(found, request, rules, failures, progress=progress)
+
+
+def policy_beside(tree: Tree, rules: Sequence[Rule], now: datetime) -> Policy | None:
+    """The policy beside the inventory of an estate; None if there is none. Raises PolicyError, EstateError."""
+    try:
+        if not tree.has_inventory() or tree.own_file(POLICY, 1) is None:
+            return None
+    except OSError as error:
+        raise EstateError(f"{tree.label}: {POLICY} can't be read: {error.strerror}") from error
+    from auditor.policy.loading import policy_in
+
+    return policy_in(tree, rules, now)
 
 
 def survey(
@@ -121,6 +149,8 @@ def survey(
 ) -> Survey:
     """Reads an estate. `known` holds what was parsed before, and gets what is parsed now. Raises EstateError."""
     inventory = load_from(tree, now=now)
+    if inventory is not None:
+        tree.leave_out((POLICY,))
     reading = read_estate(tree, collectors, progress=lambda count: progress("reading", count), known=known)
 
     hosts = HostTable(tuple(inventory.domains) if inventory else ())
@@ -191,6 +221,7 @@ def judge(
     linked = linker.build()
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
+    _ask(going, len(hosts.records), request)
     covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY)
     if request.max_age is not None:
         covered = covering.aged(reading, hosts, going, covered, request.now, request.max_age)
@@ -203,13 +234,18 @@ def judge(
     if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
         covered = (*covered, *other)
         view = View(linked, going, request.now, request.on, covered, recovery)
-    findings, runs, crashes = _check(view, rules, progress)
+    policy = request.policy
+    findings, runs, crashes = _check(view, policy.configured(rules) if policy is not None else rules, progress)
     if request.merged:
         findings = tuple(_placed(one, tree) for one in findings)
         covered = tuple(
             replace(one, estate=tree.origin(one.path)) if one.path and not one.estate else one for one in covered
         )
-    everything = (*failures, *reading.failures, *crashes)
+    settled = settle(findings, runs, covered, names, request.now, policy, request.baseline)
+    findings, runs = settled.findings, settled.runs
+    off = {f"rule {run.rule}" for run in runs if run.off}
+    crashes = [one for one in crashes if one.what not in off]
+    everything = (*failures, *reading.failures, *crashes, *settled.failures)
     report = Report(
         verdict=_verdict(findings, covered, runs, everything),
         going=going,
@@ -227,8 +263,20 @@ def judge(
             "dependencies": linked.graph.edge_count,
             "files_parsed": sum(bound.template.claimed for bound in reading.bound),
         },
+        aside=settled.aside,
+        policy=settled.use,
     )
     return Audited(report, view, reading)
+
+
+def _ask(going: Iterable[Going], hosts: int, request: Request) -> None:
+    """Refuses a scenario that looks like a mistake. Machines that are declared to be gone already do not count."""
+    if request.confirmed is None:
+        return
+    count = sum(one.origin == "asked" or one.lifecycle is not Lifecycle.RETIRED for one in going)
+    why = too_many(count, hosts, request.policy)
+    if why and count > request.confirmed:
+        raise UsageError(why, hint=f"If that is meant, add --confirm-hosts {count}.")
 
 
 def load_from(tree: Tree, *, now: datetime | None = None) -> Inventory | None:
@@ -509,7 +557,7 @@ def _verdict(
     """BLOCKED by any blocker; INCOMPLETE by any gap or failure; CLEAR only if neither."""
     if any(one.severity is Severity.BLOCK for one in findings):
         return Verdict.BLOCKED
-    if any(failures) or any(not run.looked_at for run in runs):
+    if any(failures) or any(not run.looked_at and not run.off for run in runs):
         return Verdict.INCOMPLETE
     if any(one.needed and not one.seen for one in covered):
         return Verdict.INCOMPLETE

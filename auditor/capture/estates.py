@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,11 +70,17 @@ class MergedTree(Tree):
     def label(self) -> str:
         return " + ".join(tree.label for tree in self.trees)
 
-    def inventory(self, limit: int) -> bytes | None:
+    def own_file(self, path: str, limit: int) -> bytes | None:
+        """That of the first estate that has an inventory."""
         for tree in self.trees:
-            if (content := tree.inventory(limit)) is not None:
-                return content
+            if (content := tree.own_file(INVENTORY, limit)) is not None:
+                return content if path == INVENTORY else tree.own_file(path, limit)
         return None
+
+    def leave_out(self, paths: Iterable[str]) -> None:
+        """Of each of the estates."""
+        for tree in self.trees:
+            tree.leave_out(paths)
 
     def _inventories(self) -> None:
         """Another inventory than the one that is taken is told of: what it declares counts for nothing."""

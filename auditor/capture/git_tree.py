@@ -74,8 +74,8 @@ class GitTree(Tree):
             raise OSError(0, "no repository")
         return next(content for _, content in self.repository.contents([entry], limit))
 
-    def inventory(self, limit: int) -> bytes | None:
-        return self.content(INVENTORY, limit)
+    def own_file(self, path: str, limit: int) -> bytes | None:
+        return self.content(path, limit)
 
     def exists(self, estate_path: str) -> bool:
         return estate_path in self.entries or estate_path in self._directories
@@ -93,7 +93,7 @@ class GitTree(Tree):
         wanted: list[tuple[Blob, Blob]] = []
         for entry in self.entries.values():
             path = entry.path
-            if path == CAPTURES:
+            if path in self.own:
                 continue
             if CONTROL.search(path):
                 shown = path.encode("unicode_escape", "replace").decode()

@@ -319,9 +319,9 @@ class PackTree(Tree):
                 known = outcome if outcome in set(Outcome) and outcome not in ("ok", "absent") else Outcome.PARTIAL
                 self._gap(str(path), Outcome(known), str(detail))
 
-    def inventory(self, limit: int) -> bytes | None:
+    def own_file(self, path: str, limit: int) -> bytes | None:
         try:
-            return self._content(INVENTORY, limit)
+            return self._content(path, limit)
         except sqlite3.Error as error:
             raise OSError(5, str(error)) from error
 
@@ -354,7 +354,7 @@ class PackTree(Tree):
             if count > MAX_FILES:
                 self._gap(".", Outcome.PARTIAL, f"more than {MAX_FILES} files: the rest was not read")
                 return
-            if name == CAPTURES:
+            if name in self.own:
                 continue
             if not _usable(name) or not isinstance(mode, int) or not isinstance(size, int):
                 shown = str(name).encode("unicode_escape", "replace").decode()[:200]

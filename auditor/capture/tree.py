@@ -89,6 +89,8 @@ class Tree:
     """Whether files with the same `real` are the same bytes for sure."""
     collected_at: datetime | None = None
     """When the files of a hand-made estate were collected, as its inventory says."""
+    own: set[str] = field(default_factory=lambda: {CAPTURES})
+    """Files that are about the estate and not of it: `files` leaves them out."""
 
     @classmethod
     def open(cls, root: Path, *, has_inventory: bool) -> Tree:
@@ -107,13 +109,28 @@ class Tree:
         """What people call this estate: the path that was given."""
         return str(self.root)
 
+    def own_file(self, path: str, limit: int) -> bytes | None:
+        """The first `limit` bytes of a file that is about the estate and not of it, such as inventory.yaml.
+
+        None if there is none. Raises OSError.
+        """
+        file = self.root / path
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            return stream.read(limit)
+
     def inventory(self, limit: int) -> bytes | None:
         """The first `limit` bytes of inventory.yaml; None if there is none. Raises OSError."""
-        path = self.root / INVENTORY
-        if not path.is_file():
-            return None
-        with path.open("rb") as stream:
-            return stream.read(limit)
+        return self.own_file(INVENTORY, limit)
+
+    def has_inventory(self) -> bool:
+        """Whether there is an inventory. Raises OSError."""
+        return self.inventory(1) is not None
+
+    def leave_out(self, paths: Iterable[str]) -> None:
+        """Takes files, by their estate paths, for ones that are about the estate."""
+        self.own.update(paths)
 
     def exists(self, estate_path: str) -> bool:
         """Whether a file, a link or a directory is there."""
@@ -302,7 +319,7 @@ class Tree:
                     continue
                 if not stat.S_ISREG(status.st_mode) and real != os.devnull:
                     continue
-                if path == CAPTURES:
+                if path in self.own:
                     continue
                 count += 1
                 if count > MAX_FILES:

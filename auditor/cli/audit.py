@@ -17,6 +17,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common.estate_options(parser)
+    common.policy_options(parser)
     common.output_options(parser)
     parser.set_defaults(run=run)
 

@@ -25,6 +25,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("hosts", metavar="HOST[=ALIAS,…]", nargs="+", help="a host, and what else it is called")
     common.estate_options(parser)
+    common.policy_options(parser)
     parser.add_argument(
         "--as",
         dest="lifecycle",

@@ -8,16 +8,19 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import UsageError
 from auditor.model import Lifecycle, Report
+from auditor.policy import POLICY
 
 if TYPE_CHECKING:
     from auditor.audit.engine import Audited, Request
     from auditor.audit.scenario import Asked
+    from auditor.policy.decisions import Policy
 
 
 def estate_options(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +43,32 @@ def estate_options(parser: argparse.ArgumentParser) -> None:
         "--now", metavar="TIME", type=moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def policy_options(parser: argparse.ArgumentParser) -> None:
+    """--policy, --no-policy, --baseline, --confirm-hosts."""
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--policy", metavar="FILE", type=Path, help=f"the policy (default: {POLICY} beside the estate's inventory)"
+    )
+    chosen.add_argument("--no-policy", action="store_true", help="no policy: everything counts as the rules say")
+    parser.add_argument(
+        "--baseline", metavar="FILE", type=Path, help="findings that are known, as `auditor baseline write` wrote them"
+    )
+    parser.add_argument(
+        "--confirm-hosts",
+        metavar="N",
+        type=count,
+        default=0,
+        help="yes, so many hosts are going: a large part of the estate is otherwise taken for a mistake",
+    )
+
+
+def count(text: str) -> int:
+    """A number from 0."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return int(text)
 
 
 def output_options(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json", "markdown")) -> None:
@@ -109,7 +138,38 @@ def request_of(
 
     first, *others = arguments.estates or [Path()]
     now = arguments.now or datetime.now(UTC)
-    return Request(first, tuple(hosts), lifecycle, now, on, tuple(others), arguments.max_age)
+    request = Request(first, tuple(hosts), lifecycle, now, on, tuple(others), arguments.max_age)
+    if not hasattr(arguments, "policy"):
+        return request
+    policy, baseline, output = arguments.policy, arguments.baseline, arguments.output
+    known = None
+    if baseline is not None:
+        from auditor.policy.loading import load_baseline
+
+        known = load_baseline(baseline)
+    return replace(
+        request,
+        policy=_policy(policy, now) if policy is not None else None,
+        policy_beside=not arguments.no_policy,
+        baseline=known,
+        confirmed=arguments.confirm_hosts,
+        own=tuple(inside for one in (policy, baseline, output) if one and (inside := _inside(one, first))),
+    )
+
+
+def _policy(path: Path, now: datetime) -> Policy:
+    from auditor.policy.loading import load_policy
+    from auditor.registry import load_rules
+
+    return load_policy(path, load_rules()[0], now)
+
+
+def _inside(file: Path, estate: Path) -> str:
+    """A file's path within an estate; empty if it is not inside."""
+    try:
+        return file.resolve().relative_to(estate.resolve()).as_posix()
+    except (OSError, ValueError):
+        return ""
 
 
 def fewer_collections() -> None:

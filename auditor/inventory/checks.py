@@ -8,8 +8,9 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Final
 
+from auditor.inventory.entries import Entry
 from auditor.inventory.expansion import ExpandedHost, expand_names, spread_addresses, spread_names
-from auditor.inventory.schema import Entry, Host, Inventory, Procedure
+from auditor.inventory.schema import Host, Inventory, Procedure
 from auditor.inventory.yaml_lines import Problem
 from auditor.model import Lifecycle
 

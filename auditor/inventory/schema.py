@@ -10,22 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
     PrivateAttr,
     StrictBool,
     StrictInt,
     StrictStr,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
 
+from auditor.inventory.entries import Entry, Text, checked, parsed, schema_of
 from auditor.inventory.expansion import (
     ExpandedHost,
     check_addresses,
@@ -40,40 +38,7 @@ from auditor.model import Lifecycle, Where
 from auditor.redaction import redact
 from auditor.text import endpoint_ref, excerpt, is_hostname, normal_name, range_size
 
-T = TypeVar("T")
-
 SCHEMA_TITLE: Final = "Inventory of an estate"
-
-
-def _checked(check: Callable[[str], T]) -> Callable[[str], T]:
-    """A check that raises WrongValueError as one that pydantic understands."""
-
-    def run(value: str) -> T:
-        try:
-            return check(value)
-        except WrongValueError as error:
-            raise PydanticCustomError("inventory", "{what}", {"what": str(error), "hint": error.hint}) from None
-
-    return run
-
-
-def _parsed(parse: Callable[[str], T], expected: str) -> PlainValidator:
-    """A parser of text into another type; anything but text is wrong."""
-    check = _checked(parse)
-
-    def run(value: object) -> T:
-        if not isinstance(value, str):
-            raise PydanticCustomError("inventory_type", "{what}", {"what": expected, "hint": ""})
-        return check(value)
-
-    return PlainValidator(run)
-
-
-def _text(value: str) -> str:
-    bare = value.strip()
-    if not bare:
-        raise WrongValueError("this text is empty", "write a value, or remove the line")
-    return bare
 
 
 def _no_secret(value: str) -> None:
@@ -198,67 +163,44 @@ _DURATION_SCHEMA = {
     "examples": ["45m", "3h", "1h30m", "2d", "PT1H30M"],
 }
 
-Text = Annotated[StrictStr, AfterValidator(_checked(_text))]
-HostName = Annotated[StrictStr, AfterValidator(_checked(check_name_pattern))]
-DnsName = Annotated[StrictStr, AfterValidator(_checked(_dns_name))]
-Domain = Annotated[StrictStr, AfterValidator(_checked(_domain))]
-Addresses = Annotated[StrictStr, AfterValidator(_checked(check_addresses))]
-Target = Annotated[StrictStr, AfterValidator(_checked(_target))]
-HostPattern = Annotated[StrictStr, AfterValidator(_checked(_host_pattern))]
-Url = Annotated[StrictStr, AfterValidator(_checked(_url))]
-Cidr = Annotated[StrictStr, AfterValidator(_checked(_cidr))]
-AbsolutePath = Annotated[StrictStr, AfterValidator(_checked(_path))]
+HostName = Annotated[StrictStr, AfterValidator(checked(check_name_pattern))]
+DnsName = Annotated[StrictStr, AfterValidator(checked(_dns_name))]
+Domain = Annotated[StrictStr, AfterValidator(checked(_domain))]
+Addresses = Annotated[StrictStr, AfterValidator(checked(check_addresses))]
+Target = Annotated[StrictStr, AfterValidator(checked(_target))]
+HostPattern = Annotated[StrictStr, AfterValidator(checked(_host_pattern))]
+Url = Annotated[StrictStr, AfterValidator(checked(_url))]
+Cidr = Annotated[StrictStr, AfterValidator(checked(_cidr))]
+AbsolutePath = Annotated[StrictStr, AfterValidator(checked(_path))]
 Variable = Annotated[
     StrictStr,
-    AfterValidator(_checked(_variable)),
+    AfterValidator(checked(_variable)),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}),
 ]
-CommandWord = Annotated[StrictStr, AfterValidator(_checked(_command_word))]
+CommandWord = Annotated[StrictStr, AfterValidator(checked(_command_word))]
 Account = Annotated[
-    StrictStr, AfterValidator(_checked(_account)), WithJsonSchema({"type": "string", "pattern": r"^\d{12}$"})
+    StrictStr, AfterValidator(checked(_account)), WithJsonSchema({"type": "string", "pattern": r"^\d{12}$"})
 ]
-RoleArn = Annotated[StrictStr, AfterValidator(_checked(_role_arn))]
-Resolver = Annotated[StrictStr, AfterValidator(_checked(_resolver))]
-Time = Annotated[datetime, _parsed(parse_time, "a date or a time, such as 2026-06-20"), WithJsonSchema(_DATE_SCHEMA)]
+RoleArn = Annotated[StrictStr, AfterValidator(checked(_role_arn))]
+Resolver = Annotated[StrictStr, AfterValidator(checked(_resolver))]
+Time = Annotated[datetime, parsed(parse_time, "a date or a time, such as 2026-06-20"), WithJsonSchema(_DATE_SCHEMA)]
 Rehearsed = Annotated[
     datetime | None,
-    _parsed(_rehearsed, "a date, or `never`"),
+    parsed(_rehearsed, "a date, or `never`"),
     WithJsonSchema({"anyOf": [_DATE_SCHEMA, {"const": "never"}]}),
 ]
-Duration = Annotated[int, _parsed(parse_duration, "a duration, such as 45m or 3h"), WithJsonSchema(_DURATION_SCHEMA)]
+Duration = Annotated[int, parsed(parse_duration, "a duration, such as 45m or 3h"), WithJsonSchema(_DURATION_SCHEMA)]
 WorkingHours = Annotated[
     Hours,
-    _parsed(parse_hours, "working hours, such as `Mon-Fri 09:00-17:00`"),
+    parsed(parse_hours, "working hours, such as `Mon-Fri 09:00-17:00`"),
     WithJsonSchema({"type": "string", "examples": ["Mon-Fri 09:00-17:00", "24/7"]}),
 ]
-TimeZone = Annotated[StrictStr, AfterValidator(_checked(check_time_zone))]
+TimeZone = Annotated[StrictStr, AfterValidator(checked(check_time_zone))]
 AbsentArea: TypeAlias = Literal[
     "webhooks", "names", "monitoring", "renewal", "schedules", "identity", "storage", "configuration"
 ]
 
 
-class Entry(BaseModel):
-    """An entry of the inventory, which knows its lines."""
-
-    # Built as a part of `Inventory` alone, and not once more for each class: a tenth of the time to load.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
-
-    _line: int = PrivateAttr(default=0)
-    _key_lines: Mapping[str, int] = PrivateAttr(default_factory=dict)
-
-    @property
-    def line(self) -> int:
-        """The line in the inventory, from 1; 0 if it was not read from a file."""
-        return self._line
-
-    @property
-    def key_lines(self) -> Mapping[str, int]:
-        """The lines of the keys that were written, by the key's spelling in the file."""
-        return self._key_lines
-
-    def line_of(self, key: str) -> int:
-        """The line of one key, or of the entry where the key was not written."""
-        return self._key_lines.get(key, self._line)
 
 
 class Network(Entry):
@@ -765,16 +707,4 @@ class Inventory(Entry):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of an inventory, with a title and a description on every property."""
-    schema = Inventory.model_json_schema(by_alias=True, mode="validation")
-    for definition in [schema, *schema.get("$defs", {}).values()]:
-        for key, value in definition.get("properties", {}).items():
-            value.setdefault("title", key.replace("_", " ").capitalize())
-            # An absent key is not a null: the loader refuses `owner:` without a value.
-            options = value.get("anyOf")
-            if options and {"type": "null"} in options:
-                rest = [option for option in options if option != {"type": "null"}]
-                del value["anyOf"]
-                value.update(rest[0] if len(rest) == 1 else {"anyOf": rest})
-            if value.get("default", ...) is None:
-                del value["default"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": SCHEMA_TITLE}
+    return schema_of(Inventory, SCHEMA_TITLE)

@@ -15,6 +15,7 @@ from auditor.report.summary import RELATION_HINT, SEVERITY_SYMBOL
 
 if TYPE_CHECKING:
     from auditor.api import Rule
+    from auditor.settings import SettingDocumentation
 
 SECTIONS: Final = ("What it does", "Why it matters", "Example", "What to do", "What it can't see")
 """The headings of a rule's docstring, in their order."""
@@ -34,6 +35,7 @@ class RuleDocumentation(TypedDict):
     confidence: str
     since: str
     needs: list[str]
+    settings: list[SettingDocumentation]
     documentation: dict[str, str]
 
 
@@ -85,6 +87,11 @@ def render_rule(rule: Rule | type[Rule], format: str = "text", *, color: bool = 
         page.line(page.paint("What it needs to see", "bold"))
         for relation in sorted(rule.needs):
             page.hang(f"  {relation.value}: ", RELATION_HINT[relation])
+    if settings := [one.described() for one in rule.settings()]:
+        page.gap()
+        page.line(page.paint("What a policy can set", "bold"))
+        for one in settings:
+            page.hang(f"  {one['setting']}: ", f"{one['documentation']}; {one['default']} unless it is set")
     return page.text()
 
 
@@ -176,6 +183,7 @@ def _documentation(rule: Rule | type[Rule]) -> RuleDocumentation:
         "confidence": rule.confidence.value,
         "since": rule.since,
         "needs": sorted(relation.value for relation in rule.needs),
+        "settings": [one.described() for one in rule.settings()],
         "documentation": {"Summary": lead, **found} if lead else found,
     }
 

@@ -55,6 +55,9 @@ def render_page(rule: Rule | type[Rule]) -> str:
     ]
     for heading, text in found.items():
         lines += ["", f"## {heading}", "", text]
+    if settings := [one.described() for one in rule.settings()]:
+        lines += ["", "## What a policy can set", "", "| setting | default | it is |", "|---|---|---|"]
+        lines += [f"| `{one['setting']}` | `{one['default']}` | {_cell(one['documentation'])} |" for one in settings]
     if rule.needs:
         needs = ", ".join(f"`{relation.value}`" for relation in sorted(rule.needs))
         lines += ["", "## What it needs to see", "", f"{needs}: where nobody looked, the verdict is INCOMPLETE."]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -15,6 +16,7 @@ from auditor.api import (
     Impact,
     Kind,
     Node,
+    Period,
     Relation,
     Rule,
     Severity,
@@ -25,7 +27,6 @@ from auditor.api import (
 )
 from rules.ways import Ways, distinct
 
-_LONG: Final = 30 * 86400.0
 _INSTANCE_LABELS: Final = frozenset({"instance", "target", "host", "hostname", "fqdn", "nodename", "server"})
 _PLAIN: Final = re.compile(r"\(?(?:[\w:-]|\\?\.[*+]?|\|)+\)?")
 _MAX_PIECES: Final = 5
@@ -65,6 +66,7 @@ class SilenceHidesGoingHostRule(Rule):
     area: ClassVar[Area] = Area.MONITORING
     severity: ClassVar[Severity] = Severity.WARN
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.WATCHES})
+    long = Period(timedelta(days=30), "how much longer a silence must hold to be called long")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each silence."""
@@ -97,7 +99,7 @@ class SilenceHidesGoingHostRule(Rule):
             message += f", and of {listed(successors)}, which takes over"
         said = f' It says: "{known["comment"]}".' if known.get("comment") else ""
         by = f"{known['created_by']} made it." if known.get("created_by") else "Nobody is named who made it."
-        long = f" It holds for {duration(rest)} more." if rest > _LONG else ""
+        long = f" It holds for {duration(rest)} more." if rest > self.long.total_seconds() else ""
         return Finding(
             rule=self.id,
             area=self.area,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from auditor.api import Confidence, EstateView, Finding, Impact, Procedure, Relation, Severity, duration, listed
+from auditor.api import Confidence, EstateView, Finding, Impact, Period, Procedure, Relation, Severity, duration, listed
 from rules.recovery.stakes import RecoveryRule, concerned
 from rules.renewal.lineages import lines
-
-QUARTER: Final = timedelta(days=92)
 
 
 class RecoveryNotRehearsedRule(RecoveryRule):
@@ -44,6 +42,7 @@ class RecoveryNotRehearsedRule(RecoveryRule):
     severity: ClassVar[Severity] = Severity.WARN
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY})
+    interval = Period(timedelta(days=92), "how long after a rehearsal the next one is due")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for all that were never walked, one for each that is overdue."""
@@ -59,13 +58,15 @@ class RecoveryNotRehearsedRule(RecoveryRule):
             message = f"{count} for this {verb} never rehearsed: {listed(names, 9)}"
             yield self._finding(never, message, "never", f"{they}, nobody knows.")
         for procedure, hosts in known:
-            if procedure.last_rehearsed is not None and estate.now - procedure.last_rehearsed > QUARTER:
+            if procedure.last_rehearsed is not None and estate.now - procedure.last_rehearsed > self.interval:
                 ago = duration((estate.now - procedure.last_rehearsed).total_seconds())
                 yield self._finding(
                     [(procedure, hosts)],
                     f"{procedure.name} was last rehearsed {ago} ago, {procedure.last_rehearsed:%Y-%m-%d}",
                     "overdue",
-                    "A rehearsal is due each quarter.",
+                    "A rehearsal is due each quarter."
+                    if self.interval == type(self).interval.default
+                    else f"A rehearsal is due every {type(self).interval.said(self.interval)}.",
                 )
 
     def _finding(self, found: list[tuple[Procedure, tuple[str, ...]]], message: str, state: str, why: str) -> Finding:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from auditor.api import Area, Confidence, EstateView, Finding, Impact, Relation, Rule, Severity, listed, plural
+from auditor.api import Area, Confidence, Count, EstateView, Finding, Impact, Relation, Rule, Severity, listed, plural
 from rules.recovery.stakes import stakes
 from rules.renewal.lineages import consumers, lines, names_of, shown
 
-MANY_NAMES: Final = 5
-MANY_SERVERS: Final = 10
 _SHOWN: Final = 5
 
 
@@ -46,6 +44,8 @@ class CertificateForEverythingRule(Rule):
     severity: ClassVar[Severity] = Severity.WARN
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY, Relation.STORED_AT})
+    names = Count(5, "name", "the number of names from which one certificate is for too many")
+    servers = Count(10, "server", "the number of servers from which one certificate is on too many")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each certificate."""
@@ -54,7 +54,7 @@ class CertificateForEverythingRule(Rule):
             if blast is None:
                 continue
             servers = consumers(estate, blast)
-            if len(blast.names) < MANY_NAMES and len(servers) < MANY_SERVERS:
+            if len(blast.names) < self.names and len(servers) < self.servers:
                 continue
             sites = sorted({site for host in servers if (site := estate.site(host))})
             wildcard = any(name.startswith("*.") for name in names_of(stake.lineage))

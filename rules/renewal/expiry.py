@@ -15,6 +15,7 @@ from auditor.api import (
     Impact,
     Kind,
     Node,
+    Period,
     Provenance,
     Relation,
     Rule,
@@ -35,7 +36,6 @@ from rules.renewal.lineages import (
     shown,
 )
 
-SOON: Final = timedelta(days=30)
 _SHOWN: Final = 20
 
 
@@ -72,6 +72,7 @@ class CertificateExpiryRule(Rule):
     area: ClassVar[Area] = Area.RENEWAL
     severity: ClassVar[Severity] = Severity.BLOCK
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY, Relation.STORED_AT})
+    soon = Period(timedelta(days=30), "how close the end must be to block, and how long after it a certificate counts")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each certificate that is in use."""
@@ -107,9 +108,9 @@ class CertificateExpiryRule(Rule):
     ) -> Iterator[Finding]:
         keepers = consumers(estate, blast)
         ends = blast.not_after
-        if ends is None or ends < estate.now - SOON or not (keepers or blast.names):
+        if ends is None or ends < estate.now - self.soon or not (keepers or blast.names):
             return
-        horizon = max(estate.now, estate.on or estate.now) + SOON
+        horizon = max(estate.now, estate.on or estate.now) + self.soon
         who = listed(ranged(keepers)) if keepers else plural(len(blast.names), "name")
         verb = "lose" if len(keepers) > 1 or (not keepers and len(blast.names) > 1) else "loses"
         verb = verb if ends >= estate.now else f"{'have' if verb == 'lose' else 'has'} lost"

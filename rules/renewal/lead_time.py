@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from auditor.api import (
     Area,
     Blast,
     Confidence,
+    Count,
     EstateView,
     Finding,
     Impact,
     Kind,
     Node,
+    Period,
     Relation,
     Rule,
     Severity,
@@ -26,10 +28,6 @@ from auditor.api import (
 from rules.recovery.stakes import Stake, stakes
 from rules.renewal.lineages import called, lines
 from rules.renewal.stages import around, heard, watches
-
-YEARLY: Final = timedelta(days=180)
-"""From this lifetime on a certificate counts as one that is renewed by the year."""
-YEARLY_LEAD: Final = timedelta(days=90)
 
 
 class ExpiryAlertTooLateRule(Rule):
@@ -67,6 +65,9 @@ class ExpiryAlertTooLateRule(Rule):
     severity: ClassVar[Severity] = Severity.WARN
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY, Relation.WATCHES, Relation.STORED_AT})
+    long_lived = Period(timedelta(days=180), "the lifetime from which a certificate counts as renewed by the year")
+    lead = Period(timedelta(days=90), "the time before the end of such a certificate at which an alert must fire")
+    part = Count(3, "part", "into how many parts the lifetime of any other is divided: its lead is one", least=2)
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each certificate."""
@@ -77,7 +78,7 @@ class ExpiryAlertTooLateRule(Rule):
                 continue
             hosts, names = around(estate, stake.lineage)
             mine = [one for one in alerts if watches(estate, one, hosts, names)]
-            wanted = YEARLY_LEAD if lifetime >= YEARLY else lifetime / 3
+            wanted = self.lead if lifetime >= self.long_lived else lifetime / self.part
             first = max((_lead(one) or 0.0 for one in mine), default=None)
             if first is not None and first < wanted.total_seconds():
                 yield self._finding(estate, stake, mine, first, wanted, lifetime)

@@ -10,11 +10,13 @@ from typing import ClassVar, Final
 from auditor.api import (
     Area,
     Confidence,
+    Count,
     CronDialect,
     EstateView,
     Finding,
     Impact,
     Node,
+    Period,
     Relation,
     Rule,
     Severity,
@@ -36,9 +38,6 @@ from rules.renewal.lineages import (
 )
 
 _DAY: Final = 86400.0
-_RUNS: Final = 2
-"""Runs that may fail for a reason of the moment, such as a CA that does not answer."""
-_URGENT: Final = timedelta(days=7)
 _BEFORE: Final = re.compile(r"(\d{1,5})\s*(second|minute|hour|day|week|month|year)s?\b")
 _UNITS: Final = {
     "second": 1,
@@ -91,6 +90,9 @@ class CertificateOverdueRule(Rule):
     area: ClassVar[Area] = Area.RENEWAL
     severity: ClassVar[Severity] = Severity.WARN
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY, Relation.STORED_AT})
+    # One may fail for a reason of the moment, such as a CA that does not answer.
+    runs = Count(2, "run", "how many runs of the job must have passed since the renewal was due")
+    urgent = Period(timedelta(days=7), "how close the end must be to block")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage of a going host."""
@@ -107,10 +109,10 @@ class CertificateOverdueRule(Rule):
             return
         every, trigger = min(((_interval(one, estate.now), one) for one in renewal.triggers), key=lambda pair: pair[0])
         late = (estate.now - due).total_seconds()
-        if late <= _RUNS * every:
+        if late <= self.runs * every:
             return
         ends = deadline(blast)
-        urgent = ends is not None and ends < estate.now + _URGENT
+        urgent = ends is not None and ends < estate.now + self.urgent
         stored = (edge.provenance for edge in estate.outgoing(blast.certificate, Relation.STORED_AT))
         own = [one for one in stored if one.path.startswith(f"hosts/{host}/")] or list(blast.certificate.provenance)
         yield Finding(

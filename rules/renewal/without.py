@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from auditor.api import (
     Area,
@@ -15,6 +15,7 @@ from auditor.api import (
     Impact,
     Kind,
     Node,
+    Period,
     Provenance,
     Relation,
     Rule,
@@ -34,10 +35,6 @@ from rules.renewal.lineages import (
     not_after,
     served_elsewhere,
 )
-
-LONG_EXPIRED: Final = timedelta(days=30)
-"""A certificate that ended longer ago than this has been given up."""
-SOON: Final = timedelta(days=30)
 
 
 class CertificateWithoutRenewalRule(Rule):
@@ -74,6 +71,8 @@ class CertificateWithoutRenewalRule(Rule):
     area: ClassVar[Area] = Area.RENEWAL
     severity: ClassVar[Severity] = Severity.WARN
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY, Relation.RUNS_ON, Relation.STORED_AT})
+    soon = Period(timedelta(days=30), "how close the end must be to block")
+    forgotten = Period(timedelta(days=30), "how long after its end nobody misses a certificate any more")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage, and for each certificate without one."""
@@ -94,7 +93,7 @@ class CertificateWithoutRenewalRule(Rule):
         lineage = renewal.lineage
         blast = estate.blast_radius(lineage)
         ends = deadline(blast)
-        if ends is not None and ends < estate.now - LONG_EXPIRED:
+        if ends is not None and ends < estate.now - self.forgotten:
             return
         needed = served_elsewhere(estate, lineage, blast)
         idle = _idle(estate, renewal)
@@ -109,7 +108,9 @@ class CertificateWithoutRenewalRule(Rule):
         yield Finding(
             rule=self.id,
             area=self.area,
-            severity=_severity(estate, needed, blast is not None and ends is not None and ends < estate.now + SOON),
+            severity=_severity(
+                estate, needed, blast is not None and ends is not None and ends < estate.now + self.soon
+            ),
             confidence=Confidence.HIGH if idle or not renewal.enabled else Confidence.MEDIUM,
             subject=lineage.label,
             identity=(lineage.scope, lineage.text),
@@ -124,12 +125,12 @@ class CertificateWithoutRenewalRule(Rule):
 
     def _certificate(self, estate: EstateView, certificate: Node, place: Provenance, going: Going) -> Iterator[Finding]:
         blast = estate.blast_radius(certificate)
-        if blast is None or not blast.not_after or blast.not_after < estate.now - LONG_EXPIRED:
+        if blast is None or not blast.not_after or blast.not_after < estate.now - self.forgotten:
             return
         others = consumers(estate, blast)
         if not others:
             return
-        soon = blast.not_after < estate.now + SOON
+        soon = blast.not_after < estate.now + self.soon
         name = certificate.label.removeprefix("certificate ")
         yield Finding(
             rule=self.id,
