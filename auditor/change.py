@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from auditor.model import Coverage, Failure, Finding, Going, Provenance, RuleRun, Severity
+from auditor.model import Coverage, Failure, Finding, Going, Provenance, RuleRun, SetAside, Severity
 
 
 class Standing(StrEnum):
@@ -68,6 +68,8 @@ class GateReport:
     rules: tuple[RuleRun, ...]
     now: datetime
     notes: tuple[str, ...] = ()
+    aside: tuple[SetAside, ...] = ()
+    """What the new side has and the policy or a baseline sets aside: it fails nothing."""
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def by(self, *standings: Standing) -> tuple[Judged, ...]:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from auditor.api import Collector, Rule
-from auditor.audit.engine import Audited, Remembered, Request, Survey, judge, survey
+from auditor.audit.engine import Audited, Remembered, Request, Survey, judge, policy_beside, survey
 from auditor.audit.scenario import Asked
 from auditor.capture.git import FileChange
 from auditor.capture.reading import Templates, items
 from auditor.capture.tree import INVENTORY, Tree
 from auditor.change import GateReport, Judged, Removal, Standing
-from auditor.errors import InventoryError
+from auditor.errors import InventoryError, PolicyError
 from auditor.graph.hosts import HostRecord
 from auditor.model import (
     Coverage,
@@ -36,8 +36,11 @@ from auditor.model import (
     Provenance,
     Relation,
     RuleRun,
+    SetAside,
     Severity,
 )
+from auditor.policy import POLICY
+from auditor.policy.decisions import Policy, too_many
 from auditor.text import is_hostname, normal_name
 
 _RANK: Final[Mapping[Severity, int]] = {one: at for at, one in enumerate(Severity)}
@@ -82,12 +85,14 @@ def gate(
     fail_on: Severity = Severity.BLOCK,
     diff_only: bool = False,
     trust_head: bool = False,
+    confirmed: int | None = None,
     progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> GateReport:
     """Judges a change. `trust_head` lets it declare hosts active again. Raises EstateError, UsageError, InventoryError.
 
     `hosts` are going, too, whatever either side declares. `diff_only` keeps findings that have a place among the lines
-    that the change wrote, and removals.
+    that the change wrote, and removals. The policy is that of the old side (with `trust_head` of the new one), so that
+    a change can't waive what it brings. `confirmed` is how many hosts a change may touch, as `Request.confirmed`.
     """
     known: Templates = {}
     notes: list[str] = []
@@ -98,6 +103,7 @@ def gate(
     except InventoryError as error:
         notes.append(f"the old {INVENTORY} is wrong, and was left out: {str(error).splitlines()[0]}")
         before = survey(sides.base_without_inventory(), collectors, now, known=known, progress=progress)
+    policy, wrong = _policy(sides, rules, now, trust_head, notes)
     lines = _Lines(sides.changes)
     declared = _declared(before.hosts.records.values())
     removed = _removed(before, after, lines)
@@ -112,20 +118,28 @@ def gate(
         *(Asked(record.name) for record in _going(after)),
         *hosts,
     ]
-    crashes = [*failures, *after.reading.failures]
+    crashes = [*failures, *after.reading.failures, *wrong]
+    touched = {one.name for one in removed if before.hosts.find(one.name) is not None}
+    touched |= {one.name for one in _going(after) if one.name not in declared}
+    why = too_many(len(touched), len(before.hosts.records), policy)
+    if why and confirmed is not None and len(touched) > confirmed:
+        hint = f"If the change is meant so, add --confirm-hosts {len(touched)}."
+        crashes.append(Failure("the change touches a large part of the estate", why, hint))
     old: tuple[Finding, ...] = ()
     new: tuple[Finding, ...] = ()
     going: tuple[Going, ...] = ()
     runs: tuple[RuleRun, ...] = ()
+    aside: tuple[SetAside, ...] = ()
     if asked:
         remembered = list(_remembered(before, after, removed))
-        judged = _judge(after, asked, rules, now, remembered, progress)
+        judged = _judge(after, asked, rules, now, remembered, policy, progress)
+        aside = judged.report.aside
         new, going, runs = judged.report.findings, judged.report.going, judged.report.rules
         crashes = list(dict.fromkeys([*crashes, *judged.report.failures]))
         taken = {(path, item.where.line, item.where.excerpt) for _, path, _, item in remembered}
         new = tuple(kept for one in new if (kept := _in_head(one, taken)) is not None)
     if declared or hosts:
-        was = _judge(before, [*(Asked(name) for name in sorted(declared)), *hosts], rules, now, (), progress)
+        was = _judge(before, [*(Asked(name) for name in sorted(declared)), *hosts], rules, now, (), policy, progress)
         old = was.report.findings
     compared = compare(old, new, lines)
     if diff_only:
@@ -149,6 +163,7 @@ def gate(
         rules=runs,
         now=now,
         notes=tuple(notes),
+        aside=aside,
         counts={"files": len(after.reading.bound), "changed_files": len(sides.changes)},
     )
 
@@ -159,10 +174,33 @@ def _judge(
     rules: Sequence[Rule],
     now: datetime,
     remembered: Sequence[Remembered],
+    policy: Policy | None,
     progress: Callable[[str, int], None],
 ) -> Audited:
-    request = Request(Path(found.tree.label), tuple(asked), None, now)
+    request = Request(Path(found.tree.label), tuple(asked), None, now, policy=policy)
     return judge(found, request, rules, remembered=remembered, progress=progress)
+
+
+def _policy(
+    sides: Sides, rules: Sequence[Rule], now: datetime, trust_head: bool, notes: list[str]
+) -> tuple[Policy | None, list[Failure]]:
+    """The policy that counts, and what is wrong with the one that the change writes."""
+    wrong = []
+    new = None
+    try:
+        new = policy_beside(sides.head, rules, now)
+    except PolicyError as error:
+        wrong.append(Failure(f"{POLICY} is wrong", error.problems[0], error.hint))
+    if trust_head:
+        return new, wrong
+    try:
+        old = policy_beside(sides.base, rules, now)
+    except PolicyError as error:
+        notes.append(f"the old {POLICY} is wrong, and was left out: {error.problems[0]}")
+        return None, wrong
+    if not wrong and (old.digest if old is not None else "") != (new.digest if new is not None else ""):
+        notes.append(f"what the change does to {POLICY} counts once it is merged")
+    return old, wrong
 
 
 class _Lines:

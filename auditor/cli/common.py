@@ -55,6 +55,11 @@ def policy_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", metavar="FILE", type=Path, help="findings that are known, as `auditor baseline write` wrote them"
     )
+    confirm_option(parser)
+
+
+def confirm_option(parser: argparse.ArgumentParser) -> None:
+    """--confirm-hosts."""
     parser.add_argument(
         "--confirm-hosts",
         metavar="N",

@@ -68,8 +68,9 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--diff-only", action="store_true", help="only findings on lines that the change wrote")
     parser.add_argument(
-        "--trust-head", action="store_true", help="let the change declare hosts active again by its own inventory"
+        "--trust-head", action="store_true", help="let the change declare hosts active again, and take its policy"
     )
+    common.confirm_option(parser)
     parser.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
@@ -150,6 +151,7 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
             fail_on=Severity(arguments.fail_on),
             diff_only=arguments.diff_only,
             trust_head=arguments.trust_head,
+            confirmed=arguments.confirm_hosts,
             progress=bar.stage,
         )
 

@@ -201,8 +201,6 @@ AbsentArea: TypeAlias = Literal[
 ]
 
 
-
-
 class Network(Entry):
     """A network with its own scope of private addresses: 10.0.0.1 in two of them is two machines."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from hashlib import sha256
@@ -13,7 +13,7 @@ from auditor.api import Rule
 from auditor.errors import PolicyError
 from auditor.inventory.entries import Entry, read, told, without_value
 from auditor.inventory.values import WrongValueError, parse_duration
-from auditor.inventory.yaml_lines import SIZE_LIMIT, Problem
+from auditor.inventory.yaml_lines import SIZE_LIMIT, Node, Problem, lines_of
 from auditor.policy import POLICY
 from auditor.policy.decisions import Baseline, Policy
 from auditor.policy.schema import LONGEST_WAIVER, BaselineDocument, PolicyDocument, RuleChange, Waiver
@@ -66,14 +66,16 @@ def policy_of(content: bytes, path: str, rules: Sequence[Rule], now: datetime, b
     """A policy from bytes. `path` is what problems call the file. Raises PolicyError."""
     root, document, problems = read(PolicyDocument, content, "version: 1")
     settings: dict[str, dict[str, int | timedelta]] = {}
-    baseline = None
+    baseline = profile = None
     if root is not None:
         if document is not None:
-            problems += _check(document, rules, now.date(), settings)
+            problems += _check(document, root, rules, now.date(), settings)
             if document.baseline is not None:
                 found = _beside(document, "baseline", beside, problems)
                 if found is not None:
                     baseline = baseline_of(found, str(PurePosixPath(path).parent / document.baseline))
+            if document.profile is not None:
+                profile = _beside(document, "profile", beside, problems)
         lines = {problem.line for problem in problems}
         problems += [problem for problem in without_value(root) if problem.line not in lines]
     if problems or document is None:
@@ -87,7 +89,7 @@ def policy_of(content: bytes, path: str, rules: Sequence[Rule], now: datetime, b
         settings=settings,
         lines=tuple(decode(content).splitlines()),
         baseline=baseline,
-        profile=_beside(document, "profile", beside, []) if document.profile is not None else None,
+        profile=profile,
     )
 
 
@@ -127,12 +129,21 @@ def _beside(document: PolicyDocument, key: str, read_file: Read, problems: list[
 
 
 def _check(
-    document: PolicyDocument, rules: Sequence[Rule], today: date, settings: dict[str, dict[str, int | timedelta]]
+    document: PolicyDocument,
+    root: Node,
+    rules: Sequence[Rule],
+    today: date,
+    settings: dict[str, dict[str, int | timedelta]],
 ) -> Iterator[Problem]:
     """Problems beyond types. Fills `settings`, by rule and name."""
     known = {rule.id: rule for rule in rules}
-    for change in document.rules:
-        yield from _check_change(change, known, settings)
+    lines = dict(lines_of(root))
+    for at, change in enumerate(document.rules):
+        yield from _check_change(change, known)
+        rule = known.get(change.rule or "")
+        if rule is not None and change.settings and change.area is None and not change.hosts:
+            where = {name: lines[f"rules[{at}].settings.{name}"] for name in change.settings}
+            yield from _check_settings(rule, change.settings, where, settings.setdefault(rule.id, {}))
     seen: dict[str, int] = {}
     for waiver in document.waivers:
         yield from _check_waiver(waiver, known, today)
@@ -143,9 +154,7 @@ def _check(
                 yield Problem(waiver.line, what, "keep one of the two")
 
 
-def _check_change(
-    change: RuleChange, known: dict[str, Rule], settings: dict[str, dict[str, int | timedelta]]
-) -> Iterator[Problem]:
+def _check_change(change: RuleChange, known: Iterable[str]) -> Iterator[Problem]:
     if change.rule is None and change.area is None:
         yield Problem(change.line, "an entry of `rules` says nothing of what it is for", "add `rule:` or `area:`")
     if change.enabled is None and change.severity is None and not change.settings:
@@ -155,20 +164,17 @@ def _check_change(
         yield Problem(change.line_of("enabled"), "rules are switched off without a reason", "add `reason:`")
     if change.rule is not None:
         yield from _unknown(change.rule, change.line_of("rule"), known)
-    if not change.settings:
-        return
-    line = change.line_of("settings")
-    rule = known.get(change.rule or "")
-    if change.area is not None or change.hosts or _GLOB & set(change.rule or "*"):
-        yield Problem(line, "settings are those of one rule, for all hosts", "name the rule in an entry of its own")
-    elif rule is not None:
-        yield from _check_settings(rule, change, line, settings.setdefault(rule.id, {}))
+    if change.settings and (change.area is not None or change.hosts or _GLOB & set(change.rule or "*")):
+        what = "settings are those of one rule, for all hosts"
+        yield Problem(change.line_of("settings"), what, "name the rule in an entry of its own")
 
 
-def _check_settings(rule: Rule, change: RuleChange, line: int, chosen: dict[str, int | timedelta]) -> Iterator[Problem]:
+def _check_settings(
+    rule: Rule, written: Mapping[str, str | int], lines: Mapping[str, int], chosen: dict[str, int | timedelta]
+) -> Iterator[Problem]:
     declared = {one.name: one for one in rule.settings()}
-    for name, value in (change.settings or {}).items():
-        setting = declared.get(name)
+    for name, value in written.items():
+        setting, line = declared.get(name), lines[name]
         if setting is None:
             what = f"the rule {rule.id} has no setting `{name}`"
             yield Problem(line, what, _near(name, declared) or f"it has {', '.join(declared) or 'none'}")

@@ -15,6 +15,7 @@ from typing import Final
 
 from auditor.model import (
     Area,
+    Aside,
     Confidence,
     Coverage,
     Finding,
@@ -25,6 +26,7 @@ from auditor.model import (
     Provenance,
     Relation,
     Report,
+    SetAside,
     Severity,
     Verdict,
 )
@@ -445,6 +447,27 @@ def fate_of(host: Going) -> str:
     """`read-only since 2025-06-20 (asked)`."""
     since = f" since {clean(host.since)}" if host.since else ""
     return f"{host.lifecycle.value}{since} ({clean(host.origin)})"
+
+
+ASIDE_NOUN: Final[Mapping[Aside, str]] = MappingProxyType(
+    {Aside.WAIVED: "waived", Aside.KNOWN: "known before", Aside.OFF: "switched off"}
+)
+
+
+def aside_tally(aside: Iterable[SetAside]) -> str:
+    """`2 waived, 14 known before`: what was found and does not count; empty if there is nothing."""
+    counted = Counter(one.why for one in aside)
+    return ", ".join(f"{counted[why]:,} {noun}" for why, noun in ASIDE_NOUN.items() if counted[why])
+
+
+def aside_said(one: SetAside) -> str:
+    """Who has decided that a finding does not count, why and where."""
+    where = clean(f"{one.where.path}:{one.where.line}" if one.where.line else one.where.path)
+    if one.why is Aside.WAIVED:
+        return f"waived until {one.expires} by {clean(one.owner)}: {clean(one.reason)} ({where})"
+    if one.why is Aside.OFF:
+        return f"switched off: {clean(one.reason)} ({where})"
+    return f"known before ({where})"
 
 
 def path_parts(finding: Finding) -> list[str]:

@@ -367,3 +367,75 @@ def test_no_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_two_runs_say_the_same(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
     clone.commit({"inventory/hosts": INVENTORY.replace("cert01.example.net\n", "")})
     assert judged(clone, capsys) == judged(clone, capsys)
+
+
+POLICY = """\
+version: 1
+waivers:
+  - match: {{rule: job-calls-going-host, path: roles/*}}
+    reason: The backup moves in July.
+    owner: backup
+    expires: {}
+"""
+RETIRED = {"inventory.yaml": DECLARED.format("retired")}
+
+
+def test_a_change_cannot_waive_what_it_brings(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("active")})
+    clone.commit({**RETIRED, "policy.yaml": POLICY.format("2026-07-31")})
+    untrusted = judged(clone, capsys)
+    assert "roles/backup/files/backup.cron:1" in standing(untrusted, "new")
+    assert untrusted["set_aside"] == []
+    assert any("counts once it is merged" in note for note in untrusted["notes"])
+    trusted = judged(clone, capsys, "--trust-head")
+    assert "roles/backup/files/backup.cron:1" not in standing(trusted, "new")
+    (waived,) = trusted["set_aside"]
+    assert (waived["why"], waived["owner"], waived["expires"]) == ("waived", "backup", "2026-07-31")
+
+
+def test_the_policy_before_the_change_holds(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("active"), "policy.yaml": POLICY.format("2026-07-31")})
+    clone.commit({**RETIRED, "policy.yaml": None})
+    report = judged(clone, capsys)
+    assert "roles/backup/files/backup.cron:1" not in standing(report, "new")
+    assert [one["why"] for one in report["set_aside"]] == ["waived"]
+    main(["gate", "--repo", str(clone.root), "--base", "HEAD~1", "--head", "HEAD", "--now", NOW])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 waived, by the policy" in said
+    assert "waived until 2026-07-31 by backup: The backup moves in July." in said
+
+
+def test_an_expired_waiver_fails_a_change(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({**RETIRED, "policy.yaml": POLICY.format("2026-05-31")})
+    clone.commit({"docs/new.md": "# New\n"})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    (failure,) = report["failures"]
+    assert "has expired" in failure["what"]
+    assert "1 finding counts again" in failure["error"]
+
+
+def test_a_wrong_policy_fails_the_change_that_writes_it_and_not_the_one_that_mends_it(
+    clone: Clone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("active"), "policy.yaml": "version: 1\n"})
+    clone.commit({"policy.yaml": "version: 1\nwaiver: []\n"})
+    broken = judged(clone, capsys)
+    assert not broken["passed"]
+    assert "unknown key `waiver`" in broken["failures"][0]["error"]
+    clone.commit({"policy.yaml": "version: 1\n"})
+    mended = judged(clone, capsys)
+    assert mended["passed"]
+    assert any("the old policy.yaml is wrong" in note for note in mended["notes"])
+
+
+def test_a_change_that_takes_out_most_hosts_must_be_confirmed(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = "".join(f"  - name: app{number:02}.example.net\n" for number in range(20))
+    clone.commit({"inventory.yaml": f"version: 1\nhosts:\n{hosts}"})
+    clone.commit({"inventory.yaml": "version: 1\nhosts:\n  - name: app00.example.net\n"})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    (failure,) = report["failures"]
+    assert "19 of 2" in failure["error"]
+    assert "--confirm-hosts 19" in failure["hint"]
+    assert judged(clone, capsys, "--confirm-hosts", "19")["passed"]

@@ -85,6 +85,20 @@ def render_json(report: GateReport) -> str:
         ],
         "not_seen_any_more": [{"what": gap_text(gap), "path": gap.path, "line": gap.line} for gap in report.lost_sight],
         "declared_active_again": list(report.withdrawn),
+        "set_aside": [
+            {
+                "why": one.why.value,
+                "rule": one.finding.rule,
+                "fingerprint": one.finding.fingerprint,
+                "severity": one.finding.severity.value,
+                "message": one.finding.message,
+                "reason": one.reason,
+                "owner": one.owner,
+                "expires": one.expires or None,
+                "at": place(one.where),
+            }
+            for one in report.aside
+        ],
         "failures": [{"what": one.what, "error": one.error, "hint": one.hint} for one in report.failures],
         "notes": list(report.notes),
         "counts": dict(report.counts),

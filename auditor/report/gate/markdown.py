@@ -8,7 +8,7 @@ from typing import Final
 from auditor.change import GateReport, Judged, Standing
 from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of
 from auditor.report.markdown import code, prose
-from auditor.report.summary import SEVERITY_SYMBOL
+from auditor.report.summary import SEVERITY_SYMBOL, aside_said, aside_tally
 
 MARKER: Final = "<!-- auditor-gate -->"
 """By this a platform's step finds the comment that it wrote before, and writes it anew."""
@@ -85,6 +85,14 @@ def _tail(report: GateReport) -> Iterator[str]:
     for one in report.failures[:5]:
         yield ""
         yield f"The auditor failed: {prose(one.what)}: {prose(one.error)}"
+    if report.aside:
+        yield ""
+        yield f"{prose(aside_tally(report.aside))}, by the policy:"
+        yield ""
+        for other in report.aside[:20]:
+            yield f"- {prose(other.finding.message)}: {prose(aside_said(other))}"
+        if len(report.aside) > 20:
+            yield f"- and {len(report.aside) - 20:,} more"
     for note in report.notes:
         yield ""
         yield prose(note)

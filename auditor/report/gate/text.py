@@ -7,9 +7,10 @@ from typing import Final
 from auditor.change import GateReport, Standing
 from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of
 from auditor.report.layout import Page, clean, number
-from auditor.report.summary import SEVERITY_SYMBOL
+from auditor.report.summary import SEVERITY_SYMBOL, aside_said, aside_tally
 
 PLACES: Final = 5
+ASIDE: Final = 20
 
 
 def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> str:
@@ -49,6 +50,14 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
         page.hang("? ", clean(f"not seen any more since this change: {gap_text(gap)}"), label="unseen")
     for failure in report.failures:
         page.hang("? ", clean(f"{failure.what}: {failure.error}"), label="unseen")
+    if report.aside:
+        page.gap()
+        page.hang("", f"{aside_tally(report.aside)}, by the policy:", style="bold")
+        for other in report.aside[:ASIDE]:
+            page.hang("· ", clean(other.finding.message))
+            page.hang("  ", aside_said(other), style="dim")
+        if len(report.aside) > ASIDE:
+            page.hang("  ", f"and {len(report.aside) - ASIDE:,} more (see --format json)")
     said = [text for text in (counts(report), *report.notes) if text]
     if said:
         page.gap()
