@@ -46,6 +46,7 @@ from auditor.model import (
 )
 from auditor.phrases import day, duration, listed, parse_time, plural, ranged, time_left
 from auditor.recovery import Contact, KeyStore, OpenHours, Procedure, ProcedureStep, Recovery, Schedule, earliest
+from auditor.redaction import public_part
 from auditor.schedule import (
     CronDialect,
     CronSchedule,
@@ -144,6 +145,7 @@ __all__ = [
     "parse_time",
     "plural",
     "previous_run",
+    "public_part",
     "ranged",
     "read_cron_schedule",
     "read_yaml",

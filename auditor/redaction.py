@@ -274,3 +274,23 @@ def redact_url(url: str) -> str:
     for pattern in _CAPABILITIES:
         url = pattern.sub(lambda found: found["keep"] + mark(found[0][len(found["keep"]) :]), url)
     return url
+
+
+# Chat services' URLs, and others whose path holds a token: from there on nothing is public.
+_CHAT: Final = re.compile(
+    r"//(?:hooks\.slack(?:-gov)?\.com|[\w.-]+\.webhook\.office\.com|discord(?:app)?\.com|chat\.googleapis\.com|"
+    r"[\w.-]+\.logic\.azure\.com)(?=/)",
+    re.I,
+)
+_PATH_TOKEN: Final = re.compile(r"/(?=[\w=-]*\d)(?=[\w=-]*[A-Za-z])[\w=-]{20,}(?:/|$|\?|#)|\?|#")
+_USER: Final = re.compile(r"(?<=//)[^/@]*@")
+
+
+def public_part(url: str) -> str:
+    """A URL of a webhook up to what in it may be a secret: without user, chat services' path, a token, a query."""
+    url = _USER.sub("", url, count=1)
+    start = url.find("://") + 3 if "://" in url else 0
+    if chat := _CHAT.search(url[:500]):
+        return url[: chat.end()]
+    token = _PATH_TOKEN.search(url, max(url.find("/", start), start))
+    return url[: token.start()] if token is not None else url

@@ -158,6 +158,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "service-on-going-host": "rules.services.service_on_going_host:ServiceOnGoingHostRule",
         "silence-hides-going-host": "rules.monitoring.silence:SilenceHidesGoingHostRule",
         "successor-unwatched": "rules.monitoring.successor_unwatched:SuccessorUnwatchedRule",
+        "webhook-deliveries-fail": "rules.webhooks.webhook_deliveries_fail:WebhookDeliveriesFailRule",
         "webhook-from-going-host": "rules.webhooks.webhook_from_going_host:WebhookFromGoingHostRule",
         "webhook-to-going-host": "rules.webhooks.webhook_to_going_host:WebhookToGoingHostRule",
         "write-on-read-only": "rules.storage.write:WriteOnReadOnlyRule",

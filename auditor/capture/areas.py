@@ -46,6 +46,11 @@ _PLACES: Final = (
 
 _ANSWERS: Final = {
     "hooks": Area.WEBHOOKS,
+    "deliveries": Area.COVERAGE,
+    "organizations": Area.WEBHOOKS,
+    "repositories": Area.WEBHOOKS,
+    "groups": Area.WEBHOOKS,
+    "projects": Area.WEBHOOKS,
     "checks": Area.MONITORING,
     "targets": Area.MONITORING,
     "rules": Area.MONITORING,
@@ -60,7 +65,7 @@ _ANSWERS: Final = {
     "objects": Area.MONITORING,
     "cronjobs": Area.SCHEDULES,
 }
-"""What is asked of services, by the name of the file that it is kept in."""
+"""What is asked of services, by the name of the file or directory that it is kept in."""
 
 RELATIONS_OF: Final[dict[Area, tuple[Relation, ...]]] = {
     Area.SCHEDULES: (Relation.RUNS_ON, Relation.CALLS),
@@ -121,7 +126,8 @@ def area_of(path: str) -> Area:
     if path.startswith("aws/"):
         return AREAS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
     if path.startswith("services/"):
-        return _ANSWERS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
+        # services/<name>/<what>.json, or a directory <what> with a file for each of its parts.
+        return _ANSWERS.get(path.split("/", 3)[2].partition(".")[0] if path.count("/") > 1 else "", Area.CONFIGURATION)
     path = without_drive(path)
     for prefix, area in _PLACES:
         if (

@@ -106,6 +106,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "aws": Kind("auditor.capture.aws", "collect", "boto3", "speaks to AWS", "aws"),
         "prometheus": Kind("auditor.capture.service_source", "collect"),
         "alertmanager": Kind("auditor.capture.service_source", "collect"),
+        "github": Kind("auditor.capture.service_source", "collect"),
+        "gitlab": Kind("auditor.capture.service_source", "collect"),
         "dns": Kind("auditor.capture.service_source", "collect_names"),
         "tls": Kind("auditor.capture.service_source", "collect_certificates"),
     }

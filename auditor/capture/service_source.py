@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 def collect(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], progress: Progress) -> SourceResult:
     """A service over HTTP, by its kind. Raises OSError if the snapshot can't be written."""
     from auditor.capture.http.services import collect_service
-    from auditor.capture.http.table import steps_for
+    from auditor.capture.http.table import SERVICES
 
-    steps = steps_for(job.source)
+    service = SERVICES[job.kind]
+    steps = service.steps(job.source)
     progress(0, len(steps))
-    result = collect_service(job.name, job.source, snapshot, steps, now=_stamp(now), stop=job.stop.is_set)
-    return _told(result, len(steps), progress)
+    result = collect_service(
+        job.name,
+        job.source,
+        snapshot,
+        steps,
+        client=service.client,
+        now=_stamp(now),
+        stop=job.stop.is_set,
+        told=progress,
+    )
+    return _told(result, result.asked + result.before, progress)
 
 
 def collect_names(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], progress: Progress) -> SourceResult:

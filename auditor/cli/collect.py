@@ -41,8 +41,9 @@ exit codes: 0 all was seen, 2 usage, 3 crash, 4 something was not seen (each thi
 def add(commands: Any) -> None:
     parser = commands.add_parser(
         "collect",
-        help="capture from live hosts and accounts, read-only, into a snapshot",
-        description="Captures from the inventory's sources what the auditor reads: hosts over SSH, AWS accounts.",
+        help="capture from live hosts, accounts and services, read-only, into a snapshot",
+        description="Captures from the inventory's sources what the auditor reads: hosts over SSH, AWS accounts, DNS, "
+        "TLS, and services over HTTP.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -73,7 +74,7 @@ def add(commands: Any) -> None:
         metavar="SOURCE",
         action="append",
         default=[],
-        help="only sources of this kind (ssh, aws) or of this name; may be given several times",
+        help="only sources of this kind (ssh, aws, github, …) or of this name; may be given several times",
     )
     parser.add_argument("--ssh-config", metavar="FILE", type=Path, help="another ssh_config than ~/.ssh/config")
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
@@ -145,10 +146,14 @@ def _collect(arguments: argparse.Namespace) -> int:
     unseen = unseen or sum(result.outcome is not Outcome.OK for result in results)
     print(
         f"{root}: {_told(results)}; "
-        + (f"{unseen} things were not seen: see captures.jsonl." if unseen else "all that was asked was seen.")
+        + (f"{_not_seen(unseen)}: see captures.jsonl." if unseen else "all that was asked was seen.")
     )
     print(f"Next: auditor checklist HOST --estate {root}")
     return UNSEEN if unseen else COMPLETE
+
+
+def _not_seen(count: int) -> str:
+    return "1 thing was not seen" if count == 1 else f"{count} things were not seen"
 
 
 def _run(jobs: Sequence[Job], snapshot: Snapshot, arguments: argparse.Namespace) -> list[SourceResult]:

@@ -44,6 +44,8 @@ def check(inventory: Inventory, now: datetime | None = None, unread: Collection[
     for source in inventory.sources:
         if getattr(source, "token_env", None) and getattr(source, "token_command", None):
             yield Problem(source.line_of("token_command"), "both `token_env` and `token_command` are given", "keep one")
+        if getattr(source, "url", None) and getattr(source, "kubeconfig", None):
+            yield Problem(source.line_of("kubeconfig"), "both `url` and `kubeconfig` are given", "keep one")
 
 
 def near(text: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ an inventory is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,6 +130,22 @@ def _command_word(value: str) -> str:
     return value
 
 
+def _repository(value: str) -> str:
+    bare = value.strip().strip("/")
+    if not re.fullmatch(r"[\w.-]{1,100}/[\w.-]{1,100}", bare, re.ASCII):
+        raise WrongValueError("expected a repository", "write it as owner/name")
+    return bare
+
+
+def _code_path(value: str) -> str:
+    bare = value.strip().strip("/")
+    if not re.fullmatch(r"[\w.-]{1,255}(?:/[\w.-]{1,255}){0,20}", bare, re.ASCII):
+        raise WrongValueError(
+            "expected a path of a code host", "write it as in its URL, such as group/subgroup/project"
+        )
+    return bare
+
+
 def _account(value: str) -> str:
     if not (value.isascii() and value.isdigit() and len(value) == 12):
         raise WrongValueError("expected an AWS account", 'write its twelve digits in quotes: "123456789012"')
@@ -182,6 +199,8 @@ Account = Annotated[
     StrictStr, AfterValidator(checked(_account)), WithJsonSchema({"type": "string", "pattern": r"^\d{12}$"})
 ]
 RoleArn = Annotated[StrictStr, AfterValidator(checked(_role_arn))]
+Repository = Annotated[StrictStr, AfterValidator(checked(_repository))]
+CodePath = Annotated[StrictStr, AfterValidator(checked(_code_path))]
 Resolver = Annotated[StrictStr, AfterValidator(checked(_resolver))]
 Time = Annotated[datetime, parsed(parse_time, "a date or a time, such as 2026-06-20"), WithJsonSchema(_DATE_SCHEMA)]
 Rehearsed = Annotated[
@@ -328,9 +347,79 @@ class AlertmanagerSource(_TokenSource):
 
 
 class GrafanaSource(_TokenSource):
-    """A Grafana server: its alert rules, contact points and data sources."""
+    """A Grafana server: its alert rules, contact points, notification policies, data sources and dashboards."""
 
     kind: Literal["grafana"] = Field(description="A Grafana server.")
+    url: Url = Field(description="Its URL.")
+    ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
+
+
+class Icinga2Source(_TokenSource):
+    """An Icinga 2 server, by its API: hosts, services, groups, endpoints, zones and notifications."""
+
+    kind: Literal["icinga2"] = Field(description="An Icinga 2 server.")
+    url: Url = Field(description="Its API's URL, as https://icinga.example.net:5665.")
+    user: Text = Field(description="The API user; its password comes from `token_env` or `token_command`.")
+    ca: Text | None = Field(
+        default=None, description="A file with the CA certificates to trust; often Icinga's own CA."
+    )
+
+
+class KubernetesSource(_TokenSource):
+    """A Kubernetes cluster, by its API."""
+
+    kind: Literal["kubernetes"] = Field(description="A Kubernetes cluster.")
+    kubeconfig: Text | None = Field(
+        default=None,
+        description="The kubeconfig file; without it and without `url`, the one of $KUBECONFIG or ~/.kube/config.",
+    )
+    context: Text | None = Field(default=None, description="The context of the kubeconfig; otherwise its current one.")
+    url: Url | None = Field(default=None, description="The API server's URL, instead of a kubeconfig.")
+    ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
+
+
+class GithubSource(_TokenSource):
+    """Webhooks of GitHub and their last deliveries. Without organizations and repositories, all that the token sees."""
+
+    kind: Literal["github"] = Field(description="GitHub, or GitHub Enterprise Server.")
+    url: Url = Field(
+        default="https://api.github.com",
+        description="Its API's URL; that of GitHub Enterprise Server is https://HOST/api/v3.",
+    )
+    organizations: tuple[CodePath, ...] = Field(
+        default=(), description="Organizations: their own webhooks, and those of all their repositories."
+    )
+    repositories: tuple[Repository, ...] = Field(default=(), description="Single repositories, as owner/name.")
+    ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
+
+
+class GitlabSource(_TokenSource):
+    """Webhooks of GitLab and their last deliveries. Without groups and projects, all that the token is a member of."""
+
+    kind: Literal["gitlab"] = Field(description="A GitLab.")
+    url: Url = Field(default="https://gitlab.com", description="Its URL.")
+    groups: tuple[CodePath, ...] = Field(
+        default=(), description="Groups: their webhooks, and those of all subgroups and projects below."
+    )
+    projects: tuple[CodePath, ...] = Field(default=(), description="Single projects, as group/project.")
+    group_webhooks: StrictBool = Field(
+        default=True, description="Whether groups can have webhooks: they come with Premium and Ultimate."
+    )
+    ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
+
+
+class HealthchecksSource(_TokenSource):
+    """A project of Healthchecks: its checks, and where their pings come from."""
+
+    kind: Literal["healthchecks"] = Field(description="Healthchecks.io, or a Healthchecks of one's own.")
+    url: Url = Field(default="https://healthchecks.io", description="Its URL.")
+    ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
+
+
+class NetboxSource(_TokenSource):
+    """A NetBox: the status, names and addresses of devices and virtual machines."""
+
+    kind: Literal["netbox"] = Field(description="A NetBox.")
     url: Url = Field(description="Its URL.")
     ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
 
@@ -390,6 +479,12 @@ Source = Annotated[
     | PrometheusSource
     | AlertmanagerSource
     | GrafanaSource
+    | Icinga2Source
+    | KubernetesSource
+    | GithubSource
+    | GitlabSource
+    | HealthchecksSource
+    | NetboxSource
     | DnsSource
     | TlsSource
     | HttpSource

@@ -19,6 +19,7 @@ from auditor.api import (
     listed,
 )
 from rules.ways import Ways, files, is_own_name, only_read_only, since, successor_of
+from rules.webhooks.deliveries import said_of_deliveries
 
 ACTS: Final = re.compile(
     r"renew|acme|cert(?!ainly)|deploy|releas|publish|provision|build|pipeline|workflow|package|(?<![a-z])push(?![a-z])",
@@ -122,8 +123,8 @@ def _why(
     sent = f"It is sent for {listed(events)}" if events else "What it is sent for is not known"
     if not active:
         return f"{sent}, and would be again if someone switched it on."
-    status = webhook.attributes.get("last_status")
-    seen = f", and its last delivery was answered {status}" if isinstance(status, int) else ""
+    deliveries = said_of_deliveries(webhook)
+    seen = f", and {deliveries}" if deliveries else ""
     if read_only:
         begun = since(estate, hosts)
         then = f" since {begun}" if begun else ""

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from auditor.capture.http.client import Client, FailedError, read_token
+from auditor.capture.http.prometheus import ALERTMANAGER, PROMETHEUS
 from auditor.capture.http.services import collect_service, in_parts, safe_name, without_secrets
-from auditor.capture.http.table import STEPS
 from auditor.capture.snapshot import Snapshot
 from auditor.model import Outcome
 
@@ -251,20 +251,20 @@ def test_one_step_that_fails_leaves_the_others(service: Service, tmp_path: Path)
     service.answers["/api/v1/targets"] = answer(403)
     service.answers["/api/v1/rules"] = good(["another", "form"])
     into = snapshot(tmp_path)
-    result = collect_service("main", Declared(service.url), into, STEPS["prometheus"])
+    result = collect_service("main", Declared(service.url), into, PROMETHEUS)
     assert outcomes(into) == {**ALL_OK, "targets.json": "denied", "rules.json": "partial"}
     assert (result.asked, result.unseen, result.detail) == (4, 2, "targets.json: HTTP 403 Forbidden")
     prometheus(service)
     service.asked.clear()
     again = snapshot(tmp_path, resume=True)
-    assert collect_service("main", Declared(service.url), again, STEPS["prometheus"]).unseen == 0
+    assert collect_service("main", Declared(service.url), again, PROMETHEUS).unseen == 0
     assert outcomes(again) == ALL_OK
     assert [path for path, _ in service.asked] == ["/api/v1/targets?state=active", "/api/v1/rules"]
 
 
 def test_a_server_that_is_down_is_asked_once(tmp_path: Path) -> None:
     into = snapshot(tmp_path)
-    assert collect_service("main", Declared("http://127.0.0.1:1"), into, STEPS["prometheus"]).unseen == 4
+    assert collect_service("main", Declared("http://127.0.0.1:1"), into, PROMETHEUS).unseen == 4
     assert outcomes(into) == dict.fromkeys(ALL_OK, "unreachable")
 
 
@@ -275,7 +275,7 @@ def test_a_token_is_sent_and_nowhere_kept(
     prometheus(service)
     service.answers["/api/v1/status/config"] = good({"yaml": f"# {TOKEN}\nglobal: {{}}\n"})
     into = snapshot(tmp_path)
-    collect_service("main", Declared(service.url, token_env="PLANTED"), into, STEPS["prometheus"])
+    collect_service("main", Declared(service.url, token_env="PLANTED"), into, PROMETHEUS)
     assert {token for _, token in service.asked} == {f"Bearer {TOKEN}"}
     into.close()
     kept = [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
@@ -287,7 +287,7 @@ def test_a_token_is_sent_and_nowhere_kept(
 def test_no_token_nothing_asked(service: Service, tmp_path: Path) -> None:
     into = snapshot(tmp_path)
     source = Declared(service.url, token_env="NOT_SET_ANYWHERE")
-    assert collect_service("main", source, into, STEPS["alertmanager"]).unseen == 3
+    assert collect_service("main", source, into, ALERTMANAGER).unseen == 3
     assert set(outcomes(into).values()) == {"denied"}
     assert not service.asked
 

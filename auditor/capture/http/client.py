@@ -13,12 +13,14 @@ import re
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from auditor.model import Outcome
@@ -30,19 +32,35 @@ MAX_BODY: Final = 64 * 1024 * 1024
 MAX_REDIRECTS: Final = 3
 MAX_WAIT: Final = 30.0
 """Seconds that are waited in all, for one request, where a server asks to come back later."""
+MAX_PATIENCE: Final = 300.0
+"""Seconds that are waited in all for one server, however many requests it is busy for."""
 _TRIES: Final = 3
 _CHUNK: Final = 65536
+_SAID: Final = 4096
+"""Bytes of a refusal that are looked at."""
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
-_AGAIN: Final = frozenset({429, 502, 503, 504})
+_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+
+Query: TypeAlias = Mapping[str, str | int | Sequence[str]]
+"""Parameters of a request; several values make a parameter that is there several times."""
 
 
 class FailedError(Exception):
-    """A request that gave no usable answer: what became of it, and why. The text never holds a token."""
+    """A request that gave no usable answer: what became of it, and why. The text never holds a token.
 
-    def __init__(self, outcome: Outcome, detail: str) -> None:
+    `status` is that of HTTP, 0 without an answer; `said` is how the body of a refusal begins. `gone`: the server is not
+    there, or wants to be left alone for longer than is waited, so that further requests make no sense.
+    """
+
+    def __init__(
+        self, outcome: Outcome, detail: str, *, status: int = 0, said: bytes = b"", gone: bool = False
+    ) -> None:
         super().__init__(detail)
         self.outcome = outcome
         self.detail = detail
+        self.status = status
+        self.said = said
+        self.gone = gone
 
 
 class Credentials(Protocol):
@@ -105,6 +123,14 @@ def read_token(source: Credentials) -> str:
     return token
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """With what a client says over TLS who it is, both in PEM form."""
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+
+
 class Client:
     """Sends GET requests to one service. Safe to use from one thread at a time."""
 
@@ -115,14 +141,20 @@ class Client:
         token: str = "",
         scheme: str = "Bearer",
         header: str = "Authorization",
+        user: str = "",
         ca: str | None = None,
+        ca_data: str | None = None,
+        certificate: ClientCertificate | None = None,
+        server_name: str = "",
         headers: Mapping[str, str] | None = None,
         timeout: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`scheme` stands before the token in `header`; `timeout` is in seconds, for a whole answer.
+        """`scheme` stands before the token in `header`; with a `user`, the token is the password (RFC 7617).
 
-        Raises FailedError for a URL that is not used, and for a CA file that can't be read.
+        `ca` is a file, `ca_data` certificates in PEM form; `server_name` is the name that the server's certificate must
+        have, if not that of the URL. `timeout` is in seconds, for a whole answer. Raises FailedError for a URL that is
+        not used, for a CA file that can't be read, and for a client certificate without its key.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -137,14 +169,18 @@ class Client:
         self._token = token
         self._timeout = timeout
         self._sleep = sleep
+        self._patience = MAX_PATIENCE
+        self._server_name = server_name
         self._headers = {"Accept": "application/json", "User-Agent": "auditor", **(headers or {})}
         if token and not self.secure and not _is_loopback(self.host):
             raise FailedError(Outcome.DENIED, "a token is not sent over plain http: its URL must begin with https")
-        if token:
+        if token and user:
+            self._headers[header] = "Basic " + b64encode(f"{user}:{token}".encode()).decode("ascii")
+        elif token:
             self._headers[header] = f"{scheme} {token}" if scheme else token
-        self._context = _context(ca) if self.secure else None
+        self._context = _context(ca, ca_data, certificate) if self.secure else None
 
-    def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Answer:
+    def get(self, path: str, query: Query | None = None) -> Answer:
         """One answer. `path` is below the URL's own, `query` is added to it.
 
         Raises FailedError: 401 and 403 are denied, 404 and other refusals unsupported, no answer at all unreachable,
@@ -152,7 +188,7 @@ class Client:
         """
         target = self.base + quote(path, safe="/%-._~:@!$&'()*+,;=")
         if query:
-            target += "?" + urlencode(query)
+            target += "?" + urlencode(query, doseq=True)
         return self._follow(target)
 
     def follow(self, link: str) -> Answer:
@@ -171,7 +207,7 @@ class Client:
                 continue
             if status == 200:
                 return Answer(headers, body, target)
-            raise _refused(status)
+            raise _refused(status, headers, body)
         raise FailedError(Outcome.UNSUPPORTED, f"more than {MAX_REDIRECTS} redirects")
 
     def _same_server(self, location: str, target: str) -> str:
@@ -200,12 +236,13 @@ class Client:
                     raise
                 pause = 0.5
             else:
-                if status not in _AGAIN or last:
+                if last or not (status in _AGAIN or _limited(status, headers)):
                     return status, headers, body
-                pause = _retry_after(headers.get("retry-after", ""), float(attempt))
-                if waited + pause > MAX_WAIT:
+                pause = _retry_after(headers, float(attempt))
+                if waited + pause > MAX_WAIT or pause > self._patience:
                     return status, headers, body
             waited += pause
+            self._patience -= pause
             self._sleep(pause)
         raise AssertionError("unreachable")
 
@@ -213,9 +250,7 @@ class Client:
         deadline = time.monotonic() + self._timeout
         connection: http.client.HTTPConnection
         if self._context is not None:
-            connection = http.client.HTTPSConnection(
-                self.host, self.port, timeout=min(10.0, self._timeout), context=self._context
-            )
+            connection = _Secure(self.host, self.port, self._context, self._server_name, min(10.0, self._timeout))
         else:
             connection = http.client.HTTPConnection(self.host, self.port, timeout=min(10.0, self._timeout))
         # Each read has a time limit of its own: a server that sends a byte now and then is cut off by the watch.
@@ -224,14 +259,13 @@ class Client:
             try:
                 connection.connect()
             except ssl.SSLCertVerificationError as error:
-                raise FailedError(
-                    Outcome.UNREACHABLE, f"its TLS certificate is not accepted: {printable(error.verify_message)}"
-                ) from None
+                why = f"its TLS certificate is not accepted: {printable(error.verify_message)}"
+                raise FailedError(Outcome.UNREACHABLE, why, gone=True) from None
             except ssl.SSLError as error:
                 reason = printable(str(error.reason or "handshake failed"))
-                raise FailedError(Outcome.UNREACHABLE, f"TLS: {reason}") from None
+                raise FailedError(Outcome.UNREACHABLE, f"TLS: {reason}", gone=True) from None
             except (OSError, UnicodeError) as error:
-                raise FailedError(Outcome.UNREACHABLE, _why(error)) from None
+                raise FailedError(Outcome.UNREACHABLE, _why(error), gone=True) from None
             left = max(deadline - time.monotonic(), 0.1)
             connection.sock.settimeout(left)
             watch = threading.Timer(left, _cut, [connection.sock])
@@ -247,23 +281,40 @@ class Client:
                 raise FailedError(Outcome.PARTIAL, f"the answer breaks off after {got} bytes") from None
             except (http.client.HTTPException, ValueError) as error:
                 if time.monotonic() >= deadline:
-                    raise FailedError(Outcome.UNREACHABLE, self._late()) from None
+                    raise self._late() from None
                 kind = type(error).__name__
                 raise FailedError(Outcome.PARTIAL, f"the answer is no HTTP, or breaks off ({kind})") from None
             except OSError as error:
+                if isinstance(error, ssl.SSLError) and "CERTIFICATE" in str(error.reason):
+                    # In TLS 1.3 a server says so only after the handshake.
+                    why = "the server accepts no client without a certificate that it knows"
+                    raise FailedError(Outcome.DENIED, why, gone=True) from None
                 if time.monotonic() >= deadline or isinstance(error, TimeoutError):
-                    raise FailedError(Outcome.UNREACHABLE, self._late()) from None
+                    raise self._late() from None
                 raise FailedError(Outcome.PARTIAL, f"the answer breaks off: {_why(error)}") from None
             if time.monotonic() >= deadline:
-                raise FailedError(Outcome.UNREACHABLE, self._late())
+                raise self._late()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
         finally:
             if watch is not None:
                 watch.cancel()
             connection.close()
 
-    def _late(self) -> str:
-        return f"no whole answer within {self._timeout:g} seconds"
+    def _late(self) -> FailedError:
+        return FailedError(Outcome.UNREACHABLE, f"no whole answer within {self._timeout:g} seconds", gone=True)
+
+
+class _Secure(http.client.HTTPSConnection):
+    """A connection over TLS to a server whose certificate may have another name than the URL."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, name: str, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout, context=context)
+        self._tls = context
+        self._name = name or host
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
 def _body(answer: http.client.HTTPResponse, deadline: float) -> bytes:
@@ -289,11 +340,40 @@ def _cut(sock: socket.socket) -> None:
         return
 
 
-def _context(ca: str | None) -> ssl.SSLContext:
+def _context(ca: str | None, ca_data: str | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError):
-        raise FailedError(Outcome.UNSUPPORTED, f"its CA file can't be read: {printable(str(ca))}") from None
+        context = ssl.create_default_context(cafile=ca, cadata=ca_data)
+    except (OSError, ssl.SSLError, ValueError):
+        why = f"its CA file can't be read: {printable(str(ca))}" if ca else "its CA certificates can't be read"
+        raise FailedError(Outcome.UNSUPPORTED, why) from None
+    if certificate is not None:
+        try:
+            _identify(context, certificate)
+        except (OSError, ssl.SSLError, ValueError):
+            why = "the client certificate can't be used: it or its key is no PEM, or the key is another's or encrypted"
+            raise FailedError(Outcome.DENIED, why) from None
+    return context
+
+
+def _identify(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+    """Loads a client certificate. OpenSSL's binding reads files alone: one in memory, or else one that nobody can read
+    and that is gone at once. Raises OSError, ssl.SSLError, ValueError."""
+    content = certificate.certificate.rstrip(b"\n") + b"\n" + certificate.key
+
+    def load(path: str) -> None:
+        # Without a password OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(path, password=lambda: b"")
+
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        with os.fdopen(os.memfd_create("client"), "wb") as memory:
+            memory.write(content)
+            memory.flush()
+            load(f"/proc/self/fd/{memory.fileno()}")
+        return
+    with tempfile.NamedTemporaryFile() as stream:
+        stream.write(content)
+        stream.flush()
+        load(stream.name)
 
 
 def _is_loopback(host: str) -> bool:
@@ -315,21 +395,41 @@ def _why(error: OSError | UnicodeError) -> str:
     return printable(error.strerror or type(error).__name__)
 
 
-def _refused(status: int) -> FailedError:
+def _refused(status: int, headers: Mapping[str, str], body: bytes) -> FailedError:
     reason = http.client.responses.get(status, "")
     text = f"HTTP {status} {reason}".strip()
+    said = body[:_SAID]
+    if _limited(status, headers):
+        pause = _retry_after(headers, 0.0)
+        when = f", and wants to be asked again in {pause:.0f} seconds" if pause else ""
+        text += f": its limit of requests is used up{when}"
+        return FailedError(Outcome.UNREACHABLE, text, status=status, said=said, gone=True)
     if status in (401, 403, 407):
-        return FailedError(Outcome.DENIED, text)
+        return FailedError(Outcome.DENIED, text, status=status, said=said)
     if status in _AGAIN or status >= 500:
-        return FailedError(Outcome.UNREACHABLE, text)
-    return FailedError(Outcome.UNSUPPORTED, text)
+        return FailedError(Outcome.UNREACHABLE, text, status=status, said=said)
+    return FailedError(Outcome.UNSUPPORTED, text, status=status, said=said)
 
 
-def _retry_after(text: str, default: float) -> float:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3): a number, or a date."""
+def _limited(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether a refusal is about too many requests: GitHub says so with 403, too, and `X-RateLimit-Remaining: 0`."""
+    return status == 429 or (
+        status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining", "").strip() == "0")
+    )
+
+
+def _retry_after(headers: Mapping[str, str], default: float) -> float:
+    """Seconds to wait: of Retry-After (RFC 9110, 10.2.3), a number or a date; else until the limit of requests begins
+    anew, in seconds since the epoch (GitHub, GitLab)."""
+    text = headers.get("retry-after", "")
     if text.isascii() and text.isdigit() and len(text) < 10:
         return float(text)
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return default
+    if text:
+        try:
+            return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+        except (ValueError, TypeError, OverflowError):
+            return default
+    reset = headers.get("x-ratelimit-reset", headers.get("ratelimit-reset", ""))
+    if reset.isascii() and reset.isdigit() and 9 < len(reset) < 12:
+        return max(float(reset) - time.time(), 0.0)
+    return default

@@ -81,10 +81,10 @@ def _about(client: Client) -> dict[str, str]:
 
 
 PROMETHEUS: Final[tuple[Step, ...]] = (
-    ("server.json", _server),
-    ("prometheus.yml", _configuration),
-    ("targets.json", _targets),
-    ("rules.json", _rules),
+    Step("server.json", _server),
+    Step("prometheus.yml", _configuration),
+    Step("targets.json", _targets),
+    Step("rules.json", _rules),
 )
 """What is asked of a Prometheus."""
 
@@ -114,8 +114,8 @@ def _silences(client: Client) -> Iterator[Kept]:
 
 
 ALERTMANAGER: Final[tuple[Step, ...]] = (
-    ("server.json", _manager),
-    ("alertmanager.yml", _manager_configuration),
-    ("silences.json", _silences),
+    Step("server.json", _manager),
+    Step("alertmanager.yml", _manager_configuration),
+    Step("silences.json", _silences),
 )
 """What is asked of an Alertmanager."""

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from auditor.capture.http.client import Client
+from auditor.capture.http.code_hosts import github_client, github_steps, gitlab_client, gitlab_steps
 from auditor.capture.http.prometheus import ALERTMANAGER, PROMETHEUS
-from auditor.capture.http.services import Step
+from auditor.capture.http.services import Step, plain_client
 
-STEPS: Final[Mapping[str, Sequence[Step]]] = MappingProxyType(
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is asked of a source of the inventory, and how it is spoken to. Both take the source as it is declared."""
+
+    steps: Callable[[Any], Sequence[Step]]
+    client: Callable[[Any, str], Client] = plain_client
+    """Takes the token, too. Raises FailedError."""
+
+
+SERVICES: Final[Mapping[str, Service]] = MappingProxyType(
     {
-        "alertmanager": ALERTMANAGER,
-        "prometheus": PROMETHEUS,
+        "alertmanager": Service(lambda _source: ALERTMANAGER),
+        "github": Service(github_steps, github_client),
+        "gitlab": Service(gitlab_steps, gitlab_client),
+        "prometheus": Service(lambda _source: PROMETHEUS),
     }
 )
 """Kind of source -> what is asked of it."""
-
-
-def steps_for(source: Any) -> Sequence[Step]:
-    """What is asked of a source of the inventory."""
-    return STEPS[source.kind]
