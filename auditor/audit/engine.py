@@ -117,7 +117,7 @@ def audit(
     progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> Audited:
     """Runs an audit. Raises EstateError or UsageError for what makes no sense; all else ends in the report."""
-    tree = open_estates((request.estate, *request.merged), _stated_time)
+    tree = open_tree((request.estate, *request.merged))
     tree.leave_out(request.own)
     if request.policy_beside and request.policy is None:
         request = replace(request, policy=policy_beside(tree, rules, request.now))
@@ -125,6 +125,11 @@ def audit(
         request = replace(request, max_age=timedelta(seconds=request.policy.document.max_age))
     found = survey(tree, collectors, request.now, progress=progress)
     return judge(found, request, rules, failures, progress=progress)
+
+
+def open_tree(paths: Sequence[Path]) -> Tree:
+    """One estate, or several as one, each with the time that it states. Raises EstateError."""
+    return open_estates(paths, _stated_time)
 
 
 def policy_beside(tree: Tree, rules: Sequence[Rule], now: datetime) -> Policy | None:

@@ -97,6 +97,8 @@ class Template:
     items: list[tuple[int, Parsed]] = field(default_factory=list)
     claimed: bool = False
     content: bytes | None = None
+    gaps: tuple[tuple[Area, str], ...] = ()
+    """What a collector gave up or crashed on: the area of the collector, and why."""
 
 
 Templates: TypeAlias = dict[tuple[str, bytes], Template]
@@ -119,6 +121,8 @@ class Combined:
     collector: int
     source: str
     items: Sequence[Parsed]
+    gap: str = ""
+    """Why it is not all that there is; empty if it is."""
 
 
 @dataclass(slots=True)
@@ -204,6 +208,8 @@ def _bind(reading: Reading, file: File, template: Template) -> None:
     bound = Bound(file, template, reading.tree.collected(file.estate_path))
     reading.bound.append(bound)
     reading.by_path[file.source, file.path] = bound
+    for area, detail in template.gaps:
+        _gap(reading, file, area, Outcome.PARTIAL, detail)
     for index, item in template.items:
         if type(item) is Malformed:
             reading.malformed.append((file.estate_path, index, item))
@@ -226,12 +232,13 @@ def _parse(reading: Reading, template: Template, content: bytes, file: File, wat
             gave_up = _collect(partial(collector.parse, document), found, watchdog, MAX_SECONDS)
             if gave_up:
                 detail = f"{collector.name}: given up {gave_up}; the rest was scanned for mentions only"
-                _gap(reading, file, collector.area, Outcome.PARTIAL, detail)
+                template.gaps += ((collector.area, detail),)
         # A collector may be somebody's plugin: whatever it raises must end in the report.
         except Exception as error:  # noqa: BLE001
             what = f"collector {collector.name} on {file.estate_path}"
             hint = "The file was scanned for mentions only. Please report this, with the file if you can."
             reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
+            template.gaps += ((collector.area, f"{collector.name} crashed; the rest was scanned for mentions only"),)
         template.items.extend((index, item) for item in found)
 
 
@@ -285,7 +292,7 @@ def _combine(reading: Reading, watchdog: _Watchdog) -> None:
             if type(item) is Fragment:
                 source = "" if reading.collectors[index].across_sources else bound.file.source
                 per.setdefault((index, source), []).append((bound, item))
-    memo: dict[tuple[object, ...], Sequence[Parsed]] = {}
+    memo: dict[tuple[object, ...], tuple[Sequence[Parsed], str]] = {}
     for (index, source), pieces in sorted(per.items(), key=lambda entry: entry[0]):
         collector = reading.collectors[index]
         key: tuple[object, ...] = (
@@ -306,23 +313,25 @@ def _combine(reading: Reading, watchdog: _Watchdog) -> None:
                 for bound, piece in pieces
             ]
             joined: list[Parsed] = []
-            known = joined
+            gap = ""
             pieces_of = f"{len(fragments)} pieces of {source or 'the tree'}"
             try:
                 read = _reader(reading, source, reads)
                 make = partial(collector.combine, fragments, read)
                 if gave_up := _collect(make, joined, watchdog, MAX_COMBINE_SECONDS):
-                    detail = f"{collector.name}: given up {gave_up}, joining {pieces_of}"
+                    gap = f"{collector.name}: given up {gave_up}, joining {pieces_of}"
                     reading.coverage.append(
-                        Coverage(source, collector.area, collector.title, Outcome.PARTIAL, detail=detail)
+                        Coverage(source, collector.area, collector.title, Outcome.PARTIAL, detail=gap)
                     )
             except Exception as error:  # noqa: BLE001
                 what = f"collector {collector.name}, joining {pieces_of}"
                 hint = "Please report this, with the files if you can."
                 reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
+                gap = f"{collector.name} crashed, joining {pieces_of}"
+            known = joined, gap
             if not reads:
                 memo[key] = known
-        reading.combined.append(Combined(index, source, known))
+        reading.combined.append(Combined(index, source, *known))
 
 
 def _reader(reading: Reading, source: str, reads: list[str]) -> Callable[[str], bytes | None]:

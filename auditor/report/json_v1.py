@@ -143,11 +143,11 @@ def report_json(report: Report) -> ReportJson:
             "estate": report.estate,
             "now": iso(report.now),
             "on": iso(report.on) if report.on else None,
-            "going": [_going(host) for host in report.going],
+            "going": [going_json(host) for host in report.going],
         },
-        "findings": [_finding(finding) for finding in ordered(report.findings)],
+        "findings": [finding_json(finding) for finding in ordered(report.findings)],
         "coverage": [_coverage(line) for line in report.coverage],
-        "failures": [_failure(failure) for failure in report.failures],
+        "failures": [failure_json(failure) for failure in report.failures],
         "rules": [_rule(run) for run in report.rules],
         "counts": dict(report.counts),
     }
@@ -178,7 +178,8 @@ def step_json(step: Step) -> StepJson:
     }
 
 
-def _finding(finding: Finding) -> FindingJson:
+def finding_json(finding: Finding) -> FindingJson:
+    """A finding with its path and evidence."""
     return {
         "rule": finding.rule,
         "fingerprint": finding.fingerprint,
@@ -197,7 +198,8 @@ def _finding(finding: Finding) -> FindingJson:
     }
 
 
-def _going(host: Going) -> GoingJson:
+def going_json(host: Going) -> GoingJson:
+    """A host of the scenario."""
     return {
         "host": host.host,
         "lifecycle": host.lifecycle.value,
@@ -227,7 +229,8 @@ def _coverage(line: Coverage) -> CoverageJson:
     return found
 
 
-def _failure(failure: Failure) -> FailureJson:
+def failure_json(failure: Failure) -> FailureJson:
+    """A part of the audit that failed."""
     return {"what": failure.what, "error": failure.error, "hint": failure.hint}
 
 
