@@ -15,7 +15,7 @@ from auditor.cli.main import main
 ROOT = Path(__file__).resolve().parents[2]
 NOW = ["--now", "2025-11-20T00:00:00Z"]
 GOING = "old.example.org"
-COMMANDS = ["checklist", "audit", "why", "inventory", "init", "rules", "explain"]
+COMMANDS = ["checklist", "audit", "diff", "why", "inventory", "init", "rules", "explain"]
 
 CLEAR = """\
 version: 1
