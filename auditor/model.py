@@ -447,6 +447,8 @@ class Going:
     successor: str = ""
     since: str = ""
     origin: str = "asked"
+    on: str = ""
+    """The day on which it is to happen, ISO 8601, if the inventory declares one."""
 
 
 class Aside(StrEnum):

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Final
 
-from auditor.api import Edge, EstateView, Kind, Lifecycle, Node, Provenance, Relation, Step, split_endpoint
+from auditor.api import (
+    Edge,
+    EstateView,
+    Going,
+    Kind,
+    Lifecycle,
+    Node,
+    Provenance,
+    Relation,
+    Step,
+    parse_time,
+    split_endpoint,
+)
 
 _PASSING: Final = (Relation.STANDS_FOR, Relation.RESOLVES)
 _REFERENCES: Final = frozenset({Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT})
@@ -86,6 +99,11 @@ def since(estate: EstateView, hosts: Iterable[str]) -> str:
     """The day since which a host is what it is, if it is declared; empty if not."""
     wanted = set(hosts)
     return next((one.since[:10] for one in estate.going if one.host in wanted and one.since), "")
+
+
+def switch_of(estate: EstateView, going: Going) -> datetime | None:
+    """When a host is to go: as asked, else as declared; None if nobody said."""
+    return estate.on or parse_time(going.on)
 
 
 def successor_of(estate: EstateView, hosts: Iterable[str]) -> str:

@@ -90,4 +90,5 @@ def _one(record: HostRecord, lifecycle: Lifecycle | None, now: datetime, on: dat
         record.successor,
         since,
         "declared" if same else "asked",
+        record.on if same else "",
     )

@@ -8,9 +8,11 @@ from typing import ClassVar, Final, TypeAlias
 
 from auditor.api import (
     Area,
+    Attribute,
     Collector,
     Dependency,
     Document,
+    Entity,
     Kind,
     Malformed,
     Need,
@@ -50,6 +52,7 @@ _HOOKS: Final = (
 _PINGS: Final = ("healthchecks", "cronitor", "cronhub", "uptime_kuma", "ntfy", "zabbix", "loki", "apprise")
 _PING_KEYS: Final = ("ping_url", "push_url", "server", "url")
 _DATABASES: Final = ("postgresql_databases", "mysql_databases", "mariadb_databases", "mongodb_databases")
+_UNITS: Final = ("hourly", "daily", "weekly", "monthly", "yearly")
 _FIELDS: Final = frozenset({"backup", "backup_script", "backup_exec", "snapshot_root"})
 _COMMANDS: Final = ("cmd_preexec", "cmd_postexec")
 _RESOURCES: Final = frozenset({"director", "storage", "client", "filedaemon", "job", "jobdefs", "device", "pool"})
@@ -68,12 +71,13 @@ class BackupsCollector(Collector):
     ------
     A service for each job and repository. A job that fetches from a host reads it; a repository on a host must be
     writable. Each repository of borgmatic is needed, as all get every archive. A Bacula job uses its client and its
-    storage. Hooks as calls, databases as reads, and pings of watchdogs as connections of their own.
+    storage. How many backups borgmatic and rsnapshot keep (`retention`). Hooks as calls, databases as reads, and pings
+    of watchdogs as connections of their own.
 
     Can't see
     ---------
-    Repositories named only on a command line (the script's own facts have them), credentials, retention, whether the
-    last run worked, and Bacula's resources that `@` files or programs bring.
+    Repositories named only on a command line (the script's own facts have them), credentials, how long others keep
+    backups, whether the last run worked, and Bacula's resources that `@` files or programs bring.
     """
 
     name: ClassVar[str] = "backups"
@@ -175,14 +179,23 @@ def _borgmatic(source: Source) -> Iterator[Parsed]:
     if root is None:
         return
     job = f"borgmatic {base_name(source.path)}"
-    holders = [root, *(node for key in ("location", "hooks") if (node := root.get(key)) is not None and node.is_map)]
+    old = ("location", "hooks", "retention")
+    holders = [root, *(node for key in old if (node := root.get(key)) is not None and node.is_map)]
+    kept = tuple(
+        excerpt(f"{node.scalar} {unit}")
+        for unit in _UNITS
+        for holder in holders
+        if (node := holder.get(f"keep_{unit}")) is not None and node.scalar.isdigit()
+    )
+    known: dict[str, Attribute] = {"retention": kept} if kept else {}
     commands: list[tuple[str, Where]] = []
     for holder in holders:
         for one in holder.children("repositories"):
             node = one.get("path") if one.is_map else one
             if node is not None and node.is_scalar:
                 repository = (_repository(node.scalar), source.where(node.line))
-                yield from source.uses(f"{job}: repository {_shown(node.scalar)}", [repository], Need.WRITE)
+                name = f"{job}: repository {_shown(node.scalar)}"
+                yield from source.uses(name, [repository], Need.WRITE, attributes=known)
         for key in _PINGS:
             ping = holder.get(key)
             nodes = [ping.get(name) for name in _PING_KEYS] if ping is not None and ping.is_map else [ping]
@@ -227,6 +240,7 @@ def _profiles(source: Source) -> Iterator[Parsed]:
 
 def _rsnapshot(source: Source) -> Iterator[Parsed]:
     """Fields are separated by tabs, and only by tabs; a line may go on after a backslash."""
+    kept: list[str] = []
     for number, line in enumerate(source.lines[:LINE_LIMIT], start=1):
         text = line.strip()
         if not text or text[0] == "#" or is_templated(text):
@@ -236,6 +250,8 @@ def _rsnapshot(source: Source) -> Iterator[Parsed]:
         if len(fields) < 2:
             if keyword.split()[0] in _FIELDS and not line.startswith((" ", "\t")):
                 yield Malformed(where, "fields that are not separated by tabs", "rsnapshot refuses the file")
+        elif keyword in ("retain", "interval") and len(fields) > 2 and fields[2].strip().isdigit():
+            kept.append(excerpt(f"{fields[2].strip()} {fields[1].strip()}"))
         elif keyword == "backup":
             yield from _fetched(source, fields, where)
         elif keyword in ("backup_script", "backup_exec"):
@@ -250,6 +266,8 @@ def _rsnapshot(source: Source) -> Iterator[Parsed]:
             yield Dependency(source.ref("rsnapshot"), place, Relation.WRITES, where)
         elif keyword in _COMMANDS:
             yield from analyse_command(fields[1], source.ref("rsnapshot"), where)
+    if kept:
+        yield Entity(source.ref("rsnapshot"), Where(0), {"retention": tuple(kept)})
 
 
 def _fetched(source: Source, fields: list[str], where: Where) -> Iterator[Parsed]:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from auditor.api import (
     Area,
+    Attribute,
     Collector,
     Dependency,
     Document,
@@ -57,10 +58,10 @@ class DatabasesCollector(Collector):
 
     Yields
     ------
-    A standby reads its primary (several hosts of primary_conninfo are alternatives); archive and restore commands are
-    services of their own, with what their command lines use; each database of PgBouncer and each service of libpq
-    connects to its hosts; a MySQL replica reads its source; a Galera node joins any of its cluster's addresses; a Redis
-    replica reads its master, and Sentinel watches a master and its replicas.
+    A standby reads its primary (several hosts of primary_conninfo are alternatives; with the name of its slot there);
+    archive and restore commands are services of their own, with what their command lines use; each database of
+    PgBouncer and each service of libpq connects to its hosts; a MySQL replica reads its source; a Galera node joins any
+    of its cluster's addresses; a Redis replica reads its master, and Sentinel watches a master and its replicas.
 
     Can't see
     ---------
@@ -130,7 +131,10 @@ def _postgresql(source: Source) -> Iterator[Parsed]:
     if "primary_conninfo" in found:
         value, number = found["primary_conninfo"]
         where = source.where(number, f"primary_conninfo = '{_shown(value)}'")
-        yield from source.uses("postgresql standby", [(one, where) for one in _conninfo(value)], group="primaries")
+        slot = found.get("primary_slot_name", ("", 0))[0]
+        known: dict[str, Attribute] = {"slot": excerpt(slot)} if slot else {}
+        targets = [(one, where) for one in _conninfo(value)]
+        yield from source.uses("postgresql standby", targets, group="primaries", attributes=known)
     for name in _COMMANDS:
         if name in found and found[name][0].strip():
             value, number = found[name]

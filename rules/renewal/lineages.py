@@ -26,6 +26,7 @@ from auditor.api import (
     plural,
     time_left,
 )
+from rules.ways import switch_of
 
 ONE_SHOT: Final = frozenset({"certbot", "acme.sh", "lego", "dehydrated", "getssl", "uacme", "simp_le", "acme-tiny"})
 """Clients that renew only when something starts them; others are daemons."""
@@ -176,7 +177,8 @@ def state_of(estate: EstateView, going: Going) -> str:
         word = "retired"
     if going.lifecycle is Lifecycle.READ_ONLY and going.origin == "declared":
         return "is read-only"
-    return f"is to be {word}" + (f" on {estate.on.date().isoformat()}" if estate.on else "")
+    switch = switch_of(estate, going)
+    return f"is to be {word}" + (f" on {switch.date().isoformat()}" if switch else "")
 
 
 def going_behind(estate: EstateView, node: Node) -> list[Going]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +26,11 @@ from rules.ways import distinct, files, is_own_name
 NEEDED: Final = (Relation.BACKED_BY, Relation.CONNECTS, Relation.MOUNTS, Relation.RUNS_ON)
 MONITORING: Final = frozenset({"alertmanager", "prometheus", "promtail"})
 """Programs of which monitoring-server-going tells what they need."""
+
+BACKUPS: Final = ("borg ", "borgmatic ", "restic ", "rsnapshot", "bacula ", "bareos ")
+"""What the names of services begin with that make or keep backups."""
+REPLICAS: Final = ("postgresql standby", "mysql replica", "redis replica", "slapd replica")
+"""The same of services that follow another one, and hold a copy of all that it has."""
 
 _TRANSPARENT: Final = (Relation.STANDS_FOR, Relation.RESOLVES)
 _MEANS: Final = (Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT)
@@ -123,15 +128,30 @@ class Pool:
         return _MANY.get(self.noun, f"{self.noun}s")
 
 
-def losses(estate: EstateView) -> list[Loss]:
-    """What services elsewhere lose with the going hosts, equal ones on many hosts as one."""
+def is_backup(service: Node) -> bool:
+    """Whether a service makes or keeps backups."""
+    return service.text.startswith(BACKUPS)
+
+
+def is_replica(service: Node) -> bool:
+    """Whether a service follows another one."""
+    return service.text.startswith(REPLICAS)
+
+
+def is_neither(service: Node) -> bool:
+    """Whether no sharper rule than those of this family speaks of a service."""
+    return not (is_backup(service) or is_replica(service))
+
+
+def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> list[Loss]:
+    """What services elsewhere lose with the going hosts, equal ones on many hosts as one: those that fit."""
     leaving = {one.host for one in estate.going}
     found: dict[int, tuple[Node, dict[int, Edge], dict[str, Going]]] = {}
     for going in estate.going:
         host = estate.host(going.host)
         for edge in _needing(estate, host) if host is not None else ():
             consumer = edge.consumer
-            if consumer.scope in leaving or consumer.attributes.get("program") in MONITORING:
+            if consumer.scope in leaving or consumer.attributes.get("program") in MONITORING or not fits(consumer):
                 continue
             _, edges, hosts = found.setdefault(consumer.id, (consumer, {}, {}))
             edges[edge.id] = edge

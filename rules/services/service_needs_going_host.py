@@ -50,20 +50,20 @@ class ServiceNeedsGoingHostRule(Rule):
 
     What it does
     ------------
-    Takes the services of hosts and repositories: web servers and their upstreams, load balancers, mail relays, database
-    standbys, directory and time clients, log shippers, backups, containers and Kubernetes objects, load balancers and
-    services of the inventory. It reports those that connect to the host, pass requests to it, mount from it or run on
-    it, directly or over names that lead to it alone, where every alternative goes with it. It names what stops working
-    in turn. Of a host that becomes read-only only those are told that must write there. Equal services on many hosts
-    are one finding.
+    Takes the services of hosts and repositories: web servers and their upstreams, load balancers, mail relays,
+    directory and time clients, log shippers, containers and Kubernetes objects, load balancers and services of the
+    inventory. It reports those that connect to the host, pass requests to it, mount from it or run on it, directly or
+    over names that lead to it alone, where every alternative goes with it. It names what stops working in turn. Of a
+    host that becomes read-only only those are told that must write there. Equal services on many hosts are one finding.
 
     Left to others: pools that keep a member (pool-loses-member), Prometheus and Alertmanager (monitoring-server-going),
-    jobs and scripts (job-calls-going-host), file systems that are mounted on hosts (mount-of-going-host).
+    jobs and scripts (job-calls-going-host), file systems that are mounted on hosts (mount-of-going-host), backups
+    (backup-of-going-host, backup-kept-on-going-host) and replicas (replication-source-going).
 
     Why it matters
     --------------
-    The service stops on another host, often of another team, and only when somebody uses it: a relay when mail is sent,
-    a standby when the primary is needed.
+    The service stops on another host, often of another team, and only when somebody uses it: a relay when mail is
+    sent.
 
     Example
     -------

@@ -40,7 +40,6 @@ _OFFERED: Final = (
     "keepalived instance",
     "keepalived virtual server",
     "knot secondary zone",
-    "mysql replica",
     "named zone",
     "NFS export",
     "nginx mail server",
@@ -48,10 +47,7 @@ _OFFERED: Final = (
     "nginx stream server",
     "nsd secondary zone",
     "pgbouncer database",
-    "postgresql standby",
-    "redis replica",
     "rsync module",
-    "slapd replica",
     "squid",
     "traefik router",
 )
@@ -59,7 +55,7 @@ _OFFERED: Final = (
 
 
 class ServiceOnGoingHostRule(Rule):
-    """Lists the services on a retired host: web servers, shares, zones, replicas.
+    """Lists the services on a retired host: web servers, shares, zones.
 
     What it does
     ------------
@@ -68,7 +64,7 @@ class ServiceOnGoingHostRule(Rule):
     said for a read-only host, which goes on serving.
 
     Left to others: monitoring on the host (monitoring-server-going), its jobs (job-on-going-host), renewals that run
-    there (renewal-on-going-host).
+    there (renewal-on-going-host), replicas (replica-on-going-host).
 
     Why it matters
     --------------

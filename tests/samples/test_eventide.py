@@ -145,6 +145,11 @@ READ_ONLY: Final = (
     Said("successor-unwatched", ("cert-core-01",)),
     Said("job-calls-going-host", ("csr-sync",), ("cert-core-01",), never=("pull-certs", "sbom")),
     Said("job-missing-on-successor", ("cert-housekeeping",), ("cert-core-01",), never=("cron.daily/logrotate",)),
+    Said(
+        "authorized-key-of-going-host",
+        ("authorized_keys",),
+        (r"api\[001:340\].*certs@legacy-cert-01.*from 10\.20\.4\.17 alone, and nothing of cert-core-01",),
+    ),
     Said("coverage-gap", (), ("crontabs",)),
 )
 """The demo: read-only since June, and nothing was moved."""

@@ -1,0 +1,120 @@
+"""Names that a host's own table leads to a host that is going, whatever DNS says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from auditor.api import (
+    Area,
+    Confidence,
+    EstateView,
+    Finding,
+    Impact,
+    Relation,
+    Rule,
+    Severity,
+    is_address,
+    listed,
+    normal_name,
+    plural,
+)
+from rules.texts import Lines, changed, naming, on_hosts
+
+
+class HostsFilePinsNameRule(Rule):
+    """Entries of `/etc/hosts` on other hosts that lead names to a host that is going.
+
+    What it does
+    ------------
+    Reads the tables of all other hosts, and such files in repositories, for lines with the host's address, and for its
+    names at another one. It tells the names of services that are pinned from the host's own. Equal files on many hosts
+    are one finding. Pinned services count for a read-only host as well.
+
+    Why it matters
+    --------------
+    The table is asked before DNS. When the record is pointed at the successor, these hosts go on to the old address,
+    and nothing in DNS shows why.
+
+    Example
+    -------
+    `192.0.2.10 old.example.net old repo.example.net` on 40 build machines, and `repo` was moved in DNS last week
+
+    What to do
+    ----------
+    Delete the entry where DNS has the name, or change its address in the same step as the record.
+
+    What it can't see
+    -----------------
+    Tables inside containers and images, and `--add-host` of their options.
+    """
+
+    id: ClassVar[str] = "hosts-file-pins-name"
+    title: ClassVar[str] = "A hosts file leads a name to the host"
+    area: ClassVar[Area] = Area.NAMES
+    severity: ClassVar[Severity] = Severity.WARN
+    since: ClassVar[str] = "0.2.0"
+    needs: ClassVar[frozenset[Relation]] = frozenset({Relation.MENTIONS})
+
+    def check(self, estate: EstateView) -> Iterator[Finding]:
+        """One finding for each file; equal ones on many hosts are one."""
+        for lines in naming(estate, lambda place, text: _is_table(place) and bool(_entry(text))):
+            pinned = _services(lines)
+            if pinned or lines.retires:
+                yield self._finding(estate, lines, pinned)
+
+    def _finding(self, estate: EstateView, lines: Lines, pinned: Sequence[str]) -> Finding:
+        hosts = listed(lines.hosts)
+        names = pinned or sorted({name for text in lines.texts for name in _entry(text)[1:]})
+        where = f"{lines.place}{on_hosts(lines.on)}"
+        count = f"{plural(len(lines.documents), 'host')} with this table. " if len(lines.documents) > 1 else ""
+        if pinned:
+            message = f"{where} leads {listed(pinned)} to {hosts}"
+            why = "It is asked before DNS: a record that is pointed elsewhere changes nothing there."
+        else:
+            message = f"{where} has an entry for {hosts}: {listed(names)}"
+            why = "Left behind, it leads to whoever is given the address next."
+        first = lines.lines[0]
+        written = changed(estate, first, lines.going.values())
+        instead = f", or write `{written}`" if written and pinned else ""
+        return Finding(
+            rule=self.id,
+            area=self.area,
+            severity=self.severity if pinned else Severity.INFO,
+            confidence=Confidence.HIGH,
+            subject=lines.place,
+            identity=(*lines.hosts, lines.place, *names),
+            message=message,
+            why=count + why,
+            action=f"Delete {'the line' if len(lines.texts) == 1 else 'these lines'} of {lines.place} (first "
+            f"{first.path}:{first.line}){instead}.",
+            impact=Impact.BROKEN if pinned and lines.retires else Impact.MENTIONED,
+            evidence=tuple(lines.lines),
+            hosts=lines.hosts,
+        )
+
+
+def _is_table(place: str) -> bool:
+    base = place.rpartition("/")[2]
+    return base == "hosts" or (base.startswith("hosts.") and base.endswith((".j2", ".erb", ".epp", ".tmpl")))
+
+
+def _entry(text: str) -> list[str]:
+    """Address and names of a line of hosts(5); nothing for another line."""
+    words = text.split("#", 1)[0].split()
+    return [words[0], *map(normal_name, words[1:])] if len(words) > 1 and is_address(words[0]) else []
+
+
+def _services(lines: Lines) -> list[str]:
+    """The names of these lines that are not the hosts' own."""
+    own = {going.host.partition(".")[0] for going in lines.going.values()}
+    addresses = {address for going in lines.going.values() for address in going.addresses}
+    found = {
+        name
+        for text in lines.texts
+        for entry in (_entry(text),)
+        if entry[0] in addresses
+        for name in entry[1:]
+        if name.partition(".")[0] not in own
+    }
+    return sorted(found)

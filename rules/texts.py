@@ -1,0 +1,152 @@
+"""Lines of text that name a host that is going, for the rules that know what such a line means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from auditor.api import EstateView, Going, Kind, Lifecycle, Node, Provenance, Relation, is_address, ranged
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines of one file that name hosts that are going; equal files on many hosts are one. `place` is the path that
+    the file has on its host, or in the tree."""
+
+    place: str
+    documents: list[Node] = field(default_factory=list)
+    going: dict[str, Going] = field(default_factory=dict)
+    lines: list[Provenance] = field(default_factory=list)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The going hosts that are named."""
+        return tuple(sorted(self.going))
+
+    @property
+    def on(self) -> list[str]:
+        """The hosts that have the file, numbered ones as a range; none for a file of a tree."""
+        return ranged(host for one in self.documents if (host := host_of(one.text)))
+
+    @property
+    def texts(self) -> list[str]:
+        """The lines as they are written, each once."""
+        return list(dict.fromkeys(one.excerpt for one in self.lines))
+
+    @property
+    def retires(self) -> bool:
+        """Whether one of the hosts will be gone, and is not only read-only."""
+        return any(one.lifecycle is not Lifecycle.READ_ONLY for one in self.going.values())
+
+
+def naming(estate: EstateView, fits: Callable[[str, str], bool]) -> list[Lines]:
+    """The lines that name a going host and fit, by what the file is called and what stands in the line.
+
+    Files of the host itself are not among them, nor are comments' meaning: `fits` sees the line alone.
+    """
+    documents: dict[int, Lines] = {}
+    for going, document, line in mentions(estate):
+        place = place_of(document.text)
+        if line.line and fits(place, line.excerpt):
+            one = documents.setdefault(document.id, Lines(place, [document]))
+            one.going[going.host] = going
+            if line not in one.lines:
+                one.lines.append(line)
+    return merged(documents.values())
+
+
+def merged(found: Iterable[Lines]) -> list[Lines]:
+    """Equal files on many hosts as one, with the lines of all."""
+    alike: dict[tuple[str, tuple[tuple[int, str], ...]], Lines] = {}
+    for one in found:
+        one.lines.sort(key=lambda line: line.line)
+        key = (one.place, tuple((line.line, line.excerpt) for line in one.lines))
+        known = alike.setdefault(key, one)
+        if known is not one:
+            known.documents += one.documents
+            known.going |= one.going
+            known.lines += one.lines
+    return list(alike.values())
+
+
+def mentions(estate: EstateView) -> Iterator[tuple[Going, Node, Provenance]]:
+    """Each going host with the files and lines that name it."""
+    for going in estate.going:
+        host = estate.host(going.host)
+        for edge in estate.incoming(host, Relation.MENTIONS) if host is not None else ():
+            if edge.consumer.kind is Kind.DOCUMENT:
+                yield going, edge.consumer, edge.provenance
+
+
+def lines_in(estate: EstateView) -> dict[str, list[tuple[Going, Provenance]]]:
+    """By the path in the estate: the lines of a file that name going hosts."""
+    found: dict[str, list[tuple[Going, Provenance]]] = {}
+    for going, document, line in mentions(estate):
+        if line.line:
+            found.setdefault(document.text, []).append((going, line))
+    return found
+
+
+def place_of(estate_path: str) -> str:
+    """The path on the host for a file of a host, else the path in the tree."""
+    parts = estate_path.split("/", 2)
+    return f"/{parts[2]}" if len(parts) == 3 and parts[0] == "hosts" else estate_path
+
+
+def host_of(estate_path: str) -> str:
+    """The host, or the range of hosts, that a file of the estate was captured on; empty for one of the tree."""
+    parts = estate_path.split("/", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == "hosts" else ""
+
+
+def called(going: Going) -> set[str]:
+    """All that a host is called where a format has a host's place: names, the short one, addresses."""
+    return {going.host, going.host.partition(".")[0], *going.names, *going.addresses} - {""}
+
+
+def successor_called(estate: EstateView, going: Going) -> set[str]:
+    """All that the declared successor is called; nothing if none is declared."""
+    host = estate.host(going.host)
+    successor = estate.successor(host) if host is not None else None
+    if successor is None:
+        return set()
+    names = {successor.text, successor.text.partition(".")[0]}
+    for edge in estate.incoming(successor, Relation.STANDS_FOR):
+        if edge.consumer.kind in (Kind.NAME, Kind.ADDRESS) and not edge.consumer.scope:
+            names.add(edge.consumer.text)
+    return names
+
+
+def changed(estate: EstateView, line: Provenance, going: Iterable[Going]) -> str:
+    """A line with the successor in the place of the host that goes; empty where that can't be written.
+
+    A name becomes the successor's in the same form, full or short. An address becomes the successor's only address of
+    the same kind.
+    """
+    text = line.excerpt
+    if text.endswith("…"):
+        return ""
+    for one in going:
+        if not one.successor:
+            continue
+        short, new_short = one.host.partition(".")[0], one.successor.partition(".")[0]
+        text = _replaced(text, one.host, one.successor)
+        text = _replaced(text, short, new_short)
+        others = [name for name in successor_called(estate, one) if is_address(name)]
+        for address in one.addresses:
+            same = [other for other in others if (":" in other) == (":" in address)]
+            text = _replaced(text, address, same[0]) if len(same) == 1 else text
+    return text if text != line.excerpt else ""
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    return re.sub(rf"(?<![\w.-]){re.escape(old)}(?![\w-]|\.\w)", lambda _: new, text, flags=re.IGNORECASE)
+
+
+def on_hosts(names: Sequence[str], limit: int = 3) -> str:
+    """` on web-01 and web-02`; nothing for a tree."""
+    if not names:
+        return ""
+    shown = list(names) if len(names) <= limit else [*names[:limit], f"{len(names) - limit} more"]
+    return " on " + (shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}")
