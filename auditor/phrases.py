@@ -9,6 +9,27 @@ from typing import Final
 
 _NUMBERED: Final = re.compile(r"([^.]*?)(\d+)([^.\d]*(?:\..*)?)", re.DOTALL)
 
+_ARN: Final = re.compile(r"arn:aws[\w-]*:([a-z0-9-]+):[a-z0-9-]*:\d*:([\w./:$*-]*[\w$*])")
+_ARN_KINDS: Final = {
+    ("acm", "certificate"): "ACM certificate",
+    ("cloudfront", "distribution"): "CloudFront distribution",
+    ("cloudwatch", "alarm"): "CloudWatch alarm",
+    ("ec2", "instance"): "instance",
+    ("elasticloadbalancing", "listener"): "listener of load balancer",
+    ("elasticloadbalancing", "loadbalancer"): "load balancer",
+    ("elasticloadbalancing", "targetgroup"): "target group",
+    ("events", "api-destination"): "API destination",
+    ("events", "connection"): "EventBridge connection",
+    ("events", "rule"): "EventBridge rule",
+    ("lambda", "function"): "Lambda function",
+    ("pipes", "pipe"): "EventBridge pipe",
+    ("rds", "cluster"): "RDS cluster",
+    ("rds", "db"): "RDS database",
+    ("scheduler", "schedule"): "schedule",
+    ("states", "stateMachine"): "state machine",
+}
+_ARN_SERVICES: Final = {"sns": "SNS topic", "sqs": "SQS queue", "s3": "S3 bucket"}
+
 
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 host`, `340 hosts`, `1,204 hosts`."""
@@ -89,3 +110,23 @@ def ranged(names: Iterable[str]) -> list[str]:
                 found.extend(f"{before}{number:0{width}}{after}" for number in numbers[start:at])
             start = at
     return sorted(found)
+
+
+def without_arns(text: str) -> str:
+    """A text in which names of AWS are as people say them: `Lambda function label-printer` for its ARN."""
+    return _ARN.sub(_said, text) if "arn:" in text else text
+
+
+def _said(found: re.Match[str]) -> str:
+    service, rest = found[1], found[2]
+    kind, separator, name = rest.partition("/") if ":" not in rest else rest.partition(":")
+    parts = name.split("/")
+    if service == "elasticloadbalancing":
+        label = parts[1] if len(parts) > 1 and parts[0] in ("app", "net", "gwy") else parts[0]
+        if kind == "listener-rule":
+            return f"rule {parts[-1]} of load balancer {label}"
+        return f"{_ARN_KINDS[service, kind]} {label}" if (service, kind) in _ARN_KINDS else f"{service} {rest}"
+    if (service, kind) in _ARN_KINDS:
+        # A destination's id follows its name; a rule's bus and a schedule's group come before theirs.
+        return f"{_ARN_KINDS[service, kind]} {parts[0] if kind in ('api-destination', 'connection') else parts[-1]}"
+    return f"{_ARN_SERVICES.get(service, service)} {rest}" if separator or service in _ARN_SERVICES else found[0]

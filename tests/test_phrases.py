@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.phrases import ranged
+from auditor.phrases import ranged, without_arns
 from auditor.text import expand_range
 
 
@@ -24,3 +24,19 @@ from auditor.text import expand_range
 def test_numbered_names_are_said_as_a_range(names: list[str], said: list[str]) -> None:
     assert ranged(names) == said
     assert sorted({name for one in said for name in expand_range(one)}) == sorted(set(names))
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("lambda:eu-west-1:210987654321:function:label-printer", "Lambda function label-printer"),
+        ("elasticloadbalancing:eu-west-1:210987654321:loadbalancer/app/web/8d1f", "load balancer web"),
+        ("elasticloadbalancing:eu-west-1:210987654321:listener-rule/app/web/8d/0f/11", "rule 11 of load balancer web"),
+        ("events:eu-west-1:210987654321:rule/ops/nightly", "EventBridge rule nightly"),
+        ("events:eu-west-1:210987654321:api-destination/hook/2f1e", "API destination hook"),
+        ("sns:eu-west-1:210987654321:ops", "SNS topic ops"),
+        ("dms:eu-west-1:210987654321:endpoint:ABC", "dms endpoint:ABC"),
+    ],
+)
+def test_names_of_aws_as_people_say_them(rest: str, said: str) -> None:
+    assert without_arns(f"x arn:aws:{rest}: y") == f"x {said}: y"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
@@ -42,7 +43,7 @@ from auditor.model import (
     Severity,
     Verdict,
 )
-from auditor.phrases import listed
+from auditor.phrases import listed, without_arns
 from auditor.policy import POLICY
 from auditor.policy.decisions import settle, too_many
 from auditor.recovery import Recovery
@@ -56,6 +57,11 @@ if TYPE_CHECKING:
     from auditor.policy.decisions import Baseline, Policy
 
 INVENTORY_LIMIT = 16 * 1024 * 1024
+_DIRECTORIES: Final = re.compile(r"aws/[^/]+/[^/]+/(?:ec2\.Describe|route53\.ListResourceRecordSets)")
+_DESCRIBING: Final = re.compile(
+    r'\s*"(?:InstanceId|Private(?:Dns|Ip)\w*|Public(?:Dns|Ip)\w*|Carrier\w*|Name)"\s*:\s*"[^"]*",?\s*$'
+)
+_NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
 DULLER = ("depends-on-going-host", "mention")
 """Rules that say only what none before them has shown: asked after all others, in this order."""
 
@@ -400,6 +406,8 @@ def _mentions(
         understood: set[int] = set()
         if inventory is not None and bound.file.estate_path == INVENTORY:
             understood = _understood(reading, bound, inventory, going)
+        elif _DIRECTORIES.match(bound.file.estate_path):
+            understood = _describing(reading, bound)
         for one in found:
             if one.line in understood:
                 continue
@@ -492,6 +500,37 @@ def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set
     return lines_understood(inventory, decode(reading.content(bound)), going)
 
 
+def _describing(reading: Reading, bound: Bound) -> set[int]:
+    """Lines of an answer of AWS that say what a machine or a record is called: that is no use of it."""
+    called = {
+        item.where.line
+        for _, item in bound.template.items
+        if (isinstance(item, Dependency) and item.relation is Relation.STANDS_FOR)
+        or (isinstance(item, Entity) and item.ref.kind in (Kind.HOST, Kind.NAME))
+    }
+    lines = decode(reading.content(bound)).split("\n")
+    called.update(number for number, line in enumerate(lines, 1) if _DESCRIBING.match(line))
+    # The tag that is the machine's name.
+    called.update(number + 1 for number, line in enumerate(lines, 1) if _NAME_TAG.match(line))
+    return called
+
+
+def _readable(finding: Finding) -> Finding:
+    """A finding with names as people say them; what it is about and its evidence stay as written."""
+    if "arn:" not in finding.message and all("arn:" not in f"{one.consumer} {one.provider}" for one in finding.path):
+        return finding
+    return replace(
+        finding,
+        message=without_arns(finding.message),
+        why=without_arns(finding.why),
+        action=without_arns(finding.action),
+        path=tuple(
+            replace(one, consumer=without_arns(one.consumer), provider=without_arns(one.provider))
+            for one in finding.path
+        ),
+    )
+
+
 def _check(
     view: View, rules: Sequence[Rule], progress: Callable[[str, int], None]
 ) -> tuple[tuple[Finding, ...], tuple[RuleRun, ...], list[Failure]]:
@@ -506,7 +545,7 @@ def _check(
         missing: tuple[str, ...] = ()
         ended = True
         try:
-            found.extend(rule.check(view))
+            found.extend(map(_readable, rule.check(view)))
             missing = covering.missing(view, rule)
             passed.extend(rule.passed(view) if not missing else ())
         # A rule may be somebody's plugin: whatever it raises must end in the report.

@@ -632,6 +632,7 @@ class Linker:
         """A certificate depends on the lineage whose directory holds it, or that has the same names."""
         stored = self._outgoing(Relation.STORED_AT)
         lineages = self._of_kind(Kind.LINEAGE)
+        self._imported(lineages)
         if not lineages or not stored:
             return
         by_directory: dict[tuple[str, str], NodeId] = {}
@@ -691,6 +692,24 @@ class Linker:
                     -1,
                     Confidence.MEDIUM,
                 )
+
+    def _imported(self, lineages: Iterable[NodeId]) -> None:
+        """A certificate of a store that a lineage's hook puts its files into, as `aws acm import-certificate` does."""
+        written: dict[NodeId, list[NodeId]] = {}
+        for writer, targets in self._outgoing(Relation.WRITES).items():
+            if held := [one for one in targets if self._kinds[one] is Kind.CERTIFICATE]:
+                written[writer] = held
+        if not written:
+            return
+        hooks = self._outgoing(Relation.DEPLOYED_BY)
+        for lineage in lineages:
+            for writer in (lineage, *hooks.get(lineage, ())):
+                for certificate in written.get(writer, ()):
+                    known = self.attributes.setdefault(lineage, {})
+                    if not known.get("domains") and (names := self._sans(certificate)):
+                        known["domains"] = tuple(sorted(names))
+                    group = self._group(certificate, "lineages")
+                    self._edge(certificate, lineage, Relation.CERTIFIED_BY, Need.RUN, group, -1)
 
     def _sans(self, certificate: NodeId) -> frozenset[str]:
         sans = self.attributes.get(certificate, {}).get("sans")

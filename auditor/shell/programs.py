@@ -602,6 +602,20 @@ def _host_option(wanted: Spec, hosts: Sequence[str], ports: Sequence[str] = (), 
     return handle
 
 
+_AWS: Final = _host_option(
+    Spec("", frozenset({"endpoint-url", "region", "profile", "output", "query"})), ("endpoint-url",)
+)
+
+
+def _aws(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """aws-cli 2: --endpoint-url, and the certificate that `acm import-certificate` replaces, by its ARN."""
+    _AWS(shell, words, stdin)
+    if any(word.text == "import-certificate" for word in words):
+        for arn in parse_options(words[1:], Spec("", frozenset({"certificate-arn"}))).values("certificate-arn"):
+            if arn.known and arn.text.startswith("arn:"):
+                shell.sink.emit(Relation.WRITES, Ref(Kind.CERTIFICATE, arn.text), arn.row)
+
+
 def _smbclient(shell: Shell, words: list[Word], stdin: str | None) -> None:
     arguments = parse_options(words[1:], Spec("ILUWcDpAnNtTEeimOsRdl"))
     for word in [*arguments.operands[:1], *arguments.values("L", "I")]:
@@ -1360,9 +1374,7 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "mount.cifs": _mount,
     "sshfs": _sshfs,
     "git": _git,
-    "aws": _host_option(
-        Spec("", frozenset({"endpoint-url", "region", "profile", "output", "query"})), ("endpoint-url",)
-    ),
+    "aws": _aws,
     "s3cmd": _host_option(Spec("c", frozenset({"host", "host-bucket", "config", "access_key"})), ("host",)),
     "mc": _host_option(Spec(), ()),
     "borg": _backup,

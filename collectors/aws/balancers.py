@@ -16,6 +16,7 @@ from auditor.api import (
     Ref,
     Relation,
     YamlNode,
+    excerpt,
     host_ref,
     normal_name,
 )
@@ -29,6 +30,7 @@ from collectors.aws.common import (
     outside,
     own_arn,
     parsed,
+    scalars,
     text,
     value,
 )
@@ -37,7 +39,8 @@ from collectors.aws.common import (
 class AwsBalancersCollector(Collector):
     """What stands behind a load balancer's name: listeners and rules to target groups, and those to their targets.
 
-    Targets of one group are alternatives. So are the target groups of one action that share its traffic by weight.
+    Targets of one group are alternatives. So are the target groups of one action that share its traffic by weight, and
+    the listeners and rules of one balancer, which goes on serving the others when one is lost.
 
     Reads
     -----
@@ -95,7 +98,9 @@ def _listeners(answer: Answer) -> Iterator[Parsed]:
             found = value(certificate, "CertificateArn")
             if found is not None and (ref := arn_ref(found.scalar)) is not None:
                 yield Dependency(balancer, ref, Relation.SERVES, answer.where(found))
-        yield from _actions(answer, balancer, maps(listener, "DefaultActions"), listener.text("ListenerArn"))
+        arn = value(listener, "ListenerArn")
+        if arn is not None:
+            yield from _part(answer, balancer, arn, maps(listener, "DefaultActions"))
 
 
 def _listener_certificates(answer: Answer) -> Iterator[Parsed]:
@@ -108,10 +113,16 @@ def _listener_certificates(answer: Answer) -> Iterator[Parsed]:
 
 def _rules(answer: Answer) -> Iterator[Parsed]:
     for rule in maps(answer.body, "Rules"):
-        arn = rule.text("RuleArn")
-        balancer = _balancer_of(arn, ":listener-rule/")
-        if balancer is not None and rule.text("IsDefault") != "true":
-            yield from _actions(answer, balancer, maps(rule, "Actions"), arn)
+        arn = value(rule, "RuleArn")
+        balancer = _balancer_of(arn.scalar, ":listener-rule/") if arn is not None else None
+        if arn is not None and balancer is not None and rule.text("IsDefault") != "true":
+            only = [
+                one.scalar
+                for condition in maps(rule, "Conditions")
+                for keys in (("Values",), ("PathPatternConfig", "Values"), ("HostHeaderConfig", "Values"))
+                for one in scalars(condition, *keys)
+            ]
+            yield from _part(answer, balancer, arn, maps(rule, "Actions"), tuple(dict.fromkeys(only)))
 
 
 def _balancer_of(arn: str, kind: str) -> Ref | None:
@@ -123,7 +134,24 @@ def _balancer_of(arn: str, kind: str) -> Ref | None:
     return arn_ref(f"{head}:loadbalancer/{'/'.join(parts[:3])}")
 
 
-def _actions(answer: Answer, balancer: Ref, actions: tuple[YamlNode, ...], arn: str) -> Iterator[Parsed]:
+def _part(
+    answer: Answer, balancer: Ref, arn: YamlNode, actions: tuple[YamlNode, ...], only: tuple[str, ...] = ()
+) -> Iterator[Parsed]:
+    """What becomes of a part of the traffic: of a listener, or of the requests of a rule.
+
+    Parts are alternatives to the balancer, which goes on serving the others when one is lost.
+    """
+    part = arn_ref(arn.scalar)
+    if part is None:
+        return
+    facts = list(_actions(answer, part, actions))
+    if facts:
+        yield Entity(part, answer.where(arn), known(requests=tuple(excerpt(one) for one in only[:20])))
+        yield Dependency(balancer, part, Relation.BACKED_BY, answer.where(arn), group="parts")
+        yield from facts
+
+
+def _actions(answer: Answer, part: Ref, actions: tuple[YamlNode, ...]) -> Iterator[Parsed]:
     for action in actions:
         targets = [one for group in maps(action, "ForwardConfig", "TargetGroups") if (one := _group(group)) is not None]
         if not targets and (single := value(action, "TargetGroupArn")) is not None:
@@ -131,15 +159,15 @@ def _actions(answer: Answer, balancer: Ref, actions: tuple[YamlNode, ...], arn: 
         for target in targets:
             ref = arn_ref(target.scalar)
             if ref is not None:
-                shared = f"weights of {arn}" if len(targets) > 1 else ""
-                yield Dependency(balancer, ref, Relation.BACKED_BY, answer.where(target), group=shared)
+                shared = "weights" if len(targets) > 1 else ""
+                yield Dependency(part, ref, Relation.BACKED_BY, answer.where(target), group=shared)
         redirect = value(action, "RedirectConfig", "Host")
         if redirect is not None and "#{" not in redirect.scalar and (found := host_ref(redirect.scalar)) is not None:
-            yield Dependency(balancer, found, Relation.CONNECTS, answer.where(redirect))
+            yield Dependency(part, found, Relation.CONNECTS, answer.where(redirect))
         for key in ("Issuer", "TokenEndpoint", "UserInfoEndpoint"):
             url = value(action, "AuthenticateOidcConfig", key)
             if url is not None and (endpoint := outside(url.scalar)) is not None:
-                yield Dependency(balancer, endpoint, Relation.CONNECTS, answer.where(url))
+                yield Dependency(part, endpoint, Relation.CONNECTS, answer.where(url))
 
 
 def _group(group: YamlNode) -> YamlNode | None:

@@ -17,6 +17,7 @@ from auditor.api import (
     Parsed,
     Ref,
     Relation,
+    Where,
     YamlNode,
     excerpt,
     is_hostname,
@@ -90,6 +91,7 @@ def _records(answer: Answer) -> Iterator[Parsed]:
         if alias is not None:
             target = _name(alias.scalar).removeprefix("dualstack.")
             if target != owner and is_hostname(target):
+                yield _named(owner, "ALIAS", record, answer.where(alias))
                 yield Dependency(
                     Ref(Kind.NAME, owner),
                     Ref(Kind.NAME, target),
@@ -114,12 +116,14 @@ def _value(
             yield Malformed(where, f"the value of an {kind} record that is no address", "Route 53 would refuse it")
             return
         group = _group(record, zone, "addresses")
+        yield _named(owner, kind, record, where)
         yield Dependency(Ref(Kind.NAME, owner), Ref(Kind.ADDRESS, address), Relation.RESOLVES, where, group=group)
         return
     if kind == "CNAME":
         group = _group(record, zone, "addresses" if _alternative(record) else "")
         target = _name(written.scalar)
         if is_hostname(target):
+            yield _named(owner, kind, record, where)
             yield Dependency(Ref(Kind.NAME, owner), Ref(Kind.NAME, target), Relation.RESOLVES, where, group=group)
         return
     providers = list(_providers(kind, owner, written.scalar))
@@ -139,6 +143,11 @@ def _value(
         yield Dependency(whole, ref, Relation.RECORDS, where, group=kind)
     for provider, group in providers:
         yield Dependency(ref, provider, Relation.RECORDS, where, group=group)
+
+
+def _named(owner: str, kind: str, record: YamlNode, where: Where) -> Entity:
+    """A name that a zone has addresses or an alias of."""
+    return Entity(Ref(Kind.NAME, owner), where, known(type=kind, ttl=_ttl(record)))
 
 
 def _providers(kind: str, owner: str, written: str) -> Iterator[tuple[Ref, str]]:
@@ -178,8 +187,8 @@ def _group(record: YamlNode, zone: str, group: str) -> str:
     """The group of a record among those of its name: within its zone, and within its location if it has one."""
     identifier = record.text("SetIdentifier")
     if identifier and not _alternative(record):
-        return f"{group or 'location'} {zone} {identifier}"
-    return f"{group} {zone}".strip() if group else ""
+        return f"{group or 'location'} in zone {zone}, {identifier}"
+    return f"{group} in zone {zone}" if group else ""
 
 
 def _ttl(record: YamlNode) -> int | None:

@@ -26,6 +26,7 @@ from auditor.api import (
     plural,
     ranged,
 )
+from rules.ways import Ways
 
 _TRANSPARENT: Final = (Relation.STANDS_FOR, Relation.RESOLVES)
 _VERBS: Final = {
@@ -95,10 +96,11 @@ class DependsOnGoingHostRule(Rule):
         """One finding for each consumer, or for equal ones on many hosts."""
         found: dict[tuple[Kind, str, str, tuple[str, ...]], _Alike] = {}
         leaving = {one.host for one in estate.going}
+        ways = Ways(estate)
         direct: dict[int, tuple[Node, list[Edge], set[str]]] = {}
         for going in estate.going:
             host = estate.host(going.host)
-            for edge in _needing(estate, host) if host is not None else ():
+            for edge in _needing(estate, ways, host) if host is not None else ():
                 consumer = edge.consumer
                 if (home := estate.home(consumer)) is None or home.text not in leaving:
                     _, edges, hosts = direct.setdefault(consumer.id, (consumer, [], set()))
@@ -145,14 +147,17 @@ class DependsOnGoingHostRule(Rule):
         )
 
 
-def _needing(estate: EstateView, host: Node) -> Iterator[Edge]:
+def _needing(estate: EstateView, ways: Ways, host: Node) -> Iterator[Edge]:
     """The lost dependencies on a host itself, or on names and addresses that lead to it alone."""
     seen, pending = {host.id}, [host]
     while pending:
         node = pending.pop()
         for edge in estate.incoming(node, *_TRANSPARENT):
             consumer = edge.consumer
-            if edge.lost and consumer.id not in seen and consumer.kind not in (Kind.PATH, Kind.MOUNT):
+            if not edge.lost or consumer.id in seen or consumer.kind in (Kind.PATH, Kind.MOUNT):
+                continue
+            # What is lost for another reason, such as a certificate that ends, goes on leading elsewhere.
+            if ways.hosts(consumer):
                 seen.add(consumer.id)
                 pending.append(consumer)
         for edge in estate.incoming(node, *_VERBS):

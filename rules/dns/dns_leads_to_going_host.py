@@ -27,6 +27,7 @@ from auditor.api import (
     plural,
 )
 from rules.dns.records import REDIRECTS, is_in_zone, is_own, ttl_of, type_of, users_of
+from rules.ways import Ways
 
 _SETS: Final = {
     "MX": "mail server",
@@ -99,22 +100,23 @@ class DnsLeadsToGoingHostRule(Rule):
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each owner and type."""
         owners: dict[tuple[str, str], _Owner] = {}
+        ways = Ways(estate)
         for going in estate.going:
             if going.lifecycle is not Lifecycle.READ_ONLY:
-                _collect(estate, going, owners)
+                _collect(estate, ways, going, owners)
         for one in owners.values():
-            finding = self._finding(estate, one)
+            finding = self._finding(estate, ways, one)
             if finding is not None:
                 yield finding
 
-    def _finding(self, estate: EstateView, one: _Owner) -> Finding | None:
+    def _finding(self, estate: EstateView, ways: Ways, one: _Owner) -> Finding | None:
         evidence = _lines(one)
         if not evidence:
             return None
         going = next(iter(one.going.values()))
         hosts = listed(list(one.going))
-        lost, left = _counted(estate, one)
-        severity, message, why, action = self._say(estate, one, going, hosts, lost, left)
+        lost, left = _counted(estate, ways, one)
+        severity, message, why, action = self._say(estate, ways, one, going, hosts, lost, left)
         ttl = max(ttl_of(one.node), *(ttl_of(record) for record in one.records.values()), 0)
         if ttl and (severity is Severity.BLOCK or left):
             action += f" Lower its TTL at least {duration(ttl)} before: so long do resolvers keep the old answer."
@@ -139,7 +141,7 @@ class DnsLeadsToGoingHostRule(Rule):
         )
 
     def _say(
-        self, estate: EstateView, one: _Owner, going: Going, hosts: str, lost: int, left: int
+        self, estate: EstateView, ways: Ways, one: _Owner, going: Going, hosts: str, lost: int, left: int
     ) -> tuple[Severity, str, str, str]:
         """Severity, message, why and action for one owner and type."""
         owner, kind = one.owner, one.kind
@@ -156,7 +158,7 @@ class DnsLeadsToGoingHostRule(Rule):
                 )
             by = sorted(node.label for node in users_of(estate, one.node) if node.scope not in leaving)
             used = f" Used by {listed(by, 2)}." if by else ""
-            view = _worst(estate, one).removeprefix("addresses")
+            view = _worst(estate, ways, one).removeprefix("addresses")
             if left:
                 return (
                     Severity.WARN,
@@ -219,7 +221,7 @@ def _loss(kind: str, owner: str) -> str:
     return "Clients that look the service up find no server."
 
 
-def _collect(estate: EstateView, going: Going, owners: dict[tuple[str, str], _Owner]) -> None:
+def _collect(estate: EstateView, ways: Ways, going: Going, owners: dict[tuple[str, str], _Owner]) -> None:
     """Goes back from a host over all that resolves to it, and takes each record on the way."""
     host = estate.host(going.host)
     if host is None:
@@ -234,7 +236,7 @@ def _collect(estate: EstateView, going: Going, owners: dict[tuple[str, str], _Ow
             if edge.relation is Relation.RESOLVES and is_in_zone(name):
                 _take(owners, name.text, type_of(edge), name, edge, going)
             # What still has another address goes on answering: those above it are not harmed.
-            if estate.impact_of(name) is Impact.BROKEN and name.id not in seen:
+            if name.id not in seen and ways.hosts(name):
                 seen.add(name.id)
                 pending.append(name)
         if at.kind in (Kind.NAME, Kind.ADDRESS):
@@ -263,7 +265,7 @@ def _take(owners: dict[tuple[str, str], _Owner], owner: str, kind: str, node: No
     return one
 
 
-def _counted(estate: EstateView, one: _Owner) -> tuple[int, int]:
+def _counted(estate: EstateView, ways: Ways, one: _Owner) -> tuple[int, int]:
     """How many targets are lost, and how many are left, over all records that are alternatives of each other."""
     if one.kind in _SETS:
         whole = estate.find(Kind.RECORD, f"{one.owner} {one.kind}")
@@ -272,17 +274,19 @@ def _counted(estate: EstateView, one: _Owner) -> tuple[int, int]:
         gone = sum(1 for edge in members if edge.provider.id not in one.records and edge.lost)
         return max(lost, len(one.records)), max(len(members) - lost - gone, 0)
     if one.kind in ("A", "AAAA"):
-        group = _worst(estate, one)
+        group = _worst(estate, ways, one)
         every = [edge for edge in estate.outgoing(one.node, Relation.RESOLVES) if edge.group == group]
-        return sum(1 for edge in one.edges if edge.group == group), sum(1 for edge in every if not edge.lost)
+        return sum(1 for edge in one.edges if edge.group == group), sum(
+            1 for edge in every if not ways.hosts(edge.provider)
+        )
     return max(len(one.edges), 1), 0
 
 
-def _worst(estate: EstateView, one: _Owner) -> str:
+def _worst(estate: EstateView, ways: Ways, one: _Owner) -> str:
     """Of the groups of addresses that a name has, one for each view of a server, the one that keeps the fewest."""
     kept = dict.fromkeys((edge.group for edge in one.edges), 0)
     for edge in estate.outgoing(one.node, Relation.RESOLVES):
-        if edge.group in kept and not edge.lost:
+        if edge.group in kept and not ways.hosts(edge.provider):
             kept[edge.group] += 1
     return min(kept, key=kept.__getitem__, default="")
 

@@ -135,6 +135,13 @@ def _message(estate: EstateView, alert: Node, hosts: tuple[str, ...]) -> str:
     return f"{looks}: it fires when that server is switched off, and is silent for ever once its target is removed"
 
 
+def _silence(alert: Node) -> str:
+    """What becomes of an alert whose metric is there no more, by the program that judges it."""
+    if alert.attributes.get("program") == "CloudWatch":
+        return "An alarm without data is INSUFFICIENT_DATA, of which its actions for ALARM tell nobody"
+    return "An alert without series is no error to Prometheus: it shows as inactive, like a healthy one"
+
+
 def _why(estate: EstateView, alert: Node, hosts: tuple[str, ...], blast: Blast | None) -> str:
     parts = []
     if alert.kind is not Kind.ALERT:
@@ -146,7 +153,7 @@ def _why(estate: EstateView, alert: Node, hosts: tuple[str, ...], blast: Blast |
     elif alert.kind is Kind.ALERT and alert.attributes.get("watches_absence"):
         parts.append("An alarm that everybody expects teaches people to ignore the next one")
     elif alert.kind is Kind.ALERT:
-        parts.append("An alert without series is no error to Prometheus: it shows as inactive, like a healthy one")
+        parts.append(_silence(alert))
     if words := _stage_words(stages_of(alert)):
         parts.append(f"it is to tell that a renewal {words}")
     if blast is not None and blast.not_after is not None:

@@ -74,13 +74,13 @@ class AlertReceiverGoingRule(Rule):
             channels = _channels(estate, receiver)
             ending = [edge for edge in channels if ways.hosts(edge.provider)]
             proxies = [edge for edge in estate.outgoing(receiver, Relation.CONNECTS) if ways.hosts(edge.provider)]
-            if channels and len(ending) == len(channels) and not _hides_channels(channels):
+            if channels and len(ending) == len(channels) and not _hides_channels(receiver, channels):
                 lost[receiver.id] = ending
             elif proxies:
                 ending = proxies
                 lost[receiver.id] = proxies
             elif ending:
-                partly[receiver.id] = (receiver, ending, len(channels) + _hides_channels(channels))
+                partly[receiver.id] = (receiver, ending, len(channels) + _hides_channels(receiver, channels))
             if receiver.id in lost:
                 hosts = tuple(sorted({host for edge in ending for host in ways.hosts(edge.provider)}))
                 alike.setdefault((receiver.text, hosts), []).append(receiver)
@@ -175,9 +175,12 @@ def _channels(estate: EstateView, receiver: Node) -> list[Edge]:
     return [*estate.outgoing(receiver, Relation.NOTIFIES), *read]
 
 
-def _hides_channels(channels: list[Edge]) -> bool:
-    """Whether there is a channel whose place is not known: one of a group that is alone in it."""
-    return len(channels) == 1 and bool(channels[0].group)
+def _hides_channels(receiver: Node, channels: list[Edge]) -> bool:
+    """Whether there is a channel whose place is not known: one of a group that is alone in it.
+
+    Of a topic of SNS all subscriptions are known.
+    """
+    return len(channels) == 1 and bool(channels[0].group) and receiver.attributes.get("program") != "SNS"
 
 
 def _unheard(estate: EstateView, alert: Node, lost: dict[int, list[Edge]]) -> bool:

@@ -21,7 +21,7 @@ from auditor.api import (
     plural,
     ranged,
 )
-from rules.ways import distinct, files, is_own_name
+from rules.ways import Ways, distinct, files, is_own_name
 
 NEEDED: Final = (Relation.BACKED_BY, Relation.CONNECTS, Relation.MOUNTS, Relation.RUNS_ON)
 MONITORING: Final = frozenset({"alertmanager", "prometheus", "promtail"})
@@ -147,9 +147,10 @@ def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> lis
     """What services elsewhere lose with the going hosts, equal ones on many hosts as one: those that fit."""
     leaving = {one.host for one in estate.going}
     found: dict[int, tuple[Node, dict[int, Edge], dict[str, Going]]] = {}
+    ways = Ways(estate)
     for going in estate.going:
         host = estate.host(going.host)
-        for edge in _needing(estate, host) if host is not None else ():
+        for edge in _needing(estate, ways, host) if host is not None else ():
             consumer = edge.consumer
             if consumer.scope in leaving or consumer.attributes.get("program") in MONITORING or not fits(consumer):
                 continue
@@ -168,8 +169,11 @@ def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> lis
     return list(alike.values())
 
 
-def _needing(estate: EstateView, host: Node) -> Iterator[Edge]:
-    """The dependencies of services on a host that fail, on itself or on what leads to it alone."""
+def _needing(estate: EstateView, ways: Ways, host: Node) -> Iterator[Edge]:
+    """The dependencies of services on a host that fail, on itself or on what leads to it alone.
+
+    A name may be lost for another reason, such as a certificate that ends: what else it leads to goes on answering.
+    """
     seen, pending = {host.id}, [host]
     while pending and len(seen) < _LIMIT:
         node = pending.pop()
@@ -178,7 +182,7 @@ def _needing(estate: EstateView, host: Node) -> Iterator[Edge]:
                 continue
             consumer = edge.consumer
             if edge.relation in _TRANSPARENT and edge.group != _VRRP:
-                if consumer.kind in _MEANS and consumer.id not in seen:
+                if consumer.kind in _MEANS and consumer.id not in seen and ways.hosts(consumer):
                     seen.add(consumer.id)
                     pending.append(consumer)
             elif is_need(edge):
