@@ -186,6 +186,12 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         re.compile(r"(?P<keep>(?<!\w)(?:s?ftp|ftps|ftpes|davs):[^\s:/'\"]+:)[^\s:'\"]+(?=:[^\s:]+:)"),
     ),
 )
+_RULES_OF: Final = {
+    word: tuple(number for number, (words, _) in enumerate(_RULES) if word in words)
+    for word in sorted({word for words, _ in _RULES for word in words})
+}
+"""The rules, by position, that a word calls for."""
+
 # Cheap test before the rules: most lines hold none of these. Of lower-cased text; words that hold another of them, such
 # as `private key`, are left out.
 _HINTS: Final = (
@@ -249,9 +255,8 @@ def redact(text: str, key: bytes = b"") -> str:
         return text
     if "__acme_base64__" in lower:
         text = _ACME.sub(lambda found: found[1] + _inside(found[2], key) + found[3], text)
-    for words, pattern in _RULES:
-        if any(word in lower for word in words):
-            text = pattern.sub(replaced, text)
+    for number in sorted({number for word, numbers in _RULES_OF.items() if word in lower for number in numbers}):
+        text = _RULES[number][1].sub(replaced, text)
     return text
 
 

@@ -27,6 +27,8 @@ _CONTROL: Final = re.compile(
 _LABEL: Final = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)"
 _HOSTNAME: Final = re.compile(rf"(?=.{{1,253}}\.?$)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_PATH: Final = re.compile(r"[/?#]")
+_QUERY: Final = re.compile(r"[?#]")
 _RANGE: Final = re.compile(r"\[(\d+|[a-z]):(\d+|[a-z])(?::(\d+))?\]|\{(\d+|[a-z])\.\.(\d+|[a-z])(?:\.\.(\d+))?\}", re.I)
 RANGE_LIMIT: Final = 100_000
 """Names that one range may make; more is refused rather than expanded."""
@@ -131,6 +133,7 @@ class Endpoint(NamedTuple):
     path: str
 
 
+@lru_cache(maxsize=65536)
 def split_endpoint(text: str) -> Endpoint | None:
     """The parts of a URL, `host:port`, `[v6]:port`, `user@host` or a bare host; None if no host is in it.
 
@@ -143,7 +146,8 @@ def split_endpoint(text: str) -> Endpoint | None:
         rest = rest[2:]
     if scheme in ("unix", "file"):
         return None
-    cut = min((at for at in (rest.find(c) for c in "/?#") if at >= 0), default=len(rest))
+    begin = _PATH.search(rest)
+    cut = begin.start() if begin else len(rest)
     authority, path = rest[:cut], rest[cut:]
     authority = authority.rsplit("@", 1)[-1]
     port: int | None = None
@@ -185,7 +189,7 @@ def endpoint_ref(text: str) -> Ref | None:
         return None
     host = f"[{parts.host}]" if ":" in parts.host else parts.host
     port = f":{parts.port}" if parts.port else ""
-    path = re.split(r"[?#]", parts.path, maxsplit=1)[0]
+    path = _QUERY.split(parts.path, maxsplit=1)[0]
     scheme = f"{parts.scheme}://" if parts.scheme else ""
     return Ref(Kind.ENDPOINT, redact_url(f"{scheme}{host}{port}{path}"))
 

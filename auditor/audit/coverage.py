@@ -125,7 +125,7 @@ def aged(
         if when is None:
             unknown += 1
         elif now - when > max_age:
-            areas = {reading.collectors[index].area for index, _ in bound.template.items} or {area_of(bound.file.path)}
+            areas = {reading.collectors[index].area for index in bound.template.readers} or {area_of(bound.file.path)}
             for area in areas:
                 add(bound.file.source, area, when, path)
     stale = set()
@@ -266,7 +266,7 @@ def _sealed(reading: Reading, canonical: Mapping[str, tuple[str, ...]], going: s
 def _told(bound: Bound, kind: str) -> bool:
     """Whether a collector read it (a certificate in DER), or said itself that it could not."""
     if kind in HOLDS_TEXT:
-        return any(type(item) is Malformed for _, item in bound.template.items)
+        return bool(bound.template.malformed)
     return bound.template.claimed
 
 

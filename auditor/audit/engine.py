@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
 from auditor.capture.estates import open_estates, read_inventory
-from auditor.capture.reading import Bound, Reading, Templates, items, read_estate
+from auditor.capture.reading import Bound, Reading, Templates, documents, items, machines, read_estate
 from auditor.capture.sealed import SEARCHED
 from auditor.capture.tree import INVENTORY, Tree
 from auditor.errors import AuditorError, EstateError, UsageError
@@ -90,6 +90,8 @@ class Request:
     own: tuple[str, ...] = ()
     """Files inside the estate that are about it and not of it, by their estate paths."""
 
+
+_Said = TypeVar("_Said")
 
 Remembered: TypeAlias = tuple[str, str, str | None, Parsed]
 """A fact with the host it is about (or nothing), its estate path and when it was captured."""
@@ -176,8 +178,8 @@ def survey(
         alone = shorts[name.split(".", 1)[0]] == 1
         (hosts.add_full if alone else hosts.add)(name, "captured")
     instances: list[tuple[Entity, Provenance]] = []
-    for _, estate_path, _, _, item in items(reading):
-        if type(item) is Entity and item.ref.kind is Kind.HOST and item.ref.text and "known_as" not in item.attributes:
+    for _, estate_path, _, item in machines(reading):
+        if item.ref.text and "known_as" not in item.attributes:
             where = Provenance(estate_path, item.where.line, item.where.excerpt)
             if "instance_id" in item.attributes:
                 instances.append((item, where))
@@ -214,8 +216,10 @@ def judge(
         )
 
     linker = Linker(hosts, inventory.domains if inventory else ())
-    linker.context(chain(_by_host(reading, hosts), remembered))
-    for host, estate_path, collected_at, item in chain(_by_host(reading, hosts), remembered):
+    linker.context(chain(_by_host(reading, hosts, machines(reading)), remembered))
+    for host, estate_path, collected_at, facts in _by_host(reading, hosts, documents(reading)):
+        linker.add_all(host, estate_path, collected_at, facts)
+    for host, estate_path, collected_at, item in remembered:
         linker.add(host, estate_path, collected_at, item)
     if inventory is not None:
         from auditor.inventory.facts import declare_facts
@@ -336,14 +340,16 @@ def _learn_asked(reading: Reading, hosts: HostTable, asked: Iterable[str]) -> No
             hosts.address(hosts.records[names.pop()], address)
 
 
-def _by_host(reading: Reading, hosts: HostTable) -> Iterator[tuple[str, str, str | None, Parsed]]:
-    """All items, once for each host that their document stands for."""
+def _by_host(
+    reading: Reading, hosts: HostTable, placed: Iterable[tuple[str, str, str | None, _Said]]
+) -> Iterator[tuple[str, str, str | None, _Said]]:
+    """What sources say, once for each host that the source stands for."""
     canonical = {
         source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
     }
-    for source, estate_path, collected_at, _, item in items(reading):
+    for source, estate_path, collected_at, said in placed:
         for host in canonical.get(source, ("",)):
-            yield host, estate_path, collected_at, item
+            yield host, estate_path, collected_at, said
 
 
 def _wanted(linker: Linker, hosts: HostTable, going: set[str]) -> list[Identity]:

@@ -16,7 +16,20 @@ from typing import Final, Self, TypeAlias
 from auditor.api import Collector
 from auditor.capture.sealed import sealed
 from auditor.capture.tree import File, Tree
-from auditor.model import Area, Coverage, Document, Failure, Fragment, Malformed, Outcome, Parsed
+from auditor.model import (
+    Area,
+    Coverage,
+    Dependency,
+    Document,
+    Entity,
+    Fact,
+    Failure,
+    Fragment,
+    Kind,
+    Malformed,
+    Outcome,
+    Parsed,
+)
 from auditor.text import is_binary
 
 HEAD: Final = 4096
@@ -84,6 +97,16 @@ class _Watchdog:
             raise _TimeIsUp
 
 
+def facts_of(items: Iterable[Parsed]) -> tuple[Fact, ...]:
+    """The facts among parsed items."""
+    return tuple(item for item in items if type(item) is Dependency or type(item) is Entity)
+
+
+def machines_of(facts: Iterable[Fact]) -> tuple[Entity, ...]:
+    """Those of some facts that describe a machine."""
+    return tuple(item for item in facts if type(item) is Entity and item.ref.kind is Kind.HOST)
+
+
 @dataclass(slots=True)
 class Template:
     """What one distinct document yields, whichever host has it. `items` are (collector index, item) in file order."""
@@ -95,10 +118,25 @@ class Template:
     sealed: str = ""
     """Why its text can't be read, as `auditor.capture.sealed` says; empty if it can."""
     items: list[tuple[int, Parsed]] = field(default_factory=list)
+    facts: tuple[Fact, ...] = ()
+    machines: tuple[Entity, ...] = ()
+    """Those of the facts that describe a machine."""
+    fragments: tuple[tuple[int, Fragment], ...] = ()
+    malformed: tuple[tuple[int, Malformed], ...] = ()
+    readers: tuple[int, ...] = ()
+    """The collectors that the items are of."""
     claimed: bool = False
     content: bytes | None = None
     gaps: tuple[tuple[Area, str], ...] = ()
     """What a collector gave up or crashed on: the area of the collector, and why."""
+
+    def sort(self) -> None:
+        """Sorts the items by what becomes of them: once for all hosts that have the file."""
+        self.facts = facts_of(item for _, item in self.items)
+        self.machines = machines_of(self.facts)
+        self.fragments = tuple((index, item) for index, item in self.items if type(item) is Fragment)
+        self.malformed = tuple((index, item) for index, item in self.items if type(item) is Malformed)
+        self.readers = tuple(dict.fromkeys(index for index, _ in self.items))
 
 
 Templates: TypeAlias = dict[tuple[str, bytes], Template]
@@ -210,9 +248,8 @@ def _bind(reading: Reading, file: File, template: Template) -> None:
     reading.by_path[file.source, file.path] = bound
     for area, detail in template.gaps:
         _gap(reading, file, area, Outcome.PARTIAL, detail)
-    for index, item in template.items:
-        if type(item) is Malformed:
-            reading.malformed.append((file.estate_path, index, item))
+    for index, item in template.malformed:
+        reading.malformed.append((file.estate_path, index, item))
 
 
 def _gap(reading: Reading, file: File, area: Area, outcome: Outcome, detail: str) -> None:
@@ -240,6 +277,7 @@ def _parse(reading: Reading, template: Template, content: bytes, file: File, wat
             reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
             template.gaps += ((collector.area, f"{collector.name} crashed; the rest was scanned for mentions only"),)
         template.items.extend((index, item) for item in found)
+    template.sort()
 
 
 def _collect(make: Callable[[], Iterable[Parsed]], found: list[Parsed], watchdog: _Watchdog, seconds: float) -> str:
@@ -288,10 +326,9 @@ def _combine(reading: Reading, watchdog: _Watchdog) -> None:
     """Gives each collector the fragments of one source together; equal sources are combined once."""
     per: dict[tuple[int, str], list[tuple[Bound, Fragment]]] = {}
     for bound in reading.bound:
-        for index, item in bound.template.items:
-            if type(item) is Fragment:
-                source = "" if reading.collectors[index].across_sources else bound.file.source
-                per.setdefault((index, source), []).append((bound, item))
+        for index, item in bound.template.fragments:
+            source = "" if reading.collectors[index].across_sources else bound.file.source
+            per.setdefault((index, source), []).append((bound, item))
     memo: dict[tuple[object, ...], tuple[Sequence[Parsed], str]] = {}
     for (index, source), pieces in sorted(per.items(), key=lambda entry: entry[0]):
         collector = reading.collectors[index]
@@ -374,6 +411,29 @@ def items(reading: Reading) -> Iterator[tuple[str, str, str | None, int, Parsed]
             yield bound.file.source, bound.file.estate_path, bound.collected_at, index, item
     for combined in reading.combined:
         for item in combined.items:
-            path = item.where.path if not isinstance(item, Fragment) else item.path
-            source = combined.source
-            yield source, estate_path_of(reading, source, path) if source else path, None, combined.collector, item
+            yield combined.source, _place_of(reading, combined, item), None, combined.collector, item
+
+
+def machines(reading: Reading) -> Iterator[tuple[str, str, str | None, Entity]]:
+    """All that describes a machine, as `items` gives it."""
+    for bound in reading.bound:
+        for item in bound.template.machines:
+            yield bound.file.source, bound.file.estate_path, bound.collected_at, item
+    for combined in reading.combined:
+        for item in machines_of(facts_of(combined.items)):
+            yield combined.source, _place_of(reading, combined, item), None, item
+
+
+def documents(reading: Reading) -> Iterator[tuple[str, str, str | None, Sequence[Fact]]]:
+    """All facts, those of a document together: its source, estate path and time."""
+    for bound in reading.bound:
+        if bound.template.facts:
+            yield bound.file.source, bound.file.estate_path, bound.collected_at, bound.template.facts
+    for combined in reading.combined:
+        for item in facts_of(combined.items):
+            yield combined.source, _place_of(reading, combined, item), None, (item,)
+
+
+def _place_of(reading: Reading, combined: Combined, item: Parsed) -> str:
+    path = item.path if isinstance(item, Fragment) else item.where.path
+    return estate_path_of(reading, combined.source, path)

@@ -48,14 +48,14 @@ _BEGINS: Final = (
     (b"\x00\x01\x00\x00", PICTURE),
     (b"OTTO", PICTURE),
 )
+_ANY: Final = tuple(begin for begin, _ in _BEGINS)
 _BZIP2: Final = re.compile(rb"BZh[1-9]1AY&SY")
 
 
 def sealed(head: bytes) -> str:
     """Why the text of a file can't be read, by its first bytes (some hundred); empty if it can."""
-    for begin, kind in _BEGINS:
-        if head.startswith(begin):
-            return kind
+    if head.startswith(_ANY):
+        return next(kind for begin, kind in _BEGINS if head.startswith(begin))
     if _BZIP2.match(head):
         return COMPRESSED
     if head[257:262] == b"ustar" and is_binary(head):

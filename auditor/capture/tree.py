@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,8 @@ from auditor.text import expand_range
 
 MAX_FILE: Final = 16 * 1024 * 1024
 """Bytes of one file that are read; the rest of a larger one is not looked at, and coverage says so."""
+_FIRST_READ: Final = 65536
+"""Bytes that are asked for at first: few files have more."""
 MAX_DEPTH: Final = 60
 _MAX_LINKS: Final = 40
 """As the kernel follows (`man 7 path_resolution`)."""
@@ -67,6 +68,7 @@ class File:
     source: str
     path: str
     size: int
+    """Bytes, where the estate says so before the file is read; else 0."""
     real: str = ""
     """Where the bytes are, if not at `estate_path`: a link inside the estate. `/dev/null` for a masked unit."""
 
@@ -288,36 +290,35 @@ class Tree:
                 self._gap(directory or ".", Outcome.DENIED, f"the directory can't be read: {error.strerror}")
                 continue
             below = []
+            source, above = self.place(f"{directory}/" if directory else "")
             for entry in entries:
-                path = f"{directory}/{entry.name}" if directory else entry.name
-                if CONTROL.search(entry.name):
+                name = entry.name
+                path = f"{directory}/{name}" if directory else name
+                if not name.isprintable() and CONTROL.search(name):
                     self._gap(
                         path.encode("unicode_escape", "replace").decode(),
                         Outcome.UNSUPPORTED,
                         "a file name with control characters",
                     )
                     continue
+                real = ""
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name in SKIPPED:
-                            self.skipped[entry.name] = self.skipped.get(entry.name, 0) + 1
+                        if name in SKIPPED:
+                            self.skipped[name] = self.skipped.get(name, 0) + 1
                         elif depth >= MAX_DEPTH:
                             self._gap(path, Outcome.PARTIAL, f"more than {MAX_DEPTH} directories deep")
                         else:
                             below.append((path, depth + 1))
                         continue
-                    real = ""
                     if entry.is_symlink():
                         real = self._follow(root, inside, path)
                         if not real:
                             continue
-                        status = os.stat(real)
-                    else:
-                        status = entry.stat(follow_symlinks=False)
+                    elif not entry.is_file(follow_symlinks=False):
+                        continue
                 except OSError as error:
                     self._gap(path, Outcome.DENIED, str(error.strerror))
-                    continue
-                if not stat.S_ISREG(status.st_mode) and real != os.devnull:
                     continue
                 if path in self.own:
                     continue
@@ -325,8 +326,7 @@ class Tree:
                 if count > MAX_FILES:
                     self._gap(".", Outcome.PARTIAL, f"more than {MAX_FILES} files: the rest was not read")
                     return
-                source, inner = self.place(path)
-                yield File(path, source, inner, 0 if real == os.devnull else status.st_size, real)
+                yield File(path, source, above + name, 0, real)
             pending.extend(reversed(below))
 
     def _follow(self, root: str, inside: str, path: str, *, tell: bool = True) -> str:
@@ -367,18 +367,16 @@ class Tree:
         """The bytes of a file, up to MAX_FILE. Raises OSError."""
         if file.real == os.devnull:
             return b""
-        descriptor = os.open(
-            file.real or os.path.join(self.root, file.estate_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        )
+        descriptor = os.open(file.real or f"{self.root}/{file.estate_path}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            content = os.read(descriptor, min(file.size + 1, MAX_FILE) if file.size else 65536)
-            while len(content) < file.size and len(content) < MAX_FILE:
-                more = os.read(descriptor, min(file.size, MAX_FILE) - len(content))
-                if not more:
-                    break
+            content = b""
+            while (left := MAX_FILE - len(content)) and (
+                more := os.read(descriptor, min(max(len(content), _FIRST_READ), left))
+            ):
                 content += more
+            if not left and os.read(descriptor, 1):
+                size = os.fstat(descriptor).st_size
+                self._gap(file.estate_path, Outcome.PARTIAL, f"{size} bytes: only the first {MAX_FILE} were read")
         finally:
             os.close(descriptor)
-        if file.size > MAX_FILE:
-            self._gap(file.estate_path, Outcome.PARTIAL, f"{file.size} bytes: only the first {MAX_FILE} were read")
         return content

@@ -20,6 +20,7 @@ from auditor.model import (
     Confidence,
     Dependency,
     Entity,
+    Fact,
     Kind,
     Need,
     Parsed,
@@ -141,33 +142,35 @@ class Linker:
 
     def add(self, host: str, path: str, collected_at: str | None, item: Parsed) -> None:
         """A fact of a document: `host` is the canonical name of the host it is from, or empty for the tree."""
-        if type(item) is Dependency:
-            # Facts that join several sources have no host of their own: names are as their consumer's host sees them.
-            if not host and item.consumer.scope:
-                host = self.hosts.find(item.consumer.scope) or ""
-            consumer = self.node(item.consumer, host)
-            provider = self.node(item.provider, host)
-            if consumer is None or provider is None or consumer == provider:
-                return
-            group = -1
-            if item.group:
-                group = self._group(consumer, item.group)
-            self._edge(
-                consumer,
-                provider,
-                item.relation,
-                item.required,
-                group,
-                self._evidence(path, item.where, collected_at),
-                item.confidence,
-            )
-        elif type(item) is Entity:
-            node = self.node(item.ref, host)
-            if node is None:
-                return
-            if item.attributes:
-                self.attributes.setdefault(node, {}).update(item.attributes)
-            self.entity_evidence.setdefault(node, []).append(self._evidence(path, item.where, collected_at))
+        if isinstance(item, (Dependency, Entity)):
+            self.add_all(host, path, collected_at, (item,))
+
+    def add_all(self, host: str, path: str, collected_at: str | None, facts: Iterable[Fact]) -> None:
+        """The facts of one document, in its order. Those of one line share their evidence."""
+        where: Where | None = None
+        evidence = -1
+        for item in facts:
+            if type(item) is Dependency:
+                seen_from = host
+                # Facts that join several sources have no host of their own: names are as their consumer's host sees.
+                if not host and item.consumer.scope:
+                    seen_from = self.hosts.find(item.consumer.scope) or ""
+                consumer = self.node(item.consumer, seen_from)
+                provider = self.node(item.provider, seen_from)
+                if consumer is None or provider is None or consumer == provider:
+                    continue
+                if item.where is not where:
+                    where = item.where
+                    evidence = self._evidence(path, where, collected_at)
+                group = self._group(consumer, item.group) if item.group else -1
+                self._edge(consumer, provider, item.relation, item.required, group, evidence, item.confidence)
+            elif type(item) is Entity and (node := self.node(item.ref, host)) is not None:
+                if item.where is not where:
+                    where = item.where
+                    evidence = self._evidence(path, where, collected_at)
+                if item.attributes:
+                    self.attributes.setdefault(node, {}).update(item.attributes)
+                self.entity_evidence.setdefault(node, []).append(evidence)
 
     def edge(
         self,

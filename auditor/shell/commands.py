@@ -382,20 +382,20 @@ class Shell:
         parts = [*node.children_by_field_name("name"), *node.children_by_field_name("argument")]
         prefix = [c for c in node.named_children if c.type == "variable_assignment"]
 
-        def run() -> None:
-            kept = dict(self.variables)
+        def run(words: list[Word]) -> None:
+            kept = dict(self.variables) if prefix else self.variables
             for assignment in prefix:
                 self._assignment(assignment)
-            words = self._fields([*parts, *extra])
+            if prefix:
+                words = self._fields([*parts, *extra])
             try:
                 if words:
                     self._simple(words, stdin)
             finally:
-                if prefix:
-                    self.variables = kept
+                self.variables = kept
 
         if parts:
-            self._each_choice(lambda: self._fields([*parts, *extra]), run)
+            self._each_choice([*parts, *extra], run)
         piped = stdin if parts and self._text(parts[0]) == "cat" else None
         self._after_heredoc(redirects, HOLE if piped is None else piped)
 
@@ -441,31 +441,31 @@ class Shell:
             self._substitutions(child)
             relation = Relation.READS if operator == "<" else Relation.WRITES
 
-            def emit(child: Node = child, relation: Relation = relation) -> None:
-                for word in self._fields([child]):
+            def emit(words: list[Word], relation: Relation = relation) -> None:
+                for word in words:
                     if word.text.startswith(("/dev/tcp/", "/dev/udp/")):
                         host, _, port = word.text[9:].partition("/")
                         self.sink.connect(host, word.row, port=port)
                     else:
                         self.sink.path(relation, self._absolute(word.text), word.row)
 
-            self._each_choice(lambda child=child: self._fields([child]), emit)  # type: ignore[misc]
+            self._each_choice([child], emit)
 
-    def _each_choice(self, look: Callable[[], object], act: Callable[[], None]) -> None:
-        """Acts once for each combination of values that the variables in it can have."""
+    def _each_choice(self, nodes: Sequence[Node], act: Callable[[list[Word]], None], *, split: bool = True) -> None:
+        """Acts on the words of nodes, once for each combination of values that the variables in them can have."""
         outer = self._choice, self._touched
         self._choice, self._touched = dict(self._choice), {}
         try:
-            look()
+            words = self._fields(nodes, split=split)
             touched = self._touched
             if not touched:
-                act()
+                act(words)
                 return
             base = dict(self._choice)
             for choice in _choices(touched):
                 self.sink.tick()
                 self._choice = {**base, **choice}
-                act()
+                act(self._fields(nodes, split=split))
         finally:
             self._choice, self._touched = outer
 
@@ -498,15 +498,15 @@ class Shell:
             return
         values: dict[str, None] = {}
 
-        def take() -> None:
-            text = "".join(w.text for w in self._fields([value], split=False))
+        def take(words: list[Word]) -> None:
+            text = "".join(w.text for w in words)
             if append:
                 for old in self.variables.get(name, ("",)):
                     values[old + text] = None
             else:
                 values[text] = None
 
-        self._each_choice(lambda: self._fields([value], split=False), take)
+        self._each_choice([value], take, split=False)
         self._set(name, tuple(islice(values, VALUES_LIMIT)))
 
     def _set(self, name: str, values: tuple[str, ...]) -> None:
@@ -585,11 +585,10 @@ class Shell:
         if variable is not None:
             found: dict[str, None] = {}
 
-            def take() -> None:
-                for word in self._fields(values):
-                    found[word.text] = None
+            def take(words: list[Word]) -> None:
+                found.update(dict.fromkeys(word.text for word in words))
 
-            self._each_choice(lambda: self._fields(values), take)
+            self._each_choice(values, take)
             name = self._text(variable)
             self._choice.pop(name, None)
             self._set(name, tuple(islice(found, VALUES_LIMIT)) or (HOLE,))
