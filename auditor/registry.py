@@ -161,6 +161,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "renewal-single-trigger": "rules.renewal.trigger:RenewalSingleTriggerRule",
         "renewal-stages-unwatched": "rules.renewal.stages:RenewalStagesUnwatchedRule",
         "renewal-validation-on-going-host": "rules.renewal.validation:RenewalValidationOnGoingHostRule",
+        "renewed-not-deployed": "rules.renewal.deployed:RenewedNotDeployedRule",
         "replica-on-going-host": "rules.storage.replica:ReplicaOnGoingHostRule",
         "replication-source-going": "rules.storage.replication_source:ReplicationSourceGoingRule",
         "scrape-going-host": "rules.monitoring.scrape_going_host:ScrapeGoingHostRule",

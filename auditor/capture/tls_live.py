@@ -6,14 +6,16 @@ the handshake, and for STARTTLS what asks for it (RFC 3207, RFC 9051, RFC 4511 4
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import select
 import socket
 import ssl
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
     from auditor.inventory.schema import Inventory
 
 MAX_ENDPOINTS: Final = 5000
+MAX_ADDRESSES: Final = 8
+"""Addresses of one name that are asked."""
 _WORKERS: Final = 16
 _ANSWER: Final = 16 * 1024
 _SCANNED: Final = 4 * 1024 * 1024
 _FILES: Final = 200_000
+_FILE: Final = 8 * 1024 * 1024
 
 STARTTLS: Final = {"smtp": 25, "submission": 587, "imap": 143, "ldap": 389, "postgres": 5432, "postgresql": 5432}
 """Schemes of endpoints that begin in plain text, with their ports."""
@@ -124,7 +129,9 @@ def collect_tls(
     now: Callable[[], str] = stamp,
     stop: Callable[[], bool] = lambda: False,
 ) -> ServiceResult:
-    """Probes endpoints into `tls/<source>.jsonl`, a line for each. `patience` is in seconds, for one endpoint.
+    """Probes endpoints into `tls/<source>.jsonl`, a line for each certificate that an endpoint shows at its addresses.
+
+    `patience` is in seconds, for one address.
 
     Raises OSError if the snapshot can't be written. An endpoint that does not answer is a line with its outcome, and
     the whole is then partial.
@@ -139,55 +146,129 @@ def collect_tls(
         writer.record([Record(path, Outcome.UNSEEN, now(), detail)])
         return ServiceResult(name, 0, 1, detail)
 
-    def one(endpoint: Endpoint) -> dict[str, object]:
+    def one(endpoint: Endpoint) -> list[dict[str, object]]:
         entry: dict[str, object] = {"endpoint": endpoint.text, "protocol": endpoint.protocol or "tls"}
         if stop():
-            return {**entry, "status": Outcome.UNSEEN.value, "detail": "the run was interrupted"}
-        try:
-            address, version, certificate = probe(endpoint, patience)
-        except FailedError as error:
-            return {**entry, "status": error.outcome.value, "detail": error.detail}
-        return {**entry, "status": "ok", "address": address, "version": version, "certificate": certificate}
+            return [{**entry, "status": Outcome.UNSEEN.value, "detail": "the run was interrupted"}]
+        return [{**entry, **found} for found in _entries(endpoint, patience)]
 
     with ThreadPoolExecutor(_WORKERS) as threads:
-        entries = list(threads.map(one, asked))
+        entries = [entry for found in threads.map(one, asked) for entry in found]
     missed = [entry for entry in entries if entry["status"] != "ok"]
-    header = {"tls_probes": name, "asked": len(asked), "at": now()}
-    writer.store(path, "".join(json.dumps(entry) + "\n" for entry in (header, *entries)).encode("ascii"))
+    for number, part in enumerate(_parts([json.dumps(entry) + "\n" for entry in entries])):
+        header = json.dumps({"tls_probes": name, "asked": len(part), "at": now()}) + "\n"
+        place = path if not number else f"tls/{safe_name(name)}.{number + 1}.jsonl"
+        writer.store(place, "".join((header, *part)).encode("ascii"))
+        if number:
+            writer.record([Record(place, Outcome.OK, now())])
+    unseen = len({entry["endpoint"] for entry in missed})
     outcome, detail = Outcome.OK, ""
     if missed:
-        outcome = Outcome.PARTIAL if len(missed) < len(asked) else Outcome(str(missed[0]["status"]))
+        outcome = Outcome.PARTIAL if len(missed) < len(entries) else Outcome(str(missed[0]["status"]))
         shown = f"{missed[0]['endpoint']}: {missed[0]['detail']}"
-        detail = f"{len(missed)} of {len(asked)} endpoints show no certificate: {shown}"
+        detail = f"{unseen} of {len(asked)} endpoints show no certificate, or not at each address: {shown}"
     elif len(endpoints) > len(asked):
         outcome, detail = Outcome.PARTIAL, f"only the first {MAX_ENDPOINTS} of {len(endpoints)} endpoints were probed"
     writer.record([Record(path, outcome, now(), detail)])
-    return ServiceResult(name, len(asked), len(missed), detail)
+    return ServiceResult(name, len(asked), unseen, detail)
 
 
-def probe(endpoint: Endpoint, patience: float) -> tuple[str, str, str]:
-    """The address that answered, the version of TLS, and the certificate in PEM form. Raises FailedError."""
+def _parts(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Lines of several files, none of which is too long to be read whole."""
+    part: list[str] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line) > _FILE:
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    yield part
+
+
+def _entries(endpoint: Endpoint, patience: float) -> list[dict[str, object]]:
+    """What each address of an endpoint shows, the same certificate once.
+
+    An address family that this machine has no route for is no gap, if an address of another answers.
+    """
+    try:
+        addresses = _addresses(endpoint)
+    except FailedError as error:
+        return [{"status": error.outcome.value, "detail": error.detail}]
+    found: list[dict[str, object]] = []
+    certificates: set[str] = set()
+    no_route: list[dict[str, object]] = []
+    for address in addresses:
+        try:
+            version, certificate = probe(endpoint, address, patience)
+        except FailedError as error:
+            failed: dict[str, object] = {
+                "status": error.outcome.value,
+                "address": address,
+                "detail": f"{address}: {error.detail}" if len(addresses) > 1 else error.detail,
+            }
+            (no_route if isinstance(error, _NoRouteError) else found).append(failed)
+            continue
+        if certificate not in certificates:
+            certificates.add(certificate)
+            found.append({"status": "ok", "address": address, "version": version, "certificate": certificate})
+    return found or no_route
+
+
+class _NoRouteError(FailedError):
+    """There is no way to an address from here."""
+
+
+def _addresses(endpoint: Endpoint) -> list[str]:
+    """The addresses of an endpoint's name, at most MAX_ADDRESSES. Raises FailedError."""
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, ValueError):
+        raise FailedError(Outcome.UNREACHABLE, "its name does not resolve") from None
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))[:MAX_ADDRESSES]
+
+
+def probe(endpoint: Endpoint, address: str, patience: float) -> tuple[str, str]:
+    """The version of TLS, and the certificate in PEM form, that an endpoint shows at an address. Raises FailedError."""
     deadline = time.monotonic() + patience
     try:
-        with socket.create_connection((endpoint.host, endpoint.port), timeout=patience) as plain:
+        with socket.create_connection((address, endpoint.port), timeout=patience) as plain:
             _ask_for_tls(plain, endpoint.protocol, deadline)
-            plain.settimeout(max(deadline - time.monotonic(), 0.1))
             server_name = None if is_address(endpoint.host) else endpoint.host
-            with _context().wrap_socket(plain, server_hostname=server_name) as secure:
+            with _context().wrap_socket(plain, server_hostname=server_name, do_handshake_on_connect=False) as secure:
+                _handshake(secure, deadline)
                 der = secure.getpeercert(binary_form=True)
                 if not der:
                     raise FailedError(Outcome.UNSUPPORTED, "the handshake shows no certificate")
-                address = str(plain.getpeername()[0]) if plain.fileno() >= 0 else str(secure.getpeername()[0])
-                return address, secure.version() or "", ssl.DER_cert_to_PEM_cert(der)
+                return secure.version() or "", ssl.DER_cert_to_PEM_cert(der)
     except TimeoutError:
         raise FailedError(Outcome.UNREACHABLE, f"no answer within {patience:g} seconds") from None
     except ssl.SSLError as error:
         raise FailedError(Outcome.UNSUPPORTED, f"TLS: {printable(str(error.reason or 'no handshake'))}") from None
-    except socket.gaierror:
-        raise FailedError(Outcome.UNREACHABLE, "its name does not resolve") from None
-    except (OSError, UnicodeError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise FailedError(Outcome.UNREACHABLE, printable(why)) from None
+    except OSError as error:
+        why = printable(error.strerror or type(error).__name__)
+        if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise _NoRouteError(Outcome.UNREACHABLE, why) from None
+        raise FailedError(Outcome.UNREACHABLE, why) from None
+    except (UnicodeError, ValueError) as error:
+        raise FailedError(Outcome.UNREACHABLE, type(error).__name__) from None
+
+
+def _handshake(secure: ssl.SSLSocket, deadline: float) -> None:
+    """A handshake that ends at the deadline, however slowly the other side dribbles. Raises TimeoutError."""
+    secure.setblocking(False)
+    while True:
+        try:
+            return secure.do_handshake()
+        except ssl.SSLWantReadError:
+            wanted = select.POLLIN
+        except ssl.SSLWantWriteError:
+            wanted = select.POLLOUT
+        ready = select.poll()
+        ready.register(secure, wanted)
+        left = deadline - time.monotonic()
+        if left <= 0 or not ready.poll(left * 1000):
+            raise TimeoutError
 
 
 def _context() -> ssl.SSLContext:

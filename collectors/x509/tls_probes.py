@@ -1,10 +1,11 @@
-"""TLS probes: the certificate that each endpoint served when it was asked, one endpoint a line.
+"""TLS probes: the certificates that each endpoint served when it was asked, one certificate of an endpoint a line.
 
-The form is JSON Lines. The first line says which source asked:
+The form is JSON Lines. The first line says which source asked, and how many lines follow:
 `{"tls_probes": "edge", "asked": 2, "at": "2026-06-01T10:00:00Z"}`. The others are endpoints, with their certificate in
-PEM form, `{"endpoint": "api.example.net:443", "protocol": "tls", "status": "ok", "address": "10.20.4.17", "version":
-"TLSv1.3", "certificate": "-----BEGIN CERTIFICATE-----…"}`, or with what became of the question instead:
-`{"endpoint": "pay.example.net:443", "protocol": "tls", "status": "unreachable", "detail": "Connection refused"}`.
+PEM form and the address that showed it, `{"endpoint": "api.example.net:443", "protocol": "tls", "status": "ok",
+"address": "10.20.4.17", "version": "TLSv1.3", "certificate": "-----BEGIN CERTIFICATE-----…"}`, or with what became of
+the question instead: `{"endpoint": "pay.example.net:443", "protocol": "tls", "status": "unreachable", "detail":
+"Connection refused"}`.
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ class TlsProbesCollector(Collector):
 
     Yields
     ------
-    An endpoint with the certificate that it served, its version of TLS and the address that answered. An endpoint
-    that showed none, and those that a file which breaks off leaves out, are gaps: nothing is concluded from them.
+    An endpoint with the certificates that it served, its version of TLS and the addresses that answered. An endpoint or
+    address that showed none, and those that a file which breaks off leaves out, are gaps: nothing is concluded from
+    them.
 
     Can't see
     ---------
-    What other addresses of the same name serve, what is served to other clients or without the name (SNI), a second
+    What is served at addresses that the name did not resolve to, to other clients or without the name (SNI), a second
     certificate with another kind of key, and the chain.
     """
 
@@ -95,7 +97,7 @@ class TlsProbesCollector(Collector):
                 endpoints += 1
                 yield from _endpoint(entry, where, at)
         if endpoints < asked:
-            yield Malformed(head, f"{asked} endpoints were asked, and {endpoints} are here", "the file breaks off")
+            yield Malformed(head, f"{asked} answers were written, and {endpoints} are here", "the file breaks off")
 
 
 def _endpoint(entry: dict[str, Any], where: Where, at: str) -> Iterator[Parsed]:

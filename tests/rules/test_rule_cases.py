@@ -12,12 +12,13 @@ A case is a directory `<family>/<rule>/<case>/` with a `case.yaml`:
     unseen: [blind-rule]           # rules that could not look at all they need
 
 `says` holds words of the message, the reason or the action. Certificates are made anew for each run, from a
-`certificates.yaml`: a list of `{names, not_before, not_after, files, ca, issuer, links}`, paths relative to the case.
-Their keys are never written.
+`certificates.yaml`: a list of `{names, not_before, not_after, files, ca, issuer, links, served}`, paths relative to the
+case. `served` are endpoints that showed it when they were probed. Their keys are never written.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -66,6 +67,7 @@ def make_certificates(estate: Path) -> None:
     if not described.is_file():
         return
     signer = ec.generate_private_key(ec.SECP256R1())
+    probes: list[str] = []
     for number, one in enumerate(yaml.safe_load(described.read_text()), start=1):
         own = ec.generate_private_key(ec.SECP256R1())
         names = [str(name) for name in one.get("names", [])]
@@ -86,14 +88,21 @@ def make_certificates(estate: Path) -> None:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
         pem = builder.sign(signer, SHA256()).public_bytes(Encoding.PEM)
-        for name in one["files"]:
+        for name in one.get("files", ()):
             path = estate / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(pem)
+        for endpoint in one.get("served", ()):
+            entry = {"endpoint": endpoint, "protocol": "tls", "status": "ok", "certificate": pem.decode()}
+            probes.append(json.dumps(entry) + "\n")
         for link, target in one.get("links", {}).items():
             path = estate / link
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(target)
+    if probes:
+        (estate / "tls").mkdir()
+        header = json.dumps({"tls_probes": "edge", "asked": len(probes)}) + "\n"
+        (estate / "tls/edge.jsonl").write_text(header + "".join(probes))
 
 
 def run(case: Path, described: Mapping[str, Any], workspace: Path) -> Report:
