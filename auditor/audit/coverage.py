@@ -40,6 +40,11 @@ _CONTRADICTED: Final = "recorded as absent, and there is something: the record i
 _OF_THE_ESTATE: Final = frozenset({INVENTORY, CAPTURES, "snapshot.json"})
 """Files of the estate itself, which no source was asked for."""
 
+_ANSWERS: Final = ("aws/", "services/")
+"""Where captures lie that are of no host."""
+
+_HOOKS: Final = re.compile(r"services/[^/]+/hooks[./]")
+
 _MONITORING: Final = re.compile(
     r"(?:^|[/_.-])(?:prometheus|alertmanager|grafana|nagios|icinga2?|zabbix|thanos|mimir)(?=[/_.-])", re.I
 )
@@ -211,7 +216,11 @@ def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[C
         elif capture.outcome is Outcome.ABSENT and there and not reading.tree.is_empty(capture.estate_path):
             capture = replace(capture, outcome=Outcome.PARTIAL, detail=_CONTRADICTED)
         area = area_of(capture.path)
-        provides = tuple(relation.value for relation in RELATIONS_OF.get(area, ()))
+        relations = RELATIONS_OF.get(area, ())
+        if capture.outcome is Outcome.ABSENT and capture.path.startswith(_ANSWERS) and not _HOOKS.match(capture.path):
+            # That one account or cluster has no schedules, zones or alarms says nothing of the estate's.
+            relations = ()
+        provides = tuple(relation.value for relation in relations)
         rows.extend(
             Coverage(
                 host,
@@ -351,7 +360,7 @@ def _unseen(
 ) -> list[Coverage]:
     """Areas that nobody looked at, on the going hosts and in the estate."""
     seen = {(row.source, row.area) for row in rows if row.seen}
-    declared = {row.area for row in rows if row.outcome is Outcome.ABSENT and not row.source}
+    declared = {row.area for row in rows if row.outcome is Outcome.ABSENT and not row.source and not row.recorded}
     stated = {row.source for row in rows if row.area is Area.SCHEDULES and row.outcome is Outcome.ABSENT and row.line}
     anywhere = {row.area for row in rows if _everywhere(row) and row.provides}
     gaps = [
@@ -404,7 +413,7 @@ def missing(view: View, rule: Rule) -> tuple[str, ...]:
         if relation not in ON_THE_HOST:
             found.extend([relation.value] if not rows else [])
             continue
-        sources = {row.source for row in rows if row.source or row.outcome is Outcome.ABSENT}
+        sources = {row.source for row in rows if row.source or (row.outcome is Outcome.ABSENT and not row.recorded)}
         if "" not in sources:
             found.extend(f"{relation.value} on {one.host}" for one in view.going if one.host not in sources)
     return tuple(dict.fromkeys((*found, *rule.missing(view))))

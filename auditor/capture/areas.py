@@ -64,6 +64,10 @@ _ANSWERS: Final = {
     "datasources": Area.MONITORING,
     "objects": Area.MONITORING,
     "cronjobs": Area.SCHEDULES,
+    "jobs": Area.SCHEDULES,
+    "issuers": Area.RENEWAL,
+    "clusterissuers": Area.RENEWAL,
+    "certificates": Area.RENEWAL,
 }
 """What is asked of services, by the name of the file or directory that it is kept in."""
 

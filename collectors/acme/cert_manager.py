@@ -14,9 +14,11 @@ from posixpath import dirname
 from typing import ClassVar, Final, NamedTuple
 
 from auditor.api import (
+    NO_ATTRIBUTES,
     TEMPLATE,
     THIS_HOST,
     Area,
+    Attribute,
     Collector,
     Confidence,
     Dependency,
@@ -99,14 +101,15 @@ class CertManagerCollector(Collector):
 
     Reads
     -----
-    YAML and JSON manifests, also Helm and Jinja templates as far as they can be read line by line. Of a file whose
-    first 4 KiB name neither cert-manager nor a kind of object, nothing.
+    YAML and JSON manifests and lists of the API, also Helm and Jinja templates as far as they can be read line by line.
+    Of a file whose first 4 KiB name neither cert-manager nor a kind of object, nothing.
 
     Yields
     ------
-    Lineages with names and issuer; for each issuer a service with its CA: ACME server, Vault, Venafi; for each name the
-    solver that is chosen for it: the challenge's name, the server of rfc2136 and acme-dns, the hosts in a webhook's
-    configuration (confidence medium).
+    Lineages with names and issuer; of a running cluster also whether they are ready, and the certificate with its end;
+    for each issuer a service with its CA: ACME server, Vault, Venafi; for each name the solver that is chosen for it:
+    the challenge's name, the server of rfc2136 and acme-dns, the hosts in a webhook's configuration (confidence
+    medium).
 
     Can't see
     ---------
@@ -140,10 +143,13 @@ class CertManagerCollector(Collector):
             where = stream.where(stream.problem.line)
             yield Malformed(where, stream.problem.reason, "the cluster refuses the object", whole=not stream.documents)
         for root in stream.documents:
-            items = root.children("items") if root.is_map and root.text("kind").endswith("List") else (root,)
-            for one in items:
-                if one.is_map:
-                    yield from _object(stream, one)
+            kind = root.text("kind") if root.is_map else ""
+            if not kind.endswith("List"):
+                yield from _object(stream, root, "", "")
+                continue
+            # Items of an answer of the API have neither kind nor version: those of their list hold for them.
+            for one in root.children("items"):
+                yield from _object(stream, one, root.text("apiVersion"), kind.removesuffix("List"))
 
     def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
         """Which issuer a certificate means, and which solver each of its names."""
@@ -185,8 +191,10 @@ class CertManagerCollector(Collector):
                         )
 
 
-def _object(stream: YamlStream, root: YamlNode) -> Iterator[Parsed]:
-    version, kind = root.text("apiVersion"), root.text("kind")
+def _object(stream: YamlStream, root: YamlNode, list_version: str, of_list: str) -> Iterator[Parsed]:
+    if not root.is_map:
+        return
+    version, kind = root.text("apiVersion", list_version), root.text("kind", of_list)
     metadata = root.get("metadata")
     if metadata is None or not metadata.is_map:
         return
@@ -294,8 +302,10 @@ def _certificate(stream: YamlStream, root: YamlNode, metadata: YamlNode) -> Iter
     named = issuer is not None and issuer.is_map
     written = [spec.text("commonName"), *(node.scalar for node in spec.children("dnsNames"))]
     domains = names(filter(None, map(_clear, written)))
+    where = stream.where(metadata.get("name") or metadata)
+    status = root.get("status")
     yield from _use(
-        stream.where(metadata.get("name") or metadata),
+        where,
         _Use(
             f"{namespace}/{name}" if namespace else name,
             namespace,
@@ -305,6 +315,28 @@ def _certificate(stream: YamlStream, root: YamlNode, metadata: YamlNode) -> Iter
             _labels(metadata),
         ),
         spec.text("secretName"),
+        _state(status),
+    )
+    if status is not None and status.is_map and (end := status.get("notAfter")) is not None and end.scalar:
+        # The certificate itself is in a Secret, which nobody asks for: its names and its end are told here.
+        text = f"cert-manager:{namespace}/{name}" if namespace else f"cert-manager:{name}"
+        certificate, place = Ref(Kind.CERTIFICATE, text), stream.where(end)
+        period = attributes(not_before=status.text("notBefore"), not_after=end.scalar)
+        yield Entity(certificate, place, {"subject": name, "sans": domains, **period})
+        lineage = lineage_ref("cert-manager", text.removeprefix("cert-manager:"))
+        yield Dependency(certificate, lineage, Relation.CERTIFIED_BY, place, Need.RUN, "lineages")
+
+
+def _state(status: YamlNode | None) -> dict[str, Attribute]:
+    """What the controller says of a certificate (cert-manager's API reference, CertificateStatus)."""
+    if status is None or not status.is_map:
+        return {}
+    ready = next((one for one in status.children("conditions") if one.is_map and one.text("type") == "Ready"), None)
+    return attributes(
+        ready=None if ready is None else ready.text("status") == "True",
+        not_ready_because=ready.text("message") if ready is not None and ready.text("status") != "True" else "",
+        renewal_time=status.text("renewalTime"),
+        last_failure=status.text("lastFailureTime"),
     )
 
 
@@ -358,19 +390,16 @@ def _labels(metadata: YamlNode) -> tuple[tuple[str, str], ...]:
     return tuple((k.scalar, v.scalar) for k, v in labels.items()) if labels is not None and labels.is_map else ()
 
 
-def _use(where: Where, use: _Use, secret: str) -> Iterator[Parsed]:
+def _use(where: Where, use: _Use, secret: str, state: Mapping[str, Attribute] = NO_ATTRIBUTES) -> Iterator[Parsed]:
     lineage = lineage_ref("cert-manager", use.text)
-    yield Entity(
-        lineage,
-        where,
-        attributes(
-            client="cert-manager",
-            domains=use.domains,
-            namespace=use.namespace,
-            issuer=f"{use.issuer_kind} {use.issuer}".strip(),
-            secret_name=_clear(secret),
-        ),
+    declared = attributes(
+        client="cert-manager",
+        domains=use.domains,
+        namespace=use.namespace,
+        issuer=f"{use.issuer_kind} {use.issuer}".strip(),
+        secret_name=_clear(secret),
     )
+    yield Entity(lineage, where, {**declared, **state})
     yield Dependency(lineage, _CLIENT, Relation.RENEWED_BY, where)
     yield Fragment("use", use, where)
 

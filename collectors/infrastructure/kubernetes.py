@@ -5,6 +5,7 @@ Source: the Kubernetes API reference, v1.31 (and the groups that it dropped: ext
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Final, NamedTuple
@@ -48,6 +49,8 @@ from collectors.infrastructure.common import (
     texts,
 )
 
+_CLUSTER: Final = re.compile(r"services/([^/]+)/")
+
 OBJECTS_LIMIT: Final = 50_000
 """Objects of one file that are read."""
 
@@ -63,8 +66,9 @@ class KubernetesCollector(Collector):
 
     Reads
     -----
-    YAML and JSON manifests and `kubectl get -o yaml` answers, whose first 4 KiB hold `apiVersion` and `kind`; Helm and
-    Jinja templates as far as they can be read line by line.
+    YAML and JSON manifests, `kubectl get -o yaml` answers and lists of the API, whose first 4 KiB hold `apiVersion` and
+    `kind`; Helm and Jinja templates as far as they can be read line by line. Objects of lists that `auditor collect`
+    keeps belong to a cluster of their own; those of all manifests together make up another.
 
     Yields
     ------
@@ -95,13 +99,18 @@ class KubernetesCollector(Collector):
         """What each object needs; objects of other kinds say nothing."""
         stream, problems = read_documents(document, "kubectl refuses the object")
         yield from problems
-        pending = [root for root in reversed(stream.documents) if root.is_map]
+        found = _CLUSTER.match(document.path)
+        cluster = f"cluster {found[1]}" if found is not None else ""
+        # Items of an answer have neither kind nor version: those of their list hold for them.
+        pending = [(root, "", "") for root in reversed(stream.documents) if root.is_map]
         count = 0
         while pending:
-            root = pending.pop()
-            kind = root.text("kind")
+            root, of_list, list_version = pending.pop()
+            kind, version = root.text("kind") or of_list, root.text("apiVersion") or list_version
             if kind.endswith("List") or (kind == "Template" and root.get("objects") is not None):
-                pending.extend(reversed((*maps(root, "items"), *maps(root, "objects"))))
+                listed = "" if kind in ("List", "Template") else kind.removesuffix("List")
+                inner = (*maps(root, "items"), *maps(root, "objects"))
+                pending.extend((one, listed, version) for one in reversed(inner))
                 continue
             count += 1
             if count > OBJECTS_LIMIT:
@@ -109,11 +118,11 @@ class KubernetesCollector(Collector):
                 return
             reader = _READERS.get(kind)
             metadata = root.get("metadata")
-            if reader is None or metadata is None or not metadata.is_map or not root.text("apiVersion"):
+            if reader is None or metadata is None or not metadata.is_map or not version:
                 continue
             name = known(metadata.text("name")) or known(metadata.text("generateName"))
             if name:
-                yield from reader(_Object(stream, root, kind, name, known(metadata.text("namespace"))))
+                yield from reader(_Object(stream, root, kind, name, known(metadata.text("namespace")), cluster))
 
 
 class _Object(NamedTuple):
@@ -124,6 +133,8 @@ class _Object(NamedTuple):
     kind: str
     name: str
     namespace: str
+    cluster: str = ""
+    """The scope of its own and of other objects' names, where it is known of which of several clusters they are."""
 
     @property
     def full_name(self) -> str:
@@ -131,7 +142,7 @@ class _Object(NamedTuple):
 
     @property
     def ref(self) -> Ref:
-        return Ref(Kind.SERVICE, f"kubernetes {self.kind} {self.full_name}")
+        return Ref(Kind.SERVICE, f"kubernetes {self.kind} {self.full_name}", self.cluster)
 
     @property
     def where(self) -> Where:
@@ -143,7 +154,9 @@ class _Object(NamedTuple):
 
     def service(self, name: str) -> Ref:
         """A service of the same namespace."""
-        return Ref(Kind.SERVICE, f"kubernetes Service {self.namespace + '/' if self.namespace else ''}{name}")
+        return Ref(
+            Kind.SERVICE, f"kubernetes Service {self.namespace + '/' if self.namespace else ''}{name}", self.cluster
+        )
 
 
 def _service(one: _Object) -> Iterator[Parsed]:
@@ -208,7 +221,7 @@ def _ingress(one: _Object) -> Iterator[Parsed]:
     if default:
         backends.setdefault("", (spec, default))
     for host, (place, services) in backends.items():
-        ref = Ref(Kind.SERVICE, f"{one.ref.text}{' ' + host if host else ''}")
+        ref = Ref(Kind.SERVICE, f"{one.ref.text}{' ' + host if host else ''}", one.cluster)
         attributes: dict[str, Attribute] = {"hosts": (host,)} if host else {}
         yield Entity(ref, one.at(place), attributes)
         for name, node in services.items():
@@ -242,7 +255,8 @@ def _client(one: _Object, client: YamlNode | None, name: str, events: tuple[str,
     """A webhook that the API server calls: with `failurePolicy: Fail`, its default, requests fail with it."""
     if client is None or not client.is_map:
         return
-    webhook = Ref(Kind.WEBHOOK, f"kubernetes {one.kind} {one.name}{': ' + name if name else ''}")
+    of = f" of {one.cluster}" if one.cluster else ""
+    webhook = Ref(Kind.WEBHOOK, f"kubernetes {one.kind} {one.name}{': ' + name if name else ''}{of}")
     url, service = client.get("url"), client.get("service")
     target: Ref | None = None
     place = client
@@ -251,7 +265,7 @@ def _client(one: _Object, client: YamlNode | None, name: str, events: tuple[str,
     elif service is not None and service.is_map and known(service.text("name")):
         namespace = known(service.text("namespace"))
         inside = f"{namespace}/{service.text('name')}" if namespace else service.text("name")
-        target, place = Ref(Kind.SERVICE, f"kubernetes Service {inside}"), service
+        target, place = Ref(Kind.SERVICE, f"kubernetes Service {inside}", one.cluster), service
     if target is None:
         return
     attributes: dict[str, Attribute] = {"failure_policy": policy or "Fail"}
@@ -279,7 +293,10 @@ def _cron_job(one: _Object) -> Iterator[Parsed]:
     if spec.text("suspend") == "true":
         attributes["suspended"] = True
         attributes["ignored"] = "suspend: true"
-    job = Ref(Kind.JOB, one.ref.text)
+    job = Ref(Kind.JOB, one.ref.text, one.cluster)
+    for key, attribute in (("lastScheduleTime", "last_start"), ("lastSuccessfulTime", "last_success")):
+        if when := step_text(one.root, "status", key):
+            attributes[attribute] = excerpt(when)
     if schedule and not schedule.startswith("@every"):
         try:
             read_cron_schedule(schedule)

@@ -118,6 +118,11 @@ def read_token(source: Credentials) -> str:
             raise FailedError(Outcome.DENIED, f"the command that prints the token, {program}, printed nothing")
     else:
         return ""
+    return usable_token(token)
+
+
+def usable_token(token: str) -> str:
+    """A token that may stand in a header. Raises FailedError (denied) for any other; the error does not show it."""
     if not _TOKEN.fullmatch(token):
         raise FailedError(Outcome.DENIED, "the token is more than one printable word: it is not sent")
     return token
@@ -179,6 +184,11 @@ class Client:
         elif token:
             self._headers[header] = f"{scheme} {token}" if scheme else token
         self._context = _context(ca, ca_data, certificate) if self.secure else None
+
+    @property
+    def address(self) -> str:
+        """The URL below which everything is asked, with its port."""
+        return f"{'https' if self.secure else 'http'}://{_bracketed(self.host)}:{self.port}{self.base}"
 
     def get(self, path: str, query: Query | None = None) -> Answer:
         """One answer. `path` is below the URL's own, `query` is added to it.
@@ -285,8 +295,7 @@ class Client:
                 kind = type(error).__name__
                 raise FailedError(Outcome.PARTIAL, f"the answer is no HTTP, or breaks off ({kind})") from None
             except OSError as error:
-                if isinstance(error, ssl.SSLError) and "CERTIFICATE" in str(error.reason):
-                    # In TLS 1.3 a server says so only after the handshake.
+                if isinstance(error, ssl.SSLError) and _wants_certificate(error, connection.sock):
                     why = "the server accepts no client without a certificate that it knows"
                     raise FailedError(Outcome.DENIED, why, gone=True) from None
                 if time.monotonic() >= deadline or isinstance(error, TimeoutError):
@@ -315,6 +324,19 @@ class _Secure(http.client.HTTPSConnection):
     def connect(self) -> None:
         http.client.HTTPConnection.connect(self)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def _wants_certificate(error: ssl.SSLError, sock: socket.socket | None) -> bool:
+    """Whether a server ends a connection for want of a client certificate. In TLS 1.3 it says so after the handshake,
+    perhaps while the request is being sent: then its alert is still to be read."""
+    if isinstance(error, ssl.SSLEOFError) and sock is not None:
+        try:
+            sock.recv(1)
+        except ssl.SSLError as later:
+            error = later
+        except OSError:
+            return False
+    return "CERTIFICATE" in str(error.reason)
 
 
 def _body(answer: http.client.HTTPResponse, deadline: float) -> bytes:

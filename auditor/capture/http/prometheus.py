@@ -70,14 +70,8 @@ def _rules(client: Client) -> Iterator[Kept]:
 
 def _server(client: Client) -> Iterator[Kept]:
     yield Kept(
-        kept_json({"program": "prometheus", **_about(client), "build": _data(client, "/api/v1/status/buildinfo")})
+        kept_json({"program": "prometheus", "url": client.address, "build": _data(client, "/api/v1/status/buildinfo")})
     )
-
-
-def _about(client: Client) -> dict[str, str]:
-    scheme = "https" if client.secure else "http"
-    host = f"[{client.host}]" if ":" in client.host else client.host
-    return {"url": f"{scheme}://{host}:{client.port}{client.base}"}
 
 
 PROMETHEUS: Final[tuple[Step, ...]] = (
@@ -95,8 +89,8 @@ def _manager(client: Client) -> Iterator[Kept]:
     peers = [
         str(urlsplit(f"//{peer['address']}").hostname or "") for peer in status.get("cluster", {}).get("peers") or ()
     ]
-    about = {"program": "alertmanager", **_about(client), "build": status.get("versionInfo", {}), "peers": peers}
-    yield Kept(kept_json(about))
+    told = {"program": "alertmanager", "url": client.address, "build": status.get("versionInfo", {}), "peers": peers}
+    yield Kept(kept_json(told))
 
 
 def _manager_configuration(client: Client) -> Iterator[Kept]:

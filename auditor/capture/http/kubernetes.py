@@ -1,0 +1,167 @@
+"""A Kubernetes cluster by its API: the objects that lead out of it, that run by time, or that renew certificates.
+
+Each kind of object is one list over all namespaces, in pages (`limit` and `continue`; Kubernetes API concepts, 1.9 and
+later). Bookkeeping is left out of what is kept, and so are CA bundles; values of variables whose names speak of secrets
+are replaced. Secrets and ConfigMaps are never asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from auditor.capture.http.client import Client, Credentials, FailedError
+from auditor.capture.http.kubeconfig import default_kubeconfig, read_kubeconfig
+from auditor.capture.http.services import MAX_PAGES, Kept, Step, gathered, in_parts, kept_json
+from auditor.model import Outcome
+
+_PAGE: Final = 500
+_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_BOOKKEEPING: Final = frozenset({"managedFields", "resourceVersion", "selfLink", "caBundle"})
+_NO_SUCH_API: Final = "the cluster has no such API"
+
+
+class Source(Credentials, Protocol):
+    """A cluster as the inventory declares it."""
+
+    @property
+    def url(self) -> str | None: ...
+    @property
+    def ca(self) -> str | None: ...
+    @property
+    def kubeconfig(self) -> str | None: ...
+    @property
+    def context(self) -> str | None: ...
+
+
+def kubernetes_client(source: Source, token: str) -> Client:
+    """A client for a cluster; a token of the inventory's goes before the kubeconfig's user. Raises FailedError."""
+    if source.url:
+        return Client(source.url, token=token, ca=source.ca)
+    path = Path(source.kubeconfig).expanduser() if source.kubeconfig else default_kubeconfig()
+    cluster = read_kubeconfig(path, source.context or "", login=not token)
+    return Client(
+        cluster.url,
+        token=token or cluster.token,
+        ca=source.ca,
+        ca_data=None if source.ca else cluster.ca_data,
+        certificate=cluster.certificate,
+        server_name=cluster.server_name,
+    )
+
+
+def _version(client: Client) -> Iterator[Kept | Step]:
+    yield Kept(kept_json({"program": "kubernetes", "url": client.address, "build": client.get("/version").json()}))
+
+
+def _objects(
+    group: str, kind: str, *, wanted: Callable[[Mapping[str, Any]], bool] = lambda _one: True, optional: bool = False
+) -> Callable[[Client], Iterator[Kept | Step]]:
+    """Asks for all objects of a kind, such as `batch/v1` and `CronJob`. `optional`: not every cluster has them."""
+
+    def ask(client: Client) -> Iterator[Kept | Step]:
+        try:
+            found, cut = gathered(_pages(client, _path(group, kind)))
+        except FailedError as error:
+            if optional and error.status == 404:
+                raise FailedError(Outcome.ABSENT, _NO_SUCH_API, status=404) from None
+            raise
+        yield from _kept(group, kind, [one for one in found if wanted(one)], cut)
+
+    return ask
+
+
+def _kept(group: str, kind: str, found: Sequence[Mapping[str, Any]], cut: str) -> Iterator[Kept]:
+    if found or cut:
+        before = f'{{"kind": "{kind}List", "apiVersion": "{group}", "items": ['
+        yield from in_parts([_clean(one) for one in found], before, "]}", cut, indent=1)
+
+
+def _path(group: str, kind: str) -> str:
+    plural = f"{kind.lower()}es" if kind.endswith(("s", "x")) else f"{kind.lower()}s"
+    if kind == "Endpoints":
+        plural = "endpoints"
+    return f"/api/v1/{plural}" if group == "v1" else f"/apis/{group}/{plural}"
+
+
+def _pages(client: Client, path: str) -> Iterator[Mapping[str, Any]]:
+    following = ""
+    for _ in range(MAX_PAGES):
+        body = client.get(path, {"limit": _PAGE, **({"continue": following} if following else {})}).json()
+        items = body.get("items") if isinstance(body, dict) else None
+        # A list without anything has null there.
+        if not isinstance(items, list) and not (items is None and isinstance(body, dict) and "metadata" in body):
+            raise FailedError(Outcome.PARTIAL, "the answer is no list of Kubernetes")
+        if not all(isinstance(one, dict) for one in items or ()):
+            raise TypeError
+        yield from items or ()
+        following = (body.get("metadata") or {}).get("continue") or ""
+        if not following:
+            return
+    raise FailedError(Outcome.PARTIAL, f"more than {MAX_PAGES} pages")
+
+
+def _clean(value: Any) -> Any:
+    """An object without what the API server and kubectl note for themselves."""
+    if isinstance(value, dict):
+        return {key: _clean(inner) for key, inner in value.items() if key not in _BOOKKEEPING and key != _APPLIED}
+    return [_clean(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _endpoints(client: Client) -> Iterator[Kept | Step]:
+    """Addresses behind services that are no pods: of EndpointSlices, which mirror Endpoints; before 1.21 of these."""
+    try:
+        found, cut = gathered(_pages(client, _path("discovery.k8s.io/v1", "EndpointSlice")))
+    except FailedError as error:
+        if error.status != 404:
+            raise
+        found, cut = gathered(_pages(client, _path("v1", "Endpoints")))
+        subsets = [one for one in found if any(map(_leads_out, _addresses(one)))]
+        yield from _kept("v1", "Endpoints", subsets, cut)
+        return
+    slices = [one for one in found if any(map(_leads_out, one.get("endpoints") or ()))]
+    yield from _kept("discovery.k8s.io/v1", "EndpointSlice", slices, cut)
+
+
+def _addresses(endpoints: Mapping[str, Any]) -> Iterator[Any]:
+    for subset in endpoints.get("subsets") or ():
+        for key in ("addresses", "notReadyAddresses"):
+            yield from subset.get(key) or ()
+
+
+def _leads_out(address: Mapping[str, Any]) -> bool:
+    return (address.get("targetRef") or {}).get("kind") != "Pod"
+
+
+def _goes_on(job: Mapping[str, Any]) -> bool:
+    """Whether a Job is one of its own, and not at its end: those of CronJobs come and go."""
+    owners = (job.get("metadata") or {}).get("ownerReferences") or ()
+    return not owners and not (job.get("status") or {}).get("completionTime")
+
+
+def _of_itself(workload: Mapping[str, Any]) -> bool:
+    return not (workload.get("metadata") or {}).get("ownerReferences")
+
+
+_ADMISSION: Final = "admissionregistration.k8s.io/v1"
+_CERTIFICATES: Final = "cert-manager.io/v1"
+
+KUBERNETES: Final[tuple[Step, ...]] = (
+    Step("server.json", _version),
+    Step("cronjobs.json", _objects("batch/v1", "CronJob")),
+    Step("jobs.json", _objects("batch/v1", "Job", wanted=_goes_on)),
+    Step("ingresses.json", _objects("networking.k8s.io/v1", "Ingress")),
+    Step("services.json", _objects("v1", "Service")),
+    Step("endpoints.json", _endpoints),
+    Step("deployments.json", _objects("apps/v1", "Deployment", wanted=_of_itself)),
+    Step("statefulsets.json", _objects("apps/v1", "StatefulSet", wanted=_of_itself)),
+    Step("daemonsets.json", _objects("apps/v1", "DaemonSet", wanted=_of_itself)),
+    Step("persistentvolumes.json", _objects("v1", "PersistentVolume")),
+    Step("validatingwebhooks.json", _objects(_ADMISSION, "ValidatingWebhookConfiguration")),
+    Step("mutatingwebhooks.json", _objects(_ADMISSION, "MutatingWebhookConfiguration")),
+    Step("issuers.json", _objects(_CERTIFICATES, "Issuer", optional=True)),
+    Step("clusterissuers.json", _objects(_CERTIFICATES, "ClusterIssuer", optional=True)),
+    Step("certificates.json", _objects(_CERTIFICATES, "Certificate", optional=True)),
+)
+"""What is asked of a cluster."""
