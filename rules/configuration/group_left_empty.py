@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -95,6 +95,11 @@ class GroupLeftEmptyRule(Rule):
             books = [node for node in selecting.values() if node.kind is Kind.PLAYBOOK]
             dead = [book for book in books if _is_dead(estate, book, leaving)]
             shown.update(book.id for book in dead)
+            alone = {
+                book.text: lines
+                for book in books
+                if book not in dead and (lines := _plays_for(estate, book, group, leaving))
+            }
             documents = {node.text for node in selecting.values() if node.kind is Kind.DOCUMENT}
             for name in hosts:
                 host = estate.host(name)
@@ -107,7 +112,7 @@ class GroupLeftEmptyRule(Rule):
                 *(_of_playbook(estate, book, playbooks) for book in dead),
             )
             if evidence:
-                yield self._group(group, hosts, books, dead, variables, evidence, successor)
+                yield self._group(group, hosts, books, dead, alone, variables, evidence, successor)
         for playbook in _selecting(estate, leaving):
             if playbook.id in shown:
                 continue
@@ -204,6 +209,7 @@ class GroupLeftEmptyRule(Rule):
         hosts: list[str],
         books: list[Node],
         dead: list[Node],
+        alone: Mapping[str, Sequence[Provenance]],
         variables: list[str],
         evidence: tuple[Provenance, ...],
         successor: str,
@@ -211,10 +217,16 @@ class GroupLeftEmptyRule(Rule):
         ends = f", and {listed([book.text for book in dead])} then selects nothing" if len(dead) == 1 else ""
         if len(dead) > 1:
             ends = f", and {plural(len(dead), 'playbook')} then select nothing: {listed([book.text for book in dead])}"
-        others = len(books) - len(dead)
-        more = f" {plural(others, 'other playbook')} selects it beside others, and goes on." if others == 1 else ""
+        others = len(books) - len(dead) - len(alone)
+        more = "".join(
+            f" {plural(len(lines), 'play')} of {book} {'is' if len(lines) == 1 else 'are'} for it alone."
+            for book, lines in list(alone.items())[:3]
+        )
+        if len(alone) > 3:
+            more += f" So are plays of {len(alone) - 3} more."
+        more += f" {plural(others, 'other playbook')} selects it beside others, and goes on." if others == 1 else ""
         if others > 1:
-            more = f" {others} other playbooks select it beside others, and go on."
+            more += f" {others} other playbooks select it beside others, and go on."
         action = f"Delete the group{' and the playbook' if len(dead) == 1 else ' and the playbooks' if dead else ''}"
         action += f", with {listed(variables)}" if variables else ""
         action += f"; or put {successor} into the group." if successor else "."
@@ -231,7 +243,7 @@ class GroupLeftEmptyRule(Rule):
             if books
             else "No playbook that was captured selects it.",
             action=action,
-            impact=Impact.BROKEN if dead else Impact.NONE,
+            impact=Impact.BROKEN if dead or alone else Impact.NONE,
             evidence=evidence,
             hosts=tuple(hosts),
         )
@@ -296,6 +308,20 @@ def _is_dead(estate: EstateView, playbook: Node, leaving: set[str]) -> bool:
         # A group of which no inventory was captured may hold anything.
         by_group.setdefault(edge.group, set()).update(hosts or {""})
     return all(by_group.get(f"hosts {pattern}", {""}) <= leaving for pattern in patterns)
+
+
+def _plays_for(estate: EstateView, playbook: Node, group: Node, leaving: set[str]) -> list[Provenance]:
+    """The plays of a playbook that select this group, and nothing that stays."""
+    plays: dict[str, list[Edge]] = {}
+    for edge in estate.outgoing(playbook, Relation.SELECTS):
+        plays.setdefault(edge.group, []).append(edge)
+    return [
+        next(edge.provenance for edge in edges if edge.provider.id == group.id)
+        for play, edges in plays.items()
+        if play.startswith("hosts ")
+        and any(edge.provider.id == group.id for edge in edges)
+        and all(_hosts_of(estate, edge.provider) <= leaving for edge in edges)
+    ]
 
 
 def _form(playbook: Node) -> tuple[str, str] | None:
