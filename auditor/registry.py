@@ -40,6 +40,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "at_jobs": "collectors.schedulers.at_jobs:AtJobsCollector",
         "aws_balancers": "collectors.aws.balancers:AwsBalancersCollector",
         "aws_certificates": "collectors.aws.certificates:AwsCertificatesCollector",
+        "aws_data": "collectors.aws.data:AwsDataCollector",
         "aws_ec2": "collectors.aws.ec2:Ec2Collector",
         "aws_events": "collectors.aws.events:AwsEventsCollector",
         "aws_monitoring": "collectors.aws.monitoring:AwsMonitoringCollector",

@@ -7,9 +7,10 @@ service can't answer never holds up the rest. Throttling is met by botocore's ad
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PART_BYTES: Final = 8 * 1024 * 1024
 """Bytes of answers after which another file begins: a file of an estate is read up to 16 MiB."""
+ATTEMPTS: Final = 10
 PAGES: Final = 20_000
 """Pages of one call. An API that goes on for ever is one that repeats itself."""
 
@@ -59,6 +61,7 @@ _FREE_KEYS: Final = frozenset(
 )  # fmt: skip
 # A full host name as people write it: a password with a dot in it rarely looks so.
 _HOST: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,24}")
+_NOT_ASKED: Final = "not all was asked for: "
 _PEOPLE: Final = frozenset({"email", "email-json", "sms", "application"})
 _GLOBAL_AT: Final = {"aws": "us-east-1", "aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}
 
@@ -88,6 +91,8 @@ class Writer(Protocol):
 class Client(Protocol):
     """What is used of a client of boto3, beside a method for each operation."""
 
+    @property
+    def meta(self) -> Any: ...
     def can_paginate(self, operation_name: str) -> bool: ...
     def get_paginator(self, operation_name: str) -> Any: ...
 
@@ -154,7 +159,7 @@ def collect_aws(
     source: Source,
     writer: Writer,
     *,
-    attempts: int = 10,
+    attempts: int = 0,
     workers: int = 16,
     operations: Sequence[Operation] = OPERATIONS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
@@ -164,9 +169,10 @@ def collect_aws(
 ) -> AwsResult:
     """Captures one account into `aws/<account>/<region>/<service>.<Operation>.json`.
 
-    `attempts` is how often a call is tried. `progress` gets how many operations are done, and of how many, from several
-    threads but never from two at once. What was recorded as seen by an interrupted run is left out; once `stop` is set,
-    nothing more is asked or recorded. Raises UsageError without boto3, OSError if the snapshot can't be written.
+    `attempts` is how often a call is tried; by default what AWS_MAX_ATTEMPTS says. `progress` gets how many operations
+    are done, and of how many, from several threads but never from two at once. What was recorded as seen by an
+    interrupted run is left out; once `stop` is set, nothing more is asked or recorded. Raises UsageError without boto3,
+    OSError if the snapshot can't be written.
     """
     try:
         from botocore.config import Config
@@ -174,8 +180,11 @@ def collect_aws(
     except ImportError:
         raise UsageError("boto3 is not installed, which speaks to AWS", hint="pip install 'auditor[aws]'") from None
 
+    retries: dict[str, Any] = {"mode": "adaptive"}
+    if attempts or "AWS_MAX_ATTEMPTS" not in os.environ:
+        retries["total_max_attempts"] = attempts or ATTEMPTS
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": attempts},
+        retries=retries,
         connect_timeout=10,
         read_timeout=60,
         max_pool_connections=max(workers, 10),
@@ -205,14 +214,24 @@ def _session(source: Source, config: Any) -> Session:
     session: Any = boto3.Session(profile_name=source.profile)
     if source.role_arn is None:
         return session  # type: ignore[no-any-return]
+    from botocore.credentials import RefreshableCredentials
+    from botocore.session import get_session
+
     client = session.client("sts", region_name=session.region_name or "us-east-1", config=config)
-    given = client.assume_role(RoleArn=source.role_arn, RoleSessionName="auditor")["Credentials"]
-    return boto3.Session(  # type: ignore[no-any-return]
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"],
-        region_name=session.region_name,
-    )
+
+    def assume() -> dict[str, str]:
+        given = client.assume_role(RoleArn=source.role_arn, RoleSessionName="auditor")["Credentials"]
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "token": given["SessionToken"],
+            "expiry_time": given["Expiration"].isoformat(),
+        }
+
+    # A role's credentials end after an hour, and a large account takes longer.
+    inner: Any = get_session()
+    inner._credentials = RefreshableCredentials.create_from_metadata(assume(), assume, "assume-role")
+    return boto3.Session(botocore_session=inner, region_name=session.region_name)  # type: ignore[no-any-return]
 
 
 def _identity(session: Session, config: Any) -> tuple[str, str]:
@@ -313,6 +332,7 @@ class _Run:
             if client is None:
                 where = _GLOBAL_AT[self._partition] if region == GLOBAL_REGION else region
                 client = self._session.client(service, region_name=where, config=self._config)
+                client.meta.events.register("before-parse", _whole)
                 self._clients[service, region] = client
             return client
 
@@ -354,7 +374,7 @@ class _Run:
         answered.calls = len(asked)
         for outcome, detail in parent.problems:
             # What was not listed was not asked for: the same gap, one level down.
-            answered.problems.append((outcome, f"not all was asked for: {detail}"))
+            answered.problems.append((outcome, f"{_NOT_ASKED}{detail.removeprefix(_NOT_ASKED)}"))
         kept: list[dict[str, Any]] = []
         size = 0
 
@@ -403,7 +423,7 @@ class _Run:
                     merged, size = {}, 0
                 _merge(merged, bare)
                 size += weight
-                if self._stop.is_set():
+                if self._stop.is_set() or count + 1 == operation.enough:
                     break
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
@@ -418,7 +438,12 @@ class _Run:
                 yield merged
             yield outcome_of(error)
             return
-        # Half a page, HTML of a proxy: what botocore's parsers raise then has no base of its own.
+        except _UnreadableError as error:
+            if size:
+                yield merged
+            yield Outcome.UNREACHABLE, f"{operation.name}: {error}"
+            return
+        # What botocore's parsers raise has no base of its own.
         except Exception as error:  # noqa: BLE001
             if size:
                 yield merged
@@ -430,7 +455,8 @@ class _Run:
     def _store(self, region: str, answered: _Answered, answer: Mapping[str, Any]) -> None:
         answered.parts += 1
         path = self._path(region, answered.operation, answered.parts)
-        text = json.dumps(cleaned(answer), indent=1, ensure_ascii=False) + "\n"
+        free = _FREE_KEYS | set(answered.operation.free)
+        text = json.dumps(cleaned(answer, keys=free), indent=1, ensure_ascii=False) + "\n"
         self._writer.store(path, text.encode("utf-8", "replace"))
         if answered.parts > 1:
             self._writer.record([Record(path, Outcome.OK, _stamp(self._now()))])
@@ -448,6 +474,30 @@ class _EndlessError(Exception):
     """An answer without an end."""
 
 
+class _UnreadableError(Exception):
+    """An answer that is none of the API."""
+
+
+def _whole(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Refuses what botocore would take for an empty answer: half a page of JSON, the page of a proxy.
+
+    Raises _UnreadableError. A handler of botocore's event `before-parse`.
+    """
+    if response_dict["status_code"] >= 300:
+        return
+    body = response_dict["body"]
+    if body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise _UnreadableError("a page of HTML instead of an answer: is there a proxy in between?")
+    if "json" not in operation_model.service_model.resolved_protocol:
+        return
+    try:
+        whole = isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise _UnreadableError("the answer is no JSON object, or not all of it")
+
+
 def _pages(client: Client, operation: Operation, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     from botocore import xform_name
 
@@ -456,20 +506,26 @@ def _pages(client: Client, operation: Operation, parameters: Mapping[str, Any]) 
         yield from client.get_paginator(method).paginate(**parameters)
         return
     call = getattr(client, method)
-    given, said = operation.token
-    token = ""
+    token: dict[str, str] = {}
     while True:
-        page = call(**parameters, **({given: token} if token else {}))
+        page = call(**parameters, **token)
         yield page
-        following = page.get(said) if said else None
-        if isinstance(following, list):
-            # Firehose goes on after the last name, as long as it says that there are more.
-            following = following[-1] if following and page.get("HasMoreDeliveryStreams") else None
+        following = {given: found for given, said in operation.token if (found := _following(page, said))}
         if not following:
             return
         if following == token:
             raise _EndlessError("the same page came again: the rest was not asked for")
-        token = str(following)
+        token = following
+
+
+def _following(page: Mapping[str, Any], said: str) -> str:
+    found: Any = page
+    for key in said.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if isinstance(found, list):
+        # Firehose goes on after the last name, as long as it says that there are more.
+        found = found[-1] if found and page.get("HasMoreDeliveryStreams") else None
+    return str(found or "")
 
 
 def _parameters(operation: Operation, parent: _Answered) -> list[dict[str, Any]]:
@@ -483,16 +539,18 @@ def _parameters(operation: Operation, parent: _Answered) -> list[dict[str, Any]]
     ]
     if each.batch:
         name = next(iter(each.parameters))
-        texts = [thing for _, thing in things]
+        texts = [_part(thing, each.parameters[name]) for _, thing in things]
         return [{**operation.parameters, name: texts[at : at + each.batch]} for at in range(0, len(texts), each.batch)]
-    made = []
+    made: list[dict[str, Any]] = []
     for asked, thing in things:
         given = dict(operation.parameters)
         for name, origin in each.parameters.items():
             value = asked.get(origin[1:]) if origin.startswith("@") else _part(thing, origin)
             if value is not None:
                 given[name] = value
-        made.append(given)
+        # Two instances of one traffic policy ask for the same document.
+        if given not in made[-1:]:
+            made.append(given)
     return made
 
 
@@ -554,7 +612,8 @@ def outcome_of(error: BaseException) -> tuple[Outcome, str]:
         operation = str(getattr(error, "operation_name", ""))
         said = " ".join(str(known.get("Message", "")).split())
         # Of a server that fails altogether the message is a page of HTML.
-        detail = redact(f"{operation}: {code}" + (f": {said}" if said and not said.startswith("<") else ""))[:300]
+        more = f": {said}" if said and not said.startswith("<") else ""
+        detail = redact(f"{operation}: {code or status}{more}")[:300]
         if code.startswith(_DENIED) or status in (401, 403):
             return Outcome.DENIED, detail
         if code.startswith(_UNSUPPORTED) or status == 501:
@@ -568,9 +627,9 @@ def outcome_of(error: BaseException) -> tuple[Outcome, str]:
     return Outcome.UNREACHABLE, detail
 
 
-def cleaned(value: Any, key: str = "", *, free: bool = False) -> Any:
-    """An answer as JSON can hold it, without secrets: times in ISO 8601 (UTC), values that people set only if they
-    are a URL, a host or a number."""
+def cleaned(value: Any, key: str = "", *, free: bool = False, keys: Set[str] = _FREE_KEYS) -> Any:
+    """An answer as JSON can hold it, without secrets: times in ISO 8601 (UTC), values that people set (below `keys`, in
+    lower case) only if they are a URL, a host or a number."""
     if isinstance(value, Mapping):
         if str(value.get("Protocol", "")) in _PEOPLE and "Endpoint" in value:
             value = {**value, "Endpoint": MARK}
@@ -581,13 +640,14 @@ def cleaned(value: Any, key: str = "", *, free: bool = False) -> Any:
                 str(name),
                 # Of `{"name": …, "value": …}` the name is no secret.
                 free=(free and not (named and str(name).lower() in ("name", "key", "type", "isvaluesecret")))
-                or str(name).lower() in _FREE_KEYS,
+                or str(name).lower() in keys,
+                keys=keys,
             )
             for name, one in value.items()
             if name not in _PAGING
         }
     if isinstance(value, (list, tuple)):
-        return [cleaned(one, key, free=free) for one in value]
+        return [cleaned(one, key, free=free, keys=keys) for one in value]
     if isinstance(value, datetime):
         return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)).isoformat()
     if isinstance(value, date):

@@ -36,18 +36,22 @@ class Each:
 class Operation:
     """One operation of the API.
 
-    `token` names the parameter and the key of the answer that lead to the next page, for what botocore has no
-    paginator for. `parameters` undo filters that the API has by default. `action` is the IAM action, if it is not
-    called as the operation is. `absent` are error codes that mean that there is none.
+    `token` has pairs of a parameter and the key of the answer (`List.NextMarker`) that lead to the next page, for what
+    botocore has no paginator for. `parameters` undo filters that the API has by default. `action` is the IAM action,
+    if it is not called as the operation is. `absent` are error codes that mean that there is none. `enough` is how many
+    pages are asked for of what comes newest first; 0 for all. `free` are keys, in lower case, below which people write
+    what they like: such values are kept only if they say where something is.
     """
 
     service: str
     name: str
     parameters: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    token: tuple[str, str] = ("", "")
+    token: tuple[tuple[str, str], ...] = ()
     each: Each | None = None
     action: str = ""
     absent: tuple[str, ...] = ()
+    enough: int = 0
+    free: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -86,12 +90,13 @@ AREAS: Final[Mapping[str, Area]] = MappingProxyType(
 """The area of the checklist that is not seen where a service was not; configuration for the others."""
 
 _PREFIXES: Final = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
-_NEXT: Final = ("NextToken", "NextToken")
+_NEXT: Final = (("NextToken", "NextToken"),)
 _GET: Final = "apigateway:GET"
 _GONE: Final = ("ResourceNotFoundException", "ResourceNotFound", "NotFoundException")
 _KEY_TYPES: Final = (
     "RSA_1024", "RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1",
 )  # fmt: skip
+_ALARM_TYPES: Final = ("CompositeAlarm", "MetricAlarm", "LogAlarm")
 
 
 def _each(of: str, items: str, *, batch: int = 0, only: tuple[str, tuple[str, ...]] = ("", ()), **keys: str) -> Each:
@@ -141,8 +146,8 @@ OPERATIONS: Final = (
         each=_each("appsync.ListGraphqlApis", "graphqlApis", apiId="apiId"),
         absent=_GONE,
     ),
-    Operation("autoscaling", "DescribeAutoScalingGroups"),
-    Operation("autoscaling", "DescribeScheduledActions"),
+    Operation("autoscaling", "DescribeAutoScalingGroups", {"IncludeManagedResources": True}),
+    Operation("autoscaling", "DescribeScheduledActions", {"IncludeManagedResources": True}),
     Operation("backup", "ListBackupPlans"),
     Operation(
         "backup",
@@ -168,7 +173,15 @@ OPERATIONS: Final = (
         absent=_GONE,
     ),
     Operation("cloudfront", "ListDistributions"),
-    Operation("cloudwatch", "DescribeAlarms", {"AlarmTypes": ["CompositeAlarm", "MetricAlarm", "LogAlarm"]}),
+    Operation("cloudfront", "ListVpcOrigins", token=(("Marker", "VpcOriginList.NextMarker"),)),
+    Operation("cloudwatch", "DescribeAlarms", {"AlarmTypes": list(_ALARM_TYPES)}),
+    # Whether the actions of alarms could be carried out.
+    Operation(
+        "cloudwatch",
+        "DescribeAlarmHistory",
+        {"AlarmTypes": list(_ALARM_TYPES), "HistoryItemType": "Action", "ScanBy": "TimestampDescending"},
+        enough=50,
+    ),
     Operation("cloudwatch", "DescribeAnomalyDetectors"),
     Operation("cloudwatch", "ListMetricStreams", token=_NEXT),
     Operation("cloudwatch", "ListDashboards"),
@@ -263,7 +276,7 @@ OPERATIONS: Final = (
         each=_each("events.ListRules", "Rules", Rule="Name", EventBusName="@EventBusName"),
         absent=_GONE,
     ),
-    Operation("firehose", "ListDeliveryStreams", token=("ExclusiveStartDeliveryStreamName", "DeliveryStreamNames")),
+    Operation("firehose", "ListDeliveryStreams", token=(("ExclusiveStartDeliveryStreamName", "DeliveryStreamNames"),)),
     Operation(
         "firehose",
         "DescribeDeliveryStream",
@@ -274,11 +287,11 @@ OPERATIONS: Final = (
     Operation("iam", "ListServerCertificates"),
     Operation("lambda", "ListFunctions"),
     Operation("lambda", "ListEventSourceMappings"),
+    # GetFunctionUrlConfig would answer for the newest version only, and not for aliases.
     Operation(
         "lambda",
-        "GetFunctionUrlConfig",
+        "ListFunctionUrlConfigs",
         each=_each("lambda.ListFunctions", "Functions", FunctionName="FunctionArn"),
-        # Most functions have none.
         absent=_GONE,
     ),
     Operation("pipes", "ListPipes"),
@@ -310,6 +323,26 @@ OPERATIONS: Final = (
         each=_each("route53.ListHostedZones", "HostedZones", HostedZoneId="Id"),
         absent=("NoSuchHostedZone",),
     ),
+    Operation(
+        "route53",
+        "ListTrafficPolicyInstances",
+        token=(
+            ("HostedZoneIdMarker", "HostedZoneIdMarker"),
+            ("TrafficPolicyInstanceNameMarker", "TrafficPolicyInstanceNameMarker"),
+            ("TrafficPolicyInstanceTypeMarker", "TrafficPolicyInstanceTypeMarker"),
+        ),
+    ),
+    Operation(
+        "route53",
+        "GetTrafficPolicy",
+        each=_each(
+            "route53.ListTrafficPolicyInstances",
+            "TrafficPolicyInstances",
+            Id="TrafficPolicyId",
+            Version="TrafficPolicyVersion",
+        ),
+        absent=("NoSuchTrafficPolicy",),
+    ),
     Operation("route53resolver", "ListResolverRules"),
     Operation("scheduler", "ListSchedules"),
     Operation(
@@ -319,6 +352,7 @@ OPERATIONS: Final = (
         absent=_GONE,
     ),
     Operation("secretsmanager", "ListSecrets"),
+    Operation("servicediscovery", "ListNamespaces"),
     Operation("servicediscovery", "ListServices"),
     Operation(
         "servicediscovery",
@@ -330,6 +364,14 @@ OPERATIONS: Final = (
     Operation("ssm", "ListAssociations"),
     Operation("ssm", "DescribeInstanceInformation"),
     Operation("ssm", "DescribeParameters"),
+    # What is no secret: String and StringList, and never SecureString.
+    Operation(
+        "ssm",
+        "GetParameters",
+        {"WithDecryption": False},
+        each=_each("ssm.DescribeParameters", "Parameters", batch=10, only=("Type", ("String",)), Names="Name"),
+        free=("value",),
+    ),
     Operation("ssm", "DescribeMaintenanceWindows"),
     Operation(
         "ssm",
@@ -344,6 +386,7 @@ OPERATIONS: Final = (
         absent=("DoesNotExistException",),
     ),
     Operation("synthetics", "DescribeCanaries", token=_NEXT),
+    Operation("synthetics", "DescribeCanariesLastRun", token=_NEXT),
     Operation("transfer", "ListConnectors"),
     Operation(
         "transfer",
@@ -385,6 +428,17 @@ def iam_policy(operations: tuple[Operation, ...] = OPERATIONS) -> dict[str, Any]
                 "Effect": "Allow",
                 "Action": [_GET],
                 "Resource": [f"arn:*:apigateway:*::/{path}" for path in paths],
+            }
+        )
+    if any(operation.key == "ssm.GetParameters" for operation in operations):
+        # The key policy of `aws/ssm` lets everybody decrypt who may read parameters.
+        statements.append(
+            {
+                "Sid": "AuditorReadsNoSecureStrings",
+                "Effect": "Deny",
+                "Action": ["kms:Decrypt"],
+                "Resource": "*",
+                "Condition": {"StringLike": {"kms:ViaService": "ssm.*.amazonaws.com*"}},
             }
         )
     return {"Version": "2012-10-17", "Statement": statements}

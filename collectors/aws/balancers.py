@@ -45,21 +45,23 @@ class AwsBalancersCollector(Collector):
     Reads
     -----
     `elbv2.DescribeLoadBalancers`, `DescribeListeners`, `DescribeListenerCertificates`, `DescribeRules`,
-    `DescribeTargetGroups`, `DescribeTargetHealth` and `elb.DescribeLoadBalancers` under `aws/<account>/<region>/`.
+    `DescribeTargetGroups`, `DescribeTargetHealth`, `elb.DescribeLoadBalancers` and
+    `servicediscovery.ListInstances` under `aws/<account>/<region>/`.
 
     Yields
     ------
     The load balancer behind its DNS name, its target groups, their instances, addresses and functions, the
-    certificates that it serves, and hosts that a rule redirects to.
+    certificates that it serves, and hosts that a rule redirects to. The instances of a
+    service of Cloud Map.
 
     Can't see
     ---------
     Whether a target that is unhealthy now would take over: it counts as one of the alternatives, and the target group
-    carries how many are.
+    carries how many are. That an Auto Scaling group would replace a target is not taken into account.
     """
 
     name: ClassVar[str] = "aws_balancers"
-    title: ClassVar[str] = "AWS load balancers and target groups"
+    title: ClassVar[str] = "AWS load balancers, target groups and Cloud Map"
     area: ClassVar[Area] = Area.CONFIGURATION
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.SERVES})
 
@@ -227,6 +229,18 @@ def _classic(answer: Answer) -> Iterator[Parsed]:
                 yield Dependency(service, found, Relation.BACKED_BY, answer.where(target), group="targets")
 
 
+def _registered(answer: Answer) -> Iterator[Parsed]:
+    identity = answer.parameter("ServiceId")
+    service = Ref(Kind.SERVICE, own_arn(answer, "servicediscovery", f"service/{identity}"))
+    for instance in maps(answer.body, "Instances") if identity else ():
+        for key in ("AWS_EC2_INSTANCE_ID", "AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_CNAME"):
+            target = value(instance, "Attributes", key)
+            found = (instance_ref(target.scalar) or host_ref(target.scalar)) if target is not None else None
+            if target is not None and found is not None:
+                yield Dependency(service, found, Relation.BACKED_BY, answer.where(target), group="instances")
+                break
+
+
 _PARSERS: Final = {
     "elb.DescribeLoadBalancers": _classic,
     "elbv2.DescribeListenerCertificates": _listener_certificates,
@@ -235,4 +249,5 @@ _PARSERS: Final = {
     "elbv2.DescribeRules": _rules,
     "elbv2.DescribeTargetGroups": _target_groups,
     "elbv2.DescribeTargetHealth": _target_health,
+    "servicediscovery.ListInstances": _registered,
 }

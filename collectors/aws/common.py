@@ -219,6 +219,14 @@ def outside(written: str) -> Ref | None:
     return endpoint_ref(f"{host}:{parts.port}") if parts.port else host_ref(parts.host)
 
 
+def reach(
+    answer: Answer, service: Ref, node: YamlNode | None, need: Need = Need.READ, group: str = ""
+) -> Iterator[Dependency]:
+    """The dependency on the host that a text names, if it names one."""
+    if node is not None and (found := outside(node.scalar)) is not None:
+        yield Dependency(service, found, Relation.CONNECTS, answer.where(node), need, group)
+
+
 def instances_in(
     answer: Answer, consumer: Ref, node: YamlNode, group: str, need: Need = Need.RUN
 ) -> Iterator[Dependency]:

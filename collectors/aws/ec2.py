@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -11,11 +11,15 @@ from auditor.api import (
     Collector,
     Document,
     Entity,
+    Fragment,
     Kind,
     Parsed,
+    Read,
     Ref,
     Relation,
+    Where,
     YamlNode,
+    excerpt,
     is_address,
     is_hostname,
 )
@@ -23,6 +27,9 @@ from collectors.aws.common import INSTANCE, Answer, is_answer, known, maps, mome
 
 LIFECYCLE_TAGS: Final = ("lifecycle", "auditor:lifecycle")
 """Tags, in lower case, that say what is to become of an instance."""
+
+MAX_TAGS: Final = 50
+"""As many as AWS allows for one thing."""
 
 _GONE: Final = frozenset({"shutting-down", "terminated"})
 _STOPPED: Final = frozenset({"stopping", "stopped"})
@@ -36,17 +43,19 @@ class Ec2Collector(Collector):
 
     Reads
     -----
-    `ec2.DescribeInstances`, `ec2.DescribeAddresses` and `ec2.DescribeNetworkInterfaces` under
-    `aws/<account>/<region>/`.
+    `ec2.DescribeInstances`, `DescribeAddresses`, `DescribeNetworkInterfaces`, `DescribeVolumes`,
+    `DescribeVolumeStatus` and `ssm.DescribeInstanceInformation` under `aws/<account>/<region>/`.
 
     Yields
     ------
     A host for each instance: its id, Name tag, private and public DNS names and addresses, also those of further
-    interfaces and Elastic IPs; its state, why and since when it stopped, and its lifecycle tag.
+    interfaces and Elastic IPs, and what the machine calls itself; its state, why and since when it stopped, its tags
+    and its lifecycle tag; volumes of it that AWS calls broken.
 
     Can't see
     ---------
-    Names that only the machine itself knows, and addresses of interfaces that no instance has.
+    Names of machines without the agent of Systems Manager that only they know, and addresses of interfaces that no
+    instance has.
     """
 
     name: ClassVar[str] = "aws_ec2"
@@ -55,12 +64,30 @@ class Ec2Collector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.STANDS_FOR})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """An answer of one of the three operations, by its path."""
+        """An answer of one of these operations, by its path."""
         return is_answer(path, _PARSERS)
 
     def parse(self, document: Document) -> Iterator[Parsed]:
         """One HOST entity for each instance, address or interface that an instance has."""
         return parsed(document, _PARSERS)
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """Broken volumes are those of the instance that they are attached to."""
+        holders: dict[str, str] = {}
+        broken: dict[str, list[tuple[str, Fragment]]] = {}
+        for one in fragments:
+            if one.kind == "attached" and isinstance(one.value, tuple):
+                holders[one.value[0]] = one.value[1]
+        for one in fragments:
+            if one.kind == "broken" and isinstance(one.value, tuple) and one.value[0] in holders:
+                volume, why = one.value
+                broken.setdefault(holders[volume], []).append((f"{volume}: {why}", one))
+        for instance, found in broken.items():
+            first = found[0][1]
+            where = Where(first.where.line, first.where.excerpt, first.path, first.where.api)
+            said = tuple(sentence for sentence, _ in found)
+            known_of: dict[str, Attribute] = {"origin": "AWS", "instance_id": instance, "broken_volumes": said}
+            yield Entity(Ref(Kind.HOST, instance), where, known_of)
 
 
 def _instances(answer: Answer) -> Iterator[Parsed]:
@@ -90,6 +117,7 @@ def _instance(answer: Answer, instance: YamlNode) -> Iterator[Parsed]:
         state=state,
         state_reason=text(instance, "StateTransitionReason"),
         lifecycle_tag=lifecycle,
+        tags=tuple(excerpt(f"{key}={tags[key]}") for key in sorted(tags)[:MAX_TAGS]),
         launched=moment(text(instance, "LaunchTime")),
         account=answer.account,
         region=answer.region,
@@ -140,7 +168,47 @@ def _interfaces(answer: Answer) -> Iterator[Parsed]:
             yield _host(answer, identity, (), _interface_addresses(interface), {})
 
 
+def _volumes(answer: Answer) -> Iterator[Parsed]:
+    for volume in maps(answer.body, "Volumes"):
+        identity = value(volume, "VolumeId")
+        if identity is None:
+            continue
+        for attachment in maps(volume, "Attachments"):
+            if INSTANCE.fullmatch(instance := attachment.text("InstanceId")):
+                yield Fragment("attached", (identity.scalar, instance), answer.where(identity))
+        if volume.text("State") == "error":
+            yield Fragment("broken", (identity.scalar, "state error"), answer.where(identity))
+
+
+def _volume_statuses(answer: Answer) -> Iterator[Parsed]:
+    for status in maps(answer.body, "VolumeStatuses"):
+        identity, said = value(status, "VolumeId"), value(status, "VolumeStatus", "Status")
+        if identity is not None and said is not None and said.scalar == "impaired":
+            events = [one.text("Description") or one.text("EventType") for one in maps(status, "Events")]
+            why = excerpt("; ".join(["impaired", *filter(None, events)]))
+            yield Fragment("broken", (identity.scalar, why), answer.where(said))
+
+
+def _managed(answer: Answer) -> Iterator[Parsed]:
+    for machine in maps(answer.body, "InstanceInformationList"):
+        identity, name = value(machine, "InstanceId"), value(machine, "ComputerName")
+        if identity is None:
+            continue
+        attributes = known(ping=machine.text("PingStatus"), last_ping=moment(machine.text("LastPingDateTime")))
+        names = [name.scalar] if name is not None else []
+        address = text(machine, "IPAddress")
+        if INSTANCE.fullmatch(identity.scalar):
+            yield _host(answer, identity, names, (address,), attributes)
+        elif name is not None and is_hostname(name.scalar):
+            # A machine elsewhere (`mi-…`) that Systems Manager manages.
+            at = known(address=address if is_address(address) else "")
+            yield Entity(Ref(Kind.HOST, name.scalar), answer.where(name), {"origin": "AWS", **attributes, **at})
+
+
 _PARSERS: Final = {
+    "ssm.DescribeInstanceInformation": _managed,
+    "ec2.DescribeVolumes": _volumes,
+    "ec2.DescribeVolumeStatus": _volume_statuses,
     "ec2.DescribeInstances": _instances,
     "ec2.DescribeAddresses": _addresses,
     "ec2.DescribeNetworkInterfaces": _interfaces,

@@ -23,6 +23,7 @@ from auditor.api import (
 from collectors.aws.common import (
     Answer,
     arn_ref,
+    instance_ref,
     instances_in,
     is_answer,
     known,
@@ -32,6 +33,7 @@ from collectors.aws.common import (
     parsed,
     scalars,
     selected,
+    text,
     value,
 )
 
@@ -45,14 +47,16 @@ class AwsEventsCollector(Collector):
     -----
     `events.ListRules`, `ListTargetsByRule`, `ListApiDestinations`, `DescribeConnection`, `ListConnections`,
     `scheduler.GetSchedule`, `pipes.DescribePipe`, `ssm.DescribeMaintenanceWindows` with targets and tasks,
-    `firehose.DescribeDeliveryStream` and `codebuild.BatchGetProjects` under `aws/<account>/<region>/`.
+    `ssm.ListAssociations`, `firehose.DescribeDeliveryStream`, `codebuild.BatchGetProjects` and
+    `codepipeline.GetPipeline` under `aws/<account>/<region>/`.
 
     Yields
     ------
     A job for each rule, schedule, pipe and window with its times and whether it is on: the functions, topics, queues
     and API destinations that it calls, the instances that a command of it runs on, or that its input names, and the
     brokers that a pipe reads. A webhook for each API destination and HTTP delivery stream, with the endpoint that it
-    delivers to and, for OAuth, the one that it takes its token from. The repositories that builds are made from.
+    delivers to and, for OAuth, the one that it takes its token from. The repositories that builds are made from, and
+    the servers, functions and projects that the actions of a pipeline call.
 
     Can't see
     ---------
@@ -61,7 +65,7 @@ class AwsEventsCollector(Collector):
     """
 
     name: ClassVar[str] = "aws_events"
-    title: ClassVar[str] = "EventBridge, schedules, pipes, maintenance windows and delivery streams of AWS"
+    title: ClassVar[str] = "EventBridge, schedules, pipes, pipelines, Systems Manager and delivery streams of AWS"
     area: ClassVar[Area] = Area.WEBHOOKS
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.DELIVERS})
 
@@ -258,8 +262,50 @@ def _projects(answer: Answer) -> Iterator[Parsed]:
             yield Dependency(ref, found, Relation.CONNECTS, answer.where(webhook), Need.RUN)
 
 
+def _associations(answer: Answer) -> Iterator[Parsed]:
+    for association in maps(answer.body, "Associations"):
+        identity = value(association, "AssociationId")
+        if identity is None:
+            continue
+        job = Ref(Kind.JOB, own_arn(answer, "ssm", f"association/{identity.scalar}"))
+        attributes = known(
+            program="Systems Manager",
+            name=association.text("AssociationName") or association.text("Name"),
+            schedule=association.text("ScheduleExpression"),
+        )
+        yield Entity(job, answer.where(identity), attributes)
+        yield from selected(answer, job, maps(association, "Targets"))
+        alone = value(association, "InstanceId")
+        if alone is not None and (found := instance_ref(alone.scalar)) is not None:
+            yield Dependency(job, found, Relation.CONNECTS, answer.where(alone), Need.RUN)
+
+
+def _pipeline(answer: Answer) -> Iterator[Parsed]:
+    pipeline = answer.body.get("pipeline")
+    name = value(pipeline, "name")
+    if name is None:
+        return
+    job = Ref(Kind.JOB, own_arn(answer, "codepipeline", name.scalar))
+    yield Entity(job, answer.where(name), known(program="CodePipeline", name=name.scalar))
+    for stage in maps(pipeline, "stages"):
+        for action in maps(stage, "actions"):
+            settings = action.get("configuration")
+            for key, written in settings.items() if settings is not None and settings.is_map else ():
+                if not written.is_scalar:
+                    continue
+                if "://" in written.scalar and (found := outside(written.scalar)) is not None:
+                    yield Dependency(job, found, Relation.CONNECTS, answer.where(written))
+                elif key.written == "FunctionName":
+                    function = Ref(Kind.SERVICE, own_arn(answer, "lambda", f"function:{written.scalar}"))
+                    yield Dependency(job, function, Relation.CALLS, answer.where(written))
+                elif key.written == "ProjectName" and text(action, "actionTypeId", "provider") == "CodeBuild":
+                    project = Ref(Kind.SERVICE, own_arn(answer, "codebuild", f"project/{written.scalar}"))
+                    yield Dependency(job, project, Relation.CALLS, answer.where(written))
+
+
 _PARSERS: Final = {
     "codebuild.BatchGetProjects": _projects,
+    "codepipeline.GetPipeline": _pipeline,
     "events.DescribeConnection": _connections,
     "events.ListApiDestinations": _destinations,
     "events.ListConnections": _connections,
@@ -271,4 +317,5 @@ _PARSERS: Final = {
     "ssm.DescribeMaintenanceWindowTargets": _window_targets,
     "ssm.DescribeMaintenanceWindowTasks": _window_targets,
     "ssm.DescribeMaintenanceWindows": _windows,
+    "ssm.ListAssociations": _associations,
 }

@@ -20,16 +20,20 @@ from auditor.api import (
     Relation,
     YamlNode,
     endpoint_ref,
+    excerpt,
     host_ref,
     is_hostname,
 )
 from collectors.aws.common import (
+    INSTANCE,
+    TEXT_LIMIT,
     Answer,
     arn_ref,
     instance_ref,
     is_answer,
     known,
     maps,
+    moment,
     outside,
     own_arn,
     parsed,
@@ -52,15 +56,17 @@ class AwsMonitoringCollector(Collector):
 
     Reads
     -----
-    `cloudwatch.DescribeAlarms`, `sns.ListSubscriptions`, `route53.ListHealthChecks` and
-    `synthetics.DescribeCanaries` under `aws/<account>/<region>/`.
+    `cloudwatch.DescribeAlarms`, `DescribeAlarmHistory`, `DescribeAnomalyDetectors`, `ListMetricStreams`,
+    `GetDashboard`; `sns.ListSubscriptions`, `route53.ListHealthChecks`, `rds.DescribeEventSubscriptions`,
+    `synthetics.DescribeCanaries` and `DescribeCanariesLastRun` under `aws/<account>/<region>/`.
 
     Yields
     ------
     An alert for each alarm: the instances, load balancers, certificates, health checks and hosts in its dimensions,
     the alarms of a composite one, and the topics that it tells; whether its actions are off, and whether it fires when
-    its metric goes missing. A probe for each health check and the endpoint that it asks. A receiver for each topic,
-    and the endpoints and functions that subscribe to it.
+    its metric goes missing, and when it last told somebody, or failed to. A probe for each health check and the
+    endpoint that it asks, and for each canary, with its last result. A receiver for each topic, and the endpoints and
+    functions that subscribe to it. The instances that a dashboard shows.
 
     Can't see
     ---------
@@ -241,18 +247,103 @@ def _canaries(answer: Answer) -> Iterator[Parsed]:
     for canary in maps(answer.body, "Canaries"):
         name = value(canary, "Name")
         if name is not None:
-            probe = Ref(Kind.PROBE, f"CloudWatch canary {answer.account} {answer.region} {name.scalar}")
             attributes = known(
                 program="CloudWatch Synthetics",
                 state=text(canary, "Status", "State"),
                 schedule=text(canary, "Schedule", "Expression"),
             )
-            yield Entity(probe, answer.where(name), attributes)
+            yield Entity(_canary(answer, name.scalar), answer.where(name), attributes)
+
+
+def _canary(answer: Answer, name: str) -> Ref:
+    return Ref(Kind.PROBE, f"CloudWatch canary {answer.account} {answer.region} {name}")
+
+
+def _last_runs(answer: Answer) -> Iterator[Parsed]:
+    for canary in maps(answer.body, "CanariesLastRun"):
+        name, run = value(canary, "CanaryName"), canary.get("LastRun")
+        if name is not None and run is not None and run.is_map:
+            attributes = known(
+                last_run=moment(text(run, "Timeline", "Completed") or text(run, "Timeline", "Started")),
+                last_result=text(run, "Status", "State"),
+            )
+            yield Entity(_canary(answer, name.scalar), answer.where(name), attributes)
+
+
+def _history(answer: Answer) -> Iterator[Parsed]:
+    """The newest action of each alarm: the answer has the newest first."""
+    seen: set[str] = set()
+    for item in maps(answer.body, "AlarmHistoryItems"):
+        name, summary = value(item, "AlarmName"), value(item, "HistorySummary")
+        if name is None or summary is None or item.text("HistoryItemType") != "Action" or name.scalar in seen:
+            continue
+        seen.add(name.scalar)
+        failed = True if summary.scalar.startswith("Failed") else None
+        attributes = known(last_action=moment(item.text("Timestamp")), last_action_failed=failed)
+        yield Entity(_alert(answer, name.scalar), answer.where(summary), attributes)
+
+
+def _detectors(answer: Answer) -> Iterator[Parsed]:
+    for detector in maps(answer.body, "AnomalyDetectors"):
+        single = detector.get("SingleMetricAnomalyDetector")
+        for dimension in maps(single if single is not None else detector, "Dimensions"):
+            written = value(dimension, "Value")
+            target = _dimension(answer, dimension.text("Name"), written.scalar) if written is not None else None
+            if written is not None and target is not None:
+                metric = text(single, "MetricName") or detector.text("MetricName")
+                ref = Ref(
+                    Kind.SERVICE, f"CloudWatch anomaly detector {answer.account} {answer.region} {excerpt(metric)}"
+                )
+                yield Dependency(ref, target, Relation.WATCHES, answer.where(written), group=target.text)
+
+
+def _metric_streams(answer: Answer) -> Iterator[Parsed]:
+    for stream in maps(answer.body, "Entries"):
+        arn, firehose = value(stream, "Arn"), value(stream, "FirehoseArn")
+        service = arn_ref(arn.scalar) if arn is not None else None
+        target = arn_ref(firehose.scalar) if firehose is not None else None
+        if arn is None or firehose is None or service is None or target is None:
+            continue
+        yield Entity(service, answer.where(arn), known(program="CloudWatch", state=stream.text("State")))
+        yield Dependency(service, target, Relation.NOTIFIES, answer.where(firehose), Need.WRITE)
+
+
+def _dashboard(answer: Answer) -> Iterator[Parsed]:
+    name, body = value(answer.body, "DashboardName"), value(answer.body, "DashboardBody")
+    if body is None:
+        return
+    called = name.scalar if name is not None else answer.parameter("DashboardName")
+    service = Ref(Kind.SERVICE, f"CloudWatch dashboard {answer.account} {answer.region} {called}")
+    found = dict.fromkeys(INSTANCE.findall(body.scalar[:TEXT_LIMIT]))
+    if found:
+        yield Entity(service, answer.where(body, called), known(part_of="CloudWatch", dashboard=called))
+    for identity in found:
+        provider, where = Ref(Kind.NAME, identity), answer.where(body, identity)
+        yield Dependency(service, provider, Relation.WATCHES, where, Need.OBSERVE, "targets")
+
+
+def _event_subscriptions(answer: Answer) -> Iterator[Parsed]:
+    for subscription in maps(answer.body, "EventSubscriptionsList"):
+        name, topic = value(subscription, "CustSubscriptionId"), value(subscription, "SnsTopicArn")
+        receiver = arn_ref(topic.scalar) if topic is not None else None
+        if name is None or topic is None or receiver is None:
+            continue
+        alert = Ref(Kind.ALERT, f"RDS events {answer.account} {answer.region}/{name.scalar}")
+        enabled = subscription.get("Enabled")
+        off = False if enabled is not None and enabled.boolean is False else None
+        yield Entity(alert, answer.where(name), known(program="RDS", enabled=off))
+        yield Dependency(alert, receiver, Relation.NOTIFIES, answer.where(topic), group="receivers")
 
 
 _PARSERS: Final = {
+    "cloudwatch.DescribeAlarmHistory": _history,
     "cloudwatch.DescribeAlarms": _alarms,
+    "cloudwatch.DescribeAnomalyDetectors": _detectors,
+    "cloudwatch.GetDashboard": _dashboard,
+    "cloudwatch.ListMetricStreams": _metric_streams,
+    "rds.DescribeEventSubscriptions": _event_subscriptions,
     "route53.ListHealthChecks": _health_checks,
     "sns.ListSubscriptions": _subscriptions,
     "synthetics.DescribeCanaries": _canaries,
+    "synthetics.DescribeCanariesLastRun": _last_runs,
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -12,9 +13,11 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
@@ -43,16 +46,18 @@ class Route53Collector(Collector):
 
     Reads
     -----
-    `route53.ListHostedZones` and `route53.ListResourceRecordSets` under `aws/<account>/aws-global/`.
+    `route53.ListHostedZones`, `ListResourceRecordSets`, `ListTrafficPolicyInstances` and `GetTrafficPolicy` under
+    `aws/<account>/aws-global/`; `route53resolver.ListResolverRules` under `aws/<account>/<region>/`.
 
     Yields
     ------
     Zones; names that resolve to addresses, to other names, and through aliases to load balancers and distributions;
-    MX, NS, SRV, PTR, CAA, HTTPS, SVCB and SPF records with the hosts that they name.
+    MX, NS, SRV, PTR, CAA, HTTPS, SVCB and SPF records with the hosts that they name. Names that a traffic policy
+    answers, with its endpoints as alternatives. A service for each forwarding rule, with the resolvers that it asks.
 
     Can't see
     ---------
-    Records that a traffic policy makes, if they are not in the zone, and which networks see a private zone.
+    Which of its endpoints a traffic policy gives to whom, and which networks see a private zone.
     """
 
     name: ClassVar[str] = "aws_route53"
@@ -61,12 +66,26 @@ class Route53Collector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.RECORDS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """An answer of one of the two operations, by its path."""
+        """An answer of one of these operations, by its path."""
         return is_answer(path, _PARSERS)
 
     def parse(self, document: Document) -> Iterator[Parsed]:
         """Zones and their records."""
         return parsed(document, _PARSERS)
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """Names of traffic policy instances, with the endpoints that the documents of their policies have."""
+        answers: dict[object, list[Ref]] = {}
+        for one in fragments:
+            if one.kind == "policy" and isinstance(one.value, tuple):
+                policy, provider = one.value
+                answers.setdefault(policy, []).append(provider)
+        for one in fragments:
+            if one.kind == "instance" and isinstance(one.value, tuple):
+                policy, name = one.value
+                where = Where(one.where.line, one.where.excerpt, one.path, one.where.api)
+                for provider in answers.get(policy, ()):
+                    yield Dependency(Ref(Kind.NAME, name), provider, Relation.RESOLVES, where, group="addresses")
 
 
 def _zones(answer: Answer) -> Iterator[Parsed]:
@@ -201,4 +220,56 @@ def _name(written: str) -> str:
     return normal_name(_OCTAL.sub(lambda found: chr(int(found[1], 8)), written))
 
 
-_PARSERS: Final = {"route53.ListHostedZones": _zones, "route53.ListResourceRecordSets": _records}
+def _instances(answer: Answer) -> Iterator[Parsed]:
+    for instance in maps(answer.body, "TrafficPolicyInstances"):
+        name = value(instance, "Name")
+        if name is not None:
+            policy = (instance.text("TrafficPolicyId"), instance.text("TrafficPolicyVersion"))
+            yield Fragment("instance", (policy, _name(name.scalar)), answer.where(name))
+
+
+def _policy(answer: Answer) -> Iterator[Parsed]:
+    policy = answer.body.get("TrafficPolicy")
+    written = value(policy, "Document")
+    if policy is None or written is None:
+        return
+    try:
+        found = json.loads(written.scalar).get("Endpoints")
+    except (ValueError, RecursionError, AttributeError):
+        yield Malformed(answer.where(written), "the document of a traffic policy that is no JSON object", "not read")
+        return
+    identity = (policy.text("Id"), policy.text("Version"))
+    for endpoint in found.values() if isinstance(found, dict) else ():
+        target = endpoint.get("Value") if isinstance(endpoint, dict) else None
+        if not isinstance(target, str):
+            continue
+        address, name = normal_address(target), _name(target).removeprefix("dualstack.")
+        if address is not None:
+            yield Fragment("policy", (identity, Ref(Kind.ADDRESS, address)), answer.where(written))
+        elif is_hostname(name):
+            yield Fragment("policy", (identity, Ref(Kind.NAME, name)), answer.where(written))
+
+
+def _forwards(answer: Answer) -> Iterator[Parsed]:
+    for rule in maps(answer.body, "ResolverRules"):
+        arn, domain = value(rule, "Arn"), _name(rule.text("DomainName")) or "."
+        if arn is None or rule.text("RuleType") != "FORWARD":
+            continue
+        service = Ref(Kind.SERVICE, arn.scalar)
+        yield Entity(service, answer.where(arn), known(program="Route 53 Resolver", domain=domain))
+        for target in maps(rule, "TargetIps"):
+            for key in ("Ip", "Ipv6"):
+                address = value(target, key)
+                normal = normal_address(address.scalar) if address is not None else None
+                if address is not None and normal is not None:
+                    provider, where = Ref(Kind.ADDRESS, normal), answer.where(address)
+                    yield Dependency(service, provider, Relation.CONNECTS, where, group="resolvers")
+
+
+_PARSERS: Final = {
+    "route53.GetTrafficPolicy": _policy,
+    "route53.ListHostedZones": _zones,
+    "route53.ListResourceRecordSets": _records,
+    "route53.ListTrafficPolicyInstances": _instances,
+    "route53resolver.ListResolverRules": _forwards,
+}

@@ -1,4 +1,4 @@
-"""Services of AWS that reach hosts of ours, or stand behind names: functions, gateways, databases, transfers."""
+"""Services of AWS that reach hosts of ours, or stand behind names: functions, gateways, distributions, parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from auditor.api import (
     Document,
     Entity,
     Kind,
-    Need,
     Parsed,
     Ref,
     Relation,
@@ -30,13 +29,13 @@ from collectors.aws.common import (
     outside,
     own_arn,
     parsed,
+    reach,
     scalars,
     text,
     value,
 )
 
 _HOST_KEYS: Final = ("host", "hostname", "server", "servers", "endpoint", "url", "uri", "addr", "address", "proxy")
-_LOCATIONS: Final = ("nfs://", "smb://", "hdfs://", "object-storage://")
 
 
 class AwsServicesCollector(Collector):
@@ -44,24 +43,24 @@ class AwsServicesCollector(Collector):
 
     Reads
     -----
-    `lambda.ListFunctions`, `GetFunctionUrlConfig`, `ListEventSourceMappings`; `apigateway.GetResources`,
-    `GetDomainNames`; `apigatewayv2.GetIntegrations`, `GetDomainNames`; `cloudfront.ListDistributions`;
-    `rds.DescribeDBInstances`, `DescribeDBClusters`; `dms.DescribeEndpoints`; `datasync.ListLocations`;
-    `transfer.DescribeConnector`; `glue.GetConnections` under `aws/<account>/<region>/`.
+    `lambda.ListFunctions`, `ListFunctionUrlConfigs`, `ListEventSourceMappings`; `apigateway.GetResources`,
+    `GetDomainNames`; `apigatewayv2.GetIntegrations`, `GetAuthorizers`, `GetDomainNames`;
+    `cloudfront.ListDistributions`, `ListVpcOrigins`; `appsync.ListDataSources`; `ssm.GetParameters`;
+    `glue.GetConnections` under `aws/<account>/<region>/`.
 
     Yields
     ------
-    A service for each, with the hosts that its variables, integrations, origins, endpoints, locations and connectors
-    name; origins of one group as alternatives; and the names that stand for a function, an API, a distribution or a
-    database. A replication's target and a place that files are moved to must be able to store.
+    A service for each, with the hosts that its variables, integrations, issuers, origins, data sources and values
+    name; origins of one group as alternatives; and the names that stand for a function, an API or a distribution.
 
     Can't see
     ---------
-    What a function's code connects to, and origins that a function at the edge picks.
+    What a function's code connects to, origins that a function at the edge picks, who reads a parameter, and
+    parameters that are secrets.
     """
 
     name: ClassVar[str] = "aws_services"
-    title: ClassVar[str] = "Lambda, API Gateway, CloudFront, RDS, DMS, DataSync, Transfer and Glue"
+    title: ClassVar[str] = "Lambda, API Gateway, CloudFront, AppSync, Glue and parameters of AWS"
     area: ClassVar[Area] = Area.CONFIGURATION
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY})
 
@@ -72,14 +71,6 @@ class AwsServicesCollector(Collector):
     def parse(self, document: Document) -> Iterator[Parsed]:
         """Services, what they reach, and the names that lead to them."""
         return parsed(document, _PARSERS)
-
-
-def _reach(
-    answer: Answer, service: Ref, node: YamlNode | None, need: Need = Need.READ, group: str = ""
-) -> Iterator[Dependency]:
-    """The dependency on the host that a text names, if it names one."""
-    if node is not None and (found := outside(node.scalar)) is not None:
-        yield Dependency(service, found, Relation.CONNECTS, answer.where(node), need, group)
 
 
 def _named(answer: Answer, name: YamlNode | None, service: Ref) -> Iterator[Dependency]:
@@ -113,13 +104,15 @@ def _functions(answer: Answer) -> Iterator[Parsed]:
                     )
 
 
-def _function_url(answer: Answer) -> Iterator[Parsed]:
-    url, arn = value(answer.body, "FunctionUrl"), value(answer.body, "FunctionArn")
-    service = arn_ref(arn.scalar) if arn is not None else None
-    endpoint = outside(url.scalar) if url is not None else None
-    if url is not None and endpoint is not None and service is not None:
-        host = Ref(Kind.NAME, normal_name(endpoint.text.split("://", 1)[-1].split(":", 1)[0]))
-        yield Dependency(host, service, Relation.BACKED_BY, answer.where(url))
+def _function_urls(answer: Answer) -> Iterator[Parsed]:
+    # GetFunctionUrlConfig answers with one, ListFunctionUrlConfigs with a list.
+    for one in (*maps(answer.body, "FunctionUrlConfigs"), answer.body):
+        url, arn = value(one, "FunctionUrl"), value(one, "FunctionArn")
+        service = arn_ref(arn.scalar) if arn is not None else None
+        endpoint = outside(url.scalar) if url is not None else None
+        if url is not None and endpoint is not None and service is not None:
+            host = Ref(Kind.NAME, normal_name(endpoint.text.split("://", 1)[-1].split(":", 1)[0]))
+            yield Dependency(host, service, Relation.BACKED_BY, answer.where(url))
 
 
 def _mappings(answer: Answer) -> Iterator[Parsed]:
@@ -129,7 +122,7 @@ def _mappings(answer: Answer) -> Iterator[Parsed]:
             continue
         source = mapping.get("SelfManagedEventSource")
         for broker in scalars(source, "Endpoints", "KAFKA_BOOTSTRAP_SERVERS"):
-            yield from _reach(answer, service, broker, group=f"brokers of {mapping.text('UUID')}")
+            yield from reach(answer, service, broker, group=f"brokers of {mapping.text('UUID')}")
 
 
 def _gateway(answer: Answer, identity: str) -> Ref:
@@ -145,7 +138,7 @@ def _resources(answer: Answer) -> Iterator[Parsed]:
         for _, method in methods.items() if methods is not None and methods.is_map else ():
             integration = method.get("methodIntegration") if method.is_map else None
             if text(integration, "type") in ("HTTP", "HTTP_PROXY"):
-                yield from _reach(answer, _gateway(answer, identity), value(integration, "uri"))
+                yield from reach(answer, _gateway(answer, identity), value(integration, "uri"))
 
 
 def _integrations(answer: Answer) -> Iterator[Parsed]:
@@ -161,7 +154,17 @@ def _integrations(answer: Answer) -> Iterator[Parsed]:
             if (found := _target_of(uri.scalar)) is not None:
                 yield Dependency(_gateway(answer, identity), found, Relation.CALLS, answer.where(uri))
         elif integration.text("IntegrationType") in ("HTTP", "HTTP_PROXY"):
-            yield from _reach(answer, _gateway(answer, identity), uri)
+            yield from reach(answer, _gateway(answer, identity), uri)
+
+
+def _authorizers(answer: Answer) -> Iterator[Parsed]:
+    identity = answer.parameter("ApiId")
+    for authorizer in maps(answer.body, "Items") if identity else ():
+        # Its keys are fetched from there.
+        yield from reach(answer, _gateway(answer, identity), value(authorizer, "JwtConfiguration", "Issuer"))
+        uri = value(authorizer, "AuthorizerUri")
+        if uri is not None and (found := _target_of(uri.scalar)) is not None:
+            yield Dependency(_gateway(answer, identity), found, Relation.CALLS, answer.where(uri))
 
 
 def _target_of(uri: str) -> Ref | None:
@@ -206,8 +209,12 @@ def _distributions(answer: Answer) -> Iterator[Parsed]:
             for member in maps(group, "Members", "Items"):
                 groups[member.text("OriginId")] = f"origins {group.text('Id')}"
         for origin in maps(distribution, "Origins", "Items"):
-            name = value(origin, "DomainName")
-            if name is not None and is_hostname(name.scalar):
+            name, inner = value(origin, "DomainName"), value(origin, "VpcOriginConfig", "VpcOriginId")
+            if inner is not None:
+                provider, at = _vpc_origin(answer, inner.scalar), answer.where(inner)
+                alternatives = groups.get(origin.text("Id"), "")
+                yield Dependency(service, provider, Relation.BACKED_BY, at, group=alternatives)
+            elif name is not None and is_hostname(name.scalar):
                 yield Dependency(
                     service,
                     Ref(Kind.NAME, normal_name(name.scalar)),
@@ -217,54 +224,47 @@ def _distributions(answer: Answer) -> Iterator[Parsed]:
                 )
 
 
-def _databases(answer: Answer) -> Iterator[Parsed]:
-    for key, arn_key in (("DBInstances", "DBInstanceArn"), ("DBClusters", "DBClusterArn")):
-        for database in maps(answer.body, key):
-            arn = value(database, arn_key)
-            service = arn_ref(arn.scalar) if arn is not None else None
-            if arn is None or service is None:
-                continue
-            attributes = known(
-                program="RDS",
-                engine=database.text("Engine"),
-                state=database.text("DBInstanceStatus") or database.text("Status"),
-                replica_of=database.text("ReadReplicaSourceDBInstanceIdentifier"),
-                ca=database.text("CACertificateIdentifier"),
-            )
-            yield Entity(service, answer.where(arn), attributes)
-            yield from _named(answer, value(database, "Endpoint", "Address") or value(database, "Endpoint"), service)
-            yield from _named(answer, value(database, "ReaderEndpoint"), service)
+def _vpc_origin(answer: Answer, identity: str) -> Ref:
+    return Ref(Kind.SERVICE, f"CloudFront VPC origin {answer.account} {identity}")
 
 
-def _replication_endpoints(answer: Answer) -> Iterator[Parsed]:
-    for endpoint in maps(answer.body, "Endpoints"):
-        arn, server = value(endpoint, "EndpointArn"), value(endpoint, "ServerName")
+def _vpc_origins(answer: Answer) -> Iterator[Parsed]:
+    for origin in maps(answer.body.get("VpcOriginList"), "Items"):
+        identity, arn = value(origin, "Id"), value(origin, "OriginEndpointArn")
+        if identity is not None and arn is not None and (found := arn_ref(arn.scalar)) is not None:
+            yield Dependency(_vpc_origin(answer, identity.scalar), found, Relation.BACKED_BY, answer.where(arn))
+
+
+def _data_sources(answer: Answer) -> Iterator[Parsed]:
+    for source in maps(answer.body, "dataSources"):
+        arn = value(source, "dataSourceArn")
         service = arn_ref(arn.scalar) if arn is not None else None
-        if arn is None or service is None:
+        if service is None:
             continue
-        direction = endpoint.text("EndpointType").lower()
-        attributes = known(program="DMS", name=endpoint.text("EndpointIdentifier"), direction=direction)
-        yield Entity(service, answer.where(arn), attributes)
-        port = endpoint.text("Port")
-        if server is not None and (found := outside(f"{server.scalar}:{port}" if port.isdigit() else server.scalar)):
-            need = Need.WRITE if direction == "target" else Need.READ
-            yield Dependency(service, found, Relation.CONNECTS, answer.where(server), need)
+        for kind in ("httpConfig", "elasticsearchConfig", "openSearchServiceConfig"):
+            yield from reach(answer, service, value(source, kind, "endpoint"))
+        function = value(source, "lambdaConfig", "lambdaFunctionArn")
+        if function is not None and (found := arn_ref(function.scalar)) is not None:
+            yield Dependency(service, found, Relation.CALLS, answer.where(function))
 
 
-def _moves(answer: Answer) -> Iterator[Parsed]:
-    for location in maps(answer.body, "Locations"):
-        arn, uri = value(location, "LocationArn"), value(location, "LocationUri")
-        service = arn_ref(arn.scalar) if arn is not None else None
-        if uri is not None and service is not None and uri.scalar.startswith(_LOCATIONS):
-            # Whether files are read there or stored is in the tasks; an agent must reach it for both.
-            yield from _reach(answer, service, uri)
-
-
-def _connector(answer: Answer) -> Iterator[Parsed]:
-    connector = answer.body.get("Connector")
-    service = arn_ref(text(connector, "Arn"))
-    if service is not None:
-        yield from _reach(answer, service, value(connector, "Url"), Need.WRITE)
+def _parameter_values(answer: Answer) -> Iterator[Parsed]:
+    for parameter in maps(answer.body, "Parameters"):
+        name, written = value(parameter, "Name"), value(parameter, "Value")
+        if name is None or written is None:
+            continue
+        is_url = "://" in written.scalar
+        last = name.scalar.lower().rsplit("/", 1)[-1].replace("-", "_").rsplit("_", 1)[-1]
+        if not is_url and last not in _HOST_KEYS:
+            continue
+        service = Ref(Kind.SERVICE, own_arn(answer, "ssm", f"parameter/{name.scalar.lstrip('/')}"))
+        sure = Confidence.HIGH if is_url else Confidence.MEDIUM
+        places = written.scalar.split(",")[:50]
+        for one in places:
+            if (found := outside(one)) is not None:
+                group = "values" if len(places) > 1 else ""
+                where = answer.where(written)
+                yield Dependency(service, found, Relation.CONNECTS, where, group=group, confidence=sure)
 
 
 def _glue(answer: Answer) -> Iterator[Parsed]:
@@ -287,16 +287,16 @@ def _glue(answer: Answer) -> Iterator[Parsed]:
 _PARSERS: Final = {
     "apigateway.GetDomainNames": _domains,
     "apigateway.GetResources": _resources,
+    "apigatewayv2.GetAuthorizers": _authorizers,
     "apigatewayv2.GetDomainNames": _domains,
     "apigatewayv2.GetIntegrations": _integrations,
+    "appsync.ListDataSources": _data_sources,
     "cloudfront.ListDistributions": _distributions,
-    "datasync.ListLocations": _moves,
-    "dms.DescribeEndpoints": _replication_endpoints,
+    "cloudfront.ListVpcOrigins": _vpc_origins,
     "glue.GetConnections": _glue,
-    "lambda.GetFunctionUrlConfig": _function_url,
+    "lambda.GetFunctionUrlConfig": _function_urls,
     "lambda.ListEventSourceMappings": _mappings,
+    "lambda.ListFunctionUrlConfigs": _function_urls,
     "lambda.ListFunctions": _functions,
-    "rds.DescribeDBClusters": _databases,
-    "rds.DescribeDBInstances": _databases,
-    "transfer.DescribeConnector": _connector,
+    "ssm.GetParameters": _parameter_values,
 }
