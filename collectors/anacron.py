@@ -52,7 +52,7 @@ class AnacronCollector(Collector):
 
     Can't see
     ---------
-    When a job last ran (`/var/spool/anacron` is not read yet), and whether anything starts anacron at all.
+    Whether anything starts anacron at all.
     """
 
     name: ClassVar[str] = "anacron"

@@ -179,7 +179,7 @@ class SystemdCollector(Collector):
 
     Can't see
     ---------
-    When a timer last ran and with what result, generated units, and presets.
+    Generated units, and presets. When a timer last ran is told by `systemd_runs`.
     """
 
     name: ClassVar[str] = "systemd"

@@ -11,7 +11,6 @@ from auditor.api import (
     Area,
     Confidence,
     Count,
-    CronDialect,
     EstateView,
     Finding,
     Impact,
@@ -22,10 +21,10 @@ from auditor.api import (
     Severity,
     day,
     duration,
-    interval,
     parse_time,
     plural,
 )
+from rules.jobs.evidence import interval_of
 from rules.renewal.lineages import (
     Lineages,
     Renewal,
@@ -37,7 +36,6 @@ from rules.renewal.lineages import (
     served_elsewhere,
 )
 
-_DAY: Final = 86400.0
 _BEFORE: Final = re.compile(r"(\d{1,5})\s*(second|minute|hour|day|week|month|year)s?\b")
 _UNITS: Final = {
     "second": 1,
@@ -49,12 +47,6 @@ _UNITS: Final = {
     "year": 31536000,
 }
 _LOG: Final = {"certbot": " (/var/log/letsencrypt/letsencrypt.log)", "acme.sh": " (acme.sh.log in its directory)"}
-_DIALECTS: Final[dict[str, CronDialect]] = {
-    "debian": "debian",
-    "cronie": "cronie",
-    "busybox": "busybox",
-    "freebsd": "freebsd",
-}
 
 
 class CertificateOverdueRule(Rule):
@@ -107,7 +99,9 @@ class CertificateOverdueRule(Rule):
         due = None if blast is None else due_at(lineage, blast.certificate)
         if blast is None or due is None or not served_elsewhere(estate, lineage, blast):
             return
-        every, trigger = min(((_interval(one, estate.now), one) for one in renewal.triggers), key=lambda pair: pair[0])
+        every, trigger = min(
+            ((interval_of(one, estate.now), one) for one in renewal.triggers), key=lambda pair: pair[0]
+        )
         late = (estate.now - due).total_seconds()
         if late <= self.runs * every:
             return
@@ -149,23 +143,3 @@ def due_at(lineage: Node, certificate: Node) -> datetime | None:
     if lineage.attributes.get("client") == "certbot" and version is not None and int(version[0]) < 4:
         return end - timedelta(days=30)
     return end - lifetime / (2 if lifetime < timedelta(days=10) else 3)
-
-
-def _interval(trigger: Node, now: datetime) -> float:
-    """Seconds between two runs of a job; a day if its schedule can't be read."""
-    known = trigger.attributes
-    schedule, dialect = known.get("schedule"), str(known.get("dialect", ""))
-    found: float | None = None
-    if isinstance(schedule, str):
-        try:
-            if dialect == "systemd":
-                found = interval(schedule, "oncalendar", now)
-            else:
-                found = interval(schedule, "cron", now, dialect=_DIALECTS.get(dialect, "vixie"))
-        except ValueError:
-            found = None
-    for key in ("on_unit_active", "on_unit_inactive"):
-        value = known.get(key)
-        if found is None and isinstance(value, int | float) and value > 0:
-            found = float(value)
-    return max(float(found or _DAY), 60.0)

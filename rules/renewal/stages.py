@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -20,6 +20,7 @@ from auditor.api import (
     listed,
     plural,
 )
+from rules.monitoring.watched import name_of
 from rules.renewal.lineages import (
     Lineages,
     Renewal,
@@ -79,39 +80,25 @@ class RenewalStagesUnwatchedRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage."""
-        staged = [one for kind in (Kind.ALERT, Kind.PROBE) for one in estate.nodes(kind) if _stages(one) and heard(one)]
-        by_host = {one.host: one for one in estate.going}
-        for one in estate.going:
-            if one.successor:
-                by_host.setdefault(one.successor, one)
-        known = Lineages(estate)
-        for renewal in map(known.of, known.all):
-            lineage = renewal.lineage
-            through = [going for edge in renewal.lost for going in going_behind(estate, edge.provider)]
-            going = by_host.get(lineage.scope) or (through[0] if through else None)
-            if going is None or not renewal.enabled:
-                continue
-            if lineage.scope == going.host and known.twins(lineage):
-                continue
-            if served_elsewhere(estate, lineage, estate.blast_radius(lineage)):
-                yield from self._lineage(estate, renewal, going, staged)
+        staged = _staged(estate)
+        for renewal, going in in_question(estate):
+            yield from self._lineage(estate, renewal, going, staged)
+
+    def passed(self, estate: EstateView) -> Iterator[str]:
+        """The renewals all of whose stages are watched, with what watches each."""
+        staged = _staged(estate)
+        for renewal, _ in in_question(estate):
+            seeing = _seeing(estate, alerts_on(estate, renewal, staged))
+            by_stage = {stage: [name_of(one) for one in seeing if stage in _stages(one)] for stage in STAGES}
+            if all(by_stage.values()):
+                said = "; ".join(f"{stage} by {listed(names)}" for stage, names in by_stage.items())
+                count = len(STAGES)
+                yield f"{count} of {count} stages of the renewal of {called(renewal.lineage)} are watched: {said}"
 
     def _lineage(self, estate: EstateView, renewal: Renewal, going: Going, staged: list[Node]) -> Iterator[Finding]:
         lineage = renewal.lineage
-        hosts, names = around(estate, lineage)
-        runs = _runs(estate, renewal)
-        pushed = {
-            report.removeprefix("push ")
-            for node in runs.values()
-            for report in _reports(node)
-            if report.startswith("push ")
-        }
-        mine = [
-            alert
-            for alert in staged
-            if _pings(estate, alert, runs) or _is_about(alert, pushed) or watches(estate, alert, hosts, names)
-        ]
-        seeing = [alert for alert in mine if _sees(estate, alert) and not _vanishes(estate, alert)]
+        mine = alerts_on(estate, renewal, staged)
+        seeing = _seeing(estate, mine)
         watched = {stage for alert in seeing for stage in _stages(alert)}
         missing = [stage for stage in STAGES if stage not in watched]
         if not missing:
@@ -152,6 +139,48 @@ class RenewalStagesUnwatchedRule(Rule):
             or lineage.provenance[:1],
             hosts=(going.host,),
         )
+
+
+def in_question(estate: EstateView) -> Iterator[tuple[Renewal, Going]]:
+    """The renewals in use of hosts that are going, through them, and of their successors, with the going host."""
+    by_host = {one.host: one for one in estate.going}
+    for one in estate.going:
+        if one.successor:
+            by_host.setdefault(one.successor, one)
+    known = Lineages(estate)
+    for renewal in map(known.of, known.all):
+        lineage = renewal.lineage
+        through = [going for edge in renewal.lost for going in going_behind(estate, edge.provider)]
+        going = by_host.get(lineage.scope) or (through[0] if through else None)
+        if going is None or not renewal.enabled or (lineage.scope == going.host and known.twins(lineage)):
+            continue
+        if served_elsewhere(estate, lineage, estate.blast_radius(lineage)):
+            yield renewal, going
+
+
+def alerts_on(estate: EstateView, renewal: Renewal, alerts: Iterable[Node]) -> list[Node]:
+    """Of these alerts and pings those that look at a renewal: at its job, its host, or what has its certificate."""
+    hosts, names = around(estate, renewal.lineage)
+    runs = _runs(estate, renewal)
+    pushed = {
+        report.removeprefix("push ")
+        for node in runs.values()
+        for report in _reports(node)
+        if report.startswith("push ")
+    }
+    return [
+        alert
+        for alert in alerts
+        if _pings(estate, alert, runs) or _is_about(alert, pushed) or watches(estate, alert, hosts, names)
+    ]
+
+
+def _staged(estate: EstateView) -> list[Node]:
+    return [one for kind in (Kind.ALERT, Kind.PROBE) for one in estate.nodes(kind) if _stages(one) and heard(one)]
+
+
+def _seeing(estate: EstateView, alerts: Iterable[Node]) -> list[Node]:
+    return [alert for alert in alerts if _sees(estate, alert) and not _vanishes(estate, alert)]
 
 
 def _wanted(missing: list[str]) -> str:

@@ -15,6 +15,7 @@ from collectors.anacron import AnacronCollector
 from collectors.crontab import CrontabCollector
 from collectors.run_parts import RunPartsCollector
 from collectors.systemd import SystemdCollector
+from collectors.systemd_runs import SystemdRunsCollector
 
 SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 
@@ -43,6 +44,11 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
         "roles/x/x.mount",
         "x.path",
         "x.socket",
+    ),
+    SystemdRunsCollector: (
+        "/.auditor/systemctl-timers.txt",
+        "/.auditor/systemctl-services.txt",
+        "/var/spool/anacron/cron.daily",
     ),
 }
 CASES = [(collector, path) for collector, paths in PATHS.items() for path in paths]
@@ -118,6 +124,12 @@ WORDS = st.sampled_from(
         "1",
         "START_HOURS_RANGE=3",
         "{{x}}",
+        "Id=x.timer",
+        "Id=x.service",
+        "Unit=x.service",
+        "Result=exit-code",
+        "LastTriggerUSec=Fri 2025-02-30 03:17:04 UTC",
+        "20250230",
     ]
 )
 SEPARATORS = st.sampled_from([" ", " ", " ", "\t", "\n", "\n", "\r\n", ""])

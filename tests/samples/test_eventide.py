@@ -121,6 +121,18 @@ READ_ONLY: Final = (
     Said("recovery-document-stale", ("Renewal of", "Emergency"), ("2024-03-11", "2025-06-20", "15 months later")),
     Said("recovery-key-single-place", ("eventide-wildcard-signing",), ("one HSM, hsm-01", "after 3 h")),
     Said("recovery-procedure-missing", ("eventide.net",), ("no procedure for revocation", "3 of 4")),
+    Said(
+        "renewal-chain-broken",
+        ("eventide.net",),
+        (r"3 of 6 stages, first the challenge \(3\), then the storage and deployment", "340 servers and 9 names"),
+        severity=Severity.INFO,
+    ),
+    Said(
+        "renewal-alert-unheard",
+        ("eventide.net",),
+        ("1 of 1 alert .* CertificateExpiresSoon is told to pki-oncall alone, on legacy-cert-01",),
+        (f"{ON_MON}/etc/alertmanager/alertmanager.yml",),
+    ),
     Said("renewal-single-trigger", ("eventide.net",), ("Only one thing",), (f"{ON_LEGACY}/etc/cron.d/certbot",)),
     Said("expiry-alert-too-late", ("eventide.net",), ("comes 23 h before it: 90 days", "told to pki-oncall alone")),
     Said("certificate-for-everything", ("eventide.net",), ("9 names and 340 servers at 1 site, ashburn", "wildcard")),
