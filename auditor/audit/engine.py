@@ -381,18 +381,17 @@ def _mentions(
     distinct = {bound.template.digest: bound for bound in reversed(texts)}
 
     def contents() -> Iterator[bytes]:
-        for count, bound in enumerate(distinct.values(), 1):
+        wanted = list(distinct.values())
+        for count, (bound, content) in enumerate(zip(wanted, reading.contents(wanted), strict=True), 1):
             if count % 1024 == 0:
                 progress("scanning", count)
-            try:
-                yield reading.content(bound)
-            except OSError as error:
+            if isinstance(content, OSError):
                 where = bound.file.estate_path
-                detail = f"the file can't be read again: {error.strerror}"
+                detail = f"the file can't be read again: {content.strerror}"
                 reading.coverage.append(
                     Coverage(bound.file.source, Area.MENTIONS, where, Outcome.DENIED, detail=detail, path=where)
                 )
-                yield b""
+            yield b"" if isinstance(content, OSError) else content
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
     nodes: dict[str, int] = {}

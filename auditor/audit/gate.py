@@ -86,6 +86,7 @@ def gate(
     diff_only: bool = False,
     trust_head: bool = False,
     confirmed: int | None = None,
+    known: Templates | None = None,
     progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> GateReport:
     """Judges a change. `trust_head` lets it declare hosts active again. Raises EstateError, UsageError, InventoryError.
@@ -93,8 +94,9 @@ def gate(
     `hosts` are going, too, whatever either side declares. `diff_only` keeps findings that have a place among the lines
     that the change wrote, and removals. The policy is that of the old side (with `trust_head` of the new one), so that
     a change can't waive what it brings. `confirmed` is how many hosts a change may touch, as `Request.confirmed`.
+    `known` is what was parsed before, by the same collectors.
     """
-    known: Templates = {}
+    known = known if known is not None else Templates()
     notes: list[str] = []
     # The new side first: what is told of a file when it is parsed is told of this one.
     after = survey(sides.head, collectors, now, known=known, progress=progress)
@@ -106,7 +108,8 @@ def gate(
     policy, wrong = _policy(sides, rules, now, trust_head, notes)
     lines = _Lines(sides.changes)
     declared = _declared(before.hosts.records.values())
-    removed = _removed(before, after, lines)
+    named = _Named.of(after)
+    removed = _removed(before, after, _Named.of(before), named, lines)
     if len(removed) > MAX_REMOVED:
         notes.append(f"{len(removed):,} hosts and names are taken out at once: the first {MAX_REMOVED:,} were judged")
         removed = removed[:MAX_REMOVED]
@@ -131,7 +134,7 @@ def gate(
     runs: tuple[RuleRun, ...] = ()
     aside: tuple[SetAside, ...] = ()
     if asked:
-        remembered = list(_remembered(before, after, removed))
+        remembered = list(_remembered(before, named, removed))
         judged = _judge(after, asked, rules, now, remembered, policy, progress)
         aside = judged.report.aside
         new, going, runs = judged.report.findings, judged.report.going, judged.report.rules
@@ -313,9 +316,8 @@ FLEET: Final = frozenset({"inventory", "ansible"})
 _OTHER: Final = frozenset({"captured", "asked", "declared before"})
 
 
-def _removed(before: Survey, after: Survey, lines: _Lines) -> list[_Gone]:
+def _removed(before: Survey, after: Survey, was: _Named, now: _Named, lines: _Lines) -> list[_Gone]:
     """What a change takes out: hosts of inventories, names of zones, machines that a plan destroys."""
-    was, now = _Named.of(before), _Named.of(after)
     found: dict[str, _Gone] = {}
     for record in before.hosts.records.values():
         there = after.hosts.records.get(after.hosts.find(record.name) or "")
@@ -389,11 +391,10 @@ class _Named:
             self.watched.setdefault(name, []).append(where)
 
 
-def _remembered(before: Survey, after: Survey, removed: Sequence[_Gone]) -> Iterator[Remembered]:
+def _remembered(before: Survey, now: _Named, removed: Sequence[_Gone]) -> Iterator[Remembered]:
     """What the old side knew of what is taken out: in which groups it was, and what its names stood for."""
     if not removed:
         return
-    now = _Named.of(after)
     ours = {word for one in removed for word in (one.name, *one.also)}
     for source, path, _, _, item in items(before.reading):
         if source or type(item) is not Dependency or item.relation not in _NAMING:

@@ -146,6 +146,7 @@ class MergedTree(Tree):
 
     def files(self) -> Iterator[File]:
         for number, tree in enumerate(self.trees):
+            tree.known = self.known
             for file in tree.files():
                 if not self._wins(number, file.estate_path):
                     continue
@@ -178,6 +179,22 @@ class MergedTree(Tree):
             return self.trees[number].read(file)
         finally:
             self._adopt(number)
+
+    def read_all(self, files: Iterable[File]) -> Iterator[bytes | OSError]:
+        wanted = list(files)
+        owners = [self._owners[file.estate_path] for file in wanted]
+        each = {
+            number: self.trees[number].read_all(
+                [file for file, one in zip(wanted, owners, strict=True) if one == number]
+            )
+            for number in set(owners)
+        }
+        for number in owners:
+            yield next(each[number])
+            self._adopt(number)
+
+    def digest(self, file: File, content: bytes) -> bytes:
+        return self.trees[self._owners[file.estate_path]].digest(file, content)
 
     def exists(self, estate_path: str) -> bool:
         if (number := self._owners.get(estate_path)) is not None:

@@ -6,11 +6,14 @@ repository asks for: neither text conversion, nor external diffs, nor smudge fil
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -29,11 +32,10 @@ _REGULAR, _LINK, _SUBMODULE = "100", "120000", "160000"
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One entry of a tree. `size` is in bytes; `id` is empty for a file of the worktree."""
+    """One entry of a tree. `id` is empty for a file of the worktree."""
 
     path: str
     id: str
-    size: int
     mode: str
 
     @property
@@ -95,6 +97,9 @@ class Repository:
             "utf-8", "surrogateescape"
         )
         self.root = Path(top.removesuffix("\n"))
+        self.sha256 = self._run(["rev-parse", "--show-object-format"]).strip() == b"sha256"
+        """Whether ids of objects are SHA-256, and not SHA-1."""
+        self._single: subprocess.Popen[bytes] | None = None
 
     def commit(self, revision: str) -> str:
         """The full id of a commit. Raises UsageError for one that is not here, with a hint for a shallow clone."""
@@ -121,21 +126,15 @@ class Repository:
 
     def blobs(self, commit: str) -> list[Blob]:
         """All entries of a commit's tree, submodules and links among them, in order of their paths."""
-        listing = self._run(["ls-tree", "-r", "-z", "-l", "--full-tree", commit])
+        # Without -l: for the sizes git would look at each object.
+        listing = self._run(["ls-tree", "-r", "-z", "--full-tree", commit])
         found = []
         for record in listing.split(b"\0"):
             if not record:
                 continue
             head, _, path = record.partition(b"\t")
-            mode, _, identity, size = head.split()
-            found.append(
-                Blob(
-                    path.decode("utf-8", "surrogateescape"),
-                    identity.decode("ascii"),
-                    int(size) if size.isdigit() else 0,
-                    mode.decode("ascii"),
-                )
-            )
+            mode, _, identity = head.decode("ascii").split()
+            found.append(Blob(path.decode("utf-8", "surrogateescape"), identity, mode))
         return found
 
     def worktree(self) -> list[str]:
@@ -172,6 +171,28 @@ class Repository:
             process.kill()
             process.wait()
             stream.close()
+
+    def content(self, blob: Blob, limit: int) -> bytes:
+        """The first `limit` bytes of one blob. Raises EstateError."""
+        if self._single is None:
+            self._single = subprocess.Popen(  # noqa: S603 - git, without a shell
+                [*_GIT, "cat-file", "--batch"],
+                cwd=self._directory,
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            weakref.finalize(self, _end, self._single)
+        process = self._single
+        if process.stdin is None or process.stdout is None:
+            raise EstateError(f"{self.root}: git gave no output")
+        try:
+            process.stdin.write(f"{blob.id}\n".encode("ascii"))
+            process.stdin.flush()
+            return _one_object(process.stdout, limit)
+        except (OSError, ValueError) as error:
+            raise EstateError(f"{self.root}: git can't read the object {blob.id[:40]}: {error}") from error
 
     def changes(self, base: str, head: str) -> list[FileChange]:
         """What differs between two commits (or a commit and `worktree`), with renamed files as one, and line ranges."""
@@ -221,6 +242,23 @@ _GIT: Final = (
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",
     "-c", "diff.renames=true", "-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false",
 )  # fmt: skip
+
+
+def object_id(content: bytes, *, sha256: bool = False) -> bytes:
+    """What git calls a blob with these bytes."""
+    made = hashlib.sha256() if sha256 else hashlib.sha1(usedforsecurity=False)
+    made.update(b"blob %d\0" % len(content))
+    made.update(content)
+    return made.digest()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
 
 
 def _environment() -> Mapping[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from auditor.capture.git import Blob, Repository
+from auditor.capture.git import Blob, Repository, object_id
 from auditor.capture.tree import CAPTURES, CONTROL, INVENTORY, MAX_FILE, MAX_FILES, ROOTS, SKIPPED, File, Tree
 from auditor.model import Area, Coverage, Outcome
 
@@ -23,7 +23,7 @@ class GitTree(Tree):
     name: str = ""
     entries: dict[str, Blob] = field(default_factory=dict)
     _added: dict[str, bytes] = field(default_factory=dict)
-    _at: tuple[str, bytes] = ("", b"")
+    _at: tuple[str, bytes | None] = ("", None)
     _directories: set[str] = field(default_factory=set)
     _links: dict[str, str] | None = None
 
@@ -53,7 +53,7 @@ class GitTree(Tree):
 
     def add(self, path: str, content: bytes) -> None:
         """Lays a file over the tree that is in no commit, in place of one that is called so."""
-        self.entries[path] = Blob(path, "", len(content), "100644")
+        self.entries[path] = Blob(path, "", "100644")
         self._added[path] = content
 
     @property
@@ -72,7 +72,7 @@ class GitTree(Tree):
             return self._added[entry.path][:limit]
         if self.repository is None:
             raise OSError(0, "no repository")
-        return next(content for _, content in self.repository.contents([entry], limit))
+        return self.repository.content(entry, limit)
 
     def own_file(self, path: str, limit: int) -> bytes | None:
         return self.content(path, limit)
@@ -121,28 +121,52 @@ class GitTree(Tree):
                 wanted.append((entry, target))
         for entry, target, content in self._stream(wanted):
             source, inner = self.place(entry.path)
+            if content is not None and len(content) > MAX_FILE:
+                content = content[:MAX_FILE]
+                self._told(entry.path, Outcome.PARTIAL, f"a large file: the first {MAX_FILE:,} bytes were read")
             self._at = (entry.path, content)
-            yield File(entry.path, source, inner, target.size)
+            yield File(entry.path, source, inner, digest=bytes.fromhex(target.id))
 
-    def _stream(self, wanted: Sequence[tuple[Blob, Blob]]) -> Iterator[tuple[Blob, Blob, bytes]]:
-        stored = [pair for pair in wanted if pair[1].path not in self._added]
-        if self.repository is not None:
-            contents = self.repository.contents((target for _, target in stored), MAX_FILE)
-            for (entry, target), (_, content) in zip(stored, contents, strict=True):
-                yield entry, target, content
+    def _stream(self, wanted: Sequence[tuple[Blob, Blob]]) -> Iterator[tuple[Blob, Blob, bytes | None]]:
+        """Files with their bytes, and without them where the reader knows what is in them."""
+        seen: set[tuple[str, str]] = set()
+        ahead = []
         for entry, target in wanted:
-            if target.path in self._added:
-                yield entry, target, self._bytes(target, MAX_FILE)
+            _, inner = self.place(entry.path)
+            if (inner, target.id) not in seen and not (target.id and self.known(inner, bytes.fromhex(target.id))):
+                ahead.append((entry, target))
+            seen.add((inner, target.id))
+        contents = self._contents([target for _, target in ahead])
+        unread = {entry.path for entry, _ in ahead}
+        for entry, target in wanted:
+            yield entry, target, next(contents) if entry.path in unread else None
+
+    def _contents(self, blobs: Sequence[Blob]) -> Iterator[bytes]:
+        """The bytes of files in their order, and one more than MAX_FILE of a larger one."""
+        stored: Iterator[tuple[Blob, bytes]] = iter(())
+        if self.repository is not None:
+            stored = self.repository.contents((one for one in blobs if one.path not in self._added), MAX_FILE + 1)
+        for one in blobs:
+            yield self._added[one.path] if one.path in self._added else next(stored)[1]
 
     def read(self, file: File) -> bytes:
         """The bytes of a file, up to MAX_FILE: at once for the one that `files` has just given."""
-        if file.size > MAX_FILE:
-            detail = f"{file.size:,} bytes: the first {MAX_FILE:,} were read"
-            self._told(file.estate_path, Outcome.PARTIAL, detail)
-        if self._at[0] == file.estate_path:
-            return self._at[1]
+        path, content = self._at
+        if path == file.estate_path and content is not None:
+            return content
+        return self._bytes(self._leads_to(file), MAX_FILE)
+
+    def read_all(self, files: Iterable[File]) -> Iterator[bytes | OSError]:
+        for content in self._contents([self._leads_to(file) for file in files]):
+            yield content[:MAX_FILE]
+
+    def digest(self, file: File, content: bytes) -> bytes:
+        """The id that git gives to these bytes."""
+        return file.digest or object_id(content, sha256=self.repository is not None and self.repository.sha256)
+
+    def _leads_to(self, file: File) -> Blob:
         entry = self.entries[file.estate_path]
-        return self._bytes(self._target(entry) or entry, MAX_FILE)
+        return self._target(entry) or entry
 
     def _target(self, entry: Blob) -> Blob | None:
         """Where a link leads within the repository; a file leads to itself."""
@@ -194,11 +218,11 @@ class WorktreeTree(GitTree):
             except OSError:
                 continue
             if stat.S_ISREG(status.st_mode):
-                blobs.append(Blob(path, "", status.st_size, "100644"))
+                blobs.append(Blob(path, "", "100644"))
             elif stat.S_ISLNK(status.st_mode):
-                blobs.append(Blob(path, "", status.st_size, "120000"))
+                blobs.append(Blob(path, "", "120000"))
             elif stat.S_ISDIR(status.st_mode):
-                blobs.append(Blob(path, "", 0, "160000"))
+                blobs.append(Blob(path, "", "160000"))
         return cls._made(repository, "the files on disk", blobs)
 
     def _bytes(self, entry: Blob, limit: int) -> bytes:
@@ -214,9 +238,16 @@ class WorktreeTree(GitTree):
         for one in blobs:
             yield one, self._bytes(one, 4096)
 
-    def _stream(self, wanted: Sequence[tuple[Blob, Blob]]) -> Iterator[tuple[Blob, Blob, bytes]]:
+    def _stream(self, wanted: Sequence[tuple[Blob, Blob]]) -> Iterator[tuple[Blob, Blob, bytes | None]]:
         for entry, target in wanted:
             try:
-                yield entry, target, self._bytes(target, MAX_FILE)
+                yield entry, target, self._bytes(target, MAX_FILE + 1)
             except OSError as error:
                 self._told(entry.path, Outcome.DENIED, f"the file can't be read: {error.strerror}")
+
+    def read_all(self, files: Iterable[File]) -> Iterator[bytes | OSError]:
+        for file in files:
+            try:
+                yield self._bytes(self._leads_to(file), MAX_FILE)
+            except OSError as error:
+                yield error

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b
 from pathlib import PurePosixPath
 from types import FrameType, TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Protocol, Self
 
 from auditor.api import Collector
 from auditor.capture.sealed import sealed
-from auditor.capture.tree import File, Tree
+from auditor.capture.tree import MAX_FILE, File, Tree
 from auditor.model import (
     Area,
     Coverage,
@@ -139,8 +138,54 @@ class Template:
         self.readers = tuple(dict.fromkeys(index for index, _ in self.items))
 
 
-Templates: TypeAlias = dict[tuple[str, bytes], Template]
-"""What was parsed, by path and the digest of the bytes."""
+class Kept(Protocol):
+    """A place where what was parsed is kept for other runs."""
+
+    def has(self, path: str, digest: bytes) -> bool: ...
+    def find(self, path: str, digest: bytes) -> Template | None: ...
+    def add(self, template: Template) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a collector made of several documents, and which others it read for that, with the digest each had."""
+
+    items: Sequence[Parsed]
+    gap: str
+    """Why this is not all; empty if it is."""
+    reads: tuple[tuple[str, bytes | None], ...]
+
+
+class Templates:
+    """What the same collectors have made of documents before: of each, and of several together."""
+
+    def __init__(self, kept: Kept | None = None) -> None:
+        self._kept = kept
+        self._templates: dict[tuple[str, bytes], Template] = {}
+        self.joined: dict[tuple[object, ...], Joined] = {}
+        """By the collector's index and the documents whose pieces were joined."""
+
+    def has(self, path: str, digest: bytes) -> bool:
+        """Whether a document need not be read to be parsed. One that was cut off is: its reader must tell of that."""
+        template = self._templates.get((path, digest))
+        if template is not None:
+            return template.size < MAX_FILE
+        return self._kept is not None and self._kept.has(path, digest)
+
+    def find(self, path: str, digest: bytes) -> Template | None:
+        """What a document yielded; None if it was not parsed yet."""
+        template = self._templates.get((path, digest))
+        if template is None and self._kept is not None:
+            template = self._kept.find(path, digest)
+            if template is not None:
+                self._templates[path, digest] = template
+        return template
+
+    def add(self, template: Template) -> None:
+        """Keeps what a document has yielded; for other runs only if it is all."""
+        self._templates[template.path, template.digest] = template
+        if not template.gaps and template.size < MAX_FILE and self._kept is not None:
+            self._kept.add(template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +226,12 @@ class Reading:
         """The bytes of a document, from memory or read again. Raises OSError."""
         return bound.template.content if bound.template.content is not None else self.tree.read(bound.file)
 
+    def contents(self, bounds: Sequence[Bound]) -> Iterator[bytes | OSError]:
+        """The bytes of several documents, in their order; for one that can't be read again, why."""
+        again = self.tree.read_all([bound.file for bound in bounds if bound.template.content is None])
+        for bound in bounds:
+            yield bound.template.content if bound.template.content is not None else next(again)
+
 
 def read_estate(
     tree: Tree,
@@ -195,10 +246,11 @@ def read_estate(
     `known` holds what the same collectors parsed before, and gets what is parsed now.
     """
     reading = Reading(tree, collectors)
+    templates = known if known is not None else Templates()
+    tree.known = templates.has
     with _Watchdog() as watchdog:
-        files = changed if changed is not None else tree.files()
-        _read(reading, files, progress, watchdog, known if known is not None else {})
-        _combine(reading, watchdog)
+        _read(reading, changed if changed is not None else tree.files(), progress, watchdog, templates)
+        _combine(reading, watchdog, templates)
     reading.coverage.extend(tree.coverage)
     return reading
 
@@ -221,22 +273,26 @@ def _read(
         if tree.content_addressed and (same := linked.get((file.path, file.real or file.estate_path))) is not None:
             _bind(reading, file, same)
             continue
-        try:
-            content = tree.read(file)
-        except OSError as error:
-            _gap(reading, file, Area.COVERAGE, Outcome.DENIED, f"the file can't be read: {error.strerror}")
-            continue
-        digest = blake2b(content, digest_size=16).digest()
-        template = templates.get((file.path, digest))
+        template = templates.find(file.path, file.digest) if file.digest else None
         if template is None:
-            template = Template(file.path, digest, len(content), not is_binary(content[:HEAD]), sealed(content[:HEAD]))
-            templates[file.path, digest] = template
-            _parse(reading, template, content, file, watchdog)
-            if digest in contents:
-                template.content = contents[digest]
-            elif kept + len(content) <= MAX_KEPT:
-                template.content = contents[digest] = content
-                kept += len(content)
+            try:
+                content = tree.read(file)
+            except OSError as error:
+                _gap(reading, file, Area.COVERAGE, Outcome.DENIED, f"the file can't be read: {error.strerror}")
+                continue
+            digest = file.digest or tree.digest(file, content)
+            template = templates.find(file.path, digest)
+            if template is None:
+                head = content[:HEAD]
+                template = Template(file.path, digest, len(content), not is_binary(head), sealed(head))
+                _parse(reading, template, content, file, watchdog)
+                templates.add(template)
+            if template.content is None:
+                if digest in contents:
+                    template.content = contents[digest]
+                elif kept + len(content) <= MAX_KEPT:
+                    template.content = contents[digest] = content
+                    kept += len(content)
         if tree.content_addressed:
             linked[file.path, file.real or file.estate_path] = template
         _bind(reading, file, template)
@@ -322,60 +378,83 @@ def _take(make: Callable[[], Iterable[Parsed]], found: list[Parsed], watchdog: _
     return ""
 
 
-def _combine(reading: Reading, watchdog: _Watchdog) -> None:
+def _combine(reading: Reading, watchdog: _Watchdog, templates: Templates) -> None:
     """Gives each collector the fragments of one source together; equal sources are combined once."""
     per: dict[tuple[int, str], list[tuple[Bound, Fragment]]] = {}
     for bound in reading.bound:
         for index, item in bound.template.fragments:
             source = "" if reading.collectors[index].across_sources else bound.file.source
             per.setdefault((index, source), []).append((bound, item))
-    memo: dict[tuple[object, ...], tuple[Sequence[Parsed], str]] = {}
+    failed: dict[tuple[object, ...], Joined] = {}
     for (index, source), pieces in sorted(per.items(), key=lambda entry: entry[0]):
-        collector = reading.collectors[index]
-        key: tuple[object, ...] = (
-            index,
-            *dict.fromkeys((bound.file.path, bound.template.digest) for bound, _ in pieces),
-        )
-        known = memo.get(key) if not collector.across_sources else None
+        key = _pieces(reading, index, pieces)
+        known = templates.joined.get(key)
+        if known is None or not _same(reading, source, known.reads):
+            known = failed.get(key)
         if known is None:
-            reads: list[str] = []
-            fragments = [
-                Fragment(
-                    piece.kind,
-                    piece.value,
-                    piece.where,
-                    bound.file.source,
-                    bound.file.estate_path if collector.across_sources else bound.file.path,
-                )
-                for bound, piece in pieces
-            ]
-            joined: list[Parsed] = []
-            gap = ""
-            pieces_of = f"{len(fragments)} pieces of {source or 'the tree'}"
-            try:
-                read = _reader(reading, source, reads)
-                make = partial(collector.combine, fragments, read)
-                if gave_up := _collect(make, joined, watchdog, MAX_COMBINE_SECONDS):
-                    gap = f"{collector.name}: given up {gave_up}, joining {pieces_of}"
-                    reading.coverage.append(
-                        Coverage(source, collector.area, collector.title, Outcome.PARTIAL, detail=gap)
-                    )
-            except Exception as error:  # noqa: BLE001
-                what = f"collector {collector.name}, joining {pieces_of}"
-                hint = "Please report this, with the files if you can."
-                reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
-                gap = f"{collector.name} crashed, joining {pieces_of}"
-            known = joined, gap
-            if not reads:
-                memo[key] = known
-        reading.combined.append(Combined(index, source, *known))
+            known = _join(reading, index, source, pieces, watchdog)
+            if not known.gap:
+                templates.joined[key] = known
+            elif not known.reads:
+                failed[key] = known
+        reading.combined.append(Combined(index, source, known.items, known.gap))
 
 
-def _reader(reading: Reading, source: str, reads: list[str]) -> Callable[[str], bytes | None]:
+def _pieces(reading: Reading, index: int, pieces: Iterable[tuple[Bound, Fragment]]) -> tuple[object, ...]:
+    """What the joining of pieces depends on: the documents that they are from, and for some where these are."""
+    if reading.collectors[index].across_sources:
+        return index, *dict.fromkeys((b.file.estate_path, b.file.source, b.template.digest) for b, _ in pieces)
+    return index, *dict.fromkeys((b.file.path, b.template.digest) for b, _ in pieces)
+
+
+def _same(reading: Reading, source: str, reads: Iterable[tuple[str, bytes | None]]) -> bool:
+    """Whether all that was read for something is in this source as it was."""
+    for path, digest in reads:
+        bound = reading.by_path.get((source, path))
+        if (bound.template.digest if bound is not None else None) != digest:
+            return False
+    return True
+
+
+def _join(
+    reading: Reading, index: int, source: str, pieces: Sequence[tuple[Bound, Fragment]], watchdog: _Watchdog
+) -> Joined:
+    """What a collector makes of pieces."""
+    collector = reading.collectors[index]
+    fragments = [
+        Fragment(
+            piece.kind,
+            piece.value,
+            piece.where,
+            bound.file.source,
+            bound.file.estate_path if collector.across_sources else bound.file.path,
+        )
+        for bound, piece in pieces
+    ]
+    joined: list[Parsed] = []
+    reads: dict[str, bytes | None] = {}
+    gap = ""
+    pieces_of = f"{len(fragments)} pieces of {source or 'the tree'}"
+    try:
+        make = partial(collector.combine, fragments, _reader(reading, source, reads))
+        if gave_up := _collect(make, joined, watchdog, MAX_COMBINE_SECONDS):
+            gap = f"{collector.name}: given up {gave_up}, joining {pieces_of}"
+            reading.coverage.append(Coverage(source, collector.area, collector.title, Outcome.PARTIAL, detail=gap))
+    except Exception as error:  # noqa: BLE001
+        what = f"collector {collector.name}, joining {pieces_of}"
+        hint = "Please report this, with the files if you can."
+        reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
+        gap = f"{collector.name} crashed, joining {pieces_of}"
+    return Joined(joined, gap, tuple(reads.items()))
+
+
+def _reader(reading: Reading, source: str, reads: dict[str, bytes | None]) -> Callable[[str], bytes | None]:
     def read(path: str) -> bytes | None:
-        reads.append(path)
         normal = _normal(path)
-        bound = reading.by_path.get((source, normal)) if normal else None
+        if not normal:
+            return None
+        bound = reading.by_path.get((source, normal))
+        reads[normal] = bound.template.digest if bound is not None else None
         if bound is None:
             return None
         try:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -67,10 +68,12 @@ class File:
     estate_path: str
     source: str
     path: str
-    size: int
+    size: int = 0
     """Bytes, where the estate says so before the file is read; else 0."""
     real: str = ""
     """Where the bytes are, if not at `estate_path`: a link inside the estate. `/dev/null` for a masked unit."""
+    digest: bytes = b""
+    """What tells the bytes from others, as `Tree.digest` does, where the estate says so before the file is read."""
 
 
 @dataclass(slots=True)
@@ -91,6 +94,8 @@ class Tree:
     """Whether files with the same `real` are the same bytes for sure."""
     collected_at: datetime | None = None
     """When the files of a hand-made estate were collected, as its inventory says."""
+    known: Callable[[str, bytes], bool] = field(default=lambda _path, _digest: False)
+    """Whether the reader has what is in a file, by its path and digest: then it need not be read ahead."""
     own: set[str] = field(default_factory=lambda: {CAPTURES})
     """Files that are about the estate and not of it: `files` leaves them out."""
 
@@ -380,3 +385,15 @@ class Tree:
         finally:
             os.close(descriptor)
         return content
+
+    def digest(self, file: File, content: bytes) -> bytes:
+        """What tells the bytes of a file from others."""
+        return blake2b(content, digest_size=16).digest()
+
+    def read_all(self, files: Iterable[File]) -> Iterator[bytes | OSError]:
+        """The bytes of several files, in their order; for one that can't be read, why."""
+        for file in files:
+            try:
+                yield self.read(file)
+            except OSError as error:
+                yield error

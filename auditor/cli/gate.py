@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +16,9 @@ from auditor.errors import UsageError
 from auditor.model import Severity
 
 if TYPE_CHECKING:
+    from auditor.api import Collector
+    from auditor.capture.git_tree import GitTree
+    from auditor.capture.parsed import ParsedFiles
     from auditor.change import GateReport
 
 PASSED, FAILED = 0, 1
@@ -72,6 +79,12 @@ def add(commands: Any) -> None:
     )
     common.confirm_option(parser)
     parser.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        type=Path,
+        help="keep what files yielded here: the next run parses only what is new. Who writes to it can hide something",
+    )
+    parser.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
@@ -107,6 +120,7 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
     from auditor.capture.estates import MergedTree, open_estate
     from auditor.capture.git import WORKTREE, Repository
     from auditor.capture.git_tree import GitTree, WorktreeTree
+    from auditor.capture.reading import Templates
     from auditor.capture.tree import INVENTORY, Tree
     from auditor.cli.progress import Progress
     from auditor.registry import load_collectors, load_rules
@@ -140,8 +154,9 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
     sides = Sides(merged(old), merged(after), without_inventory, repository.changes(base, head), base_name, head_name)
     collectors, failures = load_collectors()
     rules, more = load_rules()
+    kept = _cache(arguments.cache_dir, collectors, [old, after])
     with Progress("judging", quiet=arguments.quiet) as bar:
-        return gate(
+        report = gate(
             sides,
             collectors,
             rules,
@@ -152,8 +167,35 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
             diff_only=arguments.diff_only,
             trust_head=arguments.trust_head,
             confirmed=arguments.confirm_hosts,
+            known=Templates(kept),
             progress=bar.stage,
         )
+    if kept is not None:
+        try:
+            kept.save()
+        except OSError as error:
+            print(f"auditor: {arguments.cache_dir}: the cache can't be written: {error.strerror}", file=sys.stderr)
+        report = replace(report, counts={**report.counts, "parsed": kept.added, "from_cache": kept.hits})
+    return report
+
+
+def _cache(directory: Path | None, collectors: Sequence[Collector], trees: Sequence[GitTree]) -> ParsedFiles | None:
+    """What was parsed before; None if nobody asked for it. Raises UsageError if the change could write to it."""
+    if directory is None:
+        return None
+    from auditor.capture.parsed import KEY, ParsedFiles
+
+    for tree in trees:
+        try:
+            inside = directory.resolve().relative_to(tree.root.resolve()).as_posix()
+        except ValueError:
+            continue
+        if any(path == inside or path.startswith(f"{inside}/") for path in tree.entries):
+            raise UsageError(
+                f"{directory}: the repository has files there: a change could say what is in the cache",
+                hint="Give a directory outside of it, or one that is ignored and empty in each commit.",
+            )
+    return ParsedFiles(directory, collectors, secret=os.environ.get(KEY, ""))
 
 
 def _plan(path: Path) -> bytes:

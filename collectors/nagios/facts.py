@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -35,6 +36,7 @@ LISTED_LIMIT: Final = 20
 
 _MACRO: Final = re.compile(r"\$(ARG\d{1,2}|USER\d{1,3}|_?CONTACT\w{1,40})\$")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "localhost.localdomain"})
+_QUOTED: Final = re.compile(r"['\"\\]")
 _URL: Final = re.compile(r"(?:https?|ftps?|ldaps?|wss?|smtps?|imaps?|amqps?|tcp)://[^\s\"'|;<>$]+", re.IGNORECASE)
 _HOST_OPTION: Final = re.compile(r"(?:-H|--hostname|--host|-I|--IP-address|-s|--server)(?:=(.+))?")
 _ADDRESS_OPTIONS: Final = ("-I", "--IP-address")
@@ -375,10 +377,10 @@ def asked_hosts(command: str) -> set[str]:
     With an address (`-I`) a web check's `-H` is the name it asks for there, and not where it connects to.
     """
     found = set(_URL.findall(command))
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = command.split()
+    words = command.split()
+    if _QUOTED.search(command):
+        with suppress(ValueError):
+            words = shlex.split(command)
     if not words or not words[0].rpartition("/")[2].startswith("check"):
         return found
     plugin = words[0].rpartition("/")[2]

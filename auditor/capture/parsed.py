@@ -1,0 +1,378 @@
+"""What files yield, kept from run to run: a file that is the same as before is not parsed again.
+
+The place may be one that others write to (a cache of continuous integration). It holds JSON: nothing in it is run, no
+module is loaded for it, and an entry that is not of the shape it should have counts as none. Whether an entry says what
+its collector would say can't be told, unless the whole is signed with a key that those others don't have.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from auditor import __version__
+from auditor.api import Collector
+from auditor.capture.reading import Template
+from auditor.model import (
+    NO_ATTRIBUTES,
+    Attribute,
+    Confidence,
+    Dependency,
+    Entity,
+    Fragment,
+    Kind,
+    Malformed,
+    Need,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+)
+
+FORMAT: Final = "auditor parsed files 1"
+KEY: Final = "AUDITOR_CACHE_KEY"
+"""The environment variable with the key that signs and checks the whole."""
+MAX_SIZE: Final = 256 * 1024 * 1024
+"""Bytes of a file that is read; of a larger one nothing is."""
+MAX_KEPT: Final = 64 * 1024 * 1024
+"""Bytes of entries that this run had no use for and that are kept for others."""
+MAX_ENTRY: Final = 8 * 1024 * 1024
+_KEY_SIZE: Final = 32
+_KINDS: Final = tuple(Kind)
+_RELATIONS: Final = tuple(Relation)
+_NEEDS: Final = (None, *Need)
+_CONFIDENCES: Final = tuple(Confidence)
+_WRONG: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+
+
+class _NotKeptError(Exception):
+    """A value that can't be written down: its file is parsed each time."""
+
+
+class ParsedFiles:
+    """A directory with what was parsed before, for one auditor with one set of collectors."""
+
+    def __init__(self, directory: Path, collectors: Sequence[Collector], *, secret: str = "") -> None:
+        """Reads what is there. What is missing, broken or not signed with `secret` counts as nothing."""
+        self._directory = directory
+        self._codec = _Codec(collectors)
+        self._secret = blake2b(secret.encode("utf-8", "surrogateescape")).digest() if secret else b""
+        self._fingerprint = _fingerprint(collectors)
+        self._file = directory / f"parsed-{self._fingerprint[:16]}.jsonl"
+        self._lines: dict[bytes, bytes] = self._read()
+        self._used: dict[bytes, bytes] = {}
+        self.added = 0
+        """Files that were parsed in this run."""
+
+    @property
+    def hits(self) -> int:
+        """Files that need not be parsed in this run."""
+        return len(self._used) - self.added
+
+    def has(self, path: str, digest: bytes) -> bool:
+        """Whether there is an entry, right or wrong."""
+        return _key(path, digest) in self._lines
+
+    def find(self, path: str, digest: bytes) -> Template | None:
+        """What a file yielded; None if that is not known."""
+        key = _key(path, digest)
+        line = self._lines.get(key)
+        if line is None:
+            return None
+        try:
+            template = self._codec.read(line[_KEY_SIZE + 1 :])
+            if template.path != path or template.digest != digest:
+                raise ValueError
+        except _WRONG:
+            del self._lines[key]
+            return None
+        self._used[key] = line
+        return template
+
+    def add(self, template: Template) -> None:
+        """Keeps what a file has yielded, if it can be written down."""
+        try:
+            line = self._codec.written(template)
+        except _NotKeptError:
+            return
+        key = _key(template.path, template.digest)
+        if len(line) <= MAX_ENTRY:
+            self._lines[key] = self._used[key] = key + b" " + line
+            self.added += 1
+
+    def save(self) -> None:
+        """Writes all of it, if there is something new. Raises OSError."""
+        if not self.added:
+            return
+        kept = list(self._used.values())
+        room = MAX_KEPT
+        for key, line in self._lines.items():
+            if key not in self._used and (room := room - len(line)) > 0:
+                kept.append(line)
+        body = b"\n".join(kept)
+        if len(body) > MAX_SIZE // 2:
+            return
+        head = json.dumps({"format": FORMAT, "of": self._fingerprint, "sum": self._sum(body)}).encode()
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".parsed-", dir=self._directory, delete=False) as stream:
+            temporary = Path(stream.name)
+            try:
+                stream.write(head + b"\n" + body)
+                stream.flush()
+                temporary.replace(self._file)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
+    def _read(self) -> dict[bytes, bytes]:
+        try:
+            descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return {}
+        with open(descriptor, "rb") as stream:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
+                return {}
+            head, _, body = stream.read(MAX_SIZE + 1).partition(b"\n")
+        try:
+            said = json.loads(head)
+            good = said["format"] == FORMAT and said["of"] == self._fingerprint
+            good = good and hmac.compare_digest(said["sum"], self._sum(body))
+        except _WRONG:
+            return {}
+        if not good:
+            return {}
+        return {line[:_KEY_SIZE]: line for line in body.split(b"\n") if line}
+
+    def _sum(self, body: bytes) -> str:
+        return blake2b(body, digest_size=32, key=self._secret).hexdigest()
+
+
+def _key(path: str, digest: bytes) -> bytes:
+    return blake2b(path.encode("utf-8", "surrogateescape") + b"\0" + digest, digest_size=16).hexdigest().encode()
+
+
+def _fingerprint(collectors: Sequence[Collector]) -> str:
+    """What parsing depends on: our code, the collectors in their order, Python, and the packages beside us."""
+    found = blake2b(f"{FORMAT}\0{__version__}\0{sys.version}\0".encode(), digest_size=32)
+    for collector in collectors:
+        kind = type(collector)
+        found.update(f"{collector.name}\0{kind.__module__}\0{kind.__qualname__}\0".encode())
+    for source in _sources(collectors):
+        found.update(f"{source.name}\0".encode("utf-8", "surrogateescape"))
+        found.update(source.read_bytes())
+    for place in sys.path:
+        try:
+            names = sorted(name for name in os.listdir(place) if name.endswith((".dist-info", ".egg-info")))
+        except OSError:
+            continue
+        found.update("\0".join(names).encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
+
+
+def _sources(collectors: Sequence[Collector]) -> list[Path]:
+    """The source files of this package and of those that the collectors are in, in an order of their own."""
+    places = {Path(__file__).resolve().parent.parent}
+    found: set[Path] = set()
+    for collector in collectors:
+        top = sys.modules.get(type(collector).__module__.partition(".")[0])
+        file = getattr(top, "__file__", None)
+        if file is not None and hasattr(top, "__path__"):
+            places.add(Path(file).resolve().parent)
+        elif file is not None:
+            found.add(Path(file))
+    for place in places:
+        for directory, below, names in os.walk(place):
+            below[:] = [name for name in below if name != "__pycache__"]
+            found.update(Path(directory, name) for name in names if name.endswith(".py"))
+    return sorted(found)
+
+
+class _Codec:
+    """Templates as JSON and back. References and places that occur often are written once an entry."""
+
+    def __init__(self, collectors: Sequence[Collector]) -> None:
+        self._count = len(collectors)
+        self._packages = {_package(type(one).__module__) for one in collectors}
+        self._classes: dict[str, type] = {}
+
+    def written(self, template: Template) -> bytes:
+        """One line. Raises _NotKeptError."""
+        try:
+            return json.dumps(self._entry(template), separators=(",", ":")).encode("ascii")
+        except _WRONG as error:
+            raise _NotKeptError from error
+
+    def _entry(self, template: Template) -> list[object]:
+        refs: dict[Ref, int] = {}
+        wheres: dict[Where, int] = {}
+
+        def ref(one: Ref) -> int:
+            return refs.setdefault(one, len(refs))
+
+        def where(one: Where) -> int:
+            return wheres.setdefault(one, len(wheres))
+
+        rows: list[list[object]] = []
+        for index, item in template.items:
+            if isinstance(item, Dependency):
+                ends = ref(item.consumer), ref(item.provider)
+                how = _RELATIONS.index(item.relation), _NEEDS.index(item.need), _CONFIDENCES.index(item.confidence)
+                rows.append([index, 0, where(item.where), *ends, *how, item.group])
+            elif isinstance(item, Entity):
+                rows.append([index, 1, where(item.where), ref(item.ref), dict(item.attributes)])
+            elif isinstance(item, Malformed):
+                rows.append([index, 2, where(item.where), item.reason, item.effect, item.whole])
+            else:
+                value = self._plain(item.value)
+                rows.append([index, 3, where(item.where), item.kind, value, item.source, item.path])
+        return [
+            template.path,
+            template.digest.hex(),
+            template.size,
+            template.text,
+            template.sealed,
+            template.claimed,
+            [[_KINDS.index(one.kind), one.text, one.scope] for one in refs],
+            [[one.line, one.excerpt, one.path, one.api] for one in wheres],
+            rows,
+        ]
+
+    def read(self, line: bytes) -> Template:
+        """The template of a line. Raises one of _WRONG."""
+        path, digest, size, text, sealed, claimed, refs, wheres, rows = json.loads(line)
+        _must_be(str, path, digest, sealed)
+        _must_be(bool, text, claimed)
+        _must_be(int, size)
+        known = []
+        for kind, named, scope in refs:
+            _must_be(str, named, scope)
+            known.append(Ref(_KINDS[kind], named, scope))
+        places = []
+        for number, excerpt, inside, api in wheres:
+            _must_be(str, excerpt, inside, api)
+            _must_be(int, number)
+            places.append(Where(number, excerpt, inside, api))
+        items = [(self._collector(row[0]), self._item(row, known, places)) for row in rows]
+        template = Template(path, bytes.fromhex(digest), size, text, sealed, items, claimed=claimed)
+        template.sort()
+        return template
+
+    def _collector(self, index: object) -> int:
+        if type(index) is not int or not 0 <= index < self._count:
+            raise ValueError("no such collector")
+        return index
+
+    def _item(self, row: list[Any], refs: list[Ref], places: list[Where]) -> Parsed:
+        kind, where = row[1], places[row[2]]
+        if kind == 0:
+            _, _, _, consumer, provider, relation, need, confidence, group = row
+            _must_be(str, group)
+            return Dependency(
+                refs[consumer],
+                refs[provider],
+                _RELATIONS[relation],
+                where,
+                _NEEDS[need],
+                group,
+                _CONFIDENCES[confidence],
+            )
+        if kind == 1:
+            _, _, _, ref, attributes = row
+            return Entity(refs[ref], where, _attributes(attributes))
+        if kind == 2:
+            _, _, _, reason, effect, whole = row
+            _must_be(str, reason, effect)
+            _must_be(bool, whole)
+            return Malformed(where, reason, effect, whole)
+        _, _, _, name, value, source, path = row
+        _must_be(str, name, source, path)
+        return Fragment(name, self._value(value), where, source, path)
+
+    def _plain(self, value: object) -> object:
+        """A fragment's value as JSON: a tuple is a list, all else that JSON has not is an object with one key."""
+        kind = type(value)
+        if value is None or kind in (bool, int, float, str):
+            return value
+        if isinstance(value, tuple) and kind is tuple:
+            return [self._plain(one) for one in value]
+        if isinstance(value, frozenset):
+            return {"set": sorted((self._plain(one) for one in value), key=json.dumps)}
+        if isinstance(value, bytes):
+            return {"bytes": value.hex()}
+        name = f"{kind.__module__}:{kind.__qualname__}"
+        if isinstance(value, Enum) and self._class(name) is kind:
+            return {"member": [name, self._plain(value.value)]}
+        if is_dataclass(value) and not isinstance(value, type) and self._class(name) is kind:
+            return {"made": [name, *(self._plain(getattr(value, one.name)) for one in fields(value) if one.init)]}
+        raise TypeError(name)
+
+    def _value(self, value: Any) -> object:
+        if type(value) is list:
+            return tuple([self._value(one) for one in value])
+        if type(value) is not dict:
+            return value
+        ((kind, inner),) = value.items()
+        if kind == "made":
+            return self._class(inner[0])(*[self._value(one) for one in inner[1:]])
+        if kind == "set":
+            return frozenset(self._value(one) for one in inner)
+        if kind == "bytes":
+            return bytes.fromhex(inner)
+        if kind == "member":
+            name, member = inner
+            return self._class(name)(self._value(member))
+        raise ValueError("no such kind of value")
+
+    def _class(self, name: str) -> type:
+        """A frozen dataclass or an enumeration of a collector's package or of the model, which is loaded already.
+
+        Raises one of _WRONG for anything else.
+        """
+        found = self._classes.get(name)
+        if found is None:
+            module, _, qualified = name.partition(":")
+            if _package(module) not in self._packages and module != Ref.__module__:
+                raise ValueError("not of a collector")
+            found = getattr(sys.modules[module], qualified)
+            frozen = is_dataclass(found) and found.__dataclass_params__.frozen  # type: ignore[attr-defined]
+            if not isinstance(found, type) or not (frozen or issubclass(found, Enum)):
+                raise ValueError("nothing that a fragment holds")
+            self._classes[name] = found
+        return found
+
+
+def _package(module: str) -> str:
+    """`collectors.nagios` of `collectors.nagios.objects`."""
+    return ".".join(module.split(".", 2)[:2])
+
+
+def _attributes(found: Mapping[str, Any]) -> Mapping[str, Attribute]:
+    if not found:
+        return NO_ATTRIBUTES
+    made: dict[str, Attribute] = {}
+    for name, value in found.items():
+        if type(value) is list:
+            _must_be(str, *value)
+            made[name] = tuple(value)
+        elif type(value) in (str, int, float, bool):
+            made[name] = value
+        else:
+            raise ValueError("no attribute")
+    return made
+
+
+def _must_be(wanted: type, *values: object) -> None:
+    for value in values:
+        if type(value) is not wanted:
+            raise ValueError(f"no {wanted.__name__}")
