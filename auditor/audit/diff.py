@@ -74,7 +74,7 @@ def compare(
     Both sides are judged as of `now`, and by the policy beside NEW, or else OLD: neither time nor another policy is a
     change of the estate. Raises EstateError, InventoryError, PolicyError and UsageError.
     """
-    known: Templates = {}
+    known = Templates()
     trees = [open_tree([path]) for path in (old, new)]
     policy = policy_beside(trees[1], rules, now) or policy_beside(trees[0], rules, now)
     before, after = (survey(tree, collectors, now, known=known, progress=progress) for tree in trees)

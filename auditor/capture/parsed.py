@@ -139,11 +139,16 @@ class ParsedFiles:
             descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return {}
-        with open(descriptor, "rb") as stream:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
                 return {}
-            head, _, body = stream.read(MAX_SIZE + 1).partition(b"\n")
+            with open(descriptor, "rb", closefd=False) as stream:
+                head, _, body = stream.read(MAX_SIZE + 1).partition(b"\n")
+        except OSError:
+            return {}
+        finally:
+            os.close(descriptor)
         try:
             said = json.loads(head)
             good = said["format"] == FORMAT and said["of"] == self._fingerprint
@@ -313,6 +318,8 @@ class _Codec:
         name = f"{kind.__module__}:{kind.__qualname__}"
         if isinstance(value, Enum) and self._class(name) is kind:
             return {"member": [name, self._plain(value.value)]}
+        if isinstance(value, tuple) and self._class(name) is kind:
+            return {"made": [name, *(self._plain(one) for one in value)]}
         if is_dataclass(value) and not isinstance(value, type) and self._class(name) is kind:
             return {"made": [name, *(self._plain(getattr(value, one.name)) for one in fields(value) if one.init)]}
         raise TypeError(name)
@@ -335,7 +342,7 @@ class _Codec:
         raise ValueError("no such kind of value")
 
     def _class(self, name: str) -> type:
-        """A frozen dataclass or an enumeration of a collector's package or of the model, which is loaded already.
+        """A frozen dataclass, a named tuple or an enumeration of a collector's package or the model, loaded already.
 
         Raises one of _WRONG for anything else.
         """
@@ -346,7 +353,8 @@ class _Codec:
                 raise ValueError("not of a collector")
             found = getattr(sys.modules[module], qualified)
             frozen = is_dataclass(found) and found.__dataclass_params__.frozen  # type: ignore[attr-defined]
-            if not isinstance(found, type) or not (frozen or issubclass(found, Enum)):
+            named = isinstance(found, type) and issubclass(found, tuple) and hasattr(found, "_fields")
+            if not isinstance(found, type) or not (frozen or named or issubclass(found, Enum)):
                 raise ValueError("nothing that a fragment holds")
             self._classes[name] = found
         return found

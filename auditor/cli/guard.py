@@ -90,7 +90,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
-    parser.set_defaults(run=run)
+    common.policy_options(parser)
+    parser.set_defaults(run=run, output=None)
 
 
 def _prom(text: str) -> Path:

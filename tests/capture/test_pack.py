@@ -54,8 +54,8 @@ def estate(root: Path) -> Path:
     return root
 
 
-def content(tree: Tree) -> list[tuple[str, str, str, int, bytes]]:
-    return [(one.estate_path, one.source, one.path, one.size, tree.read(one)) for one in tree.files()]
+def content(tree: Tree) -> list[tuple[str, str, str, bytes]]:
+    return [(one.estate_path, one.source, one.path, tree.read(one)) for one in tree.files()]
 
 
 def packed(tmp_path: Path) -> tuple[Tree, PackTree]:

@@ -439,3 +439,41 @@ def test_a_change_that_takes_out_most_hosts_must_be_confirmed(clone: Clone, caps
     assert "19 of 2" in failure["error"]
     assert "--confirm-hosts 19" in failure["hint"]
     assert judged(clone, capsys, "--confirm-hosts", "19")["passed"]
+
+
+def test_what_is_the_same_is_parsed_once(clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cache = ["--cache-dir", str(tmp_path / "cache")]
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    cold = judged(clone, capsys)
+    first = judged(clone, capsys, *cache)
+    # Five files on both sides, and one that the change brings.
+    assert (first["counts"].pop("parsed"), first["counts"].pop("from_cache")) == (6, 0)
+    assert first == cold
+    warm = judged(clone, capsys, *cache)
+    assert (warm["counts"].pop("parsed"), warm["counts"].pop("from_cache")) == (0, 6)
+    assert warm == cold
+    clone.commit({"roles/backup/files/backup.cron": CRONTAB + "1 1 * * * root ssh cert01.example.net true\n"})
+    later = judged(clone, capsys, *cache)
+    assert (later["counts"].pop("parsed"), later["counts"].pop("from_cache")) == (1, 6)
+    assert later == judged(clone, capsys)
+    assert "roles/backup/files/backup.cron:2" in standing(later, "new", "worsened")
+    clone.write({"roles/backup/files/backup.cron": CRONTAB})
+    disk = judged(clone, capsys, *cache, "--head", "worktree", base="HEAD")
+    assert disk["counts"]["parsed"] == 0
+
+
+def test_a_cache_that_a_change_can_write_is_refused(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["gate", "--repo", str(clone.root), "--base", "HEAD~1", "--head", "HEAD", "--cache-dir"]
+    clone.commit({".cache/parsed-0.jsonl": "x\n"})
+    assert main([*arguments, str(clone.root / ".cache")]) == 2
+    assert "a change could say what is in the cache" in capsys.readouterr().err
+    clone.commit({".cache/parsed-0.jsonl": None})
+    assert main([*arguments, str(clone.root / ".cache")]) == 2, "the old side has it"
+    clone.commit({"README.md": "changed\n"})
+    assert main([*arguments, str(clone.root / ".cache")]) == 0
+
+
+def test_a_cache_that_can_not_be_written(clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    clone.commit({"README.md": "changed\n"})
+    (tmp_path / "file").write_text("")
+    assert judged(clone, capsys, "--cache-dir", str(tmp_path / "file/cache"))["passed"]
