@@ -26,14 +26,7 @@ def add(commands: Any) -> None:
     parser.add_argument("hosts", metavar="HOST[=ALIAS,…]", nargs="+", help="a host, and what else it is called")
     common.estate_options(parser)
     common.policy_options(parser)
-    parser.add_argument(
-        "--as",
-        dest="lifecycle",
-        type=common.lifecycle,
-        metavar="LIFECYCLE",
-        help="retired or read-only (default: as the inventory declares, else retired)",
-    )
-    parser.add_argument("--on", metavar="DATE", type=common.moment, help="the day it is to happen")
+    common.scenario_options(parser)
     common.output_options(parser)
     parser.set_defaults(run=run)
 

@@ -76,6 +76,18 @@ def count(text: str) -> int:
     return int(text)
 
 
+def scenario_options(parser: argparse.ArgumentParser) -> None:
+    """--as, --on: what is to happen to the hosts, and when."""
+    parser.add_argument(
+        "--as",
+        dest="lifecycle",
+        type=lifecycle,
+        metavar="LIFECYCLE",
+        help="retired or read-only (default: as the inventory declares, else retired)",
+    )
+    parser.add_argument("--on", metavar="DATE", type=moment, help="the day it is to happen")
+
+
 def output_options(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json", "markdown")) -> None:
     """--format, -o, --no-color, --width."""
     parser.add_argument("--format", choices=formats, default=formats[0], help=f"what to print (default: {formats[0]})")
@@ -210,7 +222,11 @@ def write(text: Callable[[bool, int], str], arguments: argparse.Namespace) -> No
     terminal = output is None and sys.stdout.isatty()
     color = terminal and not arguments.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = arguments.width or (shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else 80)
-    body = text(color, max(40, min(width, 120) if arguments.width is None else width))
+    write_file(text(color, max(40, min(width, 120) if arguments.width is None else width)), output)
+
+
+def write_file(body: str, output: Path | None) -> None:
+    """Writes to a file, or to stdout without one. Raises UsageError if the file can't be written."""
     if output is None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         sys.stdout.write(body)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Written out here, since a command line must not load numpy; a test compares them with the formats there are.
 FORMATS = (
     "graphml", "gexf", "json", "cytoscape", "csv", "cypher", "cypher-parameters", "cypher-csv",
-    "dot", "svg", "png", "mermaid", "d2",
+    "dot", "svg", "png", "mermaid", "d2", "html",
 )  # fmt: skip
 
 _EPILOG = """\
@@ -43,14 +43,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--focus", metavar="HOST", nargs="+", default=[], help="only what is around these hosts (default: everything)"
     )
-    parser.add_argument(
-        "--as",
-        dest="lifecycle",
-        type=common.lifecycle,
-        metavar="LIFECYCLE",
-        help="retired or read-only (default: as the inventory declares, else retired)",
-    )
-    parser.add_argument("--on", metavar="DATE", type=common.moment, help="the day it is to happen")
+    common.scenario_options(parser)
     parser.add_argument("--depth", metavar="N", type=_depth, help="at most N dependencies away (default: any)")
     parser.add_argument(
         "--direction",
@@ -86,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     from auditor.export.formats import format_of, require_room
     from auditor.export.picture import Direction, GroupBy, Only, Wanted, focus_of, select
 
-    chosen = format_of(arguments.format, arguments.output)
+    page = arguments.format == "html" or (not arguments.format and _is_page(arguments.output))
+    chosen = format_of("dot" if page else arguments.format, arguments.output)
     if arguments.output is None and (chosen.several or (chosen.binary and sys.stdout.isatty())):
         what = "makes several files" if chosen.several else "is no text"
         raise UsageError(f"{chosen.name} {what}", hint="Give a file with -o.")
@@ -105,6 +99,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.collapse,
         arguments.mentions,
     )
+    if page:
+        from auditor.page import render_graph
+        from auditor.page.graph import page_graph
+
+        names = ", ".join(arguments.focus) or "the whole estate"
+        common.write_file(render_graph(page_graph(view, findings, wanted), names, audited.report), arguments.output)
+        return 0
     picture = select(view, wanted, findings)
     require_room(picture, chosen, arguments.max_nodes, findings)
     output: Path | None = arguments.output
@@ -116,6 +117,10 @@ def run(arguments: argparse.Namespace) -> int:
     for ending, content in chosen.files(picture, stem.name).items():
         _write(stem.with_name(stem.name + ending) if ending else output, content)
     return 0
+
+
+def _is_page(output: Path | None) -> bool:
+    return output is not None and output.suffix.lower() in (".html", ".htm")
 
 
 def _print(content: Content) -> None:

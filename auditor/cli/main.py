@@ -21,6 +21,7 @@ from auditor.cli import (
     init,
     inventory,
     policy,
+    report,
     rules,
     snapshot,
     sources,
@@ -36,6 +37,7 @@ examples:
   auditor checklist legacy-cert-01 --estate estate/             what still depends on it, if it is retired
   auditor checklist db03 --as read-only --on 2026-12-01         the same, if it can't be written any more
   auditor audit --estate estate/                                every host that the inventory declares as going
+  auditor report legacy-cert-01 --estate estate/ -o review.html  a page for the meeting
   auditor why alert:CertificateExpiry legacy-cert-01 --estate estate/
   auditor graph --focus legacy-cert-01 --estate estate/ -o review.svg
   auditor init estate/                                          a commented inventory to start from
@@ -68,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     for module in (
         checklist,
         audit,
+        report,
         gate,
         guard,
         diff,

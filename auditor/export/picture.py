@@ -153,7 +153,7 @@ class Picture:
         view, linked = self.view, self.view.linked
         graph, records, result = linked.graph, linked.hosts.records, view.result
         asked = {one.host: one.lifecycle.value for one in view.going}
-        cluster = _clusters(view, self.wanted.group_by)
+        cluster = clusters(view, self.wanted.group_by)
         position = 0
         for at in range(0, len(self.nodes), _CHUNK):
             chunk = self.nodes[at : at + _CHUNK]
@@ -259,7 +259,7 @@ def _together(graph: Graph, kind: Kind, members: Ints) -> tuple[str, str, str]:
     return texts, scopes, f"{label} on {scopes}" if scopes else label
 
 
-def _clusters(view: View, by: GroupBy) -> Callable[[int], str]:
+def clusters(view: View, by: GroupBy) -> Callable[[int], str]:
     """The function that gives a node's cluster; empty for none."""
     linked = view.linked
     graph, records = linked.graph, linked.hosts.records
@@ -296,14 +296,14 @@ def select(view: View, wanted: Wanted, findings: Iterable[Finding] = ()) -> Pict
     if not wanted.mentions:
         usable &= graph.relation != RELATION_ID[Relation.MENTIONS]
     chosen = np.ones(graph.node_count, bool)
-    start = np.array(sorted({*wanted.focus, *_mounts(view, wanted.focus)}), np.int32)
+    start = np.array(sorted({*wanted.focus, *mounts_of(view, wanted.focus)}), np.int32)
     if wanted.only is Only.BROKEN:
         usable &= view.lost_mask
         harmed = [IMPACTS.index(Impact.BROKEN), IMPACTS.index(Impact.BLIND)]
         ill = np.flatnonzero(np.isin(view.result.impact, harmed)).astype(np.int32)
-        chosen = _reached(graph.by_consumer, graph.provider, ill, usable, None)
+        chosen = reached(graph.by_consumer, graph.provider, ill, usable, None)
     elif wanted.only is Only.FINDINGS:
-        edges, nodes = _shown_by(view, findings)
+        edges, nodes = shown_by(view, findings)
         shown = np.zeros(graph.edge_count, bool)
         shown[edges] = True
         usable = shown
@@ -314,24 +314,24 @@ def select(view: View, wanted: Wanted, findings: Iterable[Finding] = ()) -> Pict
     if wanted.focus:
         near = np.zeros(graph.node_count, bool)
         if wanted.direction is not Direction.DEPENDENCIES:
-            near |= _reached(graph.by_provider, graph.consumer, start, usable, wanted.depth)
+            near |= reached(graph.by_provider, graph.consumer, start, usable, wanted.depth)
         if wanted.direction is not Direction.DEPENDENTS:
-            near |= _reached(graph.by_consumer, graph.provider, start, usable, wanted.depth)
+            near |= reached(graph.by_consumer, graph.provider, start, usable, wanted.depth)
         chosen &= near
         chosen[list(wanted.focus)] = True
     kept = np.flatnonzero(usable & chosen[graph.consumer] & chosen[graph.provider]).astype(np.int32)
     picture = Picture(
         view, wanted, np.flatnonzero(chosen).astype(np.int32), kept, graph.consumer[kept], graph.provider[kept]
     )
-    return _collapsed(picture) if wanted.collapse else picture
+    return collapsed(picture) if wanted.collapse else picture
 
 
-def _mounts(view: View, focus: Iterable[int]) -> list[int]:
+def mounts_of(view: View, focus: Iterable[int]) -> list[int]:
     names = {view.linked.graph.texts[node] for node in focus}
     return [mount for mount in view.linked.read_only_mounts if view.linked.graph.scope(mount) in names]
 
 
-def _reached(rows: Csr, other: Ints, start: Ints, usable: Bools, depth: int | None) -> Bools:
+def reached(rows: Csr, other: Ints, start: Ints, usable: Bools, depth: int | None) -> Bools:
     """The nodes within `depth` usable edges of the start, itself included."""
     seen = np.zeros(len(rows.start) - 1, bool)
     seen[start] = True
@@ -345,7 +345,7 @@ def _reached(rows: Csr, other: Ints, start: Ints, usable: Bools, depth: int | No
     return seen
 
 
-def _shown_by(view: View, findings: Iterable[Finding]) -> tuple[list[int], list[int]]:
+def shown_by(view: View, findings: Iterable[Finding]) -> tuple[list[int], list[int]]:
     """The edges on the paths of findings, and the nodes that they are about. A path has names, and no numbers."""
     graph = view.linked.graph
     steps = {(step.consumer, step.relation, step.provider) for one in findings for step in one.path}
@@ -378,7 +378,7 @@ def _mix(*columns: NDArray[np.integer] | NDArray[np.bool_]) -> Colours:
     return mixed
 
 
-def _collapsed(picture: Picture) -> Picture:
+def collapsed(picture: Picture) -> Picture:
     """The same picture with equal nodes as one.
 
     Equal are nodes of one kind and impact whose edges, both ways, lead to equal nodes by the same relations and needs:
@@ -391,9 +391,9 @@ def _collapsed(picture: Picture) -> Picture:
     place[nodes] = np.arange(len(nodes))
     consumer, provider = place[picture.consumers], place[picture.providers]
     names: dict[object, int] = {}
-    cluster = _clusters(view, picture.wanted.group_by)
+    cluster = clusters(view, picture.wanted.group_by)
     alone = {node for one in view.going if (node := view.linked.host_nodes.get(one.host)) is not None}
-    alone.update(picture.wanted.focus, _mounts(view, picture.wanted.focus))
+    alone.update(picture.wanted.focus, mounts_of(view, picture.wanted.focus))
     own = []
     for node in nodes.tolist():
         local = KINDS[graph.kinds[node]].is_local

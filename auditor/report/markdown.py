@@ -40,6 +40,7 @@ _QUOTED: Final = re.compile(r"`([^`]+)`")
 _WORD: Final = re.compile(r"(?P<open>[(\"'‘“]*)(?P<word>.*?)(?P<close>[)\"'’”.,;:!?…]*)", re.DOTALL)
 _NUMBER: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}:\d\d")
 _REFERENCE: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*-\d|^[0-9a-f]{7,}$", re.IGNORECASE)
+_LONGEST: Final = 100
 _SIGNS: Final = frozenset({"", "-", "–", "—", "→", "·", "/", "+", "%", "&"})
 
 
@@ -76,7 +77,7 @@ def _is_plain(word: str) -> bool:
     """Whether a word without the punctuation around it can't be anything but a word or a number."""
     if word in _SIGNS or _NUMBER.fullmatch(word):
         return True
-    if _REFERENCE.search(word):
+    if len(word) > _LONGEST or _REFERENCE.search(word):
         return False
     return all(part.isalnum() for part in re.split(r"[-'’]", word))
 
@@ -139,10 +140,11 @@ def _findings(report: Report) -> Iterator[str]:
         yield f"## {area.value.capitalize()}"
         yield ""
         for position, finding in group:
-            yield from _finding(position, finding, report)
+            yield from finding_lines(position, finding, report)
 
 
-def _finding(position: int, finding: Finding, report: Report) -> Iterator[str]:
+def finding_lines(position: int, finding: Finding, report: Report) -> Iterator[str]:
+    """One finding as a task, with its number."""
     symbol = SEVERITY_SYMBOL[finding.severity]
     yield f"- [ ] {symbol} {position}: {prose(finding.message)}"
     stake = weight(finding, report)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from auditor.model import (
     Area,
@@ -43,6 +43,8 @@ EXIT_MEANING: Final = "0 clear, 1 blocked, 2 usage or bad estate, 3 crash, 4 inc
 SEVERITY_SYMBOL: Final[Mapping[Severity, str]] = MappingProxyType(
     {Severity.BLOCK: "✗", Severity.WARN: "!", Severity.INFO: "!"}
 )
+ALIKE: Final = 3
+"""Findings of one rule that differ in their message alone share their heading from this number on."""
 NO_CHECK: Final = "no check looks here"
 """Why an area is unseen for which there is neither a rule nor a capture."""
 _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
@@ -195,6 +197,12 @@ def _summarize(report: Report, area: Area) -> AreaSummary:
         rules=len(rules) - len(blind),
         unseen=", ".join(reasons),
     )
+
+
+def counted(row: AreaSummary) -> str:
+    """`9 blockers, 15 warnings`; what is none is left out."""
+    pairs = ((row.blockers, "blocker"), (row.warnings, "warning"), (row.notes, "note"))
+    return ", ".join(number(count, noun) for count, noun in pairs if count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,16 +420,33 @@ def _is(who: str, fate: Lifecycle | None, plural: bool) -> str:
     return f"{who} {'are' if plural else 'is'} {fate.value if fate else 'going'}"
 
 
-def next_deadline(report: Report) -> str:
-    """`34 h left, until Sat 2025-11-22 08:00 UTC: *.eventide.net (see 1)`, for the soonest deadline; empty if none."""
+class Soonest(NamedTuple):
+    """The deadline that comes first, the finding that has it, its number, and how many later deadlines there are."""
+
+    deadline: datetime
+    position: int
+    finding: Finding
+    later: int
+
+
+def soonest(report: Report) -> Soonest | None:
+    """The soonest deadline; None if no finding has one."""
     numbered = enumerate(ordered(report.findings), 1)
     dated = [(in_utc(found.deadline), position, found) for position, found in numbered if found.deadline]
     if not dated:
-        return ""
+        return None
     deadline, position, finding = min(dated, key=lambda item: item[:2])
-    later = len({at for at, _, _ in dated if at > deadline})
-    more = f"; {number(later, 'later deadline')}" if later else ""
-    return f"{_left(deadline, report.now)}: {clean(finding.subject)} (see {position}{more})"
+    return Soonest(deadline, position, finding, len({at for at, _, _ in dated if at > deadline}))
+
+
+def next_deadline(report: Report) -> str:
+    """`34 h left, until Sat 2025-11-22 08:00 UTC: *.eventide.net (see 1)`, for the soonest deadline; empty if none."""
+    found = soonest(report)
+    if found is None:
+        return ""
+    more = f"; {number(found.later, 'later deadline')}" if found.later else ""
+    left = _left(found.deadline, report.now)
+    return f"{left}: {clean(found.finding.subject)} (see {found.position}{more})"
 
 
 def _left(deadline: datetime, now: datetime) -> str:
@@ -441,6 +466,11 @@ def weight(finding: Finding, report: Report) -> str:
         parts.append(_left(finding.deadline, report.now))
     said = ", ".join(parts)
     return said[:1].upper() + said[1:]
+
+
+def shape(finding: Finding, report: Report) -> tuple[str, Severity, str, str, str]:
+    """What findings must share to stand under one heading."""
+    return (finding.rule, finding.severity, weight(finding, report), finding.why, finding.action)
 
 
 def fate_of(host: Going) -> str:

@@ -13,12 +13,13 @@ from typing import Final
 from auditor.model import Finding, Provenance, Report, Severity, Verdict
 from auditor.report.layout import Page, chain, clean, columns, cut, moment, number, pad, place, some
 from auditor.report.summary import (
+    ALIKE,
     EXIT_CODES,
     EXIT_MEANING,
     SEVERITY_SYMBOL,
-    AreaSummary,
     areas,
     basis,
+    counted,
     evidence_of,
     fate_of,
     gaps,
@@ -29,13 +30,12 @@ from auditor.report.summary import (
     passed,
     path_parts,
     seen_by_area,
+    shape,
     weight,
 )
 
 SHOWN: Final = 3
 """Pieces of evidence that a finding shows; the others are counted."""
-ALIKE: Final = 3
-"""Findings of one rule that differ in their message alone share their heading from this number on."""
 
 _NAMES: Final = 6
 _HOSTS: Final = 20
@@ -150,8 +150,8 @@ def _findings(page: Page, report: Report) -> None:
     position = 0
     for area, of_area in groupby(ordered(report.findings), key=lambda finding: finding.area):
         row = rows[area]
-        _heading(page, area.value.upper(), _counted(row), _STYLE[row.symbol])
-        for _, alike in groupby(of_area, key=lambda finding: _shape(finding, report)):
+        _heading(page, area.value.upper(), counted(row), _STYLE[row.symbol])
+        for _, alike in groupby(of_area, key=lambda finding: shape(finding, report)):
             group = list(alike)
             if len(group) >= ALIKE:
                 _group(page, report, group, position, needles)
@@ -159,16 +159,6 @@ def _findings(page: Page, report: Report) -> None:
                 for offset, finding in enumerate(group, 1):
                     _finding(page, report, finding, position + offset, needles)
             position += len(group)
-
-
-def _counted(row: AreaSummary) -> str:
-    pairs = ((row.blockers, "blocker"), (row.warnings, "warning"), (row.notes, "note"))
-    return ", ".join(number(count, noun) for count, noun in pairs if count)
-
-
-def _shape(finding: Finding, report: Report) -> tuple[str, Severity, str, str, str]:
-    """What findings must share to stand under one heading."""
-    return (finding.rule, finding.severity, weight(finding, report), finding.why, finding.action)
 
 
 def _finding(page: Page, report: Report, finding: Finding, position: int, needles: Sequence[str]) -> None:

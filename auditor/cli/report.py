@@ -1,0 +1,58 @@
+"""`auditor report HOST… -o review.html`: the checklist as a page for a review."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from auditor.cli import common
+from auditor.errors import UsageError
+
+_EPILOG = """\
+examples:
+  auditor report legacy-cert-01.example.org --estate estate/ --as read-only -o review.html
+  auditor report web01.example.org web02.example.org --on 2026-12-01 -o migration.html
+  auditor report --estate estate/ -o review.html                 every host that the inventory declares as going
+"""
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="the checklist as one HTML page for a review, with the graph",
+        description="The checklist as one HTML file for a review: findings with their paths and evidence, the graph,\n"
+        "a timeline, and what was looked at. It loads nothing from elsewhere.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "hosts",
+        metavar="HOST[=ALIAS,…]",
+        nargs="*",
+        help="a host, and what else it is called (default: those that the inventory declares as going)",
+    )
+    common.estate_options(parser)
+    common.policy_options(parser)
+    common.scenario_options(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to a file instead of stdout")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the page; returns the exit code of the verdict."""
+    from auditor.audit.scenario import parse_host
+
+    if arguments.output is None and sys.stdout.isatty():
+        raise UsageError("a page is of no use on a terminal", hint="Give a file with -o review.html.")
+    hosts = [parse_host(word) for word in arguments.hosts]
+    request = common.request_of(arguments, hosts, arguments.lifecycle, arguments.on)
+    audited = common.run_audit(request, quiet=arguments.quiet)
+
+    from auditor.page import render_page
+    from auditor.page.review import review_of
+    from auditor.report.summary import EXIT_CODES
+
+    common.write_file(render_page(review_of(audited)), arguments.output)
+    return EXIT_CODES[audited.report.verdict]

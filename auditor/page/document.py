@@ -1,0 +1,472 @@
+"""A page: one HTML file with all that it needs, and a policy under which nothing else can be loaded or run."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+from auditor.model import Going, Report, Severity, Verdict
+from auditor.page.coverage import coverage
+from auditor.page.data import block, graph_data, report_data
+from auditor.page.drawing import svg, table
+from auditor.page.findings import AREA_STATE, by_kind, checklist, findings, unseen
+from auditor.page.markup import Markup, hidden, joined, prose, tag
+from auditor.page.model import PageGraph, Review, SignOff
+from auditor.page.timeline import timeline
+from auditor.report.layout import in_utc, moment, number, time_left
+from auditor.report.summary import areas, basis, fate_of, gaps, headline, soonest
+
+_VERDICT: Final = {Verdict.BLOCKED: "bad", Verdict.CLEAR: "good", Verdict.INCOMPLETE: "unseen"}
+_NAMES: Final = 12
+_HOSTS: Final = 40
+_NO_SCRIPT: Final = "Without scripts this page shows everything, and only the drawing can't be moved or searched."
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page: its anchor, its heading, what stands beside that in the contents, and its body."""
+
+    id: str
+    title: str
+    body: Markup
+    beside: str = ""
+    entries: tuple[Markup, ...] = ()
+
+
+@cache
+def asset(name: str) -> str:
+    """A file of the page as text, with one line end at its end."""
+    return files("auditor.page").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def render_page(review: Review, *, before: Iterable[Section] = (), after: Iterable[Section] = ()) -> str:
+    """The page of a review. Other sections can stand before and after its own."""
+    report = review.report
+    sections = [*before, *_sections(review), *after]
+    title = f"{report.verdict.value}: {headline(report).claim}"
+    data = [block("report-data", report_data(review))]
+    return document(title, _header(report), sections, data, review.graph)
+
+
+def render_graph(graph: PageGraph, title: str, report: Report) -> str:
+    """A page of a graph alone, in the scenario of a report."""
+    going = [tag("li", tag("bdi", one.host), f": {fate_of(one)}") for one in report.going[:_HOSTS]]
+    header = tag(
+        "header",
+        _tools(),
+        tag("p", "Dependency graph", class_="kicker"),
+        tag("h1", tag("bdi", title)),
+        tag("ul", going),
+        tag("p", f"As of {moment(report.now)}, estate ", tag("code", tag("bdi", report.estate)), class_="counts"),
+        class_="top",
+    )
+    return document(f"Graph: {title}", header, [_graph_section(graph)], [], graph)
+
+
+def document(
+    title: str, header: Markup, sections: Iterable[Section], data: Iterable[Markup], graph: PageGraph | None
+) -> str:
+    """A whole HTML file of a header and sections; the scripts of a graph are in it only if there is one."""
+    parts = list(sections)
+    contents = [
+        tag(
+            "li",
+            tag("a", one.title, tag("span", one.beside, class_="n") if one.beside else None, href=f"#{one.id}"),
+            tag("ul", one.entries) if one.entries else None,
+        )
+        for one in parts
+    ]
+    scripts = [asset("assets/page.js")]
+    blocks = list(data)
+    if graph is not None:
+        blocks.append(block("graph-data", graph_data(graph)))
+        scripts = [*scripts, asset("vendor/cytoscape.min.js"), asset("assets/graph.js")]
+    style = asset("assets/page.css")
+    policy = (
+        "default-src 'none'; "
+        f"script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)} {_hash(_CYTOSCAPE_STYLE)}; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+    main = [
+        tag(
+            "section",
+            tag("h2", one.title, id=f"{one.id}-title"),
+            one.body,
+            id=one.id,
+            aria_labelledby=f"{one.id}-title",
+        )
+        for one in parts
+    ]
+    body = [
+        tag("a", "Skip to the content", href="#content", class_="skip"),
+        tag(
+            "div",
+            tag("nav", tag("ul", contents), aria_label="Contents", class_="contents"),
+            tag("div", header, tag("main", main, id="content", tabindex=-1), _footer(), class_="sheet"),
+            class_="layout",
+        ),
+        tag("div", "", id="said", class_="sr", role="status", aria_live="polite"),
+    ]
+    return "".join(
+        (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
+            tag("meta", http_equiv="Content-Security-Policy", content=policy),
+            '\n<meta name="viewport" content="width=device-width, initial-scale=1">\n',
+            '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n',
+            tag("title", title),
+            f"\n<style>{style}</style>\n",
+            # Cytoscape writes this element if it is not there, and the policy would not let it.
+            f'<style id="__________cytoscape_stylesheet">{_CYTOSCAPE_STYLE}</style>\n',
+            "</head>\n<body>\n",
+            *body,
+            "\n",
+            *(f"{one}\n" for one in blocks),
+            *(f"<script>{one}</script>\n" for one in scripts),
+            "</body>\n</html>\n",
+        )
+    )
+
+
+_CYTOSCAPE_STYLE: Final = ".__________cytoscape_container { position: relative; }"
+
+
+def _hash(content: str) -> str:
+    """A source of the policy: the SHA-256 of what stands between the tags."""
+    return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"
+
+
+def _tools() -> Markup:
+    return tag(
+        "div",
+        tag("button", "Print", type="button", data_action="print"),
+        tag("button", "Dark", type="button", data_action="theme", aria_pressed="false"),
+        class_="tools script",
+    )
+
+
+def _header(report: Report) -> Markup:
+    said = headline(report)
+    kind = _VERDICT[report.verdict]
+    found = soonest(report)
+    left = None
+    if found is not None:
+        over = in_utc(found.deadline) < in_utc(report.now)
+        more = f"; {number(found.later, 'later deadline')}" if found.later else ""
+        left = tag(
+            "p",
+            tag("strong", time_left(found.deadline, report.now)),
+            " since " if over else " until ",
+            tag("time", moment(found.deadline)),
+            ": ",
+            tag("bdi", found.finding.subject),
+            " (see ",
+            tag("a", f"finding {found.position}", href=f"#finding-{found.position}"),
+            f"{more})",
+            class_="deadline",
+        )
+    counts = tag("p", said.counts, class_="counts") if said.counts else None
+    rests = None
+    if report.verdict is Verdict.CLEAR:
+        rests = tag("p", f"This rests on {basis(report)}, as of {moment(report.now)}.")
+    return tag(
+        "header",
+        _tools(),
+        tag("p", "Decommission review", class_="kicker"),
+        tag("h1", tag("span", report.verdict.value, class_="verdict"), " ", tag("span", said.claim, class_="claim")),
+        counts,
+        left,
+        rests,
+        tag("p", "", id="age", class_="age", hidden=True),
+        class_=f"top {kind}",
+    )
+
+
+def _sections(review: Review) -> list[Section]:
+    report = review.report
+    rows = areas(report)
+    found = Section(
+        "findings",
+        "Findings",
+        joined([_filters(review), findings(review)]),
+        f"{len(report.findings):,}" if report.findings else "none",
+        tuple(
+            tag(
+                "li",
+                tag(
+                    "a",
+                    tag("span", symbol, class_=f"mark {AREA_STATE[symbol]}", aria_hidden="true"),
+                    name.capitalize(),
+                    tag("span", f"{count:,}", class_="n"),
+                    href=f"#area-{name}",
+                ),
+            )
+            for symbol, name, count in by_kind(rows)
+        ),
+    )
+    missed = len(gaps(report)) + len(report.failures)
+    lead = tag("p", "Nobody saw these: dependencies may hide in them.", class_="lead") if missed else None
+    not_seen = Section(
+        "unseen",
+        "Not looked at",
+        joined([lead, unseen(report)]),
+        f"{missed:,}" if missed else ("" if report.verdict is not Verdict.CLEAR else "none"),
+    )
+    sections = [Section("summary", "Summary", _summary(report))]
+    # Where nothing blocks, what nobody saw is the first thing to read.
+    sections += [not_seen, found] if report.verdict is Verdict.INCOMPLETE else [found, not_seen]
+    if review.graph is not None:
+        sections.append(_graph_section(review.graph))
+    sections.append(Section("timeline", "Timeline", timeline(review), f"{len(review.events):,}"))
+    sections.append(Section("coverage", "Coverage", coverage(report)))
+    if review.sign_offs:
+        sections.append(Section("sign-offs", "Sign-offs", _sign_offs(review.sign_offs), f"{len(review.sign_offs):,}"))
+    return sections
+
+
+def _summary(report: Report) -> Markup:
+    going = [_going(one) for one in report.going[:_HOSTS]]
+    if len(report.going) > _HOSTS:
+        going.append(tag("p", f"and {number(len(report.going) - _HOSTS, 'host')} more, which are in the JSON output"))
+    when = [tag("dt", "As of"), tag("dd", moment(report.now))]
+    if report.on:
+        when += [tag("dt", "Planned for"), tag("dd", moment(report.on))]
+    when += [tag("dt", "Estate"), tag("dd", tag("code", tag("bdi", report.estate)))]
+    return joined([tag("div", going, tag("dl", when, class_="facts"), class_="hosts"), checklist(report)])
+
+
+def _going(one: Going) -> Markup:
+    rows = [tag("dt", "Is"), tag("dd", fate_of(one))]
+    for name, values in (("Names", one.names), ("Addresses", one.addresses)):
+        if values:
+            shown = [[tag("code", tag("bdi", value)), " "] for value in values[:_NAMES]]
+            more = f"and {len(values) - _NAMES:,} more" if len(values) > _NAMES else None
+            rows += [tag("dt", name), tag("dd", shown, more)]
+    successor = tag("code", tag("bdi", one.successor)) if one.successor else tag("b", "none declared")
+    rows += [tag("dt", "Successor"), tag("dd", successor)]
+    return tag("div", tag("h3", tag("bdi", one.host)), tag("dl", rows, class_="facts"), class_="host")
+
+
+def _filters(review: Review) -> Markup | None:
+    report = review.report
+    if len(report.findings) < 2:
+        return None
+    present = [one for one in Severity if any(finding.severity is one for finding in report.findings)]
+    words = {"block": "Blockers", "warn": "Warnings", "info": "Notes"}
+    boxes = [
+        tag(
+            "label",
+            tag("input", type="checkbox", checked=True, value=one.value, data_filter="severity"),
+            words[one.value],
+        )
+        for one in present
+    ]
+    found = {finding.area for finding in report.findings}
+    options = [tag("option", "all areas", value="")]
+    options += [tag("option", row.area.value, value=row.area.value) for row in areas(report) if row.area in found]
+    return tag(
+        "div",
+        tag(
+            "label",
+            hidden("Search the findings"),
+            tag("input", type="search", placeholder="Search findings", data_filter="text"),
+        ),
+        tag("label", hidden("Area"), tag("select", options, data_filter="area")),
+        boxes,
+        tag("span", "", id="found", class_="found", role="status"),
+        tag("button", "Open all", type="button", data_action="open"),
+        tag("button", "Copy all as Markdown", type="button", data_action="copy-all"),
+        class_="filters script",
+        role="search",
+        aria_label="Findings",
+    )
+
+
+def _graph_section(graph: PageGraph) -> Section:
+    drawing = next((one for one in graph.drawings if one.placed), None)
+    kinds = sorted({one.kind for one in graph.nodes})
+    owners = sorted({one.owner for one in graph.nodes if one.owner})
+    body: list[Markup | None] = [
+        tag("p", _graph_lead(graph), class_="lead"),
+        tag(
+            "div",
+            tag(
+                "label",
+                "Show ",
+                tag(
+                    "select",
+                    [
+                        tag("option", _drawing_name(one.title, one.groups, bool(one.placed)), value=one.name)
+                        for one in graph.drawings
+                    ],
+                    id="graph-drawing",
+                ),
+            ),
+            tag("label", "Area ", tag("select", tag("option", "all", value=""), id="graph-area"))
+            if graph.paths
+            else None,
+            tag(
+                "label",
+                "Kind ",
+                tag(
+                    "select",
+                    tag("option", "all", value=""),
+                    [tag("option", one, value=one) for one in kinds],
+                    id="graph-kind",
+                ),
+            ),
+            tag(
+                "label",
+                "Owner ",
+                tag(
+                    "select",
+                    tag("option", "all", value=""),
+                    [tag("option", one, value=one) for one in owners],
+                    id="graph-owner",
+                ),
+            )
+            if owners
+            else None,
+            tag(
+                "label",
+                hidden("Search the graph"),
+                tag(
+                    "input",
+                    type="search",
+                    placeholder="Search nodes",
+                    id="graph-search",
+                    role="combobox",
+                    aria_expanded="false",
+                    aria_controls="graph-results",
+                    autocomplete="off",
+                ),
+            ),
+            tag("ul", "", id="graph-results", role="listbox", aria_label="Nodes", hidden=True),
+            class_="filters",
+            role="search",
+            aria_label="Graph",
+        ),
+        tag("p", "", id="graph-note", class_="legend", role="status"),
+        tag(
+            "div",
+            tag(
+                "div",
+                tag(
+                    "div",
+                    "",
+                    id="graph-canvas",
+                    tabindex=0,
+                    role="application",
+                    aria_label="Dependency graph",
+                    aria_describedby="graph-keys",
+                ),
+                tag(
+                    "div",
+                    [
+                        tag(
+                            "button",
+                            tag("span", sign, aria_hidden="true"),
+                            hidden(name),
+                            type="button",
+                            title=name,
+                            data_graph=action,
+                        )
+                        for sign, name, action in (
+                            ("+", "Zoom in", "in"),
+                            ("−", "Zoom out", "out"),
+                            ("⤢", "Fit", "fit"),
+                            ("⊞", "Expand all groups", "expand"),
+                            ("⊟", "Collapse all groups", "collapse"),
+                        )
+                    ],
+                    class_="zoom",
+                ),
+                class_="canvas",
+            ),
+            tag("aside", "", id="graph-details", aria_label="The chosen node", tabindex=-1),
+            class_="stage",
+        ),
+        tag(
+            "p", "Choose a node to read what it is and why it is here. ", _keys(), id="graph-keys", class_="legend keys"
+        ),
+    ]
+    interactive = tag("div", body, class_="script interactive", id="graph-view")
+    static = [tag("figure", svg(graph, drawing), class_="static"), _legend(), table(graph, drawing)] if drawing else []
+    return Section("graph", "Graph", joined([interactive, static]), f"{graph.total_nodes:,}")
+
+
+def _drawing_name(title: str, groups: int, placed: bool) -> str:
+    return f"{title} ({groups:,})" if placed else f"{title} ({groups:,}, too many to draw at once)"
+
+
+def _graph_lead(graph: PageGraph) -> Markup:
+    said = "An arrow leads from what needs to what is needed; what is going stands on the right. "
+    whole = f"{number(graph.total_nodes, 'node')}, {number(graph.total_edges, 'dependency', 'dependencies')}"
+    if len(graph.nodes) < graph.total_nodes:
+        said += (
+            f"The whole graph has {whole}: this page holds the {len(graph.nodes):,} nodes that findings need first. "
+            "For the rest, narrow it with `auditor graph --focus HOST`, or take a format for data."
+        )
+    else:
+        said += f"The whole graph has {whole}; equal nodes are drawn as one that says how many."
+    return prose(said)
+
+
+def _keys() -> Markup:
+    pairs = (
+        ("← → ↑ ↓", "go from node to node"),
+        ("Enter", "read about it"),
+        ("n", "show what is next to it"),
+        ("e", "expand or collapse a group"),
+        ("+ − 0", "zoom, fit"),
+        ("Esc", "let go"),
+    )
+    return joined([[tag("kbd", key), f" {what}", ", " if key != "Esc" else ""] for key, what in pairs])
+
+
+def _legend() -> Markup:
+    entries = (
+        ("going", "■", "going"),
+        ("broken", "✗", "breaks"),
+        ("blind", "◌", "goes blind"),
+        ("degraded", "~", "loses an alternative, or passes the loss on"),
+        ("none", "", "unharmed"),
+    )
+    shown = [
+        tag("li", tag("span", sign, class_=f"box {kind}", aria_hidden="true"), name) for kind, sign, name in entries
+    ]
+    shown.append(tag("li", tag("span", "", class_="line fails", aria_hidden="true"), "dependency that fails"))
+    return tag("ul", shown, class_="key", aria_label="What boxes and lines mean")
+
+
+def _sign_offs(sign_offs: Iterable[SignOff]) -> Markup:
+    rows = [
+        tag(
+            "tr",
+            tag("th", tag("bdi", one.what), scope="row"),
+            tag("td", one.state),
+            tag("td", tag("bdi", one.by) if one.by else "–"),
+            tag("td", moment(one.at) if one.at else "–"),
+            tag("td", prose(one.note) if one.note else "–"),
+        )
+        for one in sign_offs
+    ]
+    heads = [tag("th", one, scope="col") for one in ("What", "State", "By", "When", "Note")]
+    return tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="sign-offs")
+
+
+def _footer() -> Markup:
+    from auditor import __version__
+
+    return tag(
+        "footer",
+        tag(
+            "p",
+            f"Made by auditor {__version__}. This file loads nothing from elsewhere, and sends nothing anywhere.",
+        ),
+        tag("noscript", tag("p", _NO_SCRIPT)),
+    )

@@ -1,0 +1,407 @@
+"""The findings of a page: the checklist by area, each finding with its path, its evidence and what to do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Final, TypeAlias
+
+from auditor.model import Finding, Impact, Provenance, Report, Severity, Step
+from auditor.page.markup import Markup, hidden, joined, prose, tag
+from auditor.page.model import GraphNode, Review
+from auditor.phrases import parse_time
+from auditor.report.layout import clean, moment, of_estate
+from auditor.report.summary import (
+    ALIKE,
+    SEVERITY_SYMBOL,
+    AreaSummary,
+    areas,
+    counted,
+    evidence_of,
+    gaps,
+    ordered,
+    shape,
+    weight,
+)
+
+Called: TypeAlias = Mapping[str, Sequence[GraphNode]]
+
+EVIDENCE: Final = 200
+"""Places that a finding shows; the others are counted, and are in the JSON output."""
+DETAILED: Final = 400
+"""Findings that have their path drawn, and a copy as Markdown; those after them are short."""
+OPEN_PLACES: Final = 4
+
+SEVERITY_WORD: Final[Mapping[Severity, str]] = {
+    Severity.BLOCK: "Blocker",
+    Severity.WARN: "Warning",
+    Severity.INFO: "Note",
+}
+AREA_STATE: Final[Mapping[str, str]] = {"✗": "bad", "!": "warn", "✓": "good", "?": "unseen"}
+
+
+def findings(review: Review) -> Markup:
+    """All findings, by area, numbered as in every other format."""
+    report = review.report
+    found = ordered(report.findings)
+    if not found:
+        return tag("p", "Nothing was found that needs what is going.", class_="empty")
+    called = _called(review)
+    rows = {row.area: row for row in areas(report)}
+    position = 0
+    sections = []
+    for area, of_area in groupby(found, key=lambda finding: finding.area):
+        articles: list[Markup] = []
+        for _, alike in groupby(of_area, key=lambda finding: shape(finding, report)):
+            group = list(alike)
+            if len(group) >= ALIKE:
+                articles.append(_group(review, group, position, called))
+            else:
+                for offset, finding in enumerate(group, 1):
+                    articles.append(_single(review, finding, position + offset, called))
+            position += len(group)
+        row = rows[area]
+        state = AREA_STATE[row.symbol]
+        heading = tag(
+            "h3",
+            tag("span", row.marks, class_=f"mark {state}", aria_hidden="true"),
+            area.value.capitalize(),
+            tag("span", counted(row), class_="counted"),
+            id=f"area-{area.value}",
+        )
+        unseen = tag("p", tag("b", "Not looked at: "), row.unseen, class_="unseen-note") if row.unseen else None
+        sections.append(
+            tag(
+                "section",
+                heading,
+                unseen,
+                articles,
+                class_="area",
+                aria_labelledby=f"area-{area.value}",
+                data_area=area.value,
+            )
+        )
+    return joined(sections)
+
+
+def _called(review: Review) -> Called:
+    """The nodes of the paths, by what steps call them."""
+    graph = review.graph
+    if graph is None:
+        return {}
+    called: defaultdict[str, list[GraphNode]] = defaultdict(list)
+    for rows in graph.paths.values():
+        for row in rows:
+            node = graph.nodes[row]
+            for label in (node.name, f"{node.kind} {node.name}", f"{node.kind} {node.name} on {node.scope}"):
+                if node not in called[label]:
+                    called[label].append(node)
+    return called
+
+
+def _single(review: Review, finding: Finding, position: int, called: Called) -> Markup:
+    report = review.report
+    title = f"finding-{position}-title"
+    stake = weight(finding, report)
+    summary = tag(
+        "summary",
+        tag("span", str(position), class_="number"),
+        _mark(finding.severity),
+        tag("h4", prose(finding.message), id=title),
+        tag("span", stake, class_="stake") if stake else None,
+    )
+    body = [
+        _labelled("Why", prose(finding.why)) if finding.why else None,
+        _path(finding.path, called) if finding.path and position <= DETAILED else None,
+        _evidence(evidence_of(finding)),
+        _labelled("What to do", prose(finding.action), "do") if finding.action else None,
+        _foot(review, finding, position),
+    ]
+    return tag(
+        "article",
+        tag("details", summary, tag("div", body, class_="body"), open=position == 1),
+        class_=f"finding {finding.severity.value}",
+        id=f"finding-{position}",
+        aria_labelledby=title,
+        **_data(review, finding),
+    )
+
+
+def _group(review: Review, group: Sequence[Finding], start: int, called: Called) -> Markup:
+    """Findings that say the same of several things: why and what to do once, then each with its place."""
+    report, first = review.report, group[0]
+    titles = {run.rule: run.title for run in report.rules}
+    title = f"finding-{start + 1}-group"
+    stake = weight(first, report)
+    numbers = f"{start + 1}–{start + len(group)}"
+    summary = tag(
+        "summary",
+        tag("span", numbers, class_="number"),
+        _mark(first.severity),
+        tag("h4", prose(f"{titles.get(first.rule, first.rule)}: {len(group):,} times"), id=title),
+        tag("span", stake, class_="stake") if stake else None,
+    )
+    items = []
+    for offset, finding in enumerate(group, 1):
+        position = start + offset
+        items.append(
+            tag(
+                "li",
+                tag("p", tag("span", str(position), class_="number"), prose(finding.message), class_="message"),
+                _path(finding.path, called) if finding.path and position <= DETAILED else None,
+                _evidence(evidence_of(finding)),
+                _foot(review, finding, position, short=True),
+                class_="item",
+                id=f"finding-{position}",
+                **_data(review, finding),
+            )
+        )
+    body = [
+        _labelled("Why", prose(first.why)) if first.why else None,
+        _labelled("What to do", prose(first.action), "do") if first.action else None,
+        tag("ol", items, class_="items"),
+        tag("p", tag("span", tag("code", first.rule), class_="rule"), class_="foot"),
+    ]
+    return tag(
+        "article",
+        tag("details", summary, tag("div", body, class_="body"), open=start == 0),
+        class_=f"finding {first.severity.value}",
+        aria_labelledby=title,
+    )
+
+
+def _data(review: Review, finding: Finding) -> dict[str, str]:
+    """What the filters ask a finding."""
+    rows = review.graph.paths.get(finding.fingerprint, ()) if review.graph is not None else ()
+    nodes = [review.graph.nodes[row] for row in rows] if review.graph is not None else []
+    return {
+        "data_finding": finding.fingerprint,
+        "data_severity": finding.severity.value,
+        "data_kinds": " ".join(sorted({node.kind for node in nodes})),
+    }
+
+
+def _mark(severity: Severity) -> Markup:
+    return joined(
+        [
+            tag("span", SEVERITY_SYMBOL[severity], class_="mark", aria_hidden="true"),
+            tag("span", SEVERITY_WORD[severity], class_="severity"),
+        ]
+    )
+
+
+def _labelled(label: str, said: Markup, kind: str = "why") -> Markup:
+    return tag("div", tag("h5", label), tag("p", said), class_=kind)
+
+
+def _path(path: Sequence[Step], called: Called) -> Markup:
+    """The path as a row of boxes with the relations between them, from the consumer to what is going."""
+    hops = [tag("li", _box(path[0].consumer, called))]
+    before = path[0].consumer
+    for step in path:
+        if step.consumer != before:
+            hops.append(tag("li", hidden("and "), _box(step.consumer, called), class_="again"))
+        hops.append(
+            tag(
+                "li",
+                tag(
+                    "span",
+                    tag("span", step.relation.replace("-", " ")),
+                    tag("span", "→", class_="arrow", aria_hidden="true"),
+                    class_="relation",
+                ),
+                _box(step.provider, called, step.note),
+            )
+        )
+        before = step.provider
+    return tag("div", tag("h5", "Path"), tag("ol", hops, class_="path"), class_="via")
+
+
+def _box(label: str, called: Called, note: str = "") -> Markup:
+    # A name and its host may be called alike: only what is going has a note.
+    nodes = called.get(label, ())
+    node = next((one for one in nodes if one.going is bool(note)), nodes[0] if nodes else None)
+    state = ""
+    if node is not None:
+        kind, name, scope = node.kind, node.name, node.scope
+        state = "going" if node.going else node.impact
+    else:
+        kind, name, scope = "", label, ""
+    said = note or (
+        {Impact.BROKEN: "broken", Impact.BLIND: "blind"}.get(Impact(state), "") if node and not node.going else ""
+    )
+    return tag(
+        "span",
+        tag("span", kind, class_="kind") if kind else None,
+        tag("span", tag("bdi", name), class_="name"),
+        tag("span", "on ", tag("bdi", scope), class_="on") if scope else None,
+        tag("span", said, class_="note") if said else None,
+        class_=f"box {state}".rstrip(),
+    )
+
+
+def _evidence(evidence: Sequence[Provenance]) -> Markup:
+    shown = [_place(one) for one in evidence[:EVIDENCE]]
+    more = None
+    if len(shown) > OPEN_PLACES + 1:
+        hidden_places = tag("ul", shown[OPEN_PLACES:], class_="places")
+        more = tag("details", tag("summary", f"{len(shown) - OPEN_PLACES:,} more places"), hidden_places, class_="more")
+        shown = shown[:OPEN_PLACES]
+    rest = len(evidence) - EVIDENCE
+    counted = tag("p", f"and {rest:,} more places, which are in the JSON output") if rest > 0 else None
+    heading = tag("h5", "Evidence")
+    return tag("div", heading, tag("ul", shown, class_="places"), more, counted, class_="evidence")
+
+
+def _place(one: Provenance) -> Markup:
+    """`file:line` and what stands there."""
+    where = tag("code", tag("bdi", f"{one.path}:{one.line}" if one.line else one.path), class_="where")
+    inside = tag("code", tag("bdi", one.api), class_="api") if one.api else None
+    taken = tag("span", f"captured {_captured(one.collected_at)}", class_="taken") if one.collected_at else None
+    quoted = clean(one.excerpt).strip()
+    excerpt = None
+    if quoted:
+        line = tag("span", str(one.line), class_="line", aria_hidden="true") if one.line else None
+        excerpt = tag("pre", line, tag("code", tag("bdi", quoted)), class_="excerpt")
+    head = tag("p", where, inside, of_estate(one) or None, taken, class_="head")
+    return tag("li", head, excerpt)
+
+
+def _captured(said: str) -> str:
+    time = parse_time(said)
+    return moment(time) if time is not None else said
+
+
+def _foot(review: Review, finding: Finding, position: int, *, short: bool = False) -> Markup:
+    buttons = []
+    if review.graph is not None and finding.fingerprint in review.graph.paths:
+        buttons.append(_button("Show in graph", "show", finding, position))
+    if position <= DETAILED:
+        buttons.append(_button("Copy as Markdown", "copy", finding, position))
+    about = None
+    if not short:
+        about = tag(
+            "span",
+            tag("code", finding.rule),
+            f" · {finding.confidence.value} confidence · fingerprint ",
+            tag("code", finding.fingerprint),
+            class_="rule",
+        )
+    return tag("p", tag("span", buttons, class_="buttons script"), about, class_="foot")
+
+
+def _button(label: str, action: str, finding: Finding, position: int) -> Markup:
+    return tag(
+        "button",
+        label,
+        hidden(f" (finding {position})"),
+        type="button",
+        data_action=action,
+        data_of=finding.fingerprint,
+    )
+
+
+def checklist(report: Report) -> Markup:
+    """The state of each area, as a table."""
+    heads = ("", "Area", "Blockers", "Warnings", "Notes", "Looked at", "Not looked at")
+    rows = []
+    found = {finding.area for finding in report.findings}
+    for row in areas(report):
+        state = AREA_STATE[row.symbol]
+        name = row.area.value.capitalize()
+        said = {"✗": "blocked", "!": "findings", "✓": "clean", "?": "not looked at"}[row.symbol]
+        if row.unseen and row.symbol != "?":
+            said += ", not fully looked at"
+        rows.append(
+            tag(
+                "tr",
+                tag("td", tag("span", row.marks, class_=f"mark {state}", aria_hidden="true"), hidden(said)),
+                tag("th", tag("a", name, href=f"#area-{row.area.value}") if row.area in found else name, scope="row"),
+                _count(row.blockers, "bad"),
+                _count(row.warnings, "warn"),
+                _count(row.notes, ""),
+                _count(row.seen, "seen"),
+                tag("td", row.unseen or "–", class_="unseen" if row.unseen else "none"),
+            )
+        )
+    head = tag(
+        "thead",
+        tag("tr", [tag("th", tag("span", one or "State", class_=None if one else "sr"), scope="col") for one in heads]),
+    )
+    return tag(
+        "table", tag("caption", "The checklist by area", class_="sr"), head, tag("tbody", rows), class_="checklist"
+    )
+
+
+def _count(value: int, kind: str) -> Markup:
+    return tag("td", f"{value:,}" if value else "–", class_=f"count {kind if value else 'none'}".rstrip())
+
+
+def unseen(report: Report) -> Markup:
+    """What was not looked at, each gap like a finding, and what of the audit failed."""
+    found = gaps(report)
+    articles: list[Markup] = []
+    for position, gap in enumerate(found, 1):
+        title = f"gap-{position}-title"
+        sources = tag("p", "At ", _listed(gap.sources), class_="sources") if gap.sources else None
+        summary = tag(
+            "summary",
+            tag("span", "?" if gap.needed else "·", class_="mark unseen", aria_hidden="true"),
+            tag("span", "Gap" if gap.needed else "Gap that rules out nothing", class_="severity"),
+            tag("h4", prose(f"{gap.area.value.capitalize()}: {gap.what}"), id=title),
+        )
+        body = [
+            _labelled("Why", prose(gap.why)),
+            sources,
+            _evidence(gap.places) if gap.places else None,
+            _labelled("What to do", prose(gap.action), "do") if gap.action else None,
+        ]
+        articles.append(
+            tag(
+                "article",
+                tag("details", summary, tag("div", body, class_="body"), open=gap.needed and position <= 3),
+                class_="finding gap" if gap.needed else "finding gap minor",
+                aria_labelledby=title,
+            )
+        )
+    for failure in report.failures:
+        head = tag(
+            "summary",
+            tag("span", "?", class_="mark unseen", aria_hidden="true"),
+            tag("span", "Failed", class_="severity"),
+            tag("h4", prose(failure.what)),
+        )
+        hint = _labelled("What to do", prose(failure.hint), "do") if failure.hint else None
+        body = [_labelled("Why", prose(failure.error)), hint]
+        articles.append(
+            tag("article", tag("details", head, tag("div", body, class_="body"), open=True), class_="finding gap")
+        )
+    if not articles:
+        if any(line.needed and not line.seen for line in report.coverage):
+            link = tag("a", "Coverage", href="#coverage")
+            return tag(
+                "p",
+                "What was not looked at is among the findings above. All of it is under ",
+                link,
+                ".",
+                class_="empty",
+            )
+        return tag("p", "Everything that a check needs was looked at.", class_="empty")
+    return joined(articles)
+
+
+def _listed(names: Sequence[str], limit: int = 40) -> Markup:
+    shown: list[Markup | str] = []
+    for name in names[:limit]:
+        shown.extend((tag("code", tag("bdi", name)), ", "))
+    more = f"and {len(names) - limit:,} more" if len(names) > limit else ""
+    return joined([shown[:-1] if not more else shown, more])
+
+
+def by_kind(rows: Sequence[AreaSummary]) -> Iterator[tuple[str, str, int]]:
+    """Symbol, name and number of findings of the areas that have any, for the contents."""
+    for row in rows:
+        total = row.blockers + row.warnings + row.notes
+        if total:
+            yield row.symbol, row.area.value, total

@@ -1,0 +1,108 @@
+"""What a page shows of an audit: the report, its graph, and all that has a date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from auditor.graph.view import NodeView, View
+from auditor.model import Impact, Kind, Lifecycle
+from auditor.page.graph import page_graph
+from auditor.page.model import Event, Review
+from auditor.phrases import parse_time, plural
+from auditor.schedule import next_run, previous_run
+
+if TYPE_CHECKING:
+    from auditor.audit.engine import Audited
+
+EVENTS: Final = 60
+"""Dates that a timeline shows, what is harmed first and then the nearest."""
+_CERTIFICATES: Final = 400
+_JOBS: Final = 200
+_RANK: Final = {impact: -rank for rank, impact in enumerate(Impact)}
+_RUNS: Final = {
+    "last_run": "ran last",
+    "last_trigger": "was started last",
+    "last_success": "succeeded last",
+    "last_scrape": "was scraped last",
+    "last_evaluation": "was evaluated last",
+}
+
+
+def review_of(audited: Audited) -> Review:
+    """The review of a run."""
+    view, report = audited.view, audited.report
+    found = sorted(_events(view), key=lambda one: (_RANK[one.impact], abs(one.at - view.now), one.subject, one.what))
+    shown = sorted(found[:EVENTS], key=lambda one: (one.at, one.subject, one.what))
+    return Review(report, page_graph(view, report.findings), tuple(shown), len(found) - len(shown))
+
+
+def _events(view: View) -> Iterator[Event]:
+    for one in view.going:
+        record = view.linked.hosts.records.get(one.host)
+        place = record.provenance if record is not None else None
+        since = parse_time(one.since)
+        if since is not None:
+            yield Event(since, f"became {one.lifecycle.value}", one.host, "", Impact.BROKEN, place)
+        planned = view.on or (parse_time(record.on) if record is not None else None)
+        if planned is not None:
+            fate = "is made read-only" if one.lifecycle is Lifecycle.READ_ONLY else "is retired"
+            yield Event(planned, fate, one.host, "as planned", Impact.BROKEN, place)
+    yield from _certificates(view)
+    yield from _runs(view)
+    for procedure in view.recovery.procedures:
+        for at, what, of, place in (
+            (procedure.last_rehearsed, "was rehearsed last", "", procedure.rehearsal),
+            (procedure.last_reviewed, "was reviewed last", "page of ", procedure.review),
+        ):
+            if at is not None:
+                yield Event(at, what, f"{of}{procedure.name}", "", Impact.NONE, place)
+
+
+def _certificates(view: View) -> Iterator[Event]:
+    dated: list[tuple[datetime, NodeView]] = []
+    for node in view.nodes(Kind.CERTIFICATE):
+        about = node.attributes
+        end = parse_time(about.get("not_after"))
+        if end is not None and not about.get("is_ca") and not about.get("superseded"):
+            dated.append((end, node))
+    dated.sort(key=lambda item: (item[0], item[1].id))
+    for end, node in dated[:_CERTIFICATES]:
+        blast = view.blast_radius(node)
+        reach = []
+        if blast is not None and blast.hosts:
+            reach.append(plural(len(blast.hosts), "server"))
+        if blast is not None and blast.names:
+            reach.append(plural(len(blast.names), "name"))
+        impact = view.impact_of(node)
+        place = node.provenance[0] if node.provenance else None
+        verb = "expired" if end < view.now else "expires"
+        yield Event(end, verb, node.label, " and ".join(reach), impact, place)
+        begun = parse_time(node.attributes.get("not_before"))
+        if begun is not None and impact is not Impact.NONE:
+            yield Event(begun, "was renewed last", node.label, "", Impact.NONE, place)
+
+
+def _runs(view: View) -> Iterator[Event]:
+    for kind in (Kind.JOB, Kind.UNIT, Kind.SCRAPE, Kind.ALERT, Kind.WEBHOOK, Kind.CLIENT, Kind.LINEAGE):
+        for node in view.nodes(kind):
+            for name, said in _RUNS.items():
+                at = parse_time(node.attributes.get(name))
+                if at is not None:
+                    place = node.provenance[0] if node.provenance else None
+                    yield Event(at, said, node.label, "", view.impact_of(node), place)
+    broken = (node for node in view.nodes(Kind.JOB) if view.impact_of(node) in (Impact.BROKEN, Impact.BLIND))
+    for _, node in zip(range(_JOBS), broken, strict=False):
+        schedule = node.attributes.get("schedule")
+        if not isinstance(schedule, str) or not schedule:
+            continue
+        calendar = node.text.partition("@")[0].endswith(".timer") or node.text.endswith(".timer")
+        place = node.provenance[0] if node.provenance else None
+        for find, said in ((previous_run, "was due last"), (next_run, "is due next")):
+            try:
+                due = find(schedule, "oncalendar" if calendar else "cron", view.now)
+            except ValueError:
+                continue
+            if due is not None:
+                yield Event(due, said, node.label, schedule, view.impact_of(node), place)

@@ -1,0 +1,275 @@
+"""The page in a real browser: it opens without an error or a request, and what is clicked leads to its evidence.
+
+Screenshots go to `artifacts/page`, for people to look at.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditor.cli.main import main
+from auditor.page import render_page
+from auditor.page.markup import TEXT_LIMIT
+from auditor.report.layout import clean
+from tests.page.test_page import HOSTILE, hostile_review
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Locator, Page
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "artifacts" / "page"
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+).split()
+NOW = "2025-11-21T12:00:00Z"
+LEGACY = "legacy-cert-01.eventide.net"
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with playwright.sync_playwright() as running:
+        context = running.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=CHROMIUM,
+            headless=True,
+            args=FLAGS,
+            viewport={"width": 1360, "height": 900},
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(15_000)
+        # A file is a safe context to Chromium, but its clipboard asks.
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        yield context
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def eventide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("page") / "review.html"
+    estate = str(ROOT / "sample_inventories" / "eventide")
+    words = ["report", LEGACY, "-q", "--estate", estate, "--as", "read-only", "--now", NOW, "-o", str(target)]
+    assert main(words) == 1
+    return target
+
+
+@pytest.fixture
+def troubles() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def page(context: BrowserContext, troubles: list[str]) -> Iterator[Page]:
+    """A page that fails the test if it says anything on the console, or asks for anything but a local file."""
+    page = context.new_page()
+    page.clock.set_fixed_time(datetime.fromisoformat(NOW) + timedelta(minutes=5))
+    page.on("console", lambda message: troubles.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on(
+        "request",
+        lambda asked: None if re.match("file:|data:", asked.url) else troubles.append(f"request: {asked.url}"),
+    )
+    yield page
+    page.close()
+    assert troubles == []
+
+
+def open_page(page: Page, path: Path) -> None:
+    page.goto(path.as_uri())
+    page.locator("#graph-canvas[data-ready=true]").wait_for()
+
+
+def drawn(page: Page) -> int:
+    return int(page.locator("#graph-canvas").get_attribute("data-nodes") or 0)
+
+
+def width_of(page: Page) -> int:
+    found: int = page.evaluate("document.documentElement.scrollWidth")
+    return found
+
+
+def shot(of: Page | Locator, name: str) -> None:
+    of.screenshot(path=SHOTS / f"{name}.png")
+
+
+def test_a_finding_is_clicked_through_to_its_evidence(page: Page, eventide: Path) -> None:
+    open_page(page, eventide)
+    assert page.locator("h1").inner_text().startswith("BLOCKED")
+    page.get_by_role("link", name="finding 1").click()
+    first = page.locator("#finding-1")
+    assert first.locator(".where").first.is_visible()
+    hook = page.locator("article", has_text="The deploy hook of *.eventide.net calls").first
+    assert not hook.locator(".evidence").is_visible()
+    hook.locator("summary").first.click()
+    evidence = hook.locator(".evidence")
+    assert evidence.is_visible()
+    assert f"hosts/{LEGACY}/etc/letsencrypt/renewal/eventide.net.conf:17" in evidence.inner_text()
+    assert "https://acme-hook.eventide.net/renewed" in evidence.locator("pre").first.inner_text()
+    assert "dns/eventide.net.zone:27" in evidence.inner_text()
+    assert hook.locator(".path .name").all_inner_texts()[-1] == LEGACY
+    shot(hook, "finding")
+    hook.get_by_role("button", name="Copy as Markdown").click()
+    page.get_by_text("Copied").first.wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("- [ ] ✗ ")
+
+
+def test_filters_of_the_findings(page: Page, eventide: Path) -> None:
+    open_page(page, eventide)
+    shown = page.locator("[data-finding]:not([hidden])")
+    every = shown.count()
+    page.get_by_role("checkbox", name="Warnings").uncheck()
+    page.get_by_role("checkbox", name="Notes").uncheck()
+    blockers = shown.count()
+    assert 0 < blockers < every
+    assert set(shown.evaluate_all("all => all.map(one => one.dataset.severity)")) == {"block"}
+    page.locator('[data-filter="area"]').select_option("webhooks")
+    assert shown.count() == 1
+    assert page.locator("#found").inner_text() == f"1 of {every} findings"
+    page.locator('[data-filter="area"]').select_option("")
+    page.get_by_role("searchbox", name="Search the findings").fill("csr-sync")
+    assert shown.count() == 1
+    # A link to what a filter hides shows it.
+    page.evaluate("location.hash = '#finding-1'")
+    page.wait_for_function("!document.getElementById('finding-1').closest('[hidden]')")
+    assert shown.count() == every
+
+
+def test_the_graph_shows_the_path_of_the_renewal(page: Page, eventide: Path) -> None:
+    open_page(page, eventide)
+    assert 10 < drawn(page) < 100
+    shot(page.locator("#graph"), "graph-light")
+    hook = page.locator("article", has_text="The deploy hook of *.eventide.net calls").first
+    hook.locator("summary").first.click()
+    hook.get_by_role("button", name="Show in graph").click()
+    details = page.locator("#graph-details")
+    assert "certbot:eventide.net" in details.locator("h3").inner_text()
+    steps = details.locator("ol.steps").inner_text()
+    assert LEGACY in steps
+    assert "eventide.net.conf:" in steps
+    assert "The path of finding" in page.locator("#said").inner_text()
+    assert page.evaluate("document.activeElement.id") == "graph-canvas"
+    page.locator("#graph").scroll_into_view_if_needed()
+    shot(page.locator("#graph"), "graph-path")
+    details.get_by_role("link", name=re.compile(r"^\d+\. The deploy hook")).first.click()
+    assert re.search(r"#finding-\d+$", page.url)
+
+
+def test_filters_search_and_groups_of_the_graph(page: Page, eventide: Path) -> None:
+    open_page(page, eventide)
+    before = drawn(page)
+    page.locator("#graph-area").select_option("webhooks")
+    assert 0 < drawn(page) < before
+    assert "fit" in page.locator("#graph-note").inner_text()
+    page.locator("#graph-area").select_option("")
+    page.locator("#graph-kind").select_option("alert")
+    assert 0 < drawn(page) < before
+    page.locator("#graph-kind").select_option("")
+    page.locator("#graph-drawing").select_option("leading")
+    assert drawn(page) > before
+    page.locator("#graph-drawing").select_option("all")
+    assert drawn(page) == 0
+    assert "too many to draw" in page.locator("#graph-note").inner_text()
+    owner = page.locator("#graph-owner")
+    owner.select_option(index=1)
+    assert drawn(page) > 0
+    # A search finds what is not drawn, and a group that is expanded shows its members.
+    page.locator("#graph-drawing").select_option("findings")
+    search = page.get_by_role("combobox", name="Search the graph")
+    search.fill("host api007")
+    page.locator("#graph-results li").first.wait_for()
+    search.press("Enter")
+    details = page.locator("#graph-details")
+    assert "340" in details.locator(".kind").first.inner_text()
+    shown = drawn(page)
+    details.get_by_role("button", name="Expand 340").click()
+    assert drawn(page) == shown + 339
+    details.get_by_role("button", name="Collapse").click()
+    assert drawn(page) == shown
+
+
+def test_the_keyboard(page: Page, eventide: Path) -> None:
+    open_page(page, eventide)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator("#graph-canvas").focus()
+    page.keyboard.press("ArrowRight")
+    details = page.locator("#graph-details")
+    assert details.locator(".chip").first.inner_text() == "■ going"
+    page.keyboard.press("ArrowLeft")
+    left = details.locator("h3").inner_text()
+    assert left != LEGACY or "name" in details.locator(".kind").inner_text()
+    page.keyboard.press("n")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "graph-details"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "graph-canvas"
+    page.keyboard.press("Escape")
+    assert not details.is_visible()
+    page.locator("#finding-2 summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#finding-2 .evidence").is_visible()
+
+
+def test_light_dark_print_and_narrow(page: Page, eventide: Path) -> None:
+    open_page(page, eventide)
+    shot(page, "light")
+    shot(page.locator("#timeline"), "timeline-light")
+    shot(page.locator("#coverage"), "coverage-light")
+    light = page.evaluate("getComputedStyle(document.body.querySelector('.sheet')).backgroundColor")
+    page.get_by_role("button", name="Dark colours").click()
+    shot(page, "dark")
+    shot(page.locator("#graph"), "graph-dark")
+    assert page.evaluate("getComputedStyle(document.body.querySelector('.sheet')).backgroundColor") != light
+    page.get_by_role("button", name="Light colours").click()
+    page.emulate_media(media="print")
+    assert page.locator("svg.drawing").is_visible()
+    assert not page.locator("#graph-canvas").is_visible()
+    shot(page, "print")
+    page.emulate_media(media="screen")
+    page.pdf(path=SHOTS / "print.pdf", prefer_css_page_size=True, print_background=True)
+    page.set_viewport_size({"width": 400, "height": 860})
+    page.locator("[data-action=open]").click()
+    assert width_of(page) == 400
+    shot(page, "narrow")
+    for part in ("findings", "graph", "timeline", "coverage"):
+        page.evaluate(f"document.getElementById('{part}').scrollIntoView()")
+        shot(page, f"narrow-{part}")
+
+
+def test_hostile_text_does_nothing(page: Page, tmp_path: Path) -> None:
+    target = tmp_path / "hostile.html"
+    target.write_text(render_page(hostile_review()), encoding="utf-8")
+    open_page(page, target)
+    for one in page.locator("details").all():
+        one.evaluate("one => { one.open = true; }")
+    page.locator("#graph-canvas").focus()
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "n", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert page.locator("#graph-details h3").inner_text()
+    page.get_by_role("button", name="Show in graph").first.click()
+    assert page.evaluate("window.owned") is None
+    assert (
+        page.evaluate("document.querySelectorAll('img, iframe, object, embed, base, [onerror], [onload]').length") == 0
+    )
+    texts = page.locator("#findings h4").evaluate_all("all => all.map(one => one.textContent)")
+    for text in HOSTILE:
+        wanted = clean(text)[: TEXT_LIMIT // 2]
+        assert any(wanted in said for said in texts), wanted
+    page.set_viewport_size({"width": 400, "height": 860})
+    assert width_of(page) == 400
+    shot(page, "hostile")
