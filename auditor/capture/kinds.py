@@ -108,6 +108,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "alertmanager": Kind("auditor.capture.service_source", "collect"),
         "github": Kind("auditor.capture.service_source", "collect"),
         "gitlab": Kind("auditor.capture.service_source", "collect"),
+        "grafana": Kind("auditor.capture.service_source", "collect"),
         "kubernetes": Kind("auditor.capture.service_source", "collect"),
         "dns": Kind("auditor.capture.service_source", "collect_names"),
         "tls": Kind("auditor.capture.service_source", "collect_certificates"),

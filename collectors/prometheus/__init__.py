@@ -35,9 +35,10 @@ _HEAD: Final = re.compile(
     rb"^[\"']?(?:scrape_configs|scrape_config_files|rule_files|remote_write|remote_read|alerting|inhibit_rules|route"
     rb"|groups)[\"']?[ \t]*:"
     rb"|^[ \t]+[\"']?(?:scrape_interval|evaluation_interval|smtp_smarthost|resolve_timeout)[\"']?[ \t]*:"
-    rb"|^[{ \t]*\"(?:scrape_configs|rule_files|alerting|route|groups)\"[ \t]*:"
+    rb"|^[{ \t]*\"(?:scrape_configs|rule_files|alerting|route|groups|receiver)\"[ \t]*:"
     rb"|^[\"']?(?:datasources|contactPoints|policies|muteTimes)[\"']?[ \t]*:|kind:[ \t]*GrafanaDatasource\b"
-    rb"|\"(?:datasources|contactPoints|policies|muteTimes|noDataState|notification_settings)\"[ \t]*:"
+    rb"|\"(?:datasources|contactPoints|policies|muteTimes|noDataState|notification_settings|ruleGroup"
+    rb"|disableResolveMessage)\"[ \t]*:|\"access\"[ \t]*:[ \t]*\"(?:proxy|direct)\""
     rb"|^[\"']?modules[\"']?[ \t]*:(?=[\s\S]*prober[\"']?[ \t]*:)"
     rb"|^[ \t]*-?[ \t]*[\"']?alert[\"']?[ \t]*:[ \t]*\S"
     rb"|^[ \t]*-[ \t]*[\"']?record[\"']?[ \t]*:[ \t]*\S|^[ \t]*[\"']?expr[\"']?[ \t]*:[ \t]*\S"
@@ -46,7 +47,7 @@ _HEAD: Final = re.compile(
     rb"|^-\s+labels:"
     rb"|\"activeTargets\"[ \t]*:|\"data\"[ \t]*:[ \t\r\n]*\{[ \t\r\n]*\"groups\"[ \t]*:"
     rb"|\"(?:isEqual|isRegex|startsAt)\"[ \t]*:(?=[\s\S]*\"(?:matchers|endsAt|startsAt)\"[ \t]*:)"
-    rb"|\"program\"[ \t]*:[ \t]*\"(?:prometheus|alertmanager)\"",
+    rb"|\"program\"[ \t]*:[ \t]*\"(?:prometheus|alertmanager|grafana)\"",
     re.MULTILINE,
 )
 # One of these is in whatever _HEAD finds (`labels` stands before `targets`, `modules` before `prober`): without it that
@@ -56,6 +57,7 @@ _HEAD_WORDS: Final = (
     *(b"scrape_config", b"rule_files", b"remote_", b"_interval", b"smtp_smarthost", b"resolve_timeout", b"prober"),
     *(b"atasource", b"contactPoints", b"policies", b"muteTimes", b"noDataState", b"notification_settings"),
     *(b"activeTargets", b"isRegex", b"isEqual", b"startsAt", b'"program"'),
+    *(b"ruleGroup", b"disableResolveMessage", b'"access"', b'"receiver"'),
 )
 _TARGETS_LATER: Final = re.compile(rb"[\"']?targets[\"']?\s*:")
 _REMOTES: Final = ("remote_write", "remote_read")
@@ -71,7 +73,7 @@ class PrometheusCollector(Collector):
     `prometheus.yml`, files of `scrape_config_files`, file_sd lists; rule files of Prometheus, Thanos, Mimir, Cortex,
     VictoriaMetrics and Loki, and PrometheusRule objects; `alertmanager.yml`; modules of blackbox_exporter and
     ssl_exporter, targets of smokeping_prober, ping_exporter and domain_exporter; Grafana's provisioning of data
-    sources and alerting (also its exports and the answers of its provisioning API), `grafana.ini`;
+    sources and alerting (also its exports and the answers of its API), `grafana.ini`;
     promtail's clients. By their keys, whatever they are called. What running servers answer: targets, rules and
     silences, as `auditor collect` keeps them or as curl prints them.
 
@@ -89,7 +91,7 @@ class PrometheusCollector(Collector):
     ---------
     Targets of service discovery, unless a running server was asked, and metrics that an exporter has or lacks. Peers
     and flags of the command line. Grafana's data sources, contact points and policies that are in its database and in
-    no file, unless they were exported. Time intervals of certain days or years.
+    no file, unless a running Grafana was asked or they were exported. Time intervals of certain days or years.
     """
 
     name: ClassVar[str] = "prometheus"

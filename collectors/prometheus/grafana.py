@@ -37,6 +37,9 @@ from collectors.prometheus.promql import Expression, read_expression
 from collectors.prometheus.rules import RuleFile, RuleItem, alert_attributes, first_line, is_log_query, split_labels
 
 SERVICE: Final = Ref(Kind.SERVICE, "grafana")
+_LOOKED_AT: Final = 50
+"""Entries of a list by which it is told what it lists."""
+
 PREFIX: Final = "grafana/"
 """Before the names of contact points: an Alertmanager on the same host may have receivers of the same names."""
 
@@ -91,12 +94,14 @@ class DataSource:
 def grafana_part(root: YamlNode) -> str:
     """Which part of Grafana's provisioning a document is; empty if none."""
     if root.is_list:
-        first = root.elements[0] if root.elements and root.elements[0].is_map else _NOTHING
-        if first.get("data") and first.get("condition") and first.get("title"):
+        some = [one for one in root.elements[:_LOOKED_AT] if one.is_map]
+        if any(one.get("data") and one.get("condition") and one.get("title") for one in some):
             return "rules"
-        if first.get("settings") and first.get("type") and first.get("name"):
+        if any(one.get("settings") and one.get("type") and one.get("name") for one in some):
             return "contacts"
-        return "datasources" if first.get("access") and first.get("type") and first.get("url") else ""
+        # A data source of Grafana itself has no URL.
+        found = all(one.get("access") and one.get("type") and one.get("name") for one in some)
+        return "datasources" if found and any(one.text("url") for one in some) else ""
     if not root.is_map:
         return ""
     if root.text("kind") == "GrafanaDatasource" or any(
@@ -105,12 +110,18 @@ def grafana_part(root: YamlNode) -> str:
         return "datasources"
     if any(root.get(key) for key in ("contactPoints", "policies", "muteTimes")):
         return "alerting"
+    if root.text("receiver") and _is_list(root, "group_by", "routes") and root.get("route") is None:
+        return "policy"
     groups = root.get("groups")
     for group in groups.elements if groups is not None else ():
         for rule in group.children("rules") if group.is_map else ():
             if rule.is_map and (rule.get("data") or rule.get("condition")) and not rule.get("expr"):
                 return "alerting"
     return ""
+
+
+def _is_list(root: YamlNode, *keys: str) -> bool:
+    return any((node := root.get(key)) is not None and node.is_list for key in keys)
 
 
 def read_grafana(part: str, root: YamlNode, stream: YamlStream, on_host: bool) -> Iterator[Parsed]:
@@ -129,6 +140,8 @@ def read_grafana(part: str, root: YamlNode, stream: YamlStream, on_host: bool) -
         yield from _rules([("", node) for node in root.elements], stream, on_host, where)
     elif part == "contacts":
         yield from _contacts([(node, (node,)) for node in root.elements], stream, on_host)
+    elif part == "policy":
+        yield from _policies((root,), root, stream)
     else:
         rules: list[tuple[str, YamlNode]] = []
         for group in root.children("groups"):
@@ -140,7 +153,7 @@ def read_grafana(part: str, root: YamlNode, stream: YamlStream, on_host: bool) -
         yield from _contacts(
             [(point, point.children("receivers")) for point in root.children("contactPoints")], stream, on_host
         )
-        yield from _policies(root, stream)
+        yield from _policies(root.children("policies"), root, stream)
 
 
 def _data_sources(nodes: tuple[YamlNode, ...], stream: YamlStream, on_host: bool, where: Where) -> Iterator[Parsed]:
@@ -180,7 +193,7 @@ def _rules(nodes: list[tuple[str, YamlNode]], stream: YamlStream, on_host: bool,
         if not title:
             yield Malformed(stream.where(node), "an alert rule without a title", _REFUSED)
             continue
-        if node.get("record") is not None:
+        if (record := node.get("record")) is not None and not record.is_null:
             continue
         group = group or node.text("ruleGroup")
         text = f"{excerpt(group)}/{excerpt(title)}" if group else excerpt(title)
@@ -208,8 +221,11 @@ def _rules(nodes: list[tuple[str, YamlNode]], stream: YamlStream, on_host: bool,
         receiver_text = PREFIX + excerpt(receiver.scalar) if receiver is not None and receiver.scalar else ""
         if receiver is not None and receiver_text:
             yield Dependency(ref, Ref(Kind.RECEIVER, receiver_text), Relation.NOTIFIES, stream.where(receiver))
-        folder = node.text("folder") or node.text("folderUID")
+        folder = node.text("folder")
         labels = (*static, ("grafana_folder", folder)) if folder else static
+        if not folder and node.text("folderUID"):
+            # The API tells the folder's id, and policies match its title.
+            templated = (*templated, "grafana_folder")
         items.append(
             RuleItem(
                 text,
@@ -328,10 +344,10 @@ def _channel(ref: Ref, channel: YamlNode, stream: YamlStream, group: str) -> Ite
         yield Dependency(ref, address, Relation.NOTIFIES, place, group=group, confidence=Confidence.MEDIUM)
 
 
-def _policies(root: YamlNode, stream: YamlStream) -> Iterator[Parsed]:
+def _policies(trees: tuple[YamlNode, ...], root: YamlNode, stream: YamlStream) -> Iterator[Parsed]:
     """The tree of notification policies. Contact points and mute timings may be in Grafana's database alone."""
     intervals = read_intervals(root, ("muteTimes",))
-    for tree in root.children("policies"):
+    for tree in trees:
         if not tree.is_map or not tree.text("receiver"):
             yield Malformed(stream.where(tree), "a notification policy without a receiver", _REFUSED)
             continue

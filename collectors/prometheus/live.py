@@ -43,6 +43,7 @@ from collectors.prometheus.servers import Piece, Server
 
 MAX_SILENCED: Final = 200
 """Targets that one silence is said to silence one by one."""
+_PROGRAMS: Final = frozenset({"prometheus", "alertmanager", "grafana"})
 _NEVER: Final = "0001-01-01"
 
 
@@ -95,7 +96,7 @@ def _is_silence(node: YamlNode) -> bool:
 
 
 def _is_server(root: YamlNode) -> bool:
-    return root.is_map and root.text("program") in ("prometheus", "alertmanager") and root.get("build") is not None
+    return root.is_map and root.text("program") in _PROGRAMS and root.get("build") is not None
 
 
 def _read_server(root: YamlNode, stream: YamlStream) -> Iterator[Parsed]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -100,16 +100,20 @@ def _manager_configuration(client: Client) -> Iterator[Kept]:
     yield Kept(text.encode())
 
 
-def _silences(client: Client) -> Iterator[Kept]:
-    """Silences that hold now or later; those that have ended are left out."""
-    silences = [one for one in client.get("/api/v2/silences").json() if one["status"]["state"] != "expired"]
-    keys = ("id", "status", "matchers", "startsAt", "endsAt", "createdBy", "comment")
-    yield from in_parts([_picked(one, keys) for one in silences])
+def silences(path: str) -> Callable[[Client], Iterator[Kept]]:
+    """Asks for silences; those that hold now or later are kept, and those that have ended are left out."""
+
+    def ask(client: Client) -> Iterator[Kept]:
+        found = [one for one in client.get(path).json() if one["status"]["state"] != "expired"]
+        keys = ("id", "status", "matchers", "startsAt", "endsAt", "createdBy", "comment")
+        yield from in_parts([_picked(one, keys) for one in found])
+
+    return ask
 
 
 ALERTMANAGER: Final[tuple[Step, ...]] = (
     Step("server.json", _manager),
     Step("alertmanager.yml", _manager_configuration),
-    Step("silences.json", _silences),
+    Step("silences.json", silences("/api/v2/silences")),
 )
 """What is asked of an Alertmanager."""
