@@ -95,9 +95,11 @@ class Area(StrEnum):
     SCHEDULES = "schedules"
     WEBHOOKS = "webhooks"
     NAMES = "names"
+    TRAFFIC = "traffic"
     IDENTITY = "identity"
     STORAGE = "storage"
     CONFIGURATION = "configuration"
+    LOGS = "logs"
     MENTIONS = "mentions"
     COVERAGE = "coverage"
 
@@ -509,6 +511,102 @@ class PolicyUse:
     """What the baseline knows and this run could not see again."""
 
 
+class Phase(StrEnum):
+    """Which of its two questions a checklist asks."""
+
+    BEFORE = "before"
+    """What still depends on a host that is to go?"""
+    AFTER = "after"
+    """Is it gone, and does nothing refer to it any more?"""
+
+
+class Answer(StrEnum):
+    """What somebody says to a manual item."""
+
+    YES = "yes"
+    NO = "no"
+    NOT_APPLICABLE = "na"
+
+
+@dataclass(frozen=True, slots=True)
+class ManualItem:
+    """A question of the checklist that no machine can answer."""
+
+    id: str
+    text: str
+    who: str
+    """The role that answers it."""
+    evidence: str = ""
+    """What is wanted to show for it; empty if a word is enough."""
+    phase: Phase = Phase.BEFORE
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was answered to a manual item, and by whom."""
+
+    item: str
+    answer: Answer
+    by: str
+    time: str
+    """ISO 8601, UTC."""
+    note: str = ""
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistArea:
+    """A part of the checklist, as a profile has it: what rules find in it, and what people are asked."""
+
+    id: str
+    title: str
+    covers: tuple[Area, ...] = ()
+    rules: tuple[str, ...] = ()
+    """Rules, by id, that belong here whatever their own area is."""
+    owner: str = ""
+    """The role that signs it off, unless the inventory names somebody."""
+    items: tuple[ManualItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The areas of a checklist, in their order. Each `Area` is covered by one of them."""
+
+    name: str
+    areas: tuple[ChecklistArea, ...]
+    digest: str = ""
+    """SHA-256 of its file's bytes, in hex; empty for the plain one."""
+
+    def area_of(self, rule: str, area: Area) -> ChecklistArea:
+        """Where a rule's findings and runs belong."""
+        return next(
+            (one for one in self.areas if rule in one.rules),
+            next(one for one in self.areas if area in one.covers),
+        )
+
+    def items(self, phase: Phase) -> tuple[ManualItem, ...]:
+        """All manual items of a phase."""
+        return tuple(item for area in self.areas for item in area.items if item.phase is phase)
+
+
+PLAIN: Final = Profile("plain", tuple(ChecklistArea(area.value, area.value, (area,)) for area in Area))
+"""One area for each `Area`, and nothing to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinceLast:
+    """What differs from the last run that was kept: by fingerprint."""
+
+    time: str
+    """When that was, ISO 8601, UTC."""
+    new: frozenset[str]
+    fixed: tuple[Earlier, ...] = ()
+    aside: tuple[Earlier, ...] = ()
+    """What counted then, and is set aside now."""
+    unseen: tuple[Earlier, ...] = ()
+    """What was found then, and this run could not see again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRun:
     """What a rule did in this run, so that a renderer can show areas that were clean and areas not looked at."""
@@ -542,3 +640,15 @@ class Report:
     aside: tuple[SetAside, ...] = ()
     """What was found and does not count."""
     policy: PolicyUse = PolicyUse()
+    profile: Profile = PLAIN
+    phase: Phase = Phase.BEFORE
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who signs off each area of the profile, by its id. Areas of which nobody says so are missing."""
+    signers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who may sign an area off, where the inventory names them."""
+    answers: Mapping[str, Answered] = field(default_factory=dict)
+    """What was answered so far, by the item's id."""
+    since: SinceLast | None = None
+    """What differs from the last run that was kept; None if there is none."""
+    digest: str = ""
+    """SHA-256 over the names and contents of all files that were read, in hex; empty if nobody asked for it."""

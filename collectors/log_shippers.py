@@ -98,7 +98,7 @@ class LogShippersCollector(Collector):
         "Vector, Fluent Bit, Beats, Grafana Agent and Alloy, Loki, journal-upload: where logs are sent"
     )
     # That logs are sent away says nothing of whether anybody is told of anything.
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.LOGS
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON})
 
     def recognizes(self, path: str, head: bytes) -> bool:

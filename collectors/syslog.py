@@ -103,7 +103,7 @@ class SyslogCollector(Collector):
 
     name: ClassVar[str] = "syslog"
     title: ClassVar[str] = "rsyslog and syslog-ng: where logs are sent"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.LOGS
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS, Relation.RUNS_ON})
 
     def recognizes(self, path: str, head: bytes) -> bool:

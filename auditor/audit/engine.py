@@ -22,6 +22,7 @@ from auditor.errors import AuditorError, EstateError, UsageError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.graph.instances import declare_instances
 from auditor.model import (
+    PLAIN,
     Area,
     Confidence,
     Coverage,
@@ -35,6 +36,7 @@ from auditor.model import (
     Need,
     Outcome,
     Parsed,
+    Profile,
     Provenance,
     Ref,
     Relation,
@@ -87,6 +89,8 @@ class Request:
     """Whether the policy beside the inventory counts, if no other is given."""
     confirmed: int | None = None
     """How many hosts may be going. None: as many as there are; 0: as many as the policy lets go unasked."""
+    profile: Profile | None = PLAIN
+    """None: the one that the policy names, or the built-in one."""
     own: tuple[str, ...] = ()
     """Files inside the estate that are about it and not of it, by their estate paths."""
 
@@ -129,6 +133,8 @@ def audit(
     tree.leave_out(request.own)
     if request.policy_beside and request.policy is None:
         request = replace(request, policy=policy_beside(tree, rules, request.now))
+    if request.profile is None:
+        request = replace(request, profile=_profile(request.policy))
     if request.max_age is None and request.policy is not None and request.policy.document.max_age is not None:
         request = replace(request, max_age=timedelta(seconds=request.policy.document.max_age))
     found = survey(tree, collectors, request.now, progress=progress)
@@ -249,7 +255,7 @@ def judge(
     if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
         covered = (*covered, *other)
         view = View(linked, going, request.now, request.on, covered, recovery)
-    policy = request.policy
+    policy, profile = request.policy, request.profile or PLAIN
     findings, runs, crashes = _check(view, policy.configured(rules) if policy is not None else rules, progress)
     if request.merged:
         findings = tuple(_placed(one, tree) for one in findings)
@@ -280,8 +286,19 @@ def judge(
         },
         aside=settled.aside,
         policy=settled.use,
+        profile=profile,
+        owners=_owners(profile, inventory, going),
+        signers={one.area: one.people for one in inventory.area_owners if one.people} if inventory is not None else {},
     )
     return Audited(report, view, reading)
+
+
+def _profile(policy: Policy | None) -> Profile:
+    from auditor.policy.profile import built_in, profile_of
+
+    if policy is None or policy.profile is None:
+        return built_in()
+    return profile_of(policy.profile, str(Path(policy.path).parent / (policy.document.profile or "")))
 
 
 def _ask(going: Iterable[Going], hosts: int, request: Request) -> None:
@@ -292,6 +309,18 @@ def _ask(going: Iterable[Going], hosts: int, request: Request) -> None:
     why = too_many(count, hosts, request.policy)
     if why and count > request.confirmed:
         raise UsageError(why, hint=f"If that is meant, add --confirm-hosts {count}.")
+
+
+def _owners(profile: Profile, inventory: Inventory | None, going: Sequence[Going]) -> dict[str, str]:
+    """Who signs off each area: as the inventory says of it, else the profile's role, else the owner of the hosts."""
+    named = {one.area: one.owner for one in inventory.area_owners} if inventory is not None else {}
+    of_hosts: set[str] = set()
+    if inventory is not None:
+        hosts = {one.host for one in going}
+        of_hosts = {one.owner for one in inventory.expanded() if one.name in hosts and one.owner}
+    nearest = listed(sorted(of_hosts), 9) or (inventory.owner if inventory is not None and inventory.owner else "")
+    found = {area.id: named.get(area.id) or area.owner or nearest for area in profile.areas}
+    return {area: owner for area, owner in found.items() if owner}
 
 
 def load_from(tree: Tree, *, now: datetime | None = None) -> Inventory | None:

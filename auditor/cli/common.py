@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import UsageError
-from auditor.model import Lifecycle, Report
+from auditor.model import Lifecycle, Profile, Report
 from auditor.policy import POLICY
 
 if TYPE_CHECKING:
@@ -45,16 +45,23 @@ def estate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
 
 
-def policy_options(parser: argparse.ArgumentParser) -> None:
-    """--policy, --no-policy, --baseline, --confirm-hosts."""
+def policy_options(parser: argparse.ArgumentParser, *, baseline: bool = True) -> None:
+    """--policy, --no-policy, --profile, --baseline, --confirm-hosts."""
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "--policy", metavar="FILE", type=Path, help=f"the policy (default: {POLICY} beside the estate's inventory)"
     )
     chosen.add_argument("--no-policy", action="store_true", help="no policy: everything counts as the rules say")
     parser.add_argument(
-        "--baseline", metavar="FILE", type=Path, help="findings that are known, as `auditor baseline write` wrote them"
+        "--profile", metavar="FILE", type=Path, help="the areas of the checklist and its questions for people"
     )
+    if baseline:
+        parser.add_argument(
+            "--baseline",
+            metavar="FILE",
+            type=Path,
+            help="findings that are known, as `auditor baseline write` wrote them",
+        )
     confirm_option(parser)
 
 
@@ -158,7 +165,8 @@ def request_of(
     request = Request(first, tuple(hosts), lifecycle, now, on, tuple(others), arguments.max_age)
     if not hasattr(arguments, "policy"):
         return request
-    policy, baseline, output = arguments.policy, arguments.baseline, arguments.output
+    policy, output = arguments.policy, getattr(arguments, "output", None)
+    baseline = getattr(arguments, "baseline", None)
     known = None
     if baseline is not None:
         from auditor.policy.loading import load_baseline
@@ -170,8 +178,20 @@ def request_of(
         policy_beside=not arguments.no_policy,
         baseline=known,
         confirmed=arguments.confirm_hosts,
-        own=tuple(inside for one in (policy, baseline, output) if one and (inside := _inside(one, first))),
+        profile=_profile(arguments.profile),
+        own=tuple(
+            inside for one in (policy, baseline, output, arguments.profile) if one and (inside := _inside(one, first))
+        ),
     )
+
+
+def _profile(path: Path | None) -> Profile | None:
+    """The profile of a file; None for the one that the policy names, or the built-in one."""
+    if path is None:
+        return None
+    from auditor.policy.profile import load_profile
+
+    return load_profile(path)
 
 
 def _policy(path: Path, now: datetime) -> Policy:

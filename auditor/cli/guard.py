@@ -87,10 +87,10 @@ def add(commands: Any) -> None:
         default=[],
         help="also write the whole report to a file; may be given several times",
     )
+    common.policy_options(parser)
     parser.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
-    common.policy_options(parser)
     parser.set_defaults(run=run, output=None)
 
 
@@ -129,7 +129,7 @@ class _Telling:
             return False
         blocked = any(one.severity.value == "block" for one in report.findings)
         blind = any(row.needed and not row.seen for row in report.coverage)
-        blind = blind or any(not one.looked_at for one in report.rules)
+        blind = blind or any(not one.looked_at and not one.off for one in report.rules)
         return not (self.fail_on == "blocked" and blocked) and not (self.fail_on != "error" and blind)
 
     def _write(self) -> str:

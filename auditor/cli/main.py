@@ -11,6 +11,7 @@ from typing import NoReturn
 from auditor import __version__
 from auditor.cli import (
     audit,
+    baseline,
     checklist,
     collect,
     diff,
@@ -21,6 +22,7 @@ from auditor.cli import (
     init,
     inventory,
     policy,
+    profile,
     report,
     rules,
     snapshot,
@@ -80,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
         snapshot,
         inventory,
         policy,
+        baseline,
+        profile,
         init,
         rules,
         explain,

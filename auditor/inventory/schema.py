@@ -649,6 +649,16 @@ class Authority(Entry):
     emergency: Text | None = Field(default=None, description="How to reach it outside those hours.")
 
 
+class AreaOwner(Entry):
+    """Who signs off an area of the checklist."""
+
+    area: Text = Field(description="The area's id in the checklist's profile, as renewal.")
+    owner: Text = Field(description="The team or role that answers for it.")
+    people: tuple[Text, ...] = Field(
+        default=(), description="Who may sign for them, as `--by` names them; without this key, anybody."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """The file an inventory was read from."""
@@ -670,6 +680,7 @@ class Inventory(Entry):
     )
     networks: tuple[Network, ...] = Field(default=(), description="Scopes of private addresses.")
     collected_at: Time | None = Field(default=None, description="When the files beside the inventory were collected.")
+    area_owners: tuple[AreaOwner, ...] = Field(default=(), description="Who signs off the areas of a checklist.")
     hosts: tuple[Host, ...] = Field(default=(), description="The machines, with what is to become of them.")
     sources: tuple[Source, ...] = Field(default=(), description="What to collect from.")
     absent: tuple[Absent, ...] = Field(default=(), description="Areas of which a person says that there is nothing.")

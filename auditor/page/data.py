@@ -12,7 +12,7 @@ from auditor.page.markup import Markup
 from auditor.page.model import PageGraph, Review
 from auditor.report.layout import clean, iso
 from auditor.report.markdown import finding_lines
-from auditor.report.summary import ordered, soonest
+from auditor.report.summary import area_of, ordered, soonest
 
 VERSION: Final = 1
 NODE_FIELDS: Final = (
@@ -100,9 +100,9 @@ def report_data(review: Review) -> dict[str, Any]:
     """Of each finding its number, its area and itself as Markdown; when the report was made and what ends next."""
     report = review.report
     found = {}
-    for position, finding in enumerate(ordered(report.findings), 1):
+    for position, finding in enumerate(ordered(report.findings, report.profile), 1):
         text = "\n".join(finding_lines(position, finding, report)) if position <= DETAILED else ""
-        found[finding.fingerprint] = [position, finding.area.value, clean(finding.message)[:300], text]
+        found[finding.fingerprint] = [position, area_of(finding, report.profile).id, clean(finding.message)[:300], text]
     first = soonest(report)
     return {
         "version": VERSION,

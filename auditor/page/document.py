@@ -14,12 +14,12 @@ from auditor.model import Going, Report, Severity, Verdict
 from auditor.page.coverage import coverage
 from auditor.page.data import block, graph_data, report_data
 from auditor.page.drawing import svg, table
-from auditor.page.findings import AREA_STATE, by_kind, checklist, findings, unseen
+from auditor.page.findings import AREA_STATE, by_kind, checklist, findings, set_aside, unseen
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.page.model import PageGraph, Review, SignOff
 from auditor.page.timeline import timeline
 from auditor.report.layout import in_utc, moment, number, time_left
-from auditor.report.summary import areas, basis, fate_of, gaps, headline, soonest
+from auditor.report.summary import areas, basis, changes, fate_of, gaps, headline, open_items, soonest
 
 _VERDICT: Final = {Verdict.BLOCKED: "bad", Verdict.CLEAR: "good", Verdict.INCOMPLETE: "unseen"}
 _NAMES: Final = 12
@@ -200,12 +200,12 @@ def _sections(review: Review) -> list[Section]:
                 tag(
                     "a",
                     tag("span", symbol, class_=f"mark {AREA_STATE[symbol]}", aria_hidden="true"),
-                    name.capitalize(),
+                    row.area.title[:1].upper() + row.area.title[1:],
                     tag("span", f"{count:,}", class_="n"),
-                    href=f"#area-{name}",
+                    href=f"#area-{row.area.id}",
                 ),
             )
-            for symbol, name, count in by_kind(rows)
+            for symbol, row, count in by_kind(rows)
         ),
     )
     missed = len(gaps(report)) + len(report.failures)
@@ -219,12 +219,16 @@ def _sections(review: Review) -> list[Section]:
     sections = [Section("summary", "Summary", _summary(report))]
     # Where nothing blocks, what nobody saw is the first thing to read.
     sections += [not_seen, found] if report.verdict is Verdict.INCOMPLETE else [found, not_seen]
+    if report.aside or changes(report):
+        sections.append(Section("set-aside", "Set aside", set_aside(report), f"{len(report.aside):,}"))
     if review.graph is not None:
         sections.append(_graph_section(review.graph))
     sections.append(Section("timeline", "Timeline", timeline(review), f"{len(review.events):,}"))
     sections.append(Section("coverage", "Coverage", coverage(report)))
     if review.sign_offs:
-        sections.append(Section("sign-offs", "Sign-offs", _sign_offs(review.sign_offs), f"{len(review.sign_offs):,}"))
+        lead = tag("p", "No machine can tell these. They do not change the verdict.", class_="lead")
+        body = joined([lead, _sign_offs(review.sign_offs)])
+        sections.append(Section("sign-offs", "By hand", body, f"{open_items(report):,} open"))
     return sections
 
 
@@ -265,9 +269,8 @@ def _filters(review: Review) -> Markup | None:
         )
         for one in present
     ]
-    found = {finding.area for finding in report.findings}
     options = [tag("option", "all areas", value="")]
-    options += [tag("option", row.area.value, value=row.area.value) for row in areas(report) if row.area in found]
+    options += [tag("option", row.area.title, value=row.area.id) for _, row, _ in by_kind(areas(report))]
     return tag(
         "div",
         tag(

@@ -11,12 +11,15 @@ from auditor.model import Finding, Impact, Provenance, Report, Severity, Step
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.page.model import GraphNode, Review
 from auditor.phrases import parse_time
-from auditor.report.layout import clean, moment, of_estate
+from auditor.report.layout import clean, moment, of_estate, place
 from auditor.report.summary import (
     ALIKE,
     SEVERITY_SYMBOL,
     AreaSummary,
+    area_of,
     areas,
+    aside_said,
+    changes,
     counted,
     evidence_of,
     gaps,
@@ -38,20 +41,39 @@ SEVERITY_WORD: Final[Mapping[Severity, str]] = {
     Severity.WARN: "Warning",
     Severity.INFO: "Note",
 }
-AREA_STATE: Final[Mapping[str, str]] = {"✗": "bad", "!": "warn", "✓": "good", "?": "unseen"}
+AREA_STATE: Final[Mapping[str, str]] = {
+    "✗": "bad",
+    "!": "warn",
+    "✓": "good",
+    "?": "unseen",
+    "☐": "unseen",
+    "☑": "good",
+    "~": "warn",
+}
+
+
+_STATE: Final[Mapping[str, str]] = {
+    "✗": "blocked",
+    "!": "findings",
+    "✓": "clean",
+    "?": "not looked at",
+    "☐": "for people, open",
+    "☑": "for people, answered",
+    "~": "only what was set aside",
+}
 
 
 def findings(review: Review) -> Markup:
     """All findings, by area, numbered as in every other format."""
     report = review.report
-    found = ordered(report.findings)
+    found = ordered(report.findings, report.profile)
     if not found:
         return tag("p", "Nothing was found that needs what is going.", class_="empty")
     called = _called(review)
-    rows = {row.area: row for row in areas(report)}
+    rows = {row.area.id: row for row in areas(report)}
     position = 0
     sections = []
-    for area, of_area in groupby(found, key=lambda finding: finding.area):
+    for area, of_area in groupby(found, key=lambda finding: area_of(finding, report.profile).id):
         articles: list[Markup] = []
         for _, alike in groupby(of_area, key=lambda finding: shape(finding, report)):
             group = list(alike)
@@ -66,9 +88,9 @@ def findings(review: Review) -> Markup:
         heading = tag(
             "h3",
             tag("span", row.marks, class_=f"mark {state}", aria_hidden="true"),
-            area.value.capitalize(),
+            _capital(row.area.title),
             tag("span", counted(row), class_="counted"),
-            id=f"area-{area.value}",
+            id=f"area-{area}",
         )
         unseen = tag("p", tag("b", "Not looked at: "), row.unseen, class_="unseen-note") if row.unseen else None
         sections.append(
@@ -78,8 +100,8 @@ def findings(review: Review) -> Markup:
                 unseen,
                 articles,
                 class_="area",
-                aria_labelledby=f"area-{area.value}",
-                data_area=area.value,
+                aria_labelledby=f"area-{area}",
+                data_area=area,
             )
         )
     return joined(sections)
@@ -304,25 +326,26 @@ def _button(label: str, action: str, finding: Finding, position: int) -> Markup:
 
 def checklist(report: Report) -> Markup:
     """The state of each area, as a table."""
-    heads = ("", "Area", "Blockers", "Warnings", "Notes", "Looked at", "Not looked at")
+    heads = ("", "Area", "Blockers", "Warnings", "Notes", "Looked at", "By hand", "Besides")
     rows = []
-    found = {finding.area for finding in report.findings}
     for row in areas(report):
         state = AREA_STATE[row.symbol]
-        name = row.area.value.capitalize()
-        said = {"✗": "blocked", "!": "findings", "✓": "clean", "?": "not looked at"}[row.symbol]
+        name = _capital(row.area.title)
+        said = _STATE[row.symbol]
+        found = bool(row.blockers or row.warnings or row.notes)
         if row.unseen and row.symbol != "?":
             said += ", not fully looked at"
         rows.append(
             tag(
                 "tr",
                 tag("td", tag("span", row.marks, class_=f"mark {state}", aria_hidden="true"), hidden(said)),
-                tag("th", tag("a", name, href=f"#area-{row.area.value}") if row.area in found else name, scope="row"),
+                tag("th", tag("a", name, href=f"#area-{row.area.id}") if found else name, scope="row"),
                 _count(row.blockers, "bad"),
                 _count(row.warnings, "warn"),
                 _count(row.notes, ""),
                 _count(row.seen, "seen"),
-                tag("td", row.unseen or "–", class_="unseen" if row.unseen else "none"),
+                tag("td", f"{row.answered} of {row.asked}" if row.asked else "–", class_="count"),
+                tag("td", row.remark or "–", class_="unseen" if row.remark else "none"),
             )
         )
     head = tag(
@@ -399,9 +422,36 @@ def _listed(names: Sequence[str], limit: int = 40) -> Markup:
     return joined([shown[:-1] if not more else shown, more])
 
 
-def by_kind(rows: Sequence[AreaSummary]) -> Iterator[tuple[str, str, int]]:
-    """Symbol, name and number of findings of the areas that have any, for the contents."""
+def set_aside(report: Report) -> Markup:
+    """What was found and does not count, with who has decided that; and what was there before and is no more."""
+    rows = [
+        tag(
+            "tr",
+            tag("th", prose(one.finding.message), scope="row"),
+            tag("td", prose(aside_said(one))),
+            tag("td", tag("code", tag("bdi", place(one.finding.evidence[0])))),
+        )
+        for one in report.aside[:EVIDENCE]
+    ]
+    if len(report.aside) > EVIDENCE:
+        more = f"and {len(report.aside) - EVIDENCE:,} more, which are in the JSON output"
+        rows.append(tag("tr", tag("td", more, colspan=3)))
+    heads = [tag("th", one, scope="col") for one in ("What was found", "Why it does not count", "Where")]
+    table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="sign-offs") if rows else None
+    gone = []
+    for _, said, earlier in changes(report):
+        listed = tag("ul", [tag("li", prose(one.message)) for one in earlier[:EVIDENCE]])
+        gone += [tag("p", said, class_="lead"), listed]
+    return joined([table, gone])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def by_kind(rows: Sequence[AreaSummary]) -> Iterator[tuple[str, AreaSummary, int]]:
+    """Symbol, row and number of findings of the areas that have any, for the contents."""
     for row in rows:
         total = row.blockers + row.warnings + row.notes
         if total:
-            yield row.symbol, row.area.value, total
+            yield row.symbol, row, total

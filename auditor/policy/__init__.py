@@ -1,4 +1,4 @@
-"""What a company decides: rules on and off, severities, thresholds, waivers, baselines.
+"""What a company decides: rules on and off, severities, thresholds, waivers, baselines, what a checklist asks.
 
 Light to import: pydantic and YAML are loaded when a policy is read.
 """

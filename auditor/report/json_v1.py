@@ -9,9 +9,23 @@ from __future__ import annotations
 import json
 from typing import Literal, NotRequired, TypedDict
 
-from auditor.model import Coverage, Failure, Finding, Going, Provenance, Report, RuleRun, Step
+from auditor.model import (
+    Answered,
+    Coverage,
+    Earlier,
+    Failure,
+    Finding,
+    Going,
+    PolicyUse,
+    Profile,
+    Provenance,
+    Report,
+    RuleRun,
+    SetAside,
+    Step,
+)
 from auditor.report.layout import iso
-from auditor.report.summary import EXIT_CODES, ordered
+from auditor.report.summary import EXIT_CODES, area_of, areas, open_items, ordered
 
 
 class EvidenceJson(TypedDict):
@@ -55,6 +69,100 @@ class FindingJson(TypedDict):
     hosts: list[str]
     path: list[StepJson]
     evidence: list[EvidenceJson]
+
+
+class PlacedFindingJson(FindingJson):
+    """A finding with the area of the profile that it belongs to."""
+
+    checklist_area: str
+
+
+class SetAsideJson(PlacedFindingJson):
+    """A finding that does not count, and who has decided that. `expires` is null unless it is waived."""
+
+    set_aside: str
+    reason: str
+    owner: str
+    expires: str | None
+    decided_at: EvidenceJson
+
+
+class EarlierJson(TypedDict):
+    """A finding of an earlier time, as it was written down."""
+
+    rule: str
+    fingerprint: str
+    area: str
+    severity: str
+    subject: str
+    message: str
+    hosts: list[str]
+
+
+class PolicyJson(TypedDict):
+    """What a policy and a baseline did. Paths are null where there is none."""
+
+    path: str | None
+    sha256: str | None
+    changes: list[str]
+    unused_waivers: list[EvidenceJson]
+    baseline: str | None
+    gone: list[EarlierJson]
+    not_seen_again: list[EarlierJson]
+
+
+class AnswerJson(TypedDict):
+    """What somebody said to a manual item."""
+
+    answer: str
+    by: str
+    time: str
+    note: str
+    evidence: str
+
+
+class ItemJson(TypedDict):
+    """A question for people. `answer` is null as long as it is open."""
+
+    item: str
+    text: str
+    who: str
+    evidence_wanted: str
+    answer: AnswerJson | None
+
+
+class ChecklistAreaJson(TypedDict):
+    """An area of the checklist, as the profile has it."""
+
+    id: str
+    title: str
+    areas: list[str]
+    owner: str
+    blockers: int
+    warnings: int
+    notes: int
+    not_looked_at: str
+    items: list[ItemJson]
+
+
+class ChecklistJson(TypedDict):
+    """The checklist's areas, with the questions of this phase."""
+
+    profile: str
+    sha256: str | None
+    phase: str
+    open_items: int
+    areas: list[ChecklistAreaJson]
+
+
+class SinceJson(TypedDict):
+    """What differs from the last run that was kept. `new` are fingerprints of `findings`."""
+
+    time: str
+    new: list[str]
+    fixed: list[EarlierJson]
+    set_aside: list[EarlierJson]
+    not_seen_again: list[EarlierJson]
 
 
 class GoingJson(TypedDict):
@@ -112,6 +220,7 @@ class RuleJson(TypedDict):
     looked_at: bool
     missing: list[str]
     passed: list[str]
+    switched_off: str
 
 
 class ReportJson(TypedDict):
@@ -121,7 +230,11 @@ class ReportJson(TypedDict):
     verdict: str
     exit_code: int
     scenario: ScenarioJson
-    findings: list[FindingJson]
+    findings: list[PlacedFindingJson]
+    set_aside: list[SetAsideJson]
+    policy: PolicyJson
+    checklist: ChecklistJson
+    since: SinceJson | None
     coverage: list[CoverageJson]
     failures: list[FailureJson]
     rules: list[RuleJson]
@@ -145,7 +258,11 @@ def report_json(report: Report) -> ReportJson:
             "on": iso(report.on) if report.on else None,
             "going": [going_json(host) for host in report.going],
         },
-        "findings": [finding_json(finding) for finding in ordered(report.findings)],
+        "findings": [_placed(finding, report.profile) for finding in ordered(report.findings, report.profile)],
+        "set_aside": [_set_aside(one, report.profile) for one in report.aside],
+        "policy": _policy(report.policy),
+        "checklist": _checklist(report),
+        "since": _since(report),
         "coverage": [_coverage(line) for line in report.coverage],
         "failures": [failure_json(failure) for failure in report.failures],
         "rules": [_rule(run) for run in report.rules],
@@ -198,6 +315,103 @@ def finding_json(finding: Finding) -> FindingJson:
     }
 
 
+def _placed(finding: Finding, profile: Profile) -> PlacedFindingJson:
+    return {**finding_json(finding), "checklist_area": area_of(finding, profile).id}
+
+
+def _set_aside(one: SetAside, profile: Profile) -> SetAsideJson:
+    return {
+        **_placed(one.finding, profile),
+        "set_aside": one.why.value,
+        "reason": one.reason,
+        "owner": one.owner,
+        "expires": one.expires or None,
+        "decided_at": evidence_json(one.where),
+    }
+
+
+def _earlier(one: Earlier) -> EarlierJson:
+    return {
+        "rule": one.rule,
+        "fingerprint": one.fingerprint,
+        "area": one.area.value,
+        "severity": one.severity.value,
+        "subject": one.subject,
+        "message": one.message,
+        "hosts": list(one.hosts),
+    }
+
+
+def _policy(use: PolicyUse) -> PolicyJson:
+    return {
+        "path": use.path or None,
+        "sha256": use.digest or None,
+        "changes": list(use.changes),
+        "unused_waivers": [evidence_json(one) for one in use.unused],
+        "baseline": use.baseline or None,
+        "gone": [_earlier(one) for one in use.gone],
+        "not_seen_again": [_earlier(one) for one in use.unseen],
+    }
+
+
+def _checklist(report: Report) -> ChecklistJson:
+    return {
+        "profile": report.profile.name,
+        "sha256": report.profile.digest or None,
+        "phase": report.phase.value,
+        "open_items": open_items(report),
+        "areas": [
+            {
+                "id": row.area.id,
+                "title": row.area.title,
+                "areas": [area.value for area in row.area.covers],
+                "owner": report.owners.get(row.area.id, ""),
+                "blockers": row.blockers,
+                "warnings": row.warnings,
+                "notes": row.notes,
+                "not_looked_at": row.unseen,
+                "items": [
+                    {
+                        "item": item.id,
+                        "text": item.text,
+                        "who": item.who,
+                        "evidence_wanted": item.evidence,
+                        "answer": _answer(report.answers.get(item.id)),
+                    }
+                    for item in row.area.items
+                    if item.phase is report.phase
+                ],
+            }
+            for row in areas(report)
+        ],
+    }
+
+
+def _answer(one: Answered | None) -> AnswerJson | None:
+    if one is None:
+        return None
+    return {
+        "answer": one.answer.value,
+        "by": one.by,
+        "time": one.time,
+        "note": one.note,
+        "evidence": one.evidence,
+    }
+
+
+def _since(report: Report) -> SinceJson | None:
+    since = report.since
+    if since is None:
+        return None
+    return {
+        "time": since.time,
+        "new": sorted(since.new),
+        "fixed": [_earlier(one) for one in since.fixed],
+        "set_aside": [_earlier(one) for one in since.aside],
+        "not_seen_again": [_earlier(one) for one in since.unseen],
+    }
+
+
 def going_json(host: Going) -> GoingJson:
     """A host of the scenario."""
     return {
@@ -243,4 +457,5 @@ def _rule(run: RuleRun) -> RuleJson:
         "looked_at": run.looked_at,
         "missing": list(run.missing),
         "passed": list(run.passed),
+        "switched_off": run.off,
     }

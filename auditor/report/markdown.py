@@ -12,24 +12,33 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from auditor.model import Finding, Provenance, Report, Verdict
+from auditor.model import Answer, Finding, Provenance, Report, Verdict
 from auditor.report.layout import clean, moment, number, of_estate
 from auditor.report.summary import (
     EXIT_CODES,
     EXIT_MEANING,
     SEVERITY_SYMBOL,
+    answer_said,
+    area_of,
     areas,
+    aside_said,
+    aside_tally,
     basis,
+    changes,
     evidence_of,
     fate_of,
     gaps,
     headline,
+    item_said,
     next_deadline,
+    only_owner,
+    open_items,
     ordered,
     other_counts,
     passed,
     path_parts,
     seen_by_area,
+    since_said,
     weight,
 )
 
@@ -98,6 +107,9 @@ def render_markdown(report: Report) -> str:
     else:
         lines.extend(_findings(report))
         lines.extend(_unseen(report))
+    lines.extend(_aside(report))
+    lines.extend(_by_hand(report))
+    lines.extend(_policy(report))
     lines.extend(_seen(report))
     lines += ["", f"Exit code {EXIT_CODES[report.verdict]} ({EXIT_MEANING})."]
     return "\n".join(lines) + "\n"
@@ -111,6 +123,9 @@ def _head(report: Report) -> Iterator[str]:
         yield ""
     if report.verdict is Verdict.CLEAR:
         yield f"This rests on {prose(basis(report))}, as of {prose(moment(report.now))}."
+        yield ""
+    if report.since is not None:
+        yield f"{prose(since_said(report, report.since))}."
         yield ""
     for host in report.going:
         parts = [f"{code(host.host)}: {prose(fate_of(host))}"]
@@ -126,18 +141,26 @@ def _head(report: Report) -> Iterator[str]:
 
 def _table(report: Report) -> Iterator[str]:
     yield ""
-    yield "| | area | blockers | warnings | notes | looked at | not looked at |"
-    yield "|---|---|---:|---:|---:|---:|---|"
-    for row in areas(report):
+    rows = areas(report)
+    asked = any(row.asked for row in rows)
+    aside = bool(report.aside)
+    more = (" by hand |" if asked else "") + (" set aside |" if aside else "")
+    yield f"| | area | blockers | warnings | notes | looked at |{more} not looked at |"
+    yield f"|---|---|---:|---:|---:|---:|{'---:|' if asked else ''}{'---|' if aside else ''}---|"
+    for row in rows:
         counts = " | ".join(f"{count:,}" for count in (row.blockers, row.warnings, row.notes, row.seen))
-        yield f"| {row.marks} | {row.area.value} | {counts} | {_cell(prose(row.unseen))} |"
+        hand = f" {row.answered} of {row.asked} |" if asked else ""
+        hand += f" {row.aside} |" if aside else ""
+        title = _cell(prose(row.area.title))
+        yield f"| {row.marks} | {title} | {counts} |{hand} {_cell(prose(row.unseen))} |"
 
 
 def _findings(report: Report) -> Iterator[str]:
-    numbered = enumerate(ordered(report.findings), 1)
-    for area, group in groupby(numbered, key=lambda item: item[1].area):
+    numbered = enumerate(ordered(report.findings, report.profile), 1)
+    titles = {area.id: area.title for area in report.profile.areas}
+    for area, group in groupby(numbered, key=lambda item: area_of(item[1], report.profile).id):
         yield ""
-        yield f"## {area.value.capitalize()}"
+        yield f"## {prose(titles[area][:1].upper() + titles[area][1:])}"
         yield ""
         for position, finding in group:
             yield from finding_lines(position, finding, report)
@@ -146,7 +169,8 @@ def _findings(report: Report) -> Iterator[str]:
 def finding_lines(position: int, finding: Finding, report: Report) -> Iterator[str]:
     """One finding as a task, with its number."""
     symbol = SEVERITY_SYMBOL[finding.severity]
-    yield f"- [ ] {symbol} {position}: {prose(finding.message)}"
+    new = "new: " if report.since is not None and finding.fingerprint in report.since.new else ""
+    yield f"- [ ] {symbol} {position}: {new}{prose(finding.message)}"
     stake = weight(finding, report)
     why = f"{stake}. {finding.why}" if stake and finding.why else stake or finding.why
     if why:
@@ -207,6 +231,64 @@ def _unseen(report: Report) -> Iterator[str]:
         yield f"  - why: {prose(failure.error)}"
         if failure.hint:
             yield f"  - do: {prose(failure.hint)}"
+
+
+def _aside(report: Report) -> Iterator[str]:
+    if report.aside:
+        yield ""
+        yield f"## Set aside: {prose(aside_tally(report.aside))}"
+        yield ""
+        yield "These were found, and somebody has decided that they do not count."
+        yield ""
+        for one in report.aside:
+            yield f"- {prose(one.finding.message)}"
+            yield f"  - {prose(aside_said(one))}"
+            yield f"  - at {_place(one.finding.evidence[0])}"
+            yield f"  - rule {code(one.finding.rule)}, fingerprint {code(one.finding.fingerprint)}"
+    for title, said, found in changes(report):
+        yield ""
+        yield f"## {title.capitalize()}"
+        yield ""
+        yield prose(said)
+        yield ""
+        for earlier in found:
+            yield f"- {prose(earlier.message)}: rule {code(earlier.rule)}, fingerprint {code(earlier.fingerprint)}"
+
+
+def _by_hand(report: Report) -> Iterator[str]:
+    items = report.profile.items(report.phase)
+    if not items:
+        return
+    yield ""
+    yield f"## By hand: {open_items(report)} of {number(len(items), 'question')} open"
+    yield ""
+    alone = only_owner(report)
+    signed = f" All areas are signed off by {prose(alone)}." if alone else ""
+    yield f"No machine can tell these. They do not change the verdict; a run is not complete without them.{signed}"
+    for area in report.profile.areas:
+        asked = [item for item in area.items if item.phase is report.phase]
+        if not asked:
+            continue
+        owner = report.owners.get(area.id, "")
+        yield ""
+        yield f"### {prose(area.title)}" + (f" (signed off by {prose(owner)})" if owner and not alone else "")
+        yield ""
+        for item in asked:
+            answered = report.answers.get(item.id)
+            done = answered is not None and answered.answer is not Answer.NO
+            yield f"- [{'x' if done else ' '}] {prose(item.text)} ({code(item.id)})"
+            yield f"  - {prose(answer_said(answered) if answered else item_said(item))}"
+
+
+def _policy(report: Report) -> Iterator[str]:
+    use = report.policy
+    if use.changes or use.unused:
+        yield ""
+        yield f"## Policy: {code(use.path)}"
+        yield ""
+        yield from (f"- {prose(change)}" for change in use.changes)
+        for one in use.unused:
+            yield f"- nothing meets the waiver at {_place(one)}"
 
 
 def _seen(report: Report) -> Iterator[str]:

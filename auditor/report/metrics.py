@@ -14,7 +14,7 @@ from typing import Final
 
 from auditor import __version__
 from auditor.capture.ages import SourceAge
-from auditor.model import Coverage, Lifecycle, Outcome, Report, Severity, Verdict
+from auditor.model import Aside, Coverage, Lifecycle, Outcome, Report, Severity, Verdict
 from auditor.report.layout import clean, in_utc
 
 MAX_SOURCES: Final = 20_000
@@ -90,6 +90,12 @@ def _report(page: _Page, report: Report) -> None:
     for one in report.findings:
         findings[("rule", one.rule), ("area", one.area.value), ("severity", one.severity.value)] += 1
     page.gauge("auditor_findings", "What the rules found.", findings)
+    aside = Counter(one.why for one in report.aside)
+    page.gauge(
+        "auditor_findings_set_aside",
+        "What was found and does not count: waived, known before, or switched off.",
+        {(("why", one.value),): aside[one] for one in Aside},
+    )
     page.gauge(
         "auditor_rule_looked_at",
         "Whether all that a rule needs was looked at, and it did not crash.",

@@ -14,23 +14,31 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from auditor.model import (
+    PLAIN,
+    Answer,
+    Answered,
     Area,
     Aside,
+    ChecklistArea,
     Confidence,
     Coverage,
+    Earlier,
     Finding,
     Going,
     Impact,
     Lifecycle,
+    ManualItem,
     Outcome,
+    Profile,
     Provenance,
     Relation,
     Report,
     SetAside,
     Severity,
+    SinceLast,
     Verdict,
 )
-from auditor.phrases import day
+from auditor.phrases import day, parse_time
 from auditor.report.layout import clean, in_utc, moment, number, some, time_left
 
 EXIT_CODES: Final[Mapping[Verdict, int]] = MappingProxyType(
@@ -45,7 +53,7 @@ SEVERITY_SYMBOL: Final[Mapping[Severity, str]] = MappingProxyType(
 )
 ALIKE: Final = 3
 """Findings of one rule that differ in their message alone share their heading from this number on."""
-NO_CHECK: Final = "no check looks here"
+NO_CHECK: Final = "no check here"
 """Why an area is unseen for which there is neither a rule nor a capture."""
 _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 _CONFIDENCE_RANK: Final = {confidence: rank for rank, confidence in enumerate(Confidence)}
@@ -91,21 +99,24 @@ RELATION_HINT: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def ordered(findings: Iterable[Finding], profile: Profile = PLAIN) -> tuple[Finding, ...]:
     """Findings in the order of urgency, the same in each format.
 
-    Areas with a blocker first, each set in the order of `Area`; in an area by severity, then by deadline, confidence
-    and rule, those that say the same together. The last key is the fingerprint, so that the order never depends on
-    how findings were made.
+    Areas with a blocker first, each set in the order of the profile; in an area by severity, then by deadline,
+    confidence and rule, those that say the same together. The last key is the fingerprint, so that the order never
+    depends on how findings were made.
     """
     found = tuple(findings)
-    blocked = {finding.area for finding in found if finding.severity is Severity.BLOCK}
+    place = {finding.fingerprint: area_of(finding, profile) for finding in found}
+    ranks = {area.id: rank for rank, area in enumerate(profile.areas)}
+    blocked = {place[one.fingerprint].id for one in found if one.severity is Severity.BLOCK}
 
     def urgency(finding: Finding) -> tuple[object, ...]:
         deadline = in_utc(finding.deadline).timestamp() if finding.deadline else float("inf")
+        area = place[finding.fingerprint].id
         return (
-            finding.area not in blocked,
-            _AREA_RANK[finding.area],
+            area not in blocked,
+            ranks[area],
             _SEVERITY_RANK[finding.severity],
             deadline,
             _CONFIDENCE_RANK[finding.confidence],
@@ -118,6 +129,11 @@ def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         )
 
     return tuple(sorted(found, key=urgency))
+
+
+def area_of(finding: Finding, profile: Profile) -> ChecklistArea:
+    """The part of the checklist that a finding belongs to."""
+    return profile.area_of(finding.rule, finding.area)
 
 
 def evidence_of(finding: Finding) -> tuple[Provenance, ...]:
@@ -135,7 +151,7 @@ def evidence_of(finding: Finding) -> tuple[Provenance, ...]:
 class AreaSummary:
     """One row of the checklist's table."""
 
-    area: Area
+    area: ChecklistArea
     blockers: int
     warnings: int
     notes: int
@@ -144,15 +160,34 @@ class AreaSummary:
     rules: int
     unseen: str
     """Why nothing, or not everything, was looked at; empty if all was."""
+    asked: int = 0
+    """Manual items of this phase."""
+    answered: int = 0
+    by_hand: bool = False
+    """Whether there is nothing in it for a machine to look at."""
+    aside: str = ""
+    """`2 waived`: what was found in it and does not count; empty if there is nothing."""
 
     @property
     def symbol(self) -> str:
-        """✗ has a blocker, ! has a warning or note, ? not looked at, ✓ looked at and nothing found."""
+        """✗ has a blocker, ! has a warning or note, ? not looked at, ✓ looked at and nothing found.
+
+        ☐ is for people alone, and not answered; ☑ is answered. ~ has only what was set aside.
+        """
         if self.blockers:
             return "✗"
         if self.warnings or self.notes:
             return "!"
-        return "?" if self.unseen else "✓"
+        if self.by_hand:
+            return "☑" if self.answered == self.asked else "☐"
+        if self.unseen:
+            return "?"
+        return "~" if self.aside else "✓"
+
+    @property
+    def remark(self) -> str:
+        """What else is to be said of it: why not everything was looked at, and what was set aside."""
+        return ", ".join(part for part in (self.unseen, self.aside) if part)
 
     @property
     def marks(self) -> str:
@@ -161,14 +196,26 @@ class AreaSummary:
 
 
 def areas(report: Report) -> tuple[AreaSummary, ...]:
-    """The state of each area, in the order of `Area`."""
-    return tuple(_summarize(report, area) for area in Area)
+    """The state of each area, in the order of the profile."""
+    severities: dict[str, Counter[Severity]] = {}
+    for finding in report.findings:
+        severities.setdefault(area_of(finding, report.profile).id, Counter())[finding.severity] += 1
+    aside: dict[str, list[SetAside]] = {}
+    for one in report.aside:
+        aside.setdefault(area_of(one.finding, report.profile).id, []).append(one)
+    return tuple(
+        _summarize(report, area, severities.get(area.id, Counter()), aside.get(area.id, ()))
+        for area in report.profile.areas
+    )
 
 
-def _summarize(report: Report, area: Area) -> AreaSummary:
-    severities = Counter(finding.severity for finding in report.findings if finding.area is area)
-    coverage = [line for line in report.coverage if line.area is area]
-    rules = [run for run in report.rules if run.area is area]
+def _summarize(
+    report: Report, area: ChecklistArea, severities: Counter[Severity], aside: Iterable[SetAside]
+) -> AreaSummary:
+    coverage = [line for line in report.coverage if line.area in area.covers]
+    known = [run for run in report.rules if report.profile.area_of(run.rule, run.area) is area]
+    rules = [run for run in known if not run.off]
+    items = [item for item in area.items if item.phase is report.phase]
     missed = [line for line in coverage if line.needed and not line.seen]
     blind = [run for run in rules if not run.looked_at]
     reasons: list[str] = []
@@ -176,17 +223,19 @@ def _summarize(report: Report, area: Area) -> AreaSummary:
         reasons.append("not looked at")
     elif blind:
         reasons.append(f"{len(blind)} of {number(len(rules), 'check')} not made")
+    if off := len(known) - len(rules):
+        reasons.append(f"{off} of {number(len(known), 'check')} off" if rules else "switched off")
     outcomes: Counter[Outcome] = Counter()
     for line in missed:
         outcomes[line.outcome] += max(line.count, 1)
     reasons.extend(f"{count:,} {outcome.value}" for outcome, count in sorted(outcomes.items()))
-    if area is Area.COVERAGE:
+    if Area.COVERAGE in area.covers:
         # This area is about all the others: it is complete as long as none of them has a gap.
         if count := sum(gap.needed for gap in gaps(report)):
             reasons.append(number(count, "gap"))
         if report.failures:
             reasons.append(number(len(report.failures), "failure"))
-    elif not rules and not coverage:
+    elif not known and not coverage and not items:
         reasons.append(NO_CHECK)
     return AreaSummary(
         area=area,
@@ -196,6 +245,10 @@ def _summarize(report: Report, area: Area) -> AreaSummary:
         seen=sum(line.count for line in coverage if line.outcome in (Outcome.OK, Outcome.PARTIAL)),
         rules=len(rules) - len(blind),
         unseen=", ".join(reasons),
+        asked=len(items),
+        answered=sum(item.id in report.answers for item in items),
+        by_hand=bool(items) and not known and not coverage,
+        aside=aside_tally(aside),
     )
 
 
@@ -203,6 +256,11 @@ def counted(row: AreaSummary) -> str:
     """`9 blockers, 15 warnings`; what is none is left out."""
     pairs = ((row.blockers, "blocker"), (row.warnings, "warning"), (row.notes, "note"))
     return ", ".join(number(count, noun) for count, noun in pairs if count)
+
+
+def open_items(report: Report) -> int:
+    """Manual items of this phase that nobody has answered."""
+    return sum(item.id not in report.answers for item in report.profile.items(report.phase))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +328,7 @@ def gaps(report: Report) -> tuple[Gap, ...]:
         )
 
     for area in Area:
-        runs = [run for run in report.rules if run.area is area]
+        runs = [run for run in report.rules if run.area is area and not run.off]
         blind = [run for run in runs if not run.looked_at and run.missing]
         if blind:
             # Each of these checks says what it needs, so that "nobody looked" adds nothing.
@@ -378,7 +436,7 @@ class Headline:
 
 def headline(report: Report) -> Headline:
     """`legacy-cert-01.eventide.net can't be made read-only` and `6 blockers, 4 warnings`."""
-    counts = "; ".join(part for part in (tally(report), _unseen(report)) if part)
+    counts = "; ".join(part for part in (tally(report), _unseen(report), aside_tally(report.aside)) if part)
     if not report.going:
         return Headline("no host of this estate is going", counts)
     who = _who(report.going)
@@ -399,7 +457,9 @@ def headline(report: Report) -> Headline:
 def _unseen(report: Report) -> str:
     """What was not seen, in a few words: `2 areas not fully looked at, 1 part of the audit failed`."""
     parts = []
-    rows = [row for row in areas(report) if row.unseen and row.unseen != NO_CHECK and row.area is not Area.COVERAGE]
+    rows = [
+        row for row in areas(report) if row.unseen and row.unseen != NO_CHECK and Area.COVERAGE not in row.area.covers
+    ]
     if rows:
         parts.append(f"{number(len(rows), 'area')} not fully looked at")
     if report.failures:
@@ -431,7 +491,7 @@ class Soonest(NamedTuple):
 
 def soonest(report: Report) -> Soonest | None:
     """The soonest deadline; None if no finding has one."""
-    numbered = enumerate(ordered(report.findings), 1)
+    numbered = enumerate(ordered(report.findings, report.profile), 1)
     dated = [(in_utc(found.deadline), position, found) for position, found in numbered if found.deadline]
     if not dated:
         return None
@@ -498,6 +558,66 @@ def aside_said(one: SetAside) -> str:
     if one.why is Aside.OFF:
         return f"switched off: {clean(one.reason)} ({where})"
     return f"known before ({where})"
+
+
+GONE: Final = "GONE"
+NOT_SEEN_AGAIN: Final = "NOT SEEN AGAIN"
+
+
+def changes(report: Report) -> tuple[tuple[str, str, tuple[Earlier, ...]], ...]:
+    """What was there before and is not now, under a title and with a sentence: what is gone, what could not be seen."""
+    use, since = report.policy, report.since
+    gone = {one.fingerprint: one for one in (*use.gone, *(since.fixed if since else ()))}
+    unseen = {one.fingerprint: one for one in (*use.unseen, *(since.unseen if since else ()))}
+    parts = [f"the baseline {clean(use.baseline)}"] if use.baseline else []
+    parts += [f"the run of {_when(since.time)}"] if since else []
+    known = " and ".join(parts)
+    rows = (
+        (GONE, f"{known[:1].upper()}{known[1:]} had these, and they are no more.", tuple(gone.values())),
+        (NOT_SEEN_AGAIN, f"These are of {known}; this run could not look for them.", tuple(unseen.values())),
+    )
+    return tuple(row for row in rows if row[2])
+
+
+def since_said(report: Report, since: SinceLast) -> str:
+    """`Since the run of Thu 2025-11-20 22:00 UTC: 2 new, 3 fixed, 9 still open`."""
+    fresh = sum(one.fingerprint in since.new for one in report.findings)
+    parts = [f"{fresh:,} new", f"{len(since.fixed):,} fixed", f"{len(report.findings) - fresh:,} still open"]
+    parts += [f"{len(since.aside):,} set aside since"] if since.aside else []
+    parts += [f"{len(since.unseen):,} not seen again"] if since.unseen else []
+    return f"Since the run of {_when(since.time)}: {', '.join(parts)}"
+
+
+def _when(time: str) -> str:
+    known = parse_time(time)
+    return moment(known) if known is not None else clean(time)
+
+
+def only_owner(report: Report) -> str:
+    """Who signs off all areas, if that is the same for each; else empty."""
+    owners = {report.owners.get(area.id, "") for area in report.profile.areas}
+    return owners.pop() if len(owners) == 1 else ""
+
+
+_ANSWER_MARK: Final = {Answer.YES: "☑", Answer.NO: "☒", Answer.NOT_APPLICABLE: "☑"}
+
+
+def answer_mark(answered: Answered | None) -> str:
+    """☐ open, ☑ yes or not applicable, ☒ no."""
+    return _ANSWER_MARK[answered.answer] if answered is not None else "☐"
+
+
+def answer_said(answered: Answered) -> str:
+    """`yes by Ada on 2025-11-20: walked it twice; evidence: CHG-1`."""
+    said = "not applicable" if answered.answer is Answer.NOT_APPLICABLE else answered.answer.value
+    said += f" by {clean(answered.by)} on {answered.time[:10]}"
+    said += f": {clean(answered.note)}" if answered.note else ""
+    return said + (f"; evidence: {clean(answered.evidence)}" if answered.evidence else "")
+
+
+def item_said(item: ManualItem) -> str:
+    """`for security; wanted: the certificate of destruction`."""
+    return f"for {clean(item.who)}" + (f"; wanted: {clean(item.evidence)}" if item.evidence else "")
 
 
 def path_parts(finding: Finding) -> list[str]:

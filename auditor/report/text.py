@@ -10,37 +10,51 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from auditor.model import Finding, Provenance, Report, Severity, Verdict
+from auditor.model import Aside, Finding, Provenance, Report, Severity, Verdict
 from auditor.report.layout import Page, chain, clean, columns, cut, moment, number, pad, place, some
 from auditor.report.summary import (
     ALIKE,
+    ASIDE_NOUN,
     EXIT_CODES,
     EXIT_MEANING,
+    GONE,
     SEVERITY_SYMBOL,
+    answer_mark,
+    answer_said,
+    area_of,
     areas,
+    aside_said,
+    aside_tally,
     basis,
+    changes,
     counted,
     evidence_of,
     fate_of,
     gaps,
     headline,
+    item_said,
     next_deadline,
+    only_owner,
+    open_items,
     ordered,
     other_counts,
     passed,
     path_parts,
     seen_by_area,
     shape,
+    since_said,
     weight,
 )
 
 SHOWN: Final = 3
 """Pieces of evidence that a finding shows; the others are counted."""
+ASIDE: Final = 20
+"""Findings that are known or switched off and that are shown; the others are counted."""
 
 _NAMES: Final = 6
 _HOSTS: Final = 20
 _HOSTS_IN_FULL: Final = 3
-_STYLE: Final = {"✗": "bad", "!": "warn", "✓": "good", "?": "unseen"}
+_STYLE: Final = {"✗": "bad", "!": "warn", "✓": "good", "?": "unseen", "☐": "unseen", "☑": "good", "~": "dim"}
 _VERDICT: Final = {Verdict.BLOCKED: "bad", Verdict.CLEAR: "good", Verdict.INCOMPLETE: "unseen"}
 _LEFT: Final = "  "
 
@@ -55,7 +69,10 @@ def render_text(report: Report, *, color: bool = False, width: int = 80) -> str:
     _scenario(page, report)
     _table(page, report)
     _findings(page, report)
+    _aside(page, report)
     _unseen(page, report)
+    _by_hand(page, report)
+    _policy(page, report)
     _seen(page, report)
     _legend(page, report)
     return page.text()
@@ -75,6 +92,10 @@ def _verdict(page: Page, report: Report) -> None:
         page.hang(indent, f"This rests on {basis(report)}, as of {moment(report.now)}.")
     if soonest := next_deadline(report):
         page.hang(indent, soonest, style="bad")
+    if report.since is not None:
+        page.hang(indent, since_said(report, report.since))
+    if left := open_items(report):
+        page.hang(indent, f"{number(left, 'question')} for people {'is' if left == 1 else 'are'} open: see BY HAND")
     page.gap()
 
 
@@ -106,22 +127,29 @@ def _field(page: Page, name: str, text: str, *, style: str = "") -> None:
 
 
 def _table(page: Page, report: Report) -> None:
-    wide = page.width >= 60
+    rows = areas(report)
+    asked = any(row.asked for row in rows) and page.width >= 48
+    wide = page.width >= (72 if asked else 60)
     titles = ("blockers", "warnings", "notes", "looked at") if wide else ("block", "warn", "note", "seen")
-    page.line(page.paint(pad("", 17) + "  ".join(titles), "dim"))
-    for row in areas(report):
+    hand = "by hand" if wide else "hand"
+    longest = max((columns(clean(row.area.id)) for row in rows), default=0)
+    room_for_name = max(min(longest, 20 if wide else 13), 13)
+    page.line(page.paint(pad("", room_for_name + 4) + "  ".join([*titles, *([hand] if asked else [])]), "dim"))
+    for row in rows:
         cells = zip((row.blockers, row.warnings, row.notes, row.seen), titles, strict=True)
         numbers = "  ".join(f"{_count(value, len(title)):>{len(title)}}" for value, title in cells)
+        if asked:
+            numbers += "  " + f"{f'{row.answered}/{row.asked}' if row.asked else '·':>{len(hand)}}"
         head = page.paint(pad(row.marks, 2), _STYLE[row.symbol])
-        name = page.paint(pad(row.area.value, 13), "bold" if row.blockers else "")
+        name = page.paint(pad(cut(clean(row.area.id), room_for_name), room_for_name), "bold" if row.blockers else "")
         line = f"{head} {name} {numbers}"
-        room = page.width - 17 - len(numbers) - 2
-        if row.unseen and columns(row.unseen) <= room:
-            page.line(f"{line}  {page.paint(row.unseen, 'unseen')}")
+        room = page.width - room_for_name - 4 - len(numbers) - 2
+        if row.remark and columns(row.remark) <= room:
+            page.line(f"{line}  {page.paint(row.remark, 'unseen')}")
         else:
             page.line(line)
-            if row.unseen:
-                page.hang("   ", row.unseen, style="unseen")
+            if row.remark:
+                page.hang("   ", row.remark, style="unseen")
     page.gap()
 
 
@@ -146,11 +174,12 @@ def _heading(page: Page, title: str, counted: str, style: str) -> None:
 def _findings(page: Page, report: Report) -> None:
     needles = [word for host in report.going for word in (host.host, *host.names, *host.addresses)]
     needles += [name.split(".")[0] for name in needles if not name[:1].isdigit()]
-    rows = {row.area: row for row in areas(report)}
+    rows = {row.area.id: row for row in areas(report)}
     position = 0
-    for area, of_area in groupby(ordered(report.findings), key=lambda finding: finding.area):
+    by_area = groupby(ordered(report.findings, report.profile), key=lambda finding: area_of(finding, report.profile).id)
+    for area, of_area in by_area:
         row = rows[area]
-        _heading(page, area.value.upper(), counted(row), _STYLE[row.symbol])
+        _heading(page, clean(row.area.title).upper(), counted(row), _STYLE[row.symbol])
         for _, alike in groupby(of_area, key=lambda finding: shape(finding, report)):
             group = list(alike)
             if len(group) >= ALIKE:
@@ -163,7 +192,8 @@ def _findings(page: Page, report: Report) -> None:
 
 def _finding(page: Page, report: Report, finding: Finding, position: int, needles: Sequence[str]) -> None:
     page.gap()
-    _what(page, finding.severity, position, clean(finding.message))
+    new = report.since is not None and finding.fingerprint in report.since.new
+    _what(page, finding.severity, position, ("New: " if new else "") + clean(finding.message))
     _why(page, report, finding)
     _path(page, finding)
     _evidence(page, evidence_of(finding), needles)
@@ -180,7 +210,8 @@ def _group(page: Page, report: Report, group: Sequence[Finding], start: int, nee
     _why(page, report, first)
     _action(page, first)
     for offset, finding in enumerate(group, 1):
-        page.hang(f"{_LEFT}{start + offset}. ", clean(finding.message))
+        new = report.since is not None and finding.fingerprint in report.since.new
+        page.hang(f"{_LEFT}{start + offset}. ", ("New: " if new else "") + clean(finding.message))
         _path(page, finding)
         _evidence(page, evidence_of(finding), needles)
 
@@ -234,6 +265,67 @@ def _evidence(page: Page, evidence: Sequence[Provenance], needles: Sequence[str]
         page.hang(prefix, f"and {len(evidence) - len(shown):,} more (see --format json)")
 
 
+def _aside(page: Page, report: Report) -> None:
+    """What was found and does not count: all that is waived, the others up to a number."""
+    if report.aside:
+        _heading(page, "SET ASIDE", aside_tally(report.aside), "dim")
+        page.hang("", "These were found, and somebody has decided that they do not count.")
+        for why in ASIDE_NOUN:
+            alike = [one for one in report.aside if one.why is why]
+            for one in alike[: len(alike) if why is Aside.WAIVED else ASIDE]:
+                page.gap()
+                page.hang("~ ", clean(one.finding.message), style="bold")
+                _labelled(page, "why", aside_said(one))
+                _evidence(page, one.finding.evidence[:1], ())
+            if why is not Aside.WAIVED and len(alike) > ASIDE:
+                page.gap()
+                page.hang("~ ", f"and {len(alike) - ASIDE:,} more {ASIDE_NOUN[why]} (see --format json)")
+    for title, said, found in changes(report):
+        _heading(page, title, number(len(found), "finding"), "good" if title == GONE else "unseen")
+        page.hang("", said)
+        for earlier in found[:ASIDE]:
+            page.hang("✓ " if title == GONE else "? ", clean(f"{earlier.message} [{earlier.rule}]"))
+        if len(found) > ASIDE:
+            page.hang("  ", f"and {len(found) - ASIDE:,} more (see --format json)")
+
+
+def _by_hand(page: Page, report: Report) -> None:
+    """What people are asked, with the answers so far."""
+    items = report.profile.items(report.phase)
+    if not items:
+        return
+    left = open_items(report)
+    _heading(page, "BY HAND", f"{left} of {number(len(items), 'question')} open", "bold" if left else "good")
+    page.hang("", "No machine can tell these. They do not change the verdict; a run is not complete without them.")
+    alone = only_owner(report)
+    if alone:
+        page.hang("", f"All areas are signed off by {clean(alone)}.")
+    for area in report.profile.areas:
+        asked = [item for item in area.items if item.phase is report.phase]
+        if not asked:
+            continue
+        page.gap()
+        owner = report.owners.get(area.id, "")
+        signer = f" (signed off by {clean(owner)})" if owner and not alone else ""
+        page.hang("", clean(area.title) + signer, style="bold")
+        for item in asked:
+            answered = report.answers.get(item.id)
+            page.hang(f"{answer_mark(answered)} ", clean(f"{item.text} [{item.id}]"))
+            page.hang("  ", answer_said(answered) if answered else item_said(item), style="dim")
+
+
+def _policy(page: Page, report: Report) -> None:
+    use = report.policy
+    if not (use.changes or use.unused):
+        return
+    _heading(page, "POLICY", clean(use.path), "dim")
+    for change in use.changes:
+        page.hang("· ", clean(change))
+    if use.unused:
+        places = some([f"{clean(one.path)}:{one.line}" for one in use.unused], 5)
+        page.hang("! ", f"nothing meets {number(len(use.unused), 'waiver')}: {places}. Remove what is done.")
+
+
 def _unseen(page: Page, report: Report) -> None:
     found = gaps(report)
     if found:
@@ -271,5 +363,7 @@ def _seen(page: Page, report: Report) -> None:
 
 def _legend(page: Page, report: Report) -> None:
     page.gap()
-    page.hang("", "✗ blocker · ! warning or note · ✓ looked at, nothing found · ? not fully seen", style="dim")
+    more = " · ☐ for people" if report.profile.items(report.phase) else ""
+    more += " · ~ set aside" if report.aside else ""
+    page.hang("", f"✗ blocker · ! warning or note · ✓ nothing found · ? not fully seen{more}", style="dim")
     page.hang("", f"exit code {EXIT_CODES[report.verdict]} ({EXIT_MEANING})", style="dim")

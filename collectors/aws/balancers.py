@@ -62,7 +62,7 @@ class AwsBalancersCollector(Collector):
 
     name: ClassVar[str] = "aws_balancers"
     title: ClassVar[str] = "AWS load balancers, target groups and Cloud Map"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.SERVES})
 
     def recognizes(self, path: str, head: bytes) -> bool:

@@ -81,7 +81,7 @@ class MailRelayCollector(Collector):
 
     name: ClassVar[str] = "mail_relay"
     title: ClassVar[str] = "Mail relays of Postfix, Exim and others"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.LOGS
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

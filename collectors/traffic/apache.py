@@ -116,7 +116,7 @@ class ApacheCollector(Collector):
 
     name: ClassVar[str] = "apache"
     title: ClassVar[str] = "Apache httpd: virtual hosts, certificates, proxied servers"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.READS, Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

@@ -70,7 +70,7 @@ class EnvoyCollector(Collector):
 
     name: ClassVar[str] = "envoy"
     title: ClassVar[str] = "Envoy: listeners, clusters, certificates"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.READS, Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

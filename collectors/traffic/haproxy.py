@@ -124,7 +124,7 @@ class HaproxyCollector(Collector):
 
     name: ClassVar[str] = "haproxy"
     title: ClassVar[str] = "HAProxy: frontends, backends, servers, certificates"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.READS, Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

@@ -93,7 +93,7 @@ class KeepalivedCollector(Collector):
 
     name: ClassVar[str] = "keepalived"
     title: ClassVar[str] = "keepalived: virtual addresses and servers"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.CALLS, Relation.STANDS_FOR})
 
     def recognizes(self, path: str, head: bytes) -> bool:

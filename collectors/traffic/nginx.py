@@ -119,7 +119,7 @@ class NginxCollector(Collector):
 
     name: ClassVar[str] = "nginx"
     title: ClassVar[str] = "nginx: virtual hosts, certificates, upstreams"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.READS, Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

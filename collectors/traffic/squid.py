@@ -75,7 +75,7 @@ class SquidCollector(Collector):
 
     name: ClassVar[str] = "squid"
     title: ClassVar[str] = "Squid: parents, origin servers, helpers"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.READS, Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:

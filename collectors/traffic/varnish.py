@@ -65,7 +65,7 @@ class VarnishCollector(Collector):
 
     name: ClassVar[str] = "varnish"
     title: ClassVar[str] = "Varnish: backends and directors"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY})
 
     def recognizes(self, path: str, head: bytes) -> bool:

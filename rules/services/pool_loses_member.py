@@ -67,7 +67,7 @@ class PoolLosesMemberRule(Rule):
 
     id: ClassVar[str] = "pool-loses-member"
     title: ClassVar[str] = "A pool loses a member"
-    area: ClassVar[Area] = Area.CONFIGURATION
+    area: ClassVar[Area] = Area.TRAFFIC
     severity: ClassVar[Severity] = Severity.WARN
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.CONNECTS})
 

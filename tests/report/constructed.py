@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from auditor.model import (
+    Answer,
+    Answered,
     Area,
+    Aside,
+    ChecklistArea,
     Confidence,
     Coverage,
+    Earlier,
     Failure,
     Finding,
     Going,
     Impact,
     Lifecycle,
+    ManualItem,
     Outcome,
+    Phase,
+    PolicyUse,
+    Profile,
     Provenance,
     Report,
     RuleRun,
+    SetAside,
     Severity,
+    SinceLast,
     Step,
     Verdict,
 )
@@ -294,4 +306,84 @@ INCOMPLETE = report(
     },
     on=datetime(2025, 12, 1, tzinfo=UTC),
 )
-EVERY = {"blocked": BLOCKED, "clear": CLEAR, "incomplete": INCOMPLETE}
+PROFILE = Profile(
+    "of Eventide",
+    (
+        ChecklistArea(
+            "certificates-and-alerts",
+            "Certificates and their alerts",
+            (Area.RENEWAL, Area.MONITORING),
+            items=(
+                ManualItem("walked", "Has the renewal been walked once?", "pki", "serial number and date"),
+                ManualItem("pinned", "Do `partners` who pinned the old key know?", "partners"),
+                ManualItem("silences", "Are its silences removed?", "on call", "", Phase.AFTER),
+            ),
+        ),
+        ChecklistArea(
+            "names",
+            "Names and addresses",
+            (Area.NAMES,),
+            ("mention",),
+            items=(ManualItem("registrar", "Is it certain that nothing at the registrar names it?", "network"),),
+        ),
+        ChecklistArea("others", "All others", tuple(set(Area) - {Area.RENEWAL, Area.MONITORING, Area.NAMES})),
+        ChecklistArea(
+            "records",
+            "Records",
+            items=(
+                ManualItem("agreed", "Has the owner of each service agreed?", "the host's owner", "names and ticket"),
+            ),
+        ),
+    ),
+    "00" * 32,
+)
+EARLIER = Earlier(
+    "00112233445566aa",
+    "job-on-going-host",
+    Area.SCHEDULES,
+    Severity.BLOCK,
+    "job a",
+    "Job /etc/cron.d/push runs on legacy-cert-01.eventide.net",
+    (LEGACY,),
+    ("hosts/legacy-cert-01.eventide.net/etc/cron.d/push",),
+)
+DECIDED = replace(
+    report(Verdict.BLOCKED, (SUCCESSOR_FINDING, RENEWAL_FINDING)),
+    aside=(
+        SetAside(
+            HOOK_FINDING,
+            Aside.WAIVED,
+            at("estate/policy.yaml", 12),
+            "The partner moves in *December*.",
+            "partners",
+            "2025-12-31",
+        ),
+        SetAside(BLIND_FINDING, Aside.OFF, at("estate/policy.yaml", 4), "Others look after the monitoring."),
+        *(SetAside(one, Aside.KNOWN, at("known.json", 2)) for one in MENTIONS),
+    ),
+    policy=PolicyUse(
+        "estate/policy.yaml",
+        "11" * 32,
+        ("all of monitoring: off (Others look after the monitoring.) (estate/policy.yaml:4)",),
+        (at("estate/policy.yaml", 20),),
+        "known.json",
+        (EARLIER,),
+        (replace(EARLIER, fingerprint="ffff", rule="dns-dangling", message="crl.eventide.net leads nowhere"),),
+    ),
+    rules=tuple(
+        replace(one, off="estate/policy.yaml:4: Others look after the monitoring.")
+        if one.area is Area.MONITORING
+        else one
+        for one in runs((SUCCESSOR_FINDING, RENEWAL_FINDING))
+    ),
+    profile=PROFILE,
+    owners={"names": "network", "certificates-and-alerts": "pki", "others": "platform", "records": "platform"},
+    answers={
+        "walked": Answered(
+            "walked", Answer.YES, "Ada", "2025-11-20T20:00:00Z", "twice", "https://tickets.eventide.net/CHG-1"
+        ),
+        "agreed": Answered("agreed", Answer.NO, "Bo", "2025-11-20T21:00:00Z", "not before Monday"),
+    },
+    since=SinceLast("2025-11-19T09:30:00Z", frozenset({RENEWAL_FINDING.fingerprint}), (EARLIER,)),
+)
+EVERY = {"blocked": BLOCKED, "clear": CLEAR, "incomplete": INCOMPLETE, "decided": DECIDED}

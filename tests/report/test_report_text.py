@@ -55,7 +55,8 @@ def test_every_finding_gap_and_failure_is_there(name: str, width: int) -> None:
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("width", [40, 48, 79, 80, 132])
 def test_only_a_place_is_wider_than_the_page(name: str, width: int) -> None:
-    places = {f"{item.path}:{item.line}" for finding in EVERY[name].findings for item in finding.evidence}
+    found = (*EVERY[name].findings, *(one.finding for one in EVERY[name].aside))
+    places = {f"{item.path}:{item.line}" for finding in found for item in finding.evidence}
     for line in render_text(EVERY[name], width=width).splitlines():
         assert columns(line) <= width or line.split()[-1] in places
 
@@ -172,14 +173,14 @@ def test_findings_that_say_the_same_share_a_heading() -> None:
 
 
 def test_symbols_of_areas() -> None:
-    rows = {row.area: row for row in areas(INCOMPLETE)}
+    rows = {row.area.id: row for row in areas(INCOMPLETE)}
     assert rows[Area.MONITORING].marks == "!?"
     assert rows[Area.SCHEDULES].marks == "?"
     assert rows[Area.SCHEDULES].unseen == "12 denied"
     assert rows[Area.STORAGE].marks == "?"
     assert rows[Area.RENEWAL].marks == "✓"
     assert rows[Area.COVERAGE].marks == "?"
-    blocked = {row.area: row.marks for row in areas(BLOCKED)}
+    blocked = {row.area.id: row.marks for row in areas(BLOCKED)}
     assert (blocked[Area.RENEWAL], blocked[Area.MENTIONS], blocked[Area.COVERAGE]) == ("✗", "!", "✓")
     half = report(Verdict.BLOCKED, (RENEWAL_FINDING,), unseen={"renewal-hook-to-going-host": ("renewed-by",)})
     assert areas(half)[0].marks == "✗?"
@@ -190,7 +191,7 @@ def test_symbols_of_areas() -> None:
 )
 def test_no_gap_passes_as_looked_at(outcome: Outcome) -> None:
     gap = report(Verdict.INCOMPLETE, coverage=(Coverage("x", Area.WEBHOOKS, "hooks", outcome, 0, "why not"),))
-    row = next(row for row in areas(gap) if row.area is Area.WEBHOOKS)
+    row = next(row for row in areas(gap) if row.area.id == Area.WEBHOOKS)
     assert row.marks == "?"
     assert "why not" in render_text(gap)
 
@@ -201,8 +202,8 @@ def test_a_gap_that_rules_out_nothing_is_told_and_leaves_the_area_clean() -> Non
         for n in range(1, 9)
     )
     minor = report(Verdict.CLEAR, coverage=lines)
-    assert [row.marks for row in areas(minor) if row.area is Area.NAMES] == ["✓"]
-    assert [row.marks for row in areas(minor) if row.area is Area.COVERAGE] == ["✓"]
+    assert [row.marks for row in areas(minor) if row.area.id == Area.NAMES] == ["✓"]
+    assert [row.marks for row in areas(minor) if row.area.id == Area.COVERAGE] == ["✓"]
     text = render_text(minor)
     assert "reason 1, reason 2, reason 3 and 5 more" in text
     assert "and 5 more (see --format json)" in text
@@ -219,7 +220,7 @@ def test_checks_not_made_say_for_which_hosts() -> None:
 
 def test_an_area_that_nobody_knows_is_not_clean() -> None:
     nothing = replace(report(Verdict.INCOMPLETE), coverage=(), rules=())
-    assert {row.symbol for row in areas(nothing) if row.area is not Area.COVERAGE} == {"?"}
+    assert {row.symbol for row in areas(nothing) if row.area.id != Area.COVERAGE} == {"?"}
 
 
 def test_an_incomplete_report_says_what_was_found_and_then_what_was_not_seen() -> None:

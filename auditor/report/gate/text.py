@@ -54,7 +54,7 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
         page.gap()
         page.hang("", f"{aside_tally(report.aside)}, by the policy:", style="bold")
         for other in report.aside[:ASIDE]:
-            page.hang("· ", clean(other.finding.message))
+            page.hang("~ ", clean(other.finding.message))
             page.hang("  ", aside_said(other), style="dim")
         if len(report.aside) > ASIDE:
             page.hang("  ", f"and {len(report.aside) - ASIDE:,} more (see --format json)")
