@@ -1,0 +1,3 @@
+#!/bin/sh
+# --exclude old.example.net
+rsync --exclude .git /srv/ old.example.net:/srv/
