@@ -1,10 +1,14 @@
-"""Icinga 2: the objects that `icinga2 object list` shows, and literal objects of its configuration (Icinga 2.13)."""
+"""Icinga 2: the objects that `icinga2 object list` shows or that its REST API gives, and literal objects of its
+configuration (Icinga 2.13)."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from posixpath import dirname
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -12,20 +16,28 @@ from auditor.api import (
     Area,
     Attribute,
     Collector,
+    Confidence,
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Need,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
+    YamlNode,
+    YamlStream,
     decode,
     endpoint_ref,
     excerpt,
     host_ref,
+    is_address,
+    read_yaml,
+    split_endpoint,
 )
 
 SIZE_LIMIT: Final = 64 * 1024 * 1024
@@ -45,8 +57,10 @@ _SETTING: Final = re.compile(
 )
 _ELSEWHERE: Final = re.compile(r"vars\.\w+_address6?")
 _WANTED: Final = frozenset(
-    {"Host", "Service", "HostGroup", "Endpoint", "Zone", "User", "Notification", "NotificationCommand"}
+    {"Host", "Service", "HostGroup", "Endpoint", "Zone", "User", "Notification", "NotificationCommand", "Downtime"}
 )
+_ANSWER: Final = re.compile(rb"\s*\{\s*\"results\"\s*:\s*\[")
+_SERVER: Final = re.compile(rb"\s*\{\s*\"program\"\s*:\s*\"icinga2\"")
 _SERVICE: Final = Ref(Kind.SERVICE, "icinga2")
 
 
@@ -57,6 +71,8 @@ class _Object:
     line: int
     declared: str = ""
     values: dict[str, tuple[str, int]] = field(default_factory=dict)
+    shown: Callable[[int], Where] = Where
+    """The place of a line."""
 
     def text(self, key: str) -> str:
         """A literal string; empty for anything else."""
@@ -78,7 +94,8 @@ class Icinga2Collector(Collector):
     Reads
     -----
     What `icinga2 object list` prints (colours or none), captured as a file: every object as the daemon resolved it.
-    Of its configuration language only `object Host "..." { address = "..." }` and the like with literal strings.
+    Answers of its REST API, `/v1/objects/…`, those in one directory together. Of its configuration language only
+    `object Host "..." { address = "..." }` and the like with literal strings.
 
     Yields
     ------
@@ -86,17 +103,17 @@ class Icinga2Collector(Collector):
     alert for the services that one object or apply rule makes, "<host>/<service>" if it is for one host, which
     watches their hosts, and another host where a variable such as `http_address` names one. Who is notified, by the
     users and user groups of notifications. The service "icinga2" connects to the endpoints of each zone, which are
-    alternatives.
+    alternatives. Downtimes of hosts, as the API tells them, as silences.
 
     Can't see
     ---------
-    What templates, `apply` rules, functions and conditions make: take the object list for those. Members that a group
-    takes by `assign where`, which the list does not show. Check commands' arguments beyond variables that end in
-    `address`.
+    What templates, `apply` rules, functions and conditions make: take the object list or the API for those. Members
+    that a group takes by `assign where`, which the list does not show. Check commands' arguments beyond variables that
+    end in `address`.
     """
 
     name: ClassVar[str] = "icinga2"
-    title: ClassVar[str] = "Icinga 2: object list, and literal objects of its configuration"
+    title: ClassVar[str] = "Icinga 2: object list, answers of its API, and literal objects of its configuration"
     area: ClassVar[Area] = Area.MONITORING
     provides: ClassVar[frozenset[Relation]] = frozenset(
         {
@@ -106,19 +123,25 @@ class Icinga2Collector(Collector):
             Relation.CONNECTS,
             Relation.RUNS_ON,
             Relation.CALLS,
+            Relation.SILENCES,
         }
     )
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """The list by its first line; configuration by its suffix and a literal object in the head."""
+        """The list by its first line, answers by their keys; configuration by a literal object in the head."""
+        if path.endswith(".json"):
+            return _SERVER.match(head) is not None or (_ANSWER.match(head) is not None and b'"attrs"' in head)
         if path.endswith(".conf"):
             return b"object " in head and _LITERAL_HEAD.search(head) is not None
         return head.startswith((b"Object ", b"\x1b[")) and _HEAD.search(head) is not None
 
     def parse(self, document: Document) -> Iterator[Parsed]:
-        """The objects of one list, or the literal ones of one configuration file."""
+        """The objects of one list, or the literal ones of one configuration file. Of an answer a fragment."""
         if len(document.content) > SIZE_LIMIT:
             yield Malformed(Where(0), "larger than 64 MiB", "scanned for mentions only", whole=True)
+            return
+        if document.path.endswith(".json"):
+            yield from _answer(read_yaml(document.content))
             return
         text = decode(document.content).replace("\r\n", "\n")
         if document.path.endswith(".conf"):
@@ -127,7 +150,88 @@ class Icinga2Collector(Collector):
         else:
             lines = _COLOURS.sub("", text).split("\n")
             objects = list(_listed(lines))
-        yield from _Facts(objects, lines).all()
+
+        def shown(number: int) -> Where:
+            return Where(number, excerpt(lines[number - 1]) if 0 < number <= len(lines) else "")
+
+        for one in objects:
+            one.shown = shown
+        yield from _Facts(objects).all()
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """The objects of all answers in a directory: a service is in one, its host in another."""
+        by_place: dict[str, list[_Object]] = {}
+        for fragment in fragments:
+            found = by_place.setdefault(dirname(fragment.path), [])
+            for one in fragment.value if isinstance(fragment.value, tuple) else ():
+                found.append(_restored(one, fragment.path))
+        for objects in by_place.values():
+            yield from _Facts(objects).all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """An object of an answer: its values as the object list writes them, each with its place."""
+
+    kind: str
+    name: str
+    declared: str
+    where: Where
+    values: tuple[tuple[str, str, Where], ...]
+
+
+def _answer(stream: YamlStream) -> Iterator[Parsed]:
+    if stream.problem is not None:
+        where = stream.where(min(stream.problem.line, len(stream.lines)))
+        yield Malformed(where, excerpt(stream.problem.reason), "scanned for mentions only", not stream.documents)
+    for root in stream.documents:
+        if not root.is_map:
+            continue
+        if root.text("program") == "icinga2":
+            yield from _server(root, stream)
+            continue
+        found = tuple(_answered(one, stream) for one in root.children("results") if one.is_map and one.text("name"))
+        if kept := tuple(one for one in found if one.kind in _WANTED):
+            yield Fragment("objects", kept, kept[0].where)
+
+
+def _server(root: YamlNode, stream: YamlStream) -> Iterator[Parsed]:
+    """Which server was asked, as `auditor collect` notes it."""
+    url = root.get("url") or root
+    version = root.at("build", "version")
+    known: dict[str, Attribute] = {"program": "icinga2"}
+    yield Entity(_SERVICE, stream.where(url), known | ({"version": excerpt(version.scalar)} if version else {}))
+    parts = split_endpoint(url.scalar)
+    host = host_ref(parts.host) if parts is not None else None
+    if host is not None and not (is_address(host.text) and host.text.startswith(("127.", "::1"))):
+        yield Dependency(_SERVICE, host, Relation.RUNS_ON, stream.where(url), confidence=Confidence.MEDIUM)
+
+
+def _answered(node: YamlNode, stream: YamlStream) -> _Answered:
+    attributes = node.get("attrs")
+    values: list[tuple[str, str, Where]] = []
+    for key, value in attributes.items() if attributes is not None and attributes.is_map else ():
+        inner = value.items() if key.scalar == "vars" and value.is_map else ()
+        for name, one in (*((f"vars.{name.scalar}", one) for name, one in inner), (key.scalar, value)):
+            if one.is_list:
+                text = f"[ {', '.join(json.dumps(item.scalar) for item in one.elements if item.is_scalar)} ]"
+            elif one.is_scalar and not one.is_null:
+                text = json.dumps(one.scalar)
+            else:
+                continue
+            values.append((name, text, stream.where(one)))
+    place = attributes.get("source_location") if attributes is not None and attributes.is_map else None
+    declared = f"{place.text('path')}:{place.text('first_line')}" if place is not None and place.is_map else ""
+    where = stream.where(node.get("name") or node)
+    return _Answered(node.text("type"), node.text("name"), excerpt(declared), where, tuple(values))
+
+
+def _restored(one: _Answered, path: str) -> _Object:
+    places = {where.line: replace(where, path=path) for where in (one.where, *(where for _, _, where in one.values))}
+    made = _Object(one.kind, one.name, one.where.line, one.declared)
+    made.values = {key: (text, where.line) for key, text, where in one.values}
+    made.shown = lambda number: places.get(number, places[one.where.line])
+    return made
 
 
 def _listed(lines: Sequence[str]) -> Iterator[_Object]:
@@ -187,8 +291,7 @@ def _literal(text: str) -> Iterator[_Object]:
 class _Facts:
     """Facts of one list of objects."""
 
-    def __init__(self, objects: Iterable[_Object], lines: Sequence[str]) -> None:
-        self._lines = lines
+    def __init__(self, objects: Iterable[_Object]) -> None:
         self._of: dict[str, list[_Object]] = {}
         for one in objects:
             self._of.setdefault(one.kind, []).append(one)
@@ -197,9 +300,6 @@ class _Facts:
         self._alerts: dict[str, Ref] = {}
         self._used: dict[str, int] = {f"{name}/host": 1 for name in self._hosts}
         self._left = TARGET_LIMIT
-
-    def _where(self, number: int) -> Where:
-        return Where(number, excerpt(self._lines[number - 1]) if 0 < number <= len(self._lines) else "")
 
     def all(self) -> Iterator[Parsed]:
         for host in self._hosts.values():
@@ -214,6 +314,7 @@ class _Facts:
             yield from self._check(name, services)
         yield from self._zones()
         yield from self._notifications()
+        yield from self._downtimes()
 
     def _addresses(self, host: _Object) -> list[tuple[Ref, int]]:
         found = []
@@ -229,16 +330,16 @@ class _Facts:
 
     def _host(self, host: _Object) -> Iterator[Parsed]:
         alert = self._alerts[host.name] = Ref(Kind.ALERT, f"{host.name}/host")
-        where = self._where(host.line)
+        where = host.shown(host.line)
         yield Entity(alert, where, _attributes(f"host {host.name}", host))
         yield Dependency(alert, THIS_HOST, Relation.RUNS_ON, where)
         places = self._addresses(host)
         for ref, number in places:
-            yield Dependency(alert, ref, Relation.WATCHES, self._where(number), group="targets")
+            yield Dependency(alert, ref, Relation.WATCHES, host.shown(number), group="targets")
         for group in host.texts("groups"):
             consumer = Ref(Kind.GROUP, f"icinga hostgroup {group}")
             for ref, _ in places[:1]:
-                place = self._where(host.line_of("groups"))
+                place = host.shown(host.line_of("groups"))
                 yield Dependency(consumer, ref, Relation.MEMBER, place, group="members")
 
     def _check(self, name: str, services: Sequence[_Object]) -> Iterator[Parsed]:
@@ -255,7 +356,7 @@ class _Facts:
         alert = Ref(Kind.ALERT, text)
         for host in hosts:
             self._alerts[f"{host}!{name}"] = alert
-        where = self._where(services[0].line)
+        where = services[0].shown(services[0].line)
         yield Entity(alert, where, _attributes(name, services[0]))
         yield Dependency(alert, THIS_HOST, Relation.RUNS_ON, where)
         for host, service in hosts.items():
@@ -274,11 +375,11 @@ class _Facts:
             elif not asked and (ref := host_ref(host)) is not None:
                 asked = {ref: service.line_of("host_name")}
             for asked_ref, number in asked.items():
-                yield Dependency(alert, asked_ref, Relation.WATCHES, self._where(number), group="targets")
+                yield Dependency(alert, asked_ref, Relation.WATCHES, service.shown(number), group="targets")
             endpoint = service.text("command_endpoint")
             through = self._endpoint(endpoint) if endpoint and endpoint != host else None
             if through is not None:
-                setting = self._where(service.line_of("command_endpoint"))
+                setting = service.shown(service.line_of("command_endpoint"))
                 yield Dependency(alert, through, Relation.CONNECTS, setting, Need.RUN)
 
     def _endpoint(self, name: str) -> Ref | None:
@@ -297,7 +398,7 @@ class _Facts:
             port = one.text("port") or one.values.get("port", ("", 0))[0]
             shown = f"[{host}]" if ":" in host else host
             target = endpoint_ref(f"{shown}:{port}") if port.isdigit() else ref
-            where = self._where(one.line_of("host"))
+            where = one.shown(one.line_of("host"))
             yield Entity(_SERVICE, where, {"program": "icinga2"})
             yield Dependency(_SERVICE, THIS_HOST, Relation.RUNS_ON, where)
             group = f"zone {zoned[name]}" if name in zoned else ""
@@ -324,15 +425,45 @@ class _Facts:
                 receiver = Ref(Kind.RECEIVER, user)
                 if (alert, user) not in told:
                     told.add((alert, user))
-                    yield Dependency(alert, receiver, Relation.NOTIFIES, self._where(one.line))
+                    yield Dependency(alert, receiver, Relation.NOTIFIES, one.shown(one.line))
                 command = commands.get(one.text("command"))
                 if command is None or (user, command.name) in receivers:
                     continue
                 receivers.add((user, command.name))
                 program = next(iter(command.texts("command")), "")
                 if program.startswith("/"):
-                    place = self._where(command.line_of("command"))
+                    place = command.shown(command.line_of("command"))
                     yield Dependency(receiver, Ref(Kind.PATH, program), Relation.CALLS, place, group="channels")
+
+    def _downtimes(self) -> Iterator[Parsed]:
+        """A downtime of a host, or of a service there: nobody is told what happens meanwhile."""
+        for one in self._of.get("Downtime", ()):
+            name, service = one.text("host_name"), one.text("service_name")
+            host = self._hosts.get(name)
+            places = self._addresses(host) if host is not None else []
+            target = places[0][0] if places else host_ref(name)
+            if target is None:
+                continue
+            what = f"{name}!{service}" if service else name
+            silence = Ref(Kind.SILENCE, f"downtime of {excerpt(what)} ({excerpt(one.name.rpartition('!')[2])[:8]})")
+            known: dict[str, Attribute] = {"program": "icinga2"}
+            for key, attribute in (("author", "created_by"), ("comment", "comment")):
+                if said := one.text(key):
+                    known[attribute] = excerpt(said)
+            for key, attribute in (("start_time", "starts_at"), ("end_time", "ends_at")):
+                if when := _moment(one.text(key)):
+                    known[attribute] = when
+            where = one.shown(one.line_of("host_name"))
+            yield Entity(silence, where, known)
+            yield Dependency(silence, target, Relation.SILENCES, where, Need.OBSERVE, group="silenced")
+
+
+def _moment(text: str) -> str:
+    """Seconds since the epoch as ISO 8601; empty for what is none."""
+    try:
+        return datetime.fromtimestamp(float(text), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _attributes(called: str, one: _Object) -> Mapping[str, Attribute]:

@@ -37,9 +37,10 @@ class SilenceHidesGoingHostRule(Rule):
 
     What it does
     ------------
-    Takes the silences of a running Alertmanager that hold now or will, and follows what they silence to hosts: the
-    targets whose series meet all their matchers, or the host that a matcher names. Where no targets are known, a
-    pattern of letters and `.*` is held against the names of the host. A silence that has ended is left out.
+    Takes the silences of a running Alertmanager or Grafana that hold now or will, and follows what they silence to
+    hosts: the targets whose series meet all their matchers, or the host that a matcher names. Where no targets are
+    known, a pattern of letters and `.*` is held against the names of the host. A silence that has ended is left out.
+    Downtimes of an Icinga 2 likewise.
 
     Why it matters
     --------------
@@ -57,8 +58,8 @@ class SilenceHidesGoingHostRule(Rule):
 
     What it can't see
     -----------------
-    Silences of an Alertmanager that was not asked, and matchers on labels that neither name a host nor are those of a
-    known target. Other patterns, where no targets are known. Pauses and downtimes of other monitoring.
+    Silences of an Alertmanager, a Grafana or an Icinga 2 that was not asked, and matchers on labels that neither name a
+    host nor are those of a known target. Other patterns, where no targets are known. Pauses of other monitoring.
     """
 
     id: ClassVar[str] = "silence-hides-going-host"

@@ -34,8 +34,8 @@ MAX_STEPS: Final = 50_000
 
 _SECRET_KEYS: Final = re.compile(
     r"(?:.*[_-])?(?:password|passwd|passphrase|secret|secret_?key|token|api_?key|access_?key|private_?key|credentials?"
-    r"|authorization|bearer|integration_?key|routing_?key|service_?key|webhook_?secret|community|psk)|.*Password"
-    r"|.*Token|.*Secret|.*ApiKey",
+    r"|authorization|bearer|integration_?key|routing_?key|service_?key|webhook_?secret|community|psk|pass|pwd"
+    r"|auth_?pair)|.*Password|.*Token|.*Secret|.*ApiKey",
     re.I,
 )
 _SEEN: Final = frozenset({Outcome.OK, Outcome.ABSENT})

@@ -1,0 +1,84 @@
+"""Icinga 2 by its REST API (2.11 and later; read from a running 2.13): objects as the daemon has resolved them.
+
+Asked for are only the attributes that say what is watched, from where and for whom. An API user whose permissions have
+a filter gets less without being told; Icinga says of itself that there is one, which is recorded as a gap. To one that
+lacks a permission it says that nothing was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from auditor.capture.http.client import Client, Credentials, FailedError
+from auditor.capture.http.services import Kept, Step, in_parts, kept_json, listed
+from auditor.model import Outcome
+
+_CHECKED: Final = ("groups", "vars", "check_command", "command_endpoint", "zone", "source_location")
+_ATTRIBUTES: Final = {
+    "Host": ("name", "address", "address6", *_CHECKED),
+    "Service": ("name", "host_name", *_CHECKED),
+    "HostGroup": ("name",),
+    "Endpoint": ("name", "host", "port"),
+    "Zone": ("name", "endpoints", "parent"),
+    "User": ("name", "groups"),
+    "Notification": ("name", "host_name", "service_name", "users", "user_groups", "command", "source_location"),
+    "NotificationCommand": ("name", "command"),
+    "Downtime": ("host_name", "service_name", "author", "comment", "start_time", "end_time", "fixed"),
+}
+"""Type of object -> what of it is asked."""
+
+
+class Source(Credentials, Protocol):
+    """An Icinga 2 as the inventory declares it."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def ca(self) -> str | None: ...
+    @property
+    def user(self) -> str: ...
+
+
+def icinga2_client(source: Source, token: str) -> Client:
+    """A client that logs in as an API user, with the token as its password. Raises FailedError."""
+    return Client(source.url, token=token, user=source.user, ca=source.ca)
+
+
+def _server(client: Client) -> Iterator[Kept | Step]:
+    """The version, and what the API user may do: where that is filtered, not all of it is seen."""
+    about = client.get("/v1").json()["results"][0]
+    filtered = [one for one in about.get("permissions") or () if isinstance(one, str) and one.endswith("(filtered)")]
+    partial = f"the API user sees a part of the objects only: {', '.join(filtered)}" if filtered else ""
+    build = {"version": about.get("version"), "permissions": about.get("permissions")}
+    yield Kept(kept_json({"program": "icinga2", "url": client.address, "build": build}), partial)
+
+
+def _objects(kind: str) -> Callable[[Client], Iterator[Kept | Step]]:
+    def ask(client: Client) -> Iterator[Kept | Step]:
+        try:
+            found = list(listed([client.get(f"/v1/objects/{_plural(kind)}", {"attrs": _ATTRIBUTES[kind]})], "results"))
+        except FailedError as error:
+            if error.status == 404:
+                why = f"so Icinga answers an API user without the permission objects/query/{kind}"
+                raise FailedError(Outcome.DENIED, f"{error.detail}: {why}", status=404) from None
+            raise
+        if found:
+            yield from in_parts([_kept(one) for one in found], '{"results": [', "]}", indent=1)
+
+    return ask
+
+
+def _plural(kind: str) -> str:
+    return f"{kind.lower()}s"
+
+
+def _kept(one: dict[str, Any]) -> dict[str, Any]:
+    return {"name": one["name"], "type": one["type"], "attrs": one["attrs"]}
+
+
+ICINGA2: Final[tuple[Step, ...]] = (
+    Step("server.json", _server),
+    *(Step(f"objects/{_plural(kind)}.json", _objects(kind)) for kind in _ATTRIBUTES),
+)
+"""What is asked of an Icinga 2."""

@@ -1,0 +1,233 @@
+"""`auditor collect` from a real Icinga 2 over its API, which says the same as its object list, and the checklist."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from grp import getgrgid
+from pathlib import Path
+from pwd import getpwuid
+
+import pytest
+
+from auditor.api import Dependency, Document, Fragment, Parsed, Relation
+from auditor.audit.engine import Request, audit
+from auditor.audit.scenario import parse_host
+from auditor.cli.main import main
+from auditor.model import Lifecycle
+from auditor.registry import load_collectors, load_rules
+from collectors.icinga2 import Icinga2Collector
+
+pytestmark = pytest.mark.integration
+
+PASSWORD = "planted-api-password"
+CONFIGURATION = """
+const NodeName = "localhost"
+const ZoneName = NodeName
+object Endpoint NodeName { host = "127.0.0.1" }
+object Zone ZoneName { endpoints = [ NodeName ] }
+object ApiListener "api" { bind_host = "127.0.0.1"; bind_port = "@port@" }
+object ApiUser "auditor" { password = "@password@"; permissions = [ @permissions@ ] }
+object CheckCommand "alive" { command = [ "/bin/true" ] }
+object NotificationCommand "tell" { command = [ "/opt/tell.sh" ] }
+object UserGroup "night" {}
+object User "eve" { groups = [ "night" ] }
+template Host "base" { check_command = "alive"; check_interval = 1h }
+object Host "old.example.net" {
+  import "base"
+  address = "192.0.2.1"
+  vars.page = "shop.example.net"
+  vars.snmp_community = "planted-community"
+}
+object Host "a2.example.net" { import "base"; groups = [ "numbered" ] }
+object HostGroup "numbered" {}
+apply Service "page" {
+  check_command = "alive"
+  vars.page_address = host.vars.page
+  assign where host.vars.page
+}
+apply Service "ping" { check_command = "alive"; assign where true }
+apply Notification "by-night" to Service {
+  command = "tell"
+  user_groups = [ "night" ]
+  assign where service.name == "page"
+}
+object Downtime "nights" {
+  host_name = "old.example.net"
+  author = "eve"
+  comment = "until the move"
+  start_time = 1700000000
+  end_time = 4000000000
+  fixed = true
+}
+"""
+INVENTORY = """
+version: 1
+domains: [example.net]
+hosts: [{name: old.example.net, addresses: [192.0.2.1]}]
+sources:
+  - {kind: icinga2, name: icinga, url: "https://localhost:@port@", user: auditor, ca: "@ca@", token_env: PLANTED}
+"""
+
+
+def need(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{program} is missing (package icinga2-bin)")
+        pytest.skip(f"{program} is not installed (package icinga2-bin)")
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Icinga:
+    home: Path
+    program: str
+    settings: list[str]
+    port: int
+
+    @property
+    def inventory(self) -> str:
+        return INVENTORY.replace("@port@", str(self.port)).replace("@ca@", str(self.home / "DataDir/ca/ca.crt"))
+
+
+def prepared(home: Path, permissions: str) -> Icinga:
+    program = need("icinga2")
+    user, group = getpwuid(os.getuid()).pw_name, getgrgid(os.getgid()).gr_name
+    settings = ["-D", f"RunAsUser={user}", "-D", f"RunAsGroup={group}"]
+    for name in ("CacheDir", "DataDir", "LogDir", "InitRunDir", "SpoolDir"):
+        (home / name).mkdir()
+        settings += ["-D", f"{name}={home / name}"]
+    port = free_port()
+    text = CONFIGURATION.replace("@port@", str(port)).replace("@password@", PASSWORD)
+    (home / "main.conf").write_text(text.replace("@permissions@", permissions))
+    certificates = home / "DataDir/certs"
+    certificates.mkdir()
+    for words in (
+        ["new-ca"],
+        ["new-cert", "--cn", "localhost", "--key", certificates / "localhost.key", "--csr", certificates / "own.csr"],
+        ["sign-csr", "--csr", certificates / "own.csr", "--cert", certificates / "localhost.crt"],
+    ):
+        command = [program, "pki", *map(str, words), *settings]
+        subprocess.run(command, cwd=home, capture_output=True, timeout=60, check=True)
+    shutil.copy(home / "DataDir/ca/ca.crt", certificates / "ca.crt")
+    return Icinga(home, program, settings, port)
+
+
+def running(icinga: Icinga) -> Iterator[Icinga]:
+    with (icinga.home / "log").open("wb") as log:
+        command = [icinga.program, "daemon", "-c", "main.conf", *icinga.settings]
+        process = subprocess.Popen(command, cwd=icinga.home, stdout=log, stderr=log)
+        try:
+            for _ in range(400):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", icinga.port)) == 0:
+                        break
+                time.sleep(0.05)
+            else:
+                pytest.fail((icinga.home / "log").read_text()[-2000:])
+            yield icinga
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def icinga(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Icinga]:
+    yield from running(prepared(tmp_path_factory.mktemp("icinga"), '"objects/query/*"'))
+
+
+def collected(icinga: Icinga, tmp_path: Path) -> tuple[Path, int]:
+    estate = tmp_path / "estate"
+    estate.mkdir()
+    (estate / "inventory.yaml").write_text(icinga.inventory)
+    root = tmp_path / "snapshot"
+    return root, main(["collect", "--estate", str(estate), "-o", str(root), "--quiet"])
+
+
+def facts(found: list[Parsed]) -> set[tuple[str, str, str]]:
+    return {
+        (fact.consumer.text, str(fact.relation), fact.provider.text)
+        for fact in found
+        if isinstance(fact, Dependency) and fact.relation not in (Relation.RUNS_ON, Relation.SILENCES)
+    }
+
+
+def test_the_api_says_what_the_object_list_says(
+    icinga: Icinga, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANTED", PASSWORD)
+    root, code = collected(icinga, tmp_path)
+    assert code == 0
+    kept = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
+    assert b"planted" not in kept
+    collector = Icinga2Collector()
+    fragments: list[Fragment] = []
+    answered: list[Parsed] = []
+    for path in sorted((root / "services/icinga").rglob("*.json")):
+        name = path.relative_to(root).as_posix()
+        assert collector.recognizes(name, path.read_bytes()[:4096]), name
+        for item in collector.parse(Document(name, path.read_bytes())):
+            answered.append(item)
+            if isinstance(item, Fragment):
+                fragments.append(Fragment(item.kind, item.value, item.where, "", name))
+    answered.extend(collector.combine(fragments, lambda _path: None))
+    command = [icinga.program, "object", "list", *icinga.settings]
+    listed = subprocess.run(command, cwd=icinga.home, capture_output=True, timeout=60, check=False).stdout
+    told = facts(list(collector.parse(Document("/var/tmp/icinga2-objects.txt", listed))))
+    assert len(told) > 5
+    assert facts(answered) == told
+
+
+def test_the_checklist(icinga: Icinga, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTED", PASSWORD)
+    root, _ = collected(icinga, tmp_path)
+    collectors, _ = load_collectors()
+    rules, _ = load_rules()
+    asked = (parse_host("old.example.net"),)
+    report = audit(Request(root, asked, Lifecycle.RETIRED, datetime.now(UTC)), collectors, rules).report
+    found = {one.rule: one for one in report.findings}
+    blind = [one for one in report.findings if one.rule == "alert-blind"]
+    assert any("host old.example.net" in one.message for one in blind)
+    assert any(line.path == "services/icinga/objects/hosts.json" for one in blind for line in one.evidence)
+    silence = found["silence-hides-going-host"]
+    assert "eve made it" in silence.why
+    assert "until the move" in silence.why
+
+
+def test_an_api_user_with_filters_and_one_with_a_wrong_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permissions = '"objects/query/Host", { permission = "objects/query/Service", filter = {{ false }} }'
+    (tmp_path / "icinga").mkdir()
+    for one in running(prepared(tmp_path / "icinga", permissions)):
+        monkeypatch.setenv("PLANTED", PASSWORD)
+        root, code = collected(one, tmp_path)
+        assert code == 4
+        told = {}
+        for line in (root / "captures.jsonl").read_text().splitlines():
+            record = json.loads(line)
+            told[record["path"].partition("services/icinga/")[2]] = (record["outcome"], record.get("detail", ""))
+        why = "the API user sees a part of the objects only: objects/query/Service (filtered)"
+        assert told["server.json"] == ("partial", why)
+        assert told["objects/hosts.json"][0] == "ok"
+        assert told["objects/zones.json"][0] == "denied"
+        assert "without the permission objects/query/Zone" in told["objects/zones.json"][1]
+        monkeypatch.setenv("PLANTED", "another-password")
+        (tmp_path / "other").mkdir()
+        root, _ = collected(one, tmp_path / "other")
+        lines = [json.loads(line) for line in (root / "captures.jsonl").read_text().splitlines()]
+        assert {line["outcome"] for line in lines if line["path"].startswith("services/")} == {"denied"}
