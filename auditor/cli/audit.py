@@ -24,4 +24,5 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audits all declared hosts, each as it is declared."""
-    return common.finish(common.run_audit(common.request_of(arguments), quiet=arguments.quiet).report, arguments)
+    audited = common.run_audit(common.request_of(arguments), quiet=arguments.quiet, own=arguments.rules)
+    return common.finish(audited.report, arguments)

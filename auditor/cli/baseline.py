@@ -96,7 +96,7 @@ def _report(arguments: argparse.Namespace) -> Report:
 
     hosts = [parse_host(word) for word in arguments.hosts]
     request = common.request_of(arguments, hosts, arguments.lifecycle)
-    return common.run_audit(request, quiet=arguments.quiet).report
+    return common.run_audit(request, quiet=arguments.quiet, own=arguments.rules).report
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -37,4 +37,4 @@ def run(arguments: argparse.Namespace) -> int:
 
     hosts = [parse_host(word) for word in arguments.hosts]
     request = common.request_of(arguments, hosts, arguments.lifecycle, arguments.on)
-    return common.finish(common.run_audit(request, quiet=arguments.quiet).report, arguments)
+    return common.finish(common.run_audit(request, quiet=arguments.quiet, own=arguments.rules).report, arguments)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import UsageError
-from auditor.model import Lifecycle, Profile, Report
+from auditor.model import Failure, Lifecycle, Profile, Report
 from auditor.policy import POLICY
 
 if TYPE_CHECKING:
+    from auditor.api import Rule
     from auditor.audit.engine import Audited, Request
     from auditor.audit.scenario import Asked
     from auditor.policy.decisions import Policy
@@ -46,7 +47,8 @@ def estate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def policy_options(parser: argparse.ArgumentParser, *, baseline: bool = True) -> None:
-    """--policy, --no-policy, --profile, --baseline, --confirm-hosts."""
+    """--policy, --no-policy, --profile, --baseline, --confirm-hosts, --rules."""
+    rule_option(parser)
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "--policy", metavar="FILE", type=Path, help=f"the policy (default: {POLICY} beside the estate's inventory)"
@@ -63,6 +65,20 @@ def policy_options(parser: argparse.ArgumentParser, *, baseline: bool = True) ->
             help="findings that are known, as `auditor baseline write` wrote them",
         )
     confirm_option(parser)
+
+
+def rule_option(parser: argparse.ArgumentParser, where: str = "") -> None:
+    """--rules. `where` says which files are meant, if not those on disk."""
+    parser.add_argument(
+        "--rules",
+        metavar="PATH",
+        type=Path,
+        action="append",
+        default=[],
+        help="rules of your own in YAML: a file, or a directory of them"
+        + (f", {where}" if where else "")
+        + "; may be given several times",
+    )
 
 
 def confirm_option(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +190,7 @@ def request_of(
         known = load_baseline(baseline)
     return replace(
         request,
-        policy=_policy(policy, now) if policy is not None else None,
+        policy=_policy(policy, now, arguments.rules) if policy is not None else None,
         policy_beside=not arguments.no_policy,
         baseline=known,
         confirmed=arguments.confirm_hosts,
@@ -194,11 +210,25 @@ def _profile(path: Path | None) -> Profile | None:
     return load_profile(path)
 
 
-def _policy(path: Path, now: datetime) -> Policy:
+def _policy(path: Path, now: datetime, own: Sequence[Path]) -> Policy:
     from auditor.policy.loading import load_policy
+
+    return load_policy(path, all_rules(own)[0], now)
+
+
+def all_rules(own: Sequence[Path]) -> tuple[list[Rule], list[Failure]]:
+    """Built-in rules, those of plugins, and rules in YAML; with what did not load.
+
+    Raises PolicyError for YAML that is wrong: a rule that somebody wrote must not be left out in silence.
+    """
     from auditor.registry import load_rules
 
-    return load_policy(path, load_rules()[0], now)
+    rules, failures = load_rules()
+    for path in own:
+        from auditor.yamlrules.loading import load_rules as load_yaml_rules
+
+        rules.extend(load_yaml_rules(path, rules).rules)
+    return rules, failures
 
 
 def _inside(file: Path, estate: Path) -> str:
@@ -214,15 +244,18 @@ def fewer_collections() -> None:
     gc.set_threshold(200_000, 50, 50)
 
 
-def run_audit(request: Request, *, quiet: bool, rules: bool = True) -> Audited:
-    """Loads collectors and rules, and audits with progress on stderr. Without `rules` none is asked."""
+def run_audit(request: Request, *, quiet: bool, rules: bool = True, own: Sequence[Path] = ()) -> Audited:
+    """Loads collectors and rules, and audits with progress on stderr. Without `rules` none is asked.
+
+    `own` are files and directories of rules in YAML.
+    """
     from auditor.audit.engine import audit
     from auditor.cli.progress import Progress
-    from auditor.registry import load_collectors, load_rules
+    from auditor.registry import load_collectors
 
     fewer_collections()
     collectors, failures = load_collectors()
-    asked, more = load_rules() if rules else ((), ())
+    asked, more = all_rules(own) if rules else ([], [])
     with Progress("auditing", quiet=quiet) as bar:
         return audit(request, collectors, asked, (*failures, *more), progress=bar.stage)
 

@@ -17,16 +17,16 @@ def add(commands: Any) -> None:
         description="What a rule does, why it matters, what to do, and what it can't see.",
     )
     parser.add_argument("rule", metavar="RULE", help="a rule's id, as `auditor rules` lists them")
+    common.rule_option(parser)
     common.output_options(parser, ("text", "json", "markdown"))
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the rule's docstring."""
-    from auditor.registry import load_rules
     from auditor.report.explain import render_rule
 
-    rules, _ = load_rules()
+    rules, _ = common.all_rules(arguments.rules)
     by_id = {rule.id: rule for rule in rules}
     rule = by_id.get(arguments.rule)
     if rule is None:

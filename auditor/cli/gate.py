@@ -16,7 +16,7 @@ from auditor.errors import UsageError
 from auditor.model import Severity
 
 if TYPE_CHECKING:
-    from auditor.api import Collector
+    from auditor.api import Collector, Rule
     from auditor.capture.git_tree import GitTree
     from auditor.capture.parsed import ParsedFiles
     from auditor.change import GateReport
@@ -25,6 +25,8 @@ PASSED, FAILED = 0, 1
 FORMATS: Final = ("text", "json", "markdown", "sarif", "github", "gitlab", "junit")
 PLAN: Final = "terraform-plan.json"
 """What a plan given with --plan is called among the files of the new side."""
+
+RULES_LIMIT: Final = 16 * 1024 * 1024
 
 _EPILOG = """\
 examples:
@@ -78,6 +80,7 @@ def add(commands: Any) -> None:
         "--trust-head", action="store_true", help="let the change declare hosts active again, and take its policy"
     )
     common.confirm_option(parser)
+    common.rule_option(parser, "in the repository, as they are in the base (with --trust-head, in the change)")
     parser.add_argument(
         "--cache-dir",
         metavar="DIR",
@@ -155,6 +158,7 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
     collectors, failures = load_collectors()
     rules, more = load_rules()
     kept = _cache(arguments.cache_dir, collectors, [old, after])
+    rules.extend(_own_rules(arguments.rules, after if arguments.trust_head else old, rules))
     with Progress("judging", quiet=arguments.quiet) as bar:
         report = gate(
             sides,
@@ -196,6 +200,26 @@ def _cache(directory: Path | None, collectors: Sequence[Collector], trees: Seque
                 hint="Give a directory outside of it, or one that is ignored and empty in each commit.",
             )
     return ParsedFiles(directory, collectors, secret=os.environ.get(KEY, ""))
+
+
+def _own_rules(places: Sequence[Path], tree: GitTree, others: Sequence[Rule]) -> Sequence[Rule]:
+    """Rules in YAML from a side of the change: a change must not be able to take out the rule that it breaks."""
+    if not places:
+        return ()
+    from auditor.yamlrules.loading import SUFFIXES, rules_of
+
+    files: dict[str, bytes] = {}
+    for place in places:
+        below = place.as_posix().rstrip("/")
+        found = [path for path in tree.entries if path == below or path.startswith(f"{below}/")]
+        contents = {path: tree.content(path, RULES_LIMIT) for path in found if path.endswith(SUFFIXES)}
+        if not contents:
+            raise UsageError(
+                f"{below}: no rules in YAML there, in {tree.label}",
+                hint="Give a path within the repository, of what is there before the change.",
+            )
+        files.update((f"{tree.label}:{path}", content) for path, content in contents.items() if content is not None)
+    return rules_of(files, others).rules
 
 
 def _plan(path: Path) -> bytes:

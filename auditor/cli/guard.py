@@ -184,7 +184,7 @@ def _audit(arguments: argparse.Namespace, now: datetime) -> tuple[Report, tuple[
     from auditor.capture.ages import source_ages
 
     request = replace(common.request_of(arguments), now=now, going_required=False)
-    audited = common.run_audit(request, quiet=True)
+    audited = common.run_audit(request, quiet=True, own=arguments.rules)
     return audited.report, source_ages(audited.reading.tree)
 
 

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("a page is of no use on a terminal", hint="Give a file with -o review.html.")
     hosts = [parse_host(word) for word in arguments.hosts]
     request = common.request_of(arguments, hosts, arguments.lifecycle, arguments.on)
-    audited = common.run_audit(request, quiet=arguments.quiet)
+    audited = common.run_audit(request, quiet=arguments.quiet, own=arguments.rules)
 
     from auditor.page import render_page
     from auditor.page.review import review_of

@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CORE = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 DECLARED = CORE + [requirement for extra in EXTRAS.values() for requirement in extra]
-IMPORT_NAMES = {"dnspython": "dns", "google-re2": "re2", "pyyaml": "yaml"}
+IMPORT_NAMES = {"common-expression-language": "cel", "dnspython": "dns", "google-re2": "re2", "pyyaml": "yaml"}
 """Where it is not the distribution's name with `_` for `-`."""
 
 PARTS = {"botocore", "pydantic_core"}
