@@ -69,6 +69,7 @@ from auditor.text import (
     normal_address,
     normal_name,
     split_endpoint,
+    split_words,
 )
 from auditor.yamlnodes import TEMPLATE, YamlNode, YamlProblem, YamlStream, read_yaml, without_templates
 
@@ -150,6 +151,7 @@ __all__ = [
     "read_cron_schedule",
     "read_yaml",
     "split_endpoint",
+    "split_words",
     "time_left",
     "without_templates",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import ip_address
@@ -27,6 +28,7 @@ _CONTROL: Final = re.compile(
 _LABEL: Final = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)"
 _HOSTNAME: Final = re.compile(rf"(?=.{{1,253}}\.?$)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_WORD: Final = re.compile(r"[^ \t\r\n]+")
 _PATH: Final = re.compile(r"[/?#]")
 _QUERY: Final = re.compile(r"[?#]")
 _RANGE: Final = re.compile(r"\[(\d+|[a-z]):(\d+|[a-z])(?::(\d+))?\]|\{(\d+|[a-z])\.\.(\d+|[a-z])(?:\.\.(\d+))?\}", re.I)
@@ -171,6 +173,7 @@ def split_endpoint(text: str) -> Endpoint | None:
     return Endpoint(scheme, address or normal_name(host), port, path)
 
 
+@lru_cache(maxsize=65536)
 def host_ref(text: str) -> Ref | None:
     """A reference to a host as it was written: an ADDRESS or a NAME; None if text is neither."""
     address = normal_address(text)
@@ -179,6 +182,7 @@ def host_ref(text: str) -> Ref | None:
     return Ref(Kind.NAME, normal_name(text)) if is_hostname(text) else None
 
 
+@lru_cache(maxsize=65536)
 def endpoint_ref(text: str) -> Ref | None:
     """A reference to a URL or `host:port`; None if no host is in it.
 
@@ -192,6 +196,16 @@ def endpoint_ref(text: str) -> Ref | None:
     path = _QUERY.split(parts.path, maxsplit=1)[0]
     scheme = f"{parts.scheme}://" if parts.scheme else ""
     return Ref(Kind.ENDPOINT, redact_url(f"{scheme}{host}{port}{path}"))
+
+
+def split_words(text: str, *, comments: bool = False) -> list[str]:
+    """Words as `shlex.split` gives them; most lines have no quotes, and need not go through it by their characters.
+
+    Raises ValueError for a quote that is not closed.
+    """
+    if "'" in text or '"' in text or "\\" in text or (comments and "#" in text):
+        return shlex.split(text, comments=comments)
+    return _WORD.findall(text)
 
 
 def expand_range(pattern: str) -> Iterator[str]:

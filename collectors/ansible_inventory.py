@@ -7,7 +7,6 @@ Ansible's own reader runs executable inventories and evaluates templates; nothin
 from __future__ import annotations
 
 import re
-import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -40,6 +39,7 @@ from auditor.api import (
     normal_address,
     normal_name,
     read_yaml,
+    split_words,
 )
 
 if TYPE_CHECKING:
@@ -363,7 +363,7 @@ class _Ini:
         words = text.split()
         if len(words) > 1:
             try:
-                words = shlex.split(text, comments=True)
+                words = split_words(text, comments=True)
             except ValueError as error:
                 yield Malformed(where, excerpt(str(error)), "Ansible refuses the file")
                 return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
@@ -26,6 +25,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    split_words,
     without_templates,
 )
 
@@ -198,7 +198,7 @@ def _plugin(blocks: Sequence[tuple[str, list[str]]]) -> str:
 
 def _words(text: str) -> list[str]:
     try:
-        return shlex.split(text, comments=True) or [""]
+        return split_words(text, comments=True) or [""]
     except ValueError:
         return text.split() or [""]
 

@@ -7,7 +7,6 @@ Each handler follows its program's manual page. Programs without one give CONNEC
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from posixpath import basename
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,7 @@ from auditor.model import Confidence, Kind, Need, Ref, Relation
 from auditor.shell import options as spec
 from auditor.shell.options import Arguments, Spec, parse_options
 from auditor.shell.sink import HOLE, Word, is_url
-from auditor.text import is_address, is_hostname
+from auditor.text import is_address, is_hostname, split_words
 
 if TYPE_CHECKING:
     from auditor.shell.commands import Shell
@@ -1195,7 +1194,7 @@ _CLIENTS: Final[Mapping[str, Handler]] = {
 
 def _split(text: str) -> list[str]:
     try:
-        return shlex.split(text)
+        return split_words(text)
     except ValueError:
         return text.split()
 

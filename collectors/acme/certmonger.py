@@ -7,7 +7,6 @@ certmonger-dogtag-submit(8), certmonger-scep-submit(8).
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    split_words,
 )
 from collectors.acme.lineages import (
     SIZE_LIMIT,
@@ -218,7 +218,7 @@ def _moment(text: str) -> str:
 def _targets(helper: str) -> Iterator[Ref]:
     """Hosts among the arguments of a CA's helper: URLs, and what follows `-h`, `-H` or `--server`."""
     try:
-        words = shlex.split(helper)
+        words = split_words(helper)
     except ValueError:
         return
     seen: set[Ref] = set()

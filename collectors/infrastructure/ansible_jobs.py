@@ -6,7 +6,6 @@ Source: the documentation of ansible.builtin.cron and ansible.posix.mount (ansib
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -29,6 +28,7 @@ from auditor.api import (
     excerpt,
     read_cron_schedule,
     split_endpoint,
+    split_words,
 )
 from collectors.infrastructure.common import mounted, read_documents
 
@@ -76,7 +76,7 @@ def _arguments(module: YamlNode) -> dict[str, tuple[str, YamlNode]]:
     if module.is_map:
         return {key.scalar: (value.scalar, value) for key, value in module.items() if value.is_scalar}
     try:
-        words = shlex.split(module.scalar)
+        words = split_words(module.scalar)
     except ValueError:
         return {}
     return {key: (value, module) for key, sign, value in (word.partition("=") for word in words) if sign}

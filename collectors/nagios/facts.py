@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -26,6 +24,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     normal_address,
+    split_words,
 )
 from collectors.nagios.objects import Installation, Object, Selection, Token
 
@@ -36,7 +35,6 @@ LISTED_LIMIT: Final = 20
 
 _MACRO: Final = re.compile(r"\$(ARG\d{1,2}|USER\d{1,3}|_?CONTACT\w{1,40})\$")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "localhost.localdomain"})
-_QUOTED: Final = re.compile(r"['\"\\]")
 _URL: Final = re.compile(r"(?:https?|ftps?|ldaps?|wss?|smtps?|imaps?|amqps?|tcp)://[^\s\"'|;<>$]+", re.IGNORECASE)
 _HOST_OPTION: Final = re.compile(r"(?:-H|--hostname|--host|-I|--IP-address|-s|--server)(?:=(.+))?")
 _ADDRESS_OPTIONS: Final = ("-I", "--IP-address")
@@ -81,12 +79,14 @@ class Facts:
                 if not mine.addresses and "address" in mine.values and host.addresses:
                     mine.addresses = host.addresses
         self._places: dict[str, list[Ref]] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, Ref] = {}
         self._left = TARGET_LIMIT
 
     def __iter__(self) -> Iterator[Parsed]:
         checks = list(self._checks(self._nagios))
-        known = {(host, check.description) for check in checks for host in check.selection.hosts}
+        known: set[tuple[str, str]] = set()
+        if self._caches:
+            known.update((host, check.description) for check in checks for host in check.selection.hosts)
         for cache in self._caches:
             checks.extend(self._cached_checks(cache, known))
         self._name(checks)
@@ -286,8 +286,10 @@ class Facts:
 
     def _notifies(self, alert: Ref, told: Mapping[str, Token]) -> Iterator[Parsed]:
         for name, token in told.items():
-            self._told.add(name)
-            yield Dependency(alert, Ref(Kind.RECEIVER, name), Relation.NOTIFIES, token.where)
+            receiver = self._told.get(name)
+            if receiver is None:
+                receiver = self._told[name] = Ref(Kind.RECEIVER, name)
+            yield Dependency(alert, receiver, Relation.NOTIFIES, token.where)
 
     def _escalations(self, checks: Sequence[Check]) -> Iterator[Parsed]:
         """Contacts that hear of a problem only after a while."""
@@ -320,7 +322,7 @@ class Facts:
                 if named is None or name in seen or name not in self._told:
                     continue
                 seen.add(name)
-                receiver = Ref(Kind.RECEIVER, name)
+                receiver = self._told[name]
                 yield Entity(receiver, named.where, {"program": "nagios"})
                 channels = [
                     list(self._channel(receiver, contact, token))
@@ -377,10 +379,10 @@ def asked_hosts(command: str) -> set[str]:
     With an address (`-I`) a web check's `-H` is the name it asks for there, and not where it connects to.
     """
     found = set(_URL.findall(command))
-    words = command.split()
-    if _QUOTED.search(command):
-        with suppress(ValueError):
-            words = shlex.split(command)
+    try:
+        words = split_words(command)
+    except ValueError:
+        words = command.split()
     if not words or not words[0].rpartition("/")[2].startswith("check"):
         return found
     plugin = words[0].rpartition("/")[2]

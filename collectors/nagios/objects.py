@@ -173,11 +173,12 @@ class Value:
 
     written: list[tuple[str, Written, dict[int, str]]]
     additive: bool = False
+    _members: tuple[Token, ...] | None = None
 
     @property
     def text(self) -> str:
         """All that was written, a list's parts joined by commas."""
-        return ",".join(one.text for _, one, _ in self.written)
+        return self.written[0][1].text if len(self.written) == 1 else ",".join(one.text for _, one, _ in self.written)
 
     def token(self) -> Token | None:
         """The value as one."""
@@ -187,8 +188,13 @@ class Value:
         number = one.lines[0][1] if one.lines else 0
         return Token(one.text, Where(number, excerpts.get(number, ""), path))
 
-    def tokens(self) -> Iterator[Token]:
+    def tokens(self) -> tuple[Token, ...]:
         """Members of a list, with the line each stands on; those that a template fills in are left out."""
+        if self._members is None:
+            self._members = tuple(self._read())
+        return self._members
+
+    def _read(self) -> Iterator[Token]:
         for path, one, excerpts in self.written:
             at = 0
             for piece in one.text.split(","):
@@ -229,10 +235,10 @@ class Object:
         token = found.token() if found else None
         return token if token is not None and token.text and TEMPLATE not in token.text else None
 
-    def tokens(self, key: str) -> list[Token]:
+    def tokens(self, key: str) -> tuple[Token, ...]:
         """Members of a list."""
         found = self.values.get(key)
-        return list(found.tokens()) if found else []
+        return found.tokens() if found else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from auditor.api import Area, Collector, Document, Malformed, Parsed, Relation, Where, excerpt
+from auditor.api import Area, Collector, Document, Malformed, Parsed, Relation, Where, excerpt, split_words
 from collectors.services.common import (
     LINE_LIMIT,
     Source,
@@ -191,8 +190,7 @@ def _iptables(source: Source) -> Iterator[Parsed]:
         # The list has one place, its first line: thousands of rules need no excerpt each.
         where = allowed[0][1] if allowed and "DNAT" not in text else source.where(number)
         try:
-            # shlex goes through a line by its characters, and few rules have quotes.
-            words = shlex.split(text) if '"' in text or "'" in text or "\\" in text else text.split()
+            words = split_words(text)
         except ValueError:
             yield Malformed(source.where(number), "a quote that is not closed", "iptables-restore refuses the file")
             continue
