@@ -10,7 +10,7 @@ from auditor.model import Coverage, Outcome, Report
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.phrases import ranged
 from auditor.report.layout import clean, number
-from auditor.report.summary import basis, other_counts, seen_by_area
+from auditor.report.summary import basis, other_counts, passed, seen_by_area
 
 ROWS: Final = 300
 """Rows that the matrix shows, those with a gap first."""
@@ -28,9 +28,8 @@ _WORDS: Final[Mapping[Outcome, tuple[str, str]]] = {
 
 def coverage(report: Report) -> Markup:
     """The matrix, and by area what was looked at."""
-    return joined(
-        [tag("p", prose(f"The verdict rests on {basis(report)}."), class_="lead"), _matrix(report), _seen(report)]
-    )
+    lead = tag("p", prose(f"The verdict rests on {basis(report)}."), class_="lead")
+    return joined([lead, _matrix(report), _passed(report), _seen(report)])
 
 
 def _matrix(report: Report) -> Markup:
@@ -102,6 +101,17 @@ def _row(cells: tuple[tuple[str, str, bool, int], ...], sources: list[str], outc
         kind = ("gap" if needed else "minor") if missed else outcome.value
         found.append(tag("td", tag("b", tag("span", sign, aria_hidden="true"), f" {total:,}"), where, class_=kind))
     return tag("tr", found)
+
+
+def _passed(report: Report) -> Markup | None:
+    lines = passed(report)
+    if not lines:
+        return None
+    sign = tag("span", "✓", class_="mark good", aria_hidden="true")
+    shown = [tag("li", sign, tag("span", prose(said), " ", tag("code", rule))) for said, rule in lines[:ROWS]]
+    more = tag("li", f"and {len(lines) - ROWS:,} more") if len(lines) > ROWS else None
+    summary = tag("summary", f"Looked at and found as it should be: {len(lines):,}")
+    return tag("details", summary, tag("ul", shown, more, class_="passed"), class_="plain")
 
 
 def _seen(report: Report) -> Markup:

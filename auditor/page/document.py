@@ -14,7 +14,8 @@ from auditor.model import Going, Report, Severity, Verdict
 from auditor.page.coverage import coverage
 from auditor.page.data import block, graph_data, report_data
 from auditor.page.drawing import svg, table
-from auditor.page.findings import AREA_STATE, by_kind, checklist, findings, set_aside, unseen
+from auditor.page.findings import AREA_STATE, by_kind, checklist, findings
+from auditor.page.gaps import set_aside, unseen
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.page.model import PageGraph, Review, SignOff
 from auditor.page.timeline import timeline

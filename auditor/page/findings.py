@@ -11,18 +11,15 @@ from auditor.model import Finding, Impact, Provenance, Report, Severity, Step
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.page.model import GraphNode, Review
 from auditor.phrases import parse_time
-from auditor.report.layout import clean, moment, of_estate, place
+from auditor.report.layout import clean, moment, of_estate
 from auditor.report.summary import (
     ALIKE,
     SEVERITY_SYMBOL,
     AreaSummary,
     area_of,
     areas,
-    aside_said,
-    changes,
     counted,
     evidence_of,
-    gaps,
     ordered,
     shape,
     weight,
@@ -88,7 +85,7 @@ def findings(review: Review) -> Markup:
         heading = tag(
             "h3",
             tag("span", row.marks, class_=f"mark {state}", aria_hidden="true"),
-            _capital(row.area.title),
+            capital(row.area.title),
             tag("span", counted(row), class_="counted"),
             id=f"area-{area}",
         )
@@ -130,14 +127,14 @@ def _single(review: Review, finding: Finding, position: int, called: Called) -> 
         "summary",
         tag("span", str(position), class_="number"),
         _mark(finding.severity),
-        tag("h4", prose(finding.message), id=title),
+        tag("h4", prose(finding.message), id=title, class_="title"),
         tag("span", stake, class_="stake") if stake else None,
     )
     body = [
-        _labelled("Why", prose(finding.why)) if finding.why else None,
+        labelled("Why", prose(finding.why)) if finding.why else None,
         _path(finding.path, called) if finding.path and position <= DETAILED else None,
-        _evidence(evidence_of(finding)),
-        _labelled("What to do", prose(finding.action), "do") if finding.action else None,
+        evidence_list(evidence_of(finding)),
+        labelled("What to do", prose(finding.action), "do") if finding.action else None,
         _foot(review, finding, position),
     ]
     return tag(
@@ -161,7 +158,7 @@ def _group(review: Review, group: Sequence[Finding], start: int, called: Called)
         "summary",
         tag("span", numbers, class_="number"),
         _mark(first.severity),
-        tag("h4", prose(f"{titles.get(first.rule, first.rule)}: {len(group):,} times"), id=title),
+        tag("h4", prose(f"{titles.get(first.rule, first.rule)}: {len(group):,} times"), id=title, class_="title"),
         tag("span", stake, class_="stake") if stake else None,
     )
     items = []
@@ -172,7 +169,7 @@ def _group(review: Review, group: Sequence[Finding], start: int, called: Called)
                 "li",
                 tag("p", tag("span", str(position), class_="number"), prose(finding.message), class_="message"),
                 _path(finding.path, called) if finding.path and position <= DETAILED else None,
-                _evidence(evidence_of(finding)),
+                evidence_list(evidence_of(finding)),
                 _foot(review, finding, position, short=True),
                 class_="item",
                 id=f"finding-{position}",
@@ -180,8 +177,8 @@ def _group(review: Review, group: Sequence[Finding], start: int, called: Called)
             )
         )
     body = [
-        _labelled("Why", prose(first.why)) if first.why else None,
-        _labelled("What to do", prose(first.action), "do") if first.action else None,
+        labelled("Why", prose(first.why)) if first.why else None,
+        labelled("What to do", prose(first.action), "do") if first.action else None,
         tag("ol", items, class_="items"),
         tag("p", tag("span", tag("code", first.rule), class_="rule"), class_="foot"),
     ]
@@ -213,8 +210,9 @@ def _mark(severity: Severity) -> Markup:
     )
 
 
-def _labelled(label: str, said: Markup, kind: str = "why") -> Markup:
-    return tag("div", tag("h5", label), tag("p", said), class_=kind)
+def labelled(label: str, said: Markup, kind: str = "why", *, level: str = "h5") -> Markup:
+    """A paragraph under a small heading."""
+    return tag("div", tag(level, label, class_="label"), tag("p", said), class_=kind)
 
 
 def _path(path: Sequence[Step], called: Called) -> Markup:
@@ -237,7 +235,7 @@ def _path(path: Sequence[Step], called: Called) -> Markup:
             )
         )
         before = step.provider
-    return tag("div", tag("h5", "Path"), tag("ol", hops, class_="path"), class_="via")
+    return tag("div", tag("h5", "Path", class_="label"), tag("ol", hops, class_="path"), class_="via")
 
 
 def _box(label: str, called: Called, note: str = "") -> Markup:
@@ -263,7 +261,8 @@ def _box(label: str, called: Called, note: str = "") -> Markup:
     )
 
 
-def _evidence(evidence: Sequence[Provenance]) -> Markup:
+def evidence_list(evidence: Sequence[Provenance], *, level: str = "h5") -> Markup:
+    """Places with what stands there, the later ones folded."""
     shown = [_place(one) for one in evidence[:EVIDENCE]]
     more = None
     if len(shown) > OPEN_PLACES + 1:
@@ -272,7 +271,7 @@ def _evidence(evidence: Sequence[Provenance]) -> Markup:
         shown = shown[:OPEN_PLACES]
     rest = len(evidence) - EVIDENCE
     counted = tag("p", f"and {rest:,} more places, which are in the JSON output") if rest > 0 else None
-    heading = tag("h5", "Evidence")
+    heading = tag(level, "Evidence", class_="label")
     return tag("div", heading, tag("ul", shown, class_="places"), more, counted, class_="evidence")
 
 
@@ -330,7 +329,7 @@ def checklist(report: Report) -> Markup:
     rows = []
     for row in areas(report):
         state = AREA_STATE[row.symbol]
-        name = _capital(row.area.title)
+        name = capital(row.area.title)
         said = _STATE[row.symbol]
         found = bool(row.blockers or row.warnings or row.notes)
         if row.unseen and row.symbol != "?":
@@ -361,91 +360,8 @@ def _count(value: int, kind: str) -> Markup:
     return tag("td", f"{value:,}" if value else "–", class_=f"count {kind if value else 'none'}".rstrip())
 
 
-def unseen(report: Report) -> Markup:
-    """What was not looked at, each gap like a finding, and what of the audit failed."""
-    found = gaps(report)
-    articles: list[Markup] = []
-    for position, gap in enumerate(found, 1):
-        title = f"gap-{position}-title"
-        sources = tag("p", "At ", _listed(gap.sources), class_="sources") if gap.sources else None
-        summary = tag(
-            "summary",
-            tag("span", "?" if gap.needed else "·", class_="mark unseen", aria_hidden="true"),
-            tag("span", "Gap" if gap.needed else "Gap that rules out nothing", class_="severity"),
-            tag("h4", prose(f"{gap.area.value.capitalize()}: {gap.what}"), id=title),
-        )
-        body = [
-            _labelled("Why", prose(gap.why)),
-            sources,
-            _evidence(gap.places) if gap.places else None,
-            _labelled("What to do", prose(gap.action), "do") if gap.action else None,
-        ]
-        articles.append(
-            tag(
-                "article",
-                tag("details", summary, tag("div", body, class_="body"), open=gap.needed and position <= 3),
-                class_="finding gap" if gap.needed else "finding gap minor",
-                aria_labelledby=title,
-            )
-        )
-    for failure in report.failures:
-        head = tag(
-            "summary",
-            tag("span", "?", class_="mark unseen", aria_hidden="true"),
-            tag("span", "Failed", class_="severity"),
-            tag("h4", prose(failure.what)),
-        )
-        hint = _labelled("What to do", prose(failure.hint), "do") if failure.hint else None
-        body = [_labelled("Why", prose(failure.error)), hint]
-        articles.append(
-            tag("article", tag("details", head, tag("div", body, class_="body"), open=True), class_="finding gap")
-        )
-    if not articles:
-        if any(line.needed and not line.seen for line in report.coverage):
-            link = tag("a", "Coverage", href="#coverage")
-            return tag(
-                "p",
-                "What was not looked at is among the findings above. All of it is under ",
-                link,
-                ".",
-                class_="empty",
-            )
-        return tag("p", "Everything that a check needs was looked at.", class_="empty")
-    return joined(articles)
-
-
-def _listed(names: Sequence[str], limit: int = 40) -> Markup:
-    shown: list[Markup | str] = []
-    for name in names[:limit]:
-        shown.extend((tag("code", tag("bdi", name)), ", "))
-    more = f"and {len(names) - limit:,} more" if len(names) > limit else ""
-    return joined([shown[:-1] if not more else shown, more])
-
-
-def set_aside(report: Report) -> Markup:
-    """What was found and does not count, with who has decided that; and what was there before and is no more."""
-    rows = [
-        tag(
-            "tr",
-            tag("th", prose(one.finding.message), scope="row"),
-            tag("td", prose(aside_said(one))),
-            tag("td", tag("code", tag("bdi", place(one.finding.evidence[0])))),
-        )
-        for one in report.aside[:EVIDENCE]
-    ]
-    if len(report.aside) > EVIDENCE:
-        more = f"and {len(report.aside) - EVIDENCE:,} more, which are in the JSON output"
-        rows.append(tag("tr", tag("td", more, colspan=3)))
-    heads = [tag("th", one, scope="col") for one in ("What was found", "Why it does not count", "Where")]
-    table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="sign-offs") if rows else None
-    gone = []
-    for _, said, earlier in changes(report):
-        listed = tag("ul", [tag("li", prose(one.message)) for one in earlier[:EVIDENCE]])
-        gone += [tag("p", said, class_="lead"), listed]
-    return joined([table, gone])
-
-
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """A text with a capital letter first."""
     return text[:1].upper() + text[1:]
 
 

@@ -236,18 +236,18 @@ def _drawings(
     if shown:
         on_path = np.zeros(graph.edge_count, bool)
         on_path[list(path_edges)] = True
-        title = "Paths of the findings" if told == many else f"Paths of {told:,} of {many:,} findings"
+        title = "Paths of findings" if told == many else f"Paths of {told:,} of {many:,} findings"
         yield _drawn("findings", title, picture, group_of, shown | right, right, on_path, alone=False)
     harmed = set(rows[view.result.impact[picture.nodes] >= IMPACTS.index(Impact.DEGRADED)].tolist())
     if harmed:
-        title = "What breaks, degrades or goes blind"
+        title = "All that fails or goes blind"
         yield _drawn("harmed", title, picture, group_of, harmed | right, right, view.lost_mask, alone=False)
     plain = graph.relation != RELATION_ID[Relation.MENTIONS]
     if right:
         start = np.array(_going(view), np.int32)
         leading = reached(graph.by_provider, graph.consumer, start, plain, None)
         groups = set(rows[leading[picture.nodes]].tolist())
-        yield _drawn("leading", "All that depends on what is going", picture, group_of, groups, right, plain)
+        yield _drawn("leading", "All that depends on them", picture, group_of, groups, right, plain)
     everything = set(rows.tolist())
     yield _drawn("all", "Everything", picture, group_of, everything, right, np.ones(graph.edge_count, bool))
 

@@ -21,7 +21,7 @@ from auditor.report.layout import clean
 from tests.page.test_page import HOSTILE, hostile_review
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 pytestmark = pytest.mark.integration
 
@@ -37,25 +37,16 @@ LEGACY = "legacy-cert-01.eventide.net"
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
     SHOTS.mkdir(parents=True, exist_ok=True)
     with playwright.sync_playwright() as running:
-        context = running.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=CHROMIUM,
-            headless=True,
-            args=FLAGS,
-            viewport={"width": 1360, "height": 900},
-            reduced_motion="reduce",
-        )
-        context.set_default_timeout(15_000)
-        # A file is a safe context to Chromium, but its clipboard asks.
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        yield context
-        context.close()
+        # With a new and empty directory of user data, each time.
+        browser = running.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +58,9 @@ def eventide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture
-def troubles() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def page(context: BrowserContext, troubles: list[str]) -> Iterator[Page]:
-    """A page that fails the test if it says anything on the console, or asks for anything but a local file."""
+def watched(context: BrowserContext, troubles: list[str]) -> Page:
+    """A page that notes what it says on the console, and what it asks for besides a local file."""
+    context.set_default_timeout(15_000)
     page = context.new_page()
     page.clock.set_fixed_time(datetime.fromisoformat(NOW) + timedelta(minutes=5))
     page.on("console", lambda message: troubles.append(f"console: {message.text}"))
@@ -84,8 +70,20 @@ def page(context: BrowserContext, troubles: list[str]) -> Iterator[Page]:
         "request",
         lambda asked: None if re.match("file:|data:", asked.url) else troubles.append(f"request: {asked.url}"),
     )
-    yield page
-    page.close()
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in which any trouble fails the test."""
+    troubles: list[str] = []
+    context = browser.new_context(
+        viewport={"width": 1360, "height": 900},
+        reduced_motion="reduce",
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    yield watched(context, troubles)
+    context.close()
     assert troubles == []
 
 
@@ -160,7 +158,8 @@ def test_the_graph_shows_the_path_of_the_renewal(page: Page, eventide: Path) -> 
     assert "certbot:eventide.net" in details.locator("h3").inner_text()
     steps = details.locator("ol.steps").inner_text()
     assert LEGACY in steps
-    assert "eventide.net.conf:" in steps
+    assert "eventide.net.conf:17" in steps
+    assert "acme-hook.eventide.net" in steps
     assert "The path of finding" in page.locator("#said").inner_text()
     assert page.evaluate("document.activeElement.id") == "graph-canvas"
     page.locator("#graph").scroll_into_view_if_needed()
@@ -249,6 +248,22 @@ def test_light_dark_print_and_narrow(page: Page, eventide: Path) -> None:
     for part in ("findings", "graph", "timeline", "coverage"):
         page.evaluate(f"document.getElementById('{part}').scrollIntoView()")
         shot(page, f"narrow-{part}")
+
+
+def test_without_scripts(browser: Browser, eventide: Path) -> None:
+    troubles: list[str] = []
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 1360, "height": 900})
+    page = watched(context, troubles)
+    page.goto(eventide.as_uri())
+    assert page.locator("svg.drawing").is_visible()
+    assert not page.locator("button").first.is_visible()
+    page.locator("#finding-2 summary").first.click()
+    assert page.locator("#finding-2 .evidence").is_visible()
+    page.get_by_text("The same as a table").click()
+    assert page.locator("table.edges").get_by_text("certbot:eventide.net").first.is_visible()
+    shot(page, "without-scripts")
+    context.close()
+    assert troubles == []
 
 
 def test_hostile_text_does_nothing(page: Page, tmp_path: Path) -> None:

@@ -90,6 +90,12 @@
     return { way: [], failing: false };
   };
 
+  // The dependencies between nodes that are given in the order of a path.
+  const wayOver = (rows) => ({
+    way: rows.flatMap((to, at) => E.findIndex((edge) => edge[TO] === to && rows.slice(0, at).includes(edge[FROM]))).filter((edge) => edge >= 0),
+    failing: true,
+  });
+
   const shownGroups = () => {
     const base = drawing.at.size ? [...drawing.at.keys()] : G.map((_, at) => at);
     const within = new Set([...base, ...extra]);
@@ -253,6 +259,17 @@
     cy.fit(what ?? cy.elements(), 24);
     if (cy.zoom() > 1.1) cy.zoom({ level: 1.1, position: undefined }), cy.center(what ?? cy.elements());
   };
+  // All of it if that can be read, else what is going and what is next to it.
+  const settle = () => {
+    fit();
+    if (cy.zoom() >= 0.5 || !cy.nodes().length) return;
+    const going = cy.nodes(".going");
+    const at = (going.length ? going : cy.nodes())[0];
+    cy.zoom(0.75);
+    cy.center(at);
+    const right = cy.nodes().boundingBox().x2;
+    cy.panBy({ x: cy.width() - 70 - (right * cy.zoom() + cy.pan().x), y: 0 });
+  };
   const show = ({ keep = false } = {}) => {
     const groups = shownGroups();
     let ids = [];
@@ -275,7 +292,7 @@
     });
     if (chosen && !cy.getElementById(chosen).length) chosen = null;
     highlight();
-    if (!keep) fit();
+    if (!keep) settle();
     canvas.dataset.nodes = String(ids.length);
   };
   const open = (name, options) => {
@@ -415,15 +432,13 @@
     const many = chosen[0] === "g" && group[2] > 1;
     const how = state(row);
     const facts = make("dl", { class: "facts" });
-    const fact = (name, value) => { if (value) facts.append(make("dt", null, name), make("dd", null, isolated(value))); };
+    const fact = (name, value, list = facts) => { if (value) list.append(make("dt", null, name), make("dd", null, isolated(value))); };
     fact("on", S[many ? group[1] : node[SCOPE]]);
     fact("lifecycle", S[node[LIFECYCLE]]);
     fact("owner", S[node[OWNER]]);
     fact("site", S[node[SITE]]);
     fact("defined in", where(node[PATH], node[LINE]));
     fact("captured", S[node[SEEN]]);
-    const more = data.facts[row] ?? [];
-    for (let at = 0; at < more.length; at += 2) fact(S[more[at]], S[more[at + 1]]);
     const buttons = make("div", { class: "row" });
     if (group[2] > 1) buttons.append(make("button", { type: "button", click: () => toggle(node[GROUP]) }, expanded.has(node[GROUP]) ? "Collapse" : `Expand ${members[node[GROUP]].length.toLocaleString("en")}`));
     buttons.append(make("button", { type: "button", click: () => neighbours(chosen) }, "Show what is next to it"));
@@ -433,18 +448,26 @@
       facts,
       buttons,
     );
+    const told = marked && rows.some((one) => marked.has(one));
+    const { way, failing } = told ? wayOver([...marked]) : wayFrom(row);
+    if (way.length) {
+      const steps = way.map((edge) => make("li", null, make("span", null, `${words(S[E[edge][RELATION]])} → `), link(full(E[edge][TO]), () => revealRow(E[edge][TO])), E[edge][FAILS] ? make("span", { class: "chip broken" }, "✗ fails") : null, make("div", null, ...evidence(edge).filter(Boolean))));
+      details.append(make("h4", null, told ? "The path of the finding" : failing ? "Why it is here: this fails" : "Its way to what is going"), make("ol", { class: "steps" }, ...steps));
+    } else if (!node[GOING]) details.append(make("h4", null, "Why it is here"), make("p", null, "Nothing that it needs leads to what is going: it is next to something that does, or was asked for."));
     const prints = [...new Set(rows.flatMap((one) => findingsOf.get(one) ?? []))].filter((print) => report?.findings[print]);
     if (prints.length) {
       prints.sort((a, b) => report.findings[a][0] - report.findings[b][0]);
-      const lines = prints.slice(0, 20).map((print) => make("li", null, make("a", { href: `#finding-${report.findings[print][0]}` }, `${report.findings[print][0]}. ${middle(report.findings[print][2], 90)}`)));
+      const lines = prints.slice(0, 10).map((print) => make("li", null, make("a", { href: `#finding-${report.findings[print][0]}` }, `${report.findings[print][0]}. ${start(report.findings[print][2], 100)}`)));
+      if (prints.length > 10) lines.push(make("li", null, `and ${prints.length - 10} more`));
       details.append(make("h4", null, `Findings (${prints.length})`), make("ul", null, ...lines));
     }
-    const { way, failing } = wayFrom(row);
-    if (way.length) {
-      const steps = way.map((edge) => make("li", null, make("span", null, `${words(S[E[edge][RELATION]])} → `), link(full(E[edge][TO]), () => revealRow(E[edge][TO])), E[edge][FAILS] ? make("span", { class: "chip broken" }, "✗ fails") : null, make("div", null, ...evidence(edge).filter(Boolean))));
-      details.append(make("h4", null, failing ? "Why it is here: this fails" : "Its way to what is going"), make("ol", { class: "steps" }, ...steps));
-    } else if (!node[GOING]) details.append(make("h4", null, "Why it is here"), make("p", null, "Nothing that it needs leads to what is going: it is next to something that does, or was asked for."));
     for (const part of [list("Needs", rows.flatMap((one) => out[one]), FROM, TO), list("Needed by", rows.flatMap((one) => back[one]), TO, FROM)]) if (part) details.append(...part);
+    const more = data.facts[row] ?? [];
+    if (more.length) {
+      const known = make("dl", { class: "facts" });
+      for (let at = 0; at < more.length; at += 2) fact(S[more[at]], S[more[at + 1]], known);
+      details.append(make("h4", null, many ? "What is known of the first of them" : "What is known of it"), known);
+    }
   };
 
   // -- controls ------------------------------------------------------------------------------------------------------
