@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 
 INVENTORY_LIMIT = 16 * 1024 * 1024
 _DIRECTORIES: Final = re.compile(r"aws/[^/]+/[^/]+/(?:ec2\.Describe|route53\.ListResourceRecordSets)")
+_SEEN_FROM: Final = re.compile(r"services/[^/]+/(?:pings|deliveries)/")
+"""Answers that log where something came from: no text that anything reads."""
 _DESCRIBING: Final = re.compile(
     r'\s*"(?:InstanceId|Private(?:Dns|Ip)\w*|Public(?:Dns|Ip)\w*|Carrier\w*|Name)"\s*:\s*"[^"]*",?\s*$'
 )
@@ -442,11 +444,12 @@ def _mentions(
             understood = _understood(reading, bound, inventory, going)
         elif _DIRECTORIES.match(bound.file.estate_path):
             understood = _describing(reading, bound)
+        log = _SEEN_FROM.match(bound.file.estate_path) is not None
         for one in found:
             if one.line in understood:
                 continue
             linker.identity_seen.add(one.identity.host)
-            if one.identity.host in own or document is None:
+            if one.identity.host in own or document is None or log:
                 continue
             host = nodes.get(one.identity.host)
             if host is None:

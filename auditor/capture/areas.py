@@ -52,6 +52,7 @@ _ANSWERS: Final = {
     "groups": Area.WEBHOOKS,
     "projects": Area.WEBHOOKS,
     "checks": Area.MONITORING,
+    "pings": Area.MONITORING,
     "targets": Area.MONITORING,
     "rules": Area.MONITORING,
     "silences": Area.MONITORING,

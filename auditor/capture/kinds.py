@@ -109,6 +109,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "github": Kind("auditor.capture.service_source", "collect"),
         "gitlab": Kind("auditor.capture.service_source", "collect"),
         "grafana": Kind("auditor.capture.service_source", "collect"),
+        "healthchecks": Kind("auditor.capture.service_source", "collect"),
         "icinga2": Kind("auditor.capture.service_source", "collect"),
         "kubernetes": Kind("auditor.capture.service_source", "collect"),
         "dns": Kind("auditor.capture.service_source", "collect_names"),

@@ -22,7 +22,7 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.monitoring.watched import alerts_over, blind_watchers, job_of, name_of, watched_by
+from rules.monitoring.watched import alerts_over, blind_watchers, is_ping, job_of, name_of, watched_by
 from rules.ways import Ways, distinct, each_once, files, references_to
 
 
@@ -75,7 +75,7 @@ class ScrapeGoingHostRule(Rule):
                     continue
                 for edge in estate.incoming(node, Relation.WATCHES):
                     watcher = edge.consumer
-                    if watcher.kind is Kind.ALERT or watcher.id in told:
+                    if watcher.kind is Kind.ALERT or watcher.id in told or is_ping(watcher):
                         continue
                     users = {alert.id for alert in alerts_over(estate, edge)}
                     if users and users <= told:

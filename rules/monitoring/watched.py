@@ -162,12 +162,12 @@ def job_of(estate: EstateView, node: Node) -> Node:
 
 
 def watchers_of(estate: EstateView, host: Node) -> list[Node]:
-    """The alerts, probes and scrape jobs that look at a host, directly or through one another."""
+    """The alerts, probes and scrape jobs that look at a host, directly or through one another; not what it pings."""
     seen: dict[int, Node] = {}
     pending = [host, *references_to(estate, host)]
     while pending:
         for edge in estate.incoming(pending.pop(), Relation.WATCHES):
-            if edge.consumer.id not in seen:
+            if edge.consumer.id not in seen and not is_ping(edge.consumer):
                 seen[edge.consumer.id] = edge.consumer
                 pending.append(edge.consumer)
     return list(seen.values())

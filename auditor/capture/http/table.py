@@ -10,6 +10,7 @@ from typing import Any, Final
 from auditor.capture.http.client import Client
 from auditor.capture.http.code_hosts import github_client, github_steps, gitlab_client, gitlab_steps
 from auditor.capture.http.grafana import GRAFANA
+from auditor.capture.http.healthchecks import HEALTHCHECKS, healthchecks_client
 from auditor.capture.http.icinga2 import ICINGA2, icinga2_client
 from auditor.capture.http.kubernetes import KUBERNETES, kubernetes_client
 from auditor.capture.http.prometheus import ALERTMANAGER, PROMETHEUS
@@ -31,6 +32,7 @@ SERVICES: Final[Mapping[str, Service]] = MappingProxyType(
         "github": Service(github_steps, github_client),
         "gitlab": Service(gitlab_steps, gitlab_client),
         "grafana": Service(lambda _source: GRAFANA),
+        "healthchecks": Service(lambda _source: HEALTHCHECKS, healthchecks_client),
         "icinga2": Service(lambda _source: ICINGA2, icinga2_client),
         "kubernetes": Service(lambda _source: KUBERNETES, kubernetes_client),
         "prometheus": Service(lambda _source: PROMETHEUS),
