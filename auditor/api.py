@@ -89,6 +89,7 @@ __all__ = [
     "Coverage",
     "CronDialect",
     "CronSchedule",
+    "Declared",
     "Dependency",
     "Document",
     "Edge",
@@ -120,6 +121,7 @@ __all__ = [
     "Schedule",
     "Setting",
     "Severity",
+    "Sighting",
     "Step",
     "Where",
     "YamlNode",
@@ -257,6 +259,31 @@ class Blast:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What an inventory says of a host. `where` is the line that says so."""
+
+    lifecycle: Lifecycle
+    since: datetime | None
+    on: datetime | None
+    read_only_paths: tuple[str, ...]
+    where: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What became of a host when it was collected: whether it answered, and when. `where` is the record of that."""
+
+    outcome: Outcome
+    at: datetime | None
+    where: Provenance
+
+    @property
+    def answered(self) -> bool:
+        """Whether the host was there, be it that it let nobody in."""
+        return self.outcome in (Outcome.OK, Outcome.PARTIAL, Outcome.DENIED, Outcome.UNSUPPORTED)
+
+
 class EstateView(Protocol):
     """What a rule may ask. All answers are about one scenario: these hosts, going in this way, at this time."""
 
@@ -345,6 +372,14 @@ class EstateView(Protocol):
 
     def successor(self, host: Node) -> Node | None:
         """The host that takes over, by the inventory."""
+        ...
+
+    def declared(self, host: str) -> Declared | None:
+        """What the inventory says of a host; None if it does not name it."""
+        ...
+
+    def sighting(self, host: str) -> Sighting | None:
+        """What became of a host's last collection; None if nobody tried, or no record says so."""
         ...
 
     def site(self, host: str) -> str:

@@ -47,7 +47,8 @@ class MountsCollector(Collector):
 
     `read_only` is true if the mount or the file system under it is; `read_only_by` says which: "mount" (this mount
     alone, as a bind mount may be), "filesystem", or "emergency" (ext4 gave up after an error: `emergency_ro`, where
-    statvfs and `[ -w ]` still say writable). The linker joins a MOUNT to its host.
+    statvfs and `[ -w ]` still say writable). `fstab_read_only` is true where fstab means it so. The linker joins a
+    MOUNT to its host.
 
     Reads
     -----
@@ -157,6 +158,8 @@ def _facts(mount: _Mount, where: Where, *, running: bool) -> Iterator[Parsed]:
         attributes["read_only"] = bool(why)
     if why:
         attributes["read_only_by"] = why
+    if why and not running:
+        attributes["fstab_read_only"] = True
     if running or servers:
         attributes["source"] = excerpt(_without_secrets(mount.source))
     if mount.root != "/":

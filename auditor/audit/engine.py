@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
+from auditor.audit.observed import observe_hosts, sightings
 from auditor.capture.estates import open_estates, read_inventory
 from auditor.capture.reading import Bound, Reading, Templates, documents, items, machines, read_estate
 from auditor.capture.sealed import SEARCHED
@@ -195,6 +196,7 @@ def survey(
                 hosts.add(item.ref.text, str(item.attributes.get("origin", "configuration")), where)
     if instances:
         declare_instances(hosts, instances)
+    observe_hosts(reading, hosts, instances)
     return Survey(tree, inventory, reading, hosts)
 
 
@@ -219,7 +221,7 @@ def judge(
     names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
     if not names and request.going_required:
         raise EstateError(
-            f"{request.estate}: no host of the inventory is retired, retiring or read-only",
+            f"{request.estate}: no host is declared as retired, retiring or read-only, or was seen to be so",
             hint="Name a host: `auditor checklist HOST --estate DIR`.",
         )
 
@@ -253,10 +255,11 @@ def judge(
         from auditor.inventory.ways_back import declared_recovery
 
         recovery = declared_recovery(inventory, INVENTORY)
-    view = View(linked, going, request.now, request.on, covered, recovery)
+    seen = sightings(reading, hosts)
+    view = View(linked, going, request.now, request.on, covered, recovery, seen)
     if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
         covered = (*covered, *other)
-        view = View(linked, going, request.now, request.on, covered, recovery)
+        view = View(linked, going, request.now, request.on, covered, recovery, seen)
     policy, profile = request.policy, request.profile or PLAIN
     findings, runs, crashes = _check(view, policy.configured(rules) if policy is not None else rules, progress)
     if request.merged:
@@ -304,10 +307,12 @@ def _profile(policy: Policy | None) -> Profile:
 
 
 def _ask(going: Iterable[Going], hosts: int, request: Request) -> None:
-    """Refuses a scenario that looks like a mistake. Machines that are declared to be gone already do not count."""
+    """Refuses a scenario that looks like a mistake. Machines that are gone already, or seen to be so, do not count."""
     if request.confirmed is None:
         return
-    count = sum(one.origin == "asked" or one.lifecycle is not Lifecycle.RETIRED for one in going)
+    count = sum(
+        one.origin == "asked" or (one.origin == "declared" and one.lifecycle is not Lifecycle.RETIRED) for one in going
+    )
     why = too_many(count, hosts, request.policy)
     if why and count > request.confirmed:
         raise UsageError(why, hint=f"If that is meant, add --confirm-hosts {count}.")

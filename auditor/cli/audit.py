@@ -1,4 +1,4 @@
-"""`auditor audit`: every host that the inventory declares as retired, retiring or read-only."""
+"""`auditor audit`: every host that is declared as retired, retiring or read-only, or was seen to be so."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from auditor.cli import common
 def add(commands: Any) -> None:
     parser = commands.add_parser(
         "audit",
-        help="the checklist for every host that the inventory declares as going",
-        description="The checklist for every host that the inventory declares as retired, retiring or read-only.",
+        help="the checklist for every host that is declared, or was seen, to go",
+        description="The checklist for every host that the inventory declares as retired, retiring or read-only, and "
+        "for every host whose root was seen to be read-only, or whose instance is terminated.",
         epilog="example:\n  auditor audit --estate estate/ --format json -o audit.json\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
         "diff",
         help="compare two states of an estate: what appeared, vanished and changed",
         description="Compares two states of an estate, as facts (dependencies and what is known of things) and as "
-        "findings. Findings are of the hosts given, else of those that each inventory declares as going.",
+        "findings. Findings are of the hosts given, else of those that each side declares, or saw, to go.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -35,7 +35,7 @@ examples:
   AUDITOR_PING_URL=… auditor guard --snapshot monday.sqlar --max-age 36h
   auditor guard --snapshot estate/ --ping-file /run/credentials/auditor.service/ping --report json=last.json
 
-It judges every host that the inventory declares as going, prints one line, and tells a dead-man's switch that it ran:
+It judges every host that is declared, or was seen, to go, prints one line, and tells a dead-man's switch that it ran:
 the variable AUDITOR_PING_URL (or --ping-file) holds the URL. A failure goes to AUDITOR_PING_FAIL_URL, else to the
 path /fail below it. docs/guard.md has a systemd timer, a Kubernetes CronJob and alerts.
 

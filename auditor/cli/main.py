@@ -38,7 +38,7 @@ _EPILOG = """\
 examples:
   auditor checklist legacy-cert-01 --estate estate/             what still depends on it, if it is retired
   auditor checklist db03 --as read-only --on 2026-12-01         the same, if it can't be written any more
-  auditor audit --estate estate/                                every host that the inventory declares as going
+  auditor audit --estate estate/                                every host that is declared, or was seen, to go
   auditor report legacy-cert-01 --estate estate/ -o review.html  a page for the meeting
   auditor why alert:CertificateExpiry legacy-cert-01 --estate estate/
   auditor graph --focus legacy-cert-01 --estate estate/ -o review.svg

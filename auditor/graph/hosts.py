@@ -38,6 +38,9 @@ class HostRecord:
     read_only_paths: tuple[str, ...] = ()
     origins: set[str] = field(default_factory=set)
     provenance: Provenance | None = None
+    observed: Lifecycle | None = None
+    """What was seen of it: read-only as a whole, or gone. None if it is what it was, or nobody looked."""
+    observed_at: Provenance | None = None
 
     @property
     def short(self) -> str:

@@ -564,6 +564,8 @@ class Linker:
         for record in self.hosts.records.values():
             for path in record.read_only_paths:
                 node = self._node(Kind.MOUNT, path, record.name)
+                if self.attributes.get(node, {}).get("read_only") is False:
+                    self.attributes[node]["observed_writable"] = True
                 self.describe(node, {"read_only": True, "read_only_by": "declared"}, record.provenance)
         for node in self._of_kind(Kind.MOUNT):
             mounts.setdefault(self._scopes[node], {})[self._texts[node]] = node

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from auditor.api import Blast, Edge, Node
+from auditor.api import Blast, Declared, Edge, Node, Sighting
 from auditor.capture.areas import AREA_OF
 from auditor.graph.columns import CONFIDENCES, KIND_ID, KINDS, NEEDS, RELATION_ID, RELATIONS
 from auditor.graph.impact import (
@@ -172,12 +173,14 @@ class View:
         on: datetime | None,
         coverage: Sequence[Coverage],
         recovery: Recovery = NO_RECOVERY,
+        sightings: Mapping[str, Sighting] = MappingProxyType({}),
     ) -> None:
         self.linked = linked
         self.going = tuple(going)
         self.now = now
         self.on = on
         self.recovery = recovery
+        self._sightings = sightings
         self._coverage = tuple(coverage)
         self._going = {one.host: one for one in going}
         self._blasts: dict[int, Blast | None] = {}
@@ -370,6 +373,18 @@ class View:
     def successor(self, host: Node) -> NodeView | None:
         record = self.linked.hosts.records.get(host.text)
         return self.host(record.successor) if record is not None and record.successor else None
+
+    def declared(self, host: str) -> Declared | None:
+        """What the inventory says of a host; None if it does not name it."""
+        record = self.linked.hosts.records.get(self.linked.hosts.find(host) or "")
+        if record is None or record.provenance is None or "inventory" not in record.origins:
+            return None
+        times = parse_time(record.since), parse_time(record.on)
+        return Declared(record.lifecycle, *times, record.read_only_paths, record.provenance)
+
+    def sighting(self, host: str) -> Sighting | None:
+        """What became of a host's last collection; None if nobody tried, or no record says so."""
+        return self._sightings.get(self.linked.hosts.find(host) or host)
 
     def site(self, host: str) -> str:
         """Where a host stands, by the inventory; empty if it does not say."""

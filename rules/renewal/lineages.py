@@ -175,8 +175,10 @@ def state_of(estate: EstateView, going: Going) -> str:
         return f"has been {word} since {going.since[:10]}"
     if going.lifecycle is Lifecycle.RETIRING:
         word = "retired"
-    if going.lifecycle is Lifecycle.READ_ONLY and going.origin == "declared":
+    if going.lifecycle is Lifecycle.READ_ONLY and going.origin in ("declared", "observed"):
         return "is read-only"
+    if going.origin == "observed":
+        return "is gone"
     switch = switch_of(estate, going)
     return f"is to be {word}" + (f" on {switch.date().isoformat()}" if switch else "")
 

@@ -95,7 +95,8 @@ class MountOfGoingHostRule(Rule):
         state = (
             f"has been {going.lifecycle.value} since {going.since[:10]}"
             if going.since
-            else f"is to be {'read-only' if going.lifecycle is Lifecycle.READ_ONLY else 'retired'}"
+            else f"{'is' if going.origin == 'observed' else 'is to be'} "
+            f"{'read-only' if going.lifecycle is Lifecycle.READ_ONLY else 'retired'}"
         )
         if read_only:
             why = "It is mounted to be written, and nothing written to it is kept."

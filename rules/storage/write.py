@@ -85,7 +85,7 @@ class WriteOnReadOnlyRule(Rule):
 
     def _finding(self, estate: EstateView, writer: Node, writes: list[Edge], going: Going) -> Finding:
         callers = _callers(estate, writer)
-        since = f"has been read-only since {going.since[:10]}" if going.since else "is to be read-only"
+        since = f"has been read-only since {going.since[:10]}" if going.since else _now(going)
         run = f", run by {listed([_place(one) for one in callers])}," if callers else ""
         if writer.kind is Kind.JOB or callers or (writer.kind is Kind.UNIT and writer.attributes.get("wanted_by")):
             severity, why = self.severity, "It fails each time it runs, and what it does after that is not done either."
@@ -114,6 +114,10 @@ class WriteOnReadOnlyRule(Rule):
             path=estate.path_over(writes[0]),
             hosts=(going.host,),
         )
+
+
+def _now(going: Going) -> str:
+    return "is read-only" if going.origin == "observed" else "is to be read-only"
 
 
 def _of_lineages(estate: EstateView) -> set[int]:

@@ -13,7 +13,8 @@ A case is a directory `<family>/<rule>/<case>/` with a `case.yaml`:
 
 `says` holds words of the message, the reason or the action. Certificates are made anew for each run, from a
 `certificates.yaml`: a list of `{names, not_before, not_after, files, ca, issuer, links, served}`, paths relative to the
-case. `served` are endpoints that showed it when they were probed. Their keys are never written.
+case. `served` are endpoints (and, behind a blank, their addresses) that showed it when they were probed. Their keys
+are never written.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def make_certificates(estate: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(pem)
         for endpoint in one.get("served", ()):
-            entry = {"endpoint": endpoint, "protocol": "tls", "status": "ok", "certificate": pem.decode()}
+            where, _, address = endpoint.partition(" ")
+            entry = {"endpoint": where, "address": address, "status": "ok", "certificate": pem.decode()}
             probes.append(json.dumps(entry) + "\n")
         for link, target in one.get("links", {}).items():
             path = estate / link

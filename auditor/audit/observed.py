@@ -1,0 +1,83 @@
+"""What a collection saw of hosts, beside what the inventory declares of them.
+
+A host that can't be written any more, or is gone, is one to ask about whether or not somebody has declared it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from auditor.api import Sighting
+from auditor.capture.reading import Reading
+from auditor.capture.tree import moment_of
+from auditor.graph.hosts import HostTable
+from auditor.model import Entity, Kind, Lifecycle, Provenance
+from auditor.text import expand_range
+
+_MOUNTED: Final = ("/proc/self/mountinfo", "/proc/mounts", "/proc/self/mounts", "/etc/mtab")
+_FSTAB: Final = "/etc/fstab"
+WRITABLE_KINDS: Final = frozenset(
+    "ext2 ext3 ext4 xfs btrfs f2fs zfs jfs reiserfs nilfs2 bcachefs ufs ffs apfs hfs vfat".split()
+)
+"""File systems that are made to be written; a root of squashfs or overlay may be meant to be read-only."""
+
+
+def observe_hosts(reading: Reading, hosts: HostTable, instances: Iterable[tuple[Entity, Provenance]]) -> None:
+    """Writes into the table which machines were seen to be read-only as a whole, or gone."""
+    for source, names in reading.tree.sources.items():
+        place = _read_only_root(reading, source)
+        if place is None:
+            continue
+        for name in names:
+            record = hosts.records.get(hosts.find(name) or "")
+            if record is not None:
+                record.observed, record.observed_at = Lifecycle.READ_ONLY, place
+    for entity, where in instances:
+        record = hosts.records.get(hosts.find(entity.ref.text) or "")
+        # A machine that is known by its id alone is nobody's: nothing else depends on it.
+        if record is not None and entity.attributes.get("observed") == "retired" and record.name != entity.ref.text:
+            record.observed, record.observed_at = Lifecycle.RETIRED, where
+
+
+def _read_only_root(reading: Reading, source: str) -> Provenance | None:
+    """The line by which the root of a host is mounted read-only, though its fstab does not say so."""
+    found: tuple[Entity, Provenance] | None = None
+    for path in (*_MOUNTED, _FSTAB):
+        bound = reading.by_path.get((source, path))
+        if bound is None or (path != _FSTAB and found is not None):
+            continue
+        for item in bound.template.facts:
+            if not isinstance(item, Entity) or item.ref.kind is not Kind.MOUNT or item.ref.text != "/":
+                continue
+            if path == _FSTAB and item.attributes.get("fstab_read_only"):
+                return None
+            if path != _FSTAB:
+                # A later mount of one place covers the earlier.
+                where = item.where
+                at = Provenance(bound.file.estate_path, where.line, where.excerpt, bound.collected_at)
+                found = (item, at)
+    if found is None:
+        return None
+    known = found[0].attributes
+    by = str(known.get("read_only_by", "")).split(",")
+    meant = known.get("fstype") not in WRITABLE_KINDS or not {"filesystem", "emergency"} & set(by)
+    return None if meant else found[1]
+
+
+def sightings(reading: Reading, hosts: HostTable) -> dict[str, Sighting]:
+    """Host -> what became of its collection, as the record of the host as a whole says."""
+    found: dict[str, Sighting] = {}
+    for path, record in reading.tree.captures.items():
+        if path.count("/") != 1 or not path.startswith("hosts/"):
+            continue
+        said = f"{record.outcome.value}: {record.detail}" if record.detail else record.outcome.value
+        where = Provenance(path, 0, said, record.collected_at)
+        sighting = Sighting(record.outcome, moment_of(record.collected_at), where)
+        try:
+            names = expand_range(path.removeprefix("hosts/"))
+        except ValueError:
+            continue
+        for name in names:
+            found[hosts.find(name) or name] = sighting
+    return found

@@ -1,0 +1,1 @@
+"""Rules about hosts that are declared to be one thing, and were seen to be another."""
