@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -15,6 +16,7 @@ from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
 from auditor.audit.observed import observe_hosts, sightings
+from auditor.audit.sight import blind_to
 from auditor.capture.estates import open_estates, read_inventory
 from auditor.capture.reading import Bound, Reading, Templates, documents, items, machines, read_estate
 from auditor.capture.sealed import SEARCHED
@@ -94,6 +96,8 @@ class Request:
     """How many hosts may be going. None: as many as there are; 0: as many as the policy lets go unasked."""
     profile: Profile | None = PLAIN
     """None: the one that the policy names, or the built-in one."""
+    digest: bool = False
+    """Whether the report is to hold a digest of all that was read."""
     own: tuple[str, ...] = ()
     """Files inside the estate that are about it and not of it, by their estate paths."""
 
@@ -267,7 +271,7 @@ def judge(
         covered = tuple(
             replace(one, estate=tree.origin(one.path)) if one.path and not one.estate else one for one in covered
         )
-    settled = settle(findings, runs, covered, names, request.now, policy, request.baseline)
+    settled = settle(findings, runs, blind_to(reading), names, request.now, policy, request.baseline)
     findings, runs = settled.findings, settled.runs
     off = {f"rule {run.rule}" for run in runs if run.off}
     crashes = [one for one in crashes if one.what not in off]
@@ -293,6 +297,7 @@ def judge(
         policy=settled.use,
         profile=profile,
         owners=_owners(profile, inventory, going),
+        digest=_digest(reading) if request.digest else "",
         signers={one.area: one.people for one in inventory.area_owners if one.people} if inventory is not None else {},
     )
     return Audited(report, view, reading)
@@ -304,6 +309,16 @@ def _profile(policy: Policy | None) -> Profile:
     if policy is None or policy.profile is None:
         return built_in()
     return profile_of(policy.profile, str(Path(policy.path).parent / (policy.document.profile or "")))
+
+
+def _digest(reading: Reading) -> str:
+    """SHA-256 over the path and content of each file, and over what was recorded of each that could not be had.
+
+    Of the contents the digests count that were taken when they were read (BLAKE2b, 128 bits).
+    """
+    lines = [f"{bound.file.estate_path}\0{bound.template.digest.hex()}" for bound in reading.bound]
+    lines += [f"{path}\0{one.outcome.value}" for path, one in reading.tree.captures.items()]
+    return sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _ask(going: Iterable[Going], hosts: int, request: Request) -> None:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from auditor.cli import common
+from auditor.cli.records import before, keep
 
 _EPILOG = """\
 examples:
   auditor checklist legacy-cert-01.example.org --estate estate/ --as read-only
   auditor checklist web01.example.org=web01,10.0.0.7 web02.example.org --on 2026-12-01 --format markdown -o ticket.md
   git clone …/infrastructure && auditor checklist db03.example.org --estate infrastructure/
+  auditor checklist legacy-cert-01 --estate estate/ --run run.jsonl     keeps the run; tells what is new and fixed
+
+on a run that is kept (each with --help):
+  auditor checklist show FILE       what is open, answered and signed off
+  auditor checklist answer FILE ITEM --by NAME --answer yes|no|na
+  auditor checklist sign FILE --area AREA --by NAME
+  auditor checklist verify FILE     finds any change of the file
 """
 
 
@@ -27,6 +37,13 @@ def add(commands: Any) -> None:
     common.estate_options(parser)
     common.policy_options(parser)
     common.scenario_options(parser)
+    parser.add_argument(
+        "--run",
+        dest="kept",
+        metavar="FILE",
+        type=Path,
+        help="keep this run: add it to FILE, and tell what is new, fixed or still open since the last one",
+    )
     common.output_options(parser)
     parser.set_defaults(run=run)
 
@@ -37,4 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     hosts = [parse_host(word) for word in arguments.hosts]
     request = common.request_of(arguments, hosts, arguments.lifecycle, arguments.on)
-    return common.finish(common.run_audit(request, quiet=arguments.quiet, own=arguments.rules).report, arguments)
+    kept: Path | None = arguments.kept
+    if kept is None:
+        return common.finish(common.run_audit(request, quiet=arguments.quiet, own=arguments.rules).report, arguments)
+    audited = common.run_audit(replace(request, digest=True), quiet=arguments.quiet, own=arguments.rules)
+    answered, since = before(kept, audited)
+    report = replace(audited.report, answers=answered, since=since)
+    keep(kept, report, quiet=arguments.quiet)
+    return common.finish(report, arguments)

@@ -196,7 +196,9 @@ def request_of(
         confirmed=arguments.confirm_hosts,
         profile=_profile(arguments.profile),
         own=tuple(
-            inside for one in (policy, baseline, output, arguments.profile) if one and (inside := _inside(one, first))
+            inside
+            for one in (policy, baseline, output, arguments.profile, getattr(arguments, "kept", None))
+            if one and (inside := _inside(one, first))
         ),
     )
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from auditor import __version__
 from auditor.cli import (
@@ -23,6 +23,7 @@ from auditor.cli import (
     inventory,
     policy,
     profile,
+    records,
     report,
     rules,
     snapshot,
@@ -59,9 +60,21 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
 
 
+class _Top(_Parser):
+    """The whole command line. A word behind `checklist` may be a command on a kept run, where a host would stand."""
+
+    records: dict[str, argparse.ArgumentParser]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        if words[:1] == ["checklist"] and words[1:2] and words[1] in self.records:
+            return self.records[words[1]].parse_known_args(words[2:], namespace)
+        return super().parse_known_args(words, namespace)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = _Parser(
+    top = _Top(
         prog="auditor",
         description="Before a server is retired or made read-only: find everything that still depends on it.",
         epilog=_EPILOG,
@@ -90,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
         sources,
     ):
         module.add(commands)
+    top.records = records.add(_Parser)
     return top
 
 

@@ -17,10 +17,10 @@ def entry(finding: Finding) -> Earlier:
         finding.rule,
         finding.area,
         finding.severity,
-        _plain(finding.subject),
-        _plain(finding.message),
-        tuple(_plain(host) for host in finding.hosts),
-        tuple(dict.fromkeys(_plain(one.path) for one in finding.evidence if one.path)),
+        printed(finding.subject),
+        printed(finding.message),
+        tuple(printed(host) for host in finding.hosts),
+        tuple(dict.fromkeys(printed(one.path) for one in finding.evidence if one.path)),
     )
 
 
@@ -43,10 +43,10 @@ def render(now: datetime, estate: str, findings: Iterable[Earlier]) -> dict[str,
     return {
         "version": 1,
         "made": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "estate": _plain(estate),
+        "estate": printed(estate),
         "findings": [plain(one) for one in sorted(findings, key=lambda one: (one.rule, one.subject, one.fingerprint))],
     }
 
 
-def _plain(text: str) -> str:
+def printed(text: str) -> str:
     return printable(text).encode("utf-8", "backslashreplace").decode() or "-"

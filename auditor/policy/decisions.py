@@ -5,7 +5,7 @@ Nothing is dropped: what does not count is set aside, with who decided it and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from auditor.api import Rule
 from auditor.model import (
     Aside,
-    Coverage,
     Earlier,
     Failure,
     Finding,
@@ -95,7 +94,7 @@ def too_many(going: int, hosts: int, policy: Policy | None) -> str:
 def settle(
     findings: Sequence[Finding],
     runs: Sequence[RuleRun],
-    covered: Sequence[Coverage],
+    blind: Callable[[str], bool],
     going: Iterable[str],
     now: datetime,
     policy: Policy | None,
@@ -103,7 +102,7 @@ def settle(
 ) -> Settled:
     """Applies a policy and a baseline. `baseline` counts before the one that the policy names.
 
-    `going` are the names of the hosts that this run is about.
+    `going` are the names of the hosts that this run is about; `blind` says of an estate path that it was not seen.
     """
     hosts = frozenset(going)
     baseline = baseline or (policy.baseline if policy is not None else None)
@@ -124,7 +123,7 @@ def settle(
         aside += known
         there = {one.fingerprint for one in findings}
         missed = [earlier(one) for one in baseline.document.findings if one.fingerprint not in there]
-        gone, unseen = credit(missed, known_runs, covered, hosts)
+        gone, unseen = credit(missed, known_runs, blind, hosts)
         use = replace(use, baseline=baseline.path, gone=gone, unseen=unseen)
     return Settled(tuple(left), tuple(aside), tuple(known_runs), tuple(failures), use)
 
@@ -249,34 +248,23 @@ def earlier(one: BaselineFinding) -> Earlier:
 
 
 def credit(
-    missed: Iterable[Earlier], runs: Iterable[RuleRun], covered: Iterable[Coverage], going: frozenset[str]
+    missed: Iterable[Earlier], runs: Iterable[RuleRun], blind: Callable[[str], bool], going: frozenset[str]
 ) -> tuple[tuple[Earlier, ...], tuple[Earlier, ...]]:
     """Findings of an earlier time that this run did not make: those that are gone, and those that it could not see.
 
-    Gone is what its rule looked for, about hosts of this run, in files none of which is a gap now. What is about other
-    hosts is neither.
+    Gone is what its rule looked for, about hosts of this run, in files all of which were seen, or are known to be no
+    more. What is about other hosts is neither.
     """
     looked = {run.rule for run in runs if run.looked_at}
-    known = {run.rule for run in runs}
-    blind = {row.path for row in covered if row.path and not row.seen}
     gone: list[Earlier] = []
     unseen: list[Earlier] = []
     for one in missed:
         if not going.issuperset(one.hosts):
             continue
         # A rule that there is no more looks for nothing; whether the thing is gone it does not say.
-        seen = one.rule in looked and one.rule in known and not any(_below(path, blind) for path in one.paths)
+        seen = one.rule in looked and not any(blind(path) for path in one.paths)
         (gone if seen else unseen).append(one)
     return tuple(gone), tuple(unseen)
-
-
-def _below(path: str, blind: set[str]) -> bool:
-    """Whether a path, or a directory that it is in, was not seen."""
-    while path:
-        if path in blind:
-            return True
-        path = path.rpartition("/")[0]
-    return False
 
 
 def _told(policy: Policy) -> Iterator[str]:
