@@ -33,6 +33,7 @@ def add(commands: Any) -> None:
     check.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
+    common.rule_option(check)
     check.set_defaults(run=run_check)
     schema = below.add_parser(
         "schema",
@@ -46,12 +47,11 @@ def add(commands: Any) -> None:
 def run_check(arguments: argparse.Namespace) -> int:
     """Loads a policy; its problems are raised as PolicyError."""
     from auditor.policy.loading import load_policy
-    from auditor.registry import load_rules
 
     path: Path = arguments.file / POLICY if arguments.file.is_dir() else arguments.file
     if not path.is_file():
         raise UsageError(f"{path}: no such file", hint="docs/policy.md has one to start from.")
-    rules, _ = load_rules()
+    rules, _ = common.all_rules(arguments.rules)
     now = arguments.now or datetime.now(UTC)
     policy = load_policy(path, rules, now)
     document = policy.document
