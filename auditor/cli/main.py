@@ -28,6 +28,7 @@ from auditor.cli import (
     rules,
     snapshot,
     sources,
+    wave,
     why,
 )
 from auditor.errors import AuditorError
@@ -89,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         gate,
         guard,
         diff,
+        wave,
         why,
         graph,
         collect,
