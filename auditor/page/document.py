@@ -17,10 +17,11 @@ from auditor.page.drawing import svg, table
 from auditor.page.findings import AREA_STATE, by_kind, checklist, findings
 from auditor.page.gaps import set_aside, unseen
 from auditor.page.markup import Markup, hidden, joined, prose, tag
-from auditor.page.model import PageGraph, Review, SignOff
+from auditor.page.model import PageGraph, Review
+from auditor.page.people import by_hand, policy
 from auditor.page.timeline import timeline
 from auditor.report.layout import in_utc, moment, number, time_left
-from auditor.report.summary import areas, basis, changes, fate_of, gaps, headline, open_items, soonest
+from auditor.report.summary import areas, basis, changes, fate_of, gaps, headline, open_items, since_said, soonest
 
 _VERDICT: Final = {Verdict.BLOCKED: "bad", Verdict.CLEAR: "good", Verdict.INCOMPLETE: "unseen"}
 _NAMES: Final = 12
@@ -182,9 +183,19 @@ def _header(report: Report) -> Markup:
         counts,
         left,
         rests,
+        _lines(report),
         tag("p", "", id="age", class_="age", hidden=True),
         class_=f"top {kind}",
     )
+
+
+def _lines(report: Report) -> list[Markup]:
+    """What is new since the last run, and what people are still asked."""
+    lines = [tag("p", since_said(report, report.since), class_="more-lines")] if report.since is not None else []
+    if left := open_items(report):
+        said = f"{number(left, 'question')} for people {'is' if left == 1 else 'are'} open: "
+        lines.append(tag("p", said, tag("a", "by hand", href="#by-hand"), class_="more-lines"))
+    return lines
 
 
 def _sections(review: Review) -> list[Section]:
@@ -226,10 +237,13 @@ def _sections(review: Review) -> list[Section]:
         sections.append(_graph_section(review.graph))
     sections.append(Section("timeline", "Timeline", timeline(review), f"{len(review.events):,}"))
     sections.append(Section("coverage", "Coverage", coverage(report)))
-    if review.sign_offs:
-        lead = tag("p", "No machine can tell these. They do not change the verdict.", class_="lead")
-        body = joined([lead, _sign_offs(review.sign_offs)])
-        sections.append(Section("sign-offs", "By hand", body, f"{open_items(report):,} open"))
+    if items := report.profile.items(report.phase):
+        open_ = open_items(report)
+        sections.append(
+            Section("by-hand", "By hand", by_hand(report), f"{open_:,} open" if open_ else f"{len(items):,}")
+        )
+    if report.policy.changes or report.policy.unused:
+        sections.append(Section("policy", "Policy", policy(report)))
     return sections
 
 
@@ -445,22 +459,6 @@ def _legend() -> Markup:
     ]
     shown.append(tag("li", tag("span", "", class_="line fails", aria_hidden="true"), "dependency that fails"))
     return tag("ul", shown, class_="key", aria_label="What boxes and lines mean")
-
-
-def _sign_offs(sign_offs: Iterable[SignOff]) -> Markup:
-    rows = [
-        tag(
-            "tr",
-            tag("th", tag("bdi", one.what), scope="row"),
-            tag("td", one.state),
-            tag("td", tag("bdi", one.by) if one.by else "–"),
-            tag("td", moment(one.at) if one.at else "–"),
-            tag("td", prose(one.note) if one.note else "–"),
-        )
-        for one in sign_offs
-    ]
-    heads = [tag("th", one, scope="col") for one in ("What", "State", "By", "When", "Note")]
-    return tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="sign-offs")
 
 
 def _footer() -> Markup:

@@ -127,7 +127,7 @@ def _single(review: Review, finding: Finding, position: int, called: Called) -> 
         "summary",
         tag("span", str(position), class_="number"),
         _mark(finding.severity),
-        tag("h4", prose(finding.message), id=title, class_="title"),
+        tag("h4", _new(report, finding), prose(finding.message), id=title, class_="title"),
         tag("span", stake, class_="stake") if stake else None,
     )
     body = [
@@ -167,7 +167,13 @@ def _group(review: Review, group: Sequence[Finding], start: int, called: Called)
         items.append(
             tag(
                 "li",
-                tag("p", tag("span", str(position), class_="number"), prose(finding.message), class_="message"),
+                tag(
+                    "p",
+                    tag("span", str(position), class_="number"),
+                    _new(report, finding),
+                    prose(finding.message),
+                    class_="message",
+                ),
                 _path(finding.path, called) if finding.path and position <= DETAILED else None,
                 evidence_list(evidence_of(finding)),
                 _foot(review, finding, position, short=True),
@@ -188,6 +194,12 @@ def _group(review: Review, group: Sequence[Finding], start: int, called: Called)
         class_=f"finding {first.severity.value}",
         aria_labelledby=title,
     )
+
+
+def _new(report: Report, finding: Finding) -> Markup | None:
+    """A mark for what the last run did not have."""
+    new = report.since is not None and finding.fingerprint in report.since.new
+    return joined([tag("span", "New", class_="chip new"), hidden(": "), " "]) if new else None
 
 
 def _data(review: Review, finding: Finding) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -106,17 +105,6 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class SignOff:
-    """A statement of a person: that something was looked at by hand, done, or agreed to."""
-
-    what: str
-    state: str
-    by: str = ""
-    at: datetime | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Review:
     """All that a page of a report shows."""
 
@@ -125,4 +113,3 @@ class Review:
     events: tuple[Event, ...] = ()
     more_events: int = 0
     """Dates that were left out, being later than those that are shown."""
-    sign_offs: Sequence[SignOff] = ()

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from auditor.graph.view import NodeView, View
-from auditor.model import Answer, Impact, Kind, Lifecycle, Report
+from auditor.model import Impact, Kind, Lifecycle
 from auditor.page.graph import page_graph
-from auditor.page.model import Event, Review, SignOff
+from auditor.page.model import Event, Review
 from auditor.phrases import parse_time, plural
-from auditor.report.summary import item_said
 from auditor.schedule import next_run, previous_run
 
 if TYPE_CHECKING:
@@ -37,19 +36,7 @@ def review_of(audited: Audited) -> Review:
     found = sorted(_events(view), key=lambda one: (_RANK[one.impact], abs(one.at - view.now), one.subject, one.what))
     shown = sorted(found[:EVENTS], key=lambda one: (one.at, one.subject, one.what))
     graph = page_graph(view, report.findings)
-    return Review(report, graph, tuple(shown), len(found) - len(shown), tuple(_questions(report)))
-
-
-def _questions(report: Report) -> Iterator[SignOff]:
-    """What people are asked, with the answers so far."""
-    for item in report.profile.items(report.phase):
-        answered = report.answers.get(item.id)
-        if answered is None:
-            yield SignOff(item.text, "open", note=item_said(item))
-            continue
-        note = "; ".join(part for part in (answered.note, answered.evidence) if part)
-        said = "not applicable" if answered.answer is Answer.NOT_APPLICABLE else answered.answer.value
-        yield SignOff(item.text, said, answered.by, parse_time(answered.time), note)
+    return Review(report, graph, tuple(shown), len(found) - len(shown))
 
 
 def _events(view: View) -> Iterator[Event]:

@@ -14,11 +14,28 @@ from pathlib import Path
 import pytest
 
 from auditor.cli.main import main
-from auditor.model import Area, Confidence, Coverage, Failure, Impact, Outcome, Provenance, Report, Step, Verdict
+from auditor.model import (
+    Answer,
+    Answered,
+    Area,
+    Aside,
+    Confidence,
+    Coverage,
+    Failure,
+    Impact,
+    ManualItem,
+    Outcome,
+    PolicyUse,
+    Provenance,
+    Report,
+    SetAside,
+    Step,
+    Verdict,
+)
 from auditor.page import Section, render_graph, render_page
 from auditor.page.data import EDGE_FIELDS, NODE_FIELDS
 from auditor.page.markup import TEXT_LIMIT, tag
-from auditor.page.model import Drawing, Event, GraphEdge, GraphGroup, GraphNode, PageGraph, Placed, Review, SignOff
+from auditor.page.model import Drawing, Event, GraphEdge, GraphGroup, GraphNode, PageGraph, Placed, Review
 from auditor.report.layout import clean
 from auditor.report.summary import gaps, headline, ordered
 from tests.page.pages import Element, data, read
@@ -48,7 +65,7 @@ ELEMENTS = frozenset(
 )
 ATTRIBUTES = re.compile(
     r"lang|charset|http-equiv|content|name|id|class|href|type|value|checked|placeholder|title|open|hidden|role|tabindex"
-    r"|scope|datetime|autocomplete|aria-[a-z]+|data-[a-z]+|x[12]?|y[12]?|cx|cy|r|rx|d|width|height|viewbox|text-anchor"
+    r"|scope|colspan|datetime|autocomplete|aria-[a-z]+|data-[a-z]+|x[12]?|y[12]?|cx|cy|r|rx|d|width|height|viewbox|text-anchor"
     r"|preserveaspectratio|ref[xy]|marker(width|height)|orient"
 )
 
@@ -116,6 +133,8 @@ def hostile_review() -> Review:
             )
         )
     every = "".join(HOSTILE)
+    items = tuple(ManualItem(text, text, text, text) for text in HOSTILE)
+    asked = replace(BLOCKED.profile.areas[0], title=every, items=items)
     made = replace(
         BLOCKED,
         findings=tuple(findings),
@@ -127,12 +146,16 @@ def hostile_review() -> Review:
         ),
         failures=(Failure(every, every, every),),
         estate=every,
+        policy=PolicyUse(every, "", HOSTILE, (Provenance(every, 1, every),)),
+        aside=(SetAside(findings[0], Aside.WAIVED, Provenance(every, 1, every), HOSTILE[0], every, every),),
+        profile=replace(BLOCKED.profile, areas=(asked, *BLOCKED.profile.areas[1:])),
+        answers={text: Answered(text, Answer.NO, text, text, text, text) for text in HOSTILE},
+        owners={asked.id: every},
         counts={every: 1},
     )
     graph = replace(graph_of(HOSTILE), paths={one.fingerprint: (0, 1) for one in findings})
     events = tuple(Event(NOW, text, text, text, Impact.BROKEN, Provenance(text, 1, text)) for text in HOSTILE)
-    signed = tuple(SignOff(text, text, text, NOW, text) for text in HOSTILE)
-    return Review(made, graph, events, 1, signed)
+    return Review(made, graph, events, 1)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +225,11 @@ def test_hostile_text_is_only_text(hostile: Element) -> None:
         assert places[1] == shown(f"{finding.why}1:1")
         assert [box.text for box in article.all("span", "name")] == [shown(finding.why)] * 3
     assert [one.text for one in hostile.all("dd")[1].all("bdi")] == [shown(one) for one in HOSTILE]
-    assert hostile.by_id("sign-offs").all("bdi")[0].text == shown(HOSTILE[0])
+    questions = hostile.by_id("by-hand").all("tr", "no")
+    assert [row.all("bdi")[0].text for row in questions] == [shown(one) for one in HOSTILE]
+    assert [row.all("td")[1].all("span")[0].text for row in questions] == [shown(one) for one in HOSTILE]
+    assert hostile.by_id("policy").all("li")[0].text == shown(HOSTILE[0])
+    assert shown(HOSTILE[0]) in hostile.by_id("set-aside").text
 
 
 def test_hostile_text_in_the_data_is_the_text(hostile: Element) -> None:
