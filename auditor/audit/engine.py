@@ -62,11 +62,15 @@ if TYPE_CHECKING:
     from auditor.policy.decisions import Baseline, Policy
 
 INVENTORY_LIMIT = 16 * 1024 * 1024
-_DIRECTORIES: Final = re.compile(r"aws/[^/]+/[^/]+/(?:ec2\.Describe|route53\.ListResourceRecordSets)")
+_DIRECTORIES: Final = re.compile(
+    r"aws/[^/]+/[^/]+/(?:ec2\.Describe|route53\.ListResourceRecordSets)"
+    r"|services/[^/]+/(?:devices|virtual-machines|ip-addresses)\."
+)
 _SEEN_FROM: Final = re.compile(r"services/[^/]+/(?:pings|deliveries)/")
 """Answers that log where something came from: no text that anything reads."""
 _DESCRIBING: Final = re.compile(
-    r'\s*"(?:InstanceId|Private(?:Dns|Ip)\w*|Public(?:Dns|Ip)\w*|Carrier\w*|Name)"\s*:\s*"[^"]*",?\s*$'
+    r'\s*"(?:InstanceId|Private(?:Dns|Ip)\w*|Public(?:Dns|Ip)\w*|Carrier\w*|Name|name|address|dns_name)"'
+    r'\s*:\s*"[^"]*",?\s*$'
 )
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
 DULLER = ("depends-on-going-host", "mention")
@@ -558,7 +562,7 @@ def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set
 
 
 def _describing(reading: Reading, bound: Bound) -> set[int]:
-    """Lines of an answer of AWS that say what a machine or a record is called: that is no use of it."""
+    """Lines of an answer of AWS or NetBox that say what a machine or a record is called: that is no use of it."""
     called = {
         item.where.line
         for _, item in bound.template.items

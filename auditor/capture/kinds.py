@@ -112,6 +112,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "healthchecks": Kind("auditor.capture.service_source", "collect"),
         "icinga2": Kind("auditor.capture.service_source", "collect"),
         "kubernetes": Kind("auditor.capture.service_source", "collect"),
+        "netbox": Kind("auditor.capture.service_source", "collect"),
         "dns": Kind("auditor.capture.service_source", "collect_names"),
         "tls": Kind("auditor.capture.service_source", "collect_certificates"),
     }

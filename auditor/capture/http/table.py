@@ -13,6 +13,7 @@ from auditor.capture.http.grafana import GRAFANA
 from auditor.capture.http.healthchecks import HEALTHCHECKS, healthchecks_client
 from auditor.capture.http.icinga2 import ICINGA2, icinga2_client
 from auditor.capture.http.kubernetes import KUBERNETES, kubernetes_client
+from auditor.capture.http.netbox import NETBOX, netbox_client
 from auditor.capture.http.prometheus import ALERTMANAGER, PROMETHEUS
 from auditor.capture.http.services import Step, plain_client
 
@@ -35,6 +36,7 @@ SERVICES: Final[Mapping[str, Service]] = MappingProxyType(
         "healthchecks": Service(lambda _source: HEALTHCHECKS, healthchecks_client),
         "icinga2": Service(lambda _source: ICINGA2, icinga2_client),
         "kubernetes": Service(lambda _source: KUBERNETES, kubernetes_client),
+        "netbox": Service(lambda _source: NETBOX, netbox_client),
         "prometheus": Service(lambda _source: PROMETHEUS),
     }
 )

@@ -1,0 +1,204 @@
+"""NetBox: which names and addresses a machine has, and in which state somebody has noted it (REST API of 3 and 4).
+
+Sources: the models of DCIM, virtualization and IPAM in NetBox's documentation, and `DeviceStatusChoices`,
+`VirtualMachineStatusChoices` and `IPAddressRoleChoices` of its source.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from posixpath import dirname
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Attribute,
+    Collector,
+    Document,
+    Entity,
+    Fragment,
+    Kind,
+    Malformed,
+    Parsed,
+    Read,
+    Ref,
+    Relation,
+    Where,
+    YamlNode,
+    YamlStream,
+    excerpt,
+    is_hostname,
+    normal_address,
+    normal_name,
+    read_yaml,
+)
+
+_HEAD: Final = re.compile(rb"\s*\{[^\[]{0,300}\"results\"\s*:\s*\[")
+_MACHINE: Final = re.compile(
+    rb"\"(?:primary_ip4|primary_ip6|device_role|cluster)\"\s*:|\"status\"\s*:\s*\{\s*\"value\""
+)
+_ADDRESS: Final = re.compile(rb"\"(?:dns_name|assigned_object|nat_inside)\"\s*:")
+_SHARED: Final = frozenset({"anycast", "vip", "vrrp", "hsrp", "glbp", "carp", "loopback"})
+"""Roles of addresses that more than one machine may answer to."""
+_NOT_USED: Final = frozenset({"reserved", "deprecated"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    identity: str
+    """`device 7`, or `virtual_machine 7`."""
+    name: str
+    status: str
+    role: str
+    addresses: tuple[str, ...]
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    owner: str
+    addresses: tuple[str, ...]
+    """Itself, and what it is translated to outside."""
+    dns_name: str
+
+
+@dataclass(slots=True)
+class _Known:
+    machines: list[_Machine] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)
+    addresses: list[_Address] = field(default_factory=list)
+
+
+class NetboxCollector(Collector):
+    """Devices and virtual machines of a NetBox: what they are called, and in which state they are noted.
+
+    They add names and addresses to machines that are known otherwise, and make none: a NetBox knows switches and
+    sockets, too. What is noted is what somebody meant, and no observation.
+
+    Reads
+    -----
+    The answers of `/api/dcim/devices/`, `/api/virtualization/virtual-machines/` and `/api/ipam/ip-addresses/`, those in
+    one directory together.
+
+    Yields
+    ------
+    For each name that one machine alone has: its status and role, and the DNS names and addresses of its interfaces,
+    translated ones (NAT) among them.
+
+    Can't see
+    ---------
+    Whether what is noted is so. Machines without a name, and those of which two have the same. Addresses that several
+    may answer to (anycast, VIP, VRRP and the like), and objects that the token may not view, of which NetBox does not
+    speak.
+    """
+
+    name: ClassVar[str] = "netbox"
+    title: ClassVar[str] = "NetBox: devices, virtual machines and their addresses"
+    area: ClassVar[Area] = Area.CONFIGURATION
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.STANDS_FOR})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        if not path.endswith(".json") or _HEAD.match(head) is None or b'"attrs"' in head:
+            return False
+        return _MACHINE.search(head) is not None or _ADDRESS.search(head) is not None
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """Fragments: a machine and its addresses are in different answers."""
+        stream = read_yaml(document.content)
+        if stream.problem is not None:
+            where = stream.where(min(stream.problem.line, len(stream.lines)))
+            yield Malformed(where, excerpt(stream.problem.reason), "scanned for mentions only", not stream.documents)
+        for root in stream.documents:
+            for one in root.children("results") if root.is_map else ():
+                if not one.is_map:
+                    continue
+                if (address := one.get("address")) is not None and address.is_scalar:
+                    if found := _address(one):
+                        yield Fragment("address", found, stream.where(address))
+                elif one.text("name") and one.text("id"):
+                    machine = _machine(one, stream)
+                    yield Fragment("machine", machine, machine.where)
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """HOST entities with `known_as`, of all answers in a directory."""
+        known: dict[str, _Known] = {}
+        for one in fragments:
+            place = known.setdefault(dirname(one.path), _Known())
+            if isinstance(one.value, _Machine):
+                place.machines.append(one.value)
+                place.paths[one.value.identity] = one.path
+            elif isinstance(one.value, _Address):
+                place.addresses.append(one.value)
+        for place in known.values():
+            yield from _hosts(place)
+
+
+def _text(node: YamlNode, *keys: str) -> str:
+    """The scalar behind several keys; empty as soon as one is missing."""
+    found: YamlNode | None = node
+    for key in keys:
+        found = found.get(key) if found is not None and found.is_map else None
+    return found.scalar if found is not None and found.is_scalar else ""
+
+
+def _bare(address: str) -> str | None:
+    """An address without the length of its prefix."""
+    return normal_address(address.partition("/")[0])
+
+
+def _machine(one: YamlNode, stream: YamlStream) -> _Machine:
+    # Every device has a type, and no virtual machine has one.
+    virtual = one.get("device_type") is None
+    primary = (_bare(_text(one, key, "address")) for key in ("primary_ip4", "primary_ip6"))
+    return _Machine(
+        f"{'virtual_machine' if virtual else 'device'} {one.text('id')}",
+        one.text("name"),
+        _text(one, "status", "value") or one.text("status"),
+        _text(one, "role", "name") or _text(one, "device_role", "name"),
+        tuple(address for address in primary if address is not None),
+        stream.where(one.get("name") or one),
+    )
+
+
+def _address(one: YamlNode) -> _Address | None:
+    """An address with the machine that has it; None if it has none, or if it is not its own."""
+    if _text(one, "role", "value") in _SHARED or _text(one, "status", "value") in _NOT_USED:
+        return None
+    owner = ""
+    for kind in ("device", "virtual_machine"):
+        if identity := _text(one, "assigned_object", kind, "id"):
+            owner = f"{kind} {identity}"
+    outside = [_bare(_text(other, "address")) for other in one.children("nat_outside") if other.is_map]
+    found = tuple(address for address in (_bare(one.text("address")), *outside) if address is not None)
+    return _Address(owner, found, one.text("dns_name")) if owner and found else None
+
+
+def _hosts(known: _Known) -> Iterator[Parsed]:
+    called = Counter(normal_name(one.name) for one in known.machines)
+    of: dict[str, list[_Address]] = {}
+    for address in known.addresses:
+        of.setdefault(address.owner, []).append(address)
+    holders = Counter(text for one in known.addresses for text in set(one.addresses))
+    named = Counter(name for owned in of.values() for name in {normal_name(one.dns_name) for one in owned})
+    for machine in known.machines:
+        name = normal_name(machine.name)
+        if called[name] > 1 or not is_hostname(name):
+            continue
+        owned = of.get(machine.identity, [])
+        names = [normal_name(one.dns_name) for one in owned if is_hostname(one.dns_name)]
+        addresses = [
+            *(address for address in machine.addresses if holders[address] <= 1),
+            *(address for one in owned for address in one.addresses if holders[address] == 1),
+        ]
+        attributes: dict[str, Attribute] = {"netbox_status": excerpt(machine.status)} if machine.status else {}
+        if machine.role:
+            attributes["netbox_role"] = excerpt(machine.role)
+        attributes["known_as"] = tuple(_once([name, *(one for one in names if named[one] == 1), *addresses]))
+        yield Entity(Ref(Kind.HOST, name), replace(machine.where, path=known.paths[machine.identity]), attributes)
+
+
+def _once(texts: Iterable[str]) -> Iterable[str]:
+    return dict.fromkeys(texts)
