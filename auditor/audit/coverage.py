@@ -14,7 +14,7 @@ from auditor.api import Rule
 from auditor.capture.areas import ESTATE_WIDE, ON_THE_HOST, RELATIONS_OF, SCHEDULERS, area_of, schedulers_of
 from auditor.capture.reading import Bound, Reading, estate_path_of
 from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
-from auditor.capture.tree import CAPTURES, INVENTORY, moment_of
+from auditor.capture.tree import OF_THE_ESTATE, moment_of
 from auditor.graph.hosts import HostTable
 from auditor.model import Area, Coverage, Going, Malformed, Outcome, Relation
 from auditor.phrases import listed, plural
@@ -37,8 +37,6 @@ _HOW: Final = {
 _LOST: Final = "recorded as captured, and not among the files of the estate"
 _CONTRADICTED: Final = "recorded as absent, and there is something: the record is of another time than the files"
 
-_OF_THE_ESTATE: Final = frozenset({INVENTORY, CAPTURES, "snapshot.json"})
-"""Files of the estate itself, which no source was asked for."""
 
 _ANSWERS: Final = ("aws/", "services/")
 """Where captures lie that are of no host."""
@@ -124,7 +122,7 @@ def aged(
 
     for bound in reading.bound:
         path = bound.file.estate_path
-        if path in _OF_THE_ESTATE:
+        if path in OF_THE_ESTATE:
             continue
         when = tree.time_of(path)
         if when is None:
@@ -161,10 +159,10 @@ def aged(
 
 
 def span(length: timedelta) -> str:
-    """A length of time in its largest unit: `12 days`, `5 hours`, `3 minutes`."""
+    """A length of time in its largest unit, below three days in whole ones: `12 days`, `36 hours`, `3 minutes`."""
     seconds = max(0, int(length.total_seconds()))
     for unit, size in (("day", 86400), ("hour", 3600)):
-        if seconds >= size:
+        if seconds >= 3 * size or (seconds >= size and seconds % size == 0):
             return plural(seconds // size, unit)
     return plural(seconds // 60, "minute")
 

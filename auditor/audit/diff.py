@@ -20,7 +20,7 @@ from auditor.audit.engine import Request, Survey, judge, open_tree, policy_besid
 from auditor.audit.scenario import Asked
 from auditor.capture.areas import area_of
 from auditor.capture.reading import Bound, Combined, Reading, Templates
-from auditor.capture.tree import CAPTURES, INVENTORY
+from auditor.capture.tree import INVENTORY, OF_THE_ESTATE
 from auditor.difference import Diff, FactChange, FindingChange, Found, UnseenFinding, UnseenSource
 from auditor.model import (
     Area,
@@ -41,14 +41,14 @@ from auditor.model import (
     Report,
     Where,
 )
+from auditor.phrases import parse_time
 
 if TYPE_CHECKING:
     from auditor.inventory.schema import Inventory
 
 _SEEN: Final = frozenset({Outcome.OK, Outcome.ABSENT})
-_OF_THE_ESTATE: Final = frozenset({INVENTORY, CAPTURES, "snapshot.json"})
-_OF_THE_MOMENT: Final = frozenset({"probed", "answered_from", "last_scrape", "last_evaluation"})
-"""Attributes that are otherwise at each look, and say nothing of what is looked at."""
+_OF_THE_MOMENT: Final = frozenset({"probed", "answered_from", "runs_since"})
+"""Attributes that are otherwise at each look, and say nothing of what is looked at; with times of what was last."""
 NOBODY_ASKED: Final = "nobody asked for it"
 _LOST: Final = "recorded as captured, and not among the files of the estate"
 _UNLED: Final = "nothing that was captured leads to it any more"
@@ -188,7 +188,7 @@ class _Look:
         return seen
 
     def _at(self, host: str, path: str, estate_path: str) -> tuple[_Sight, str]:
-        if estate_path in _OF_THE_ESTATE:
+        if estate_path in OF_THE_ESTATE:
             return _Sight.SEEN, ""
         if (why := self._broken.get(estate_path)) is not None:
             return _Sight.BLIND, why
@@ -508,7 +508,7 @@ def _add(found: dict[Key, _Known], item: Parsed, path: str, collected_at: str | 
     values: dict[str, Attribute]
     if isinstance(item, Entity):
         subject, relation, provider = item.ref, "", None
-        values = {name: value for name, value in item.attributes.items() if name not in _OF_THE_MOMENT}
+        values = {name: value for name, value in item.attributes.items() if not _of_the_moment(name, value)}
     elif isinstance(item, Dependency):
         subject, relation, provider = item.consumer, item.relation.value, item.provider
         values = {"need": item.required.value}
@@ -530,6 +530,10 @@ def _add(found: dict[Key, _Known], item: Parsed, path: str, collected_at: str | 
         )
     for name, value in values.items():
         known.values.setdefault(name, {}).setdefault(value, path)
+
+
+def _of_the_moment(name: str, value: Attribute) -> bool:
+    return name in _OF_THE_MOMENT or (name.startswith(("last_", "next_")) and parse_time(value) is not None)
 
 
 def _identity(ref: Ref) -> Key:

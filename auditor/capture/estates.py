@@ -19,6 +19,12 @@ _Rank: TypeAlias = tuple[datetime, int]
 
 def open_estate(path: Path) -> Tree:
     """A directory or a pack. Raises EstateError if it is neither."""
+    left = path.with_name(f"{path.name}.collecting") if path.name else path
+    if not path.exists() and left.is_dir():
+        raise EstateError(
+            f"{path}: not there yet, its collection was interrupted",
+            hint=f"Continue it with `auditor collect --pack --resume -o {path}`, or read {left}.",
+        )
     if path.is_file():
         from auditor.capture.pack import PackTree
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import shutil
 import sqlite3
 import stat
 import zlib
@@ -36,6 +37,7 @@ from auditor.capture.tree import (
     MAX_FILES,
     ROOTS,
     SKIPPED,
+    SNAPSHOT,
     File,
     Tree,
 )
@@ -99,14 +101,52 @@ def is_pack(path: Path) -> bool:
         return False
 
 
-def pack(root: Path, target: Path) -> Packed:
+def collecting(target: Path) -> Path:
+    """The directory beside a pack in which its files are collected, until all are there."""
+    return target.with_name(f"{target.name}.collecting")
+
+
+def prepare(target: Path, *, resume: bool) -> Path:
+    """The directory in which the files of a pack are to be collected.
+
+    To continue is to go on in the directory that an interrupted run has left, or else in one with the files of the
+    pack. Raises UsageError if something is there already, PackError if it is no pack of a collection.
+    """
+    root = collecting(target)
+    if not resume:
+        for there in (target, root):
+            if os.path.lexists(there):
+                raise UsageError(
+                    f"{there} is there already: nothing was written",
+                    hint="Continue it with --resume, or give another file with -o.",
+                )
+    elif not root.exists() and os.path.lexists(target):
+        if not PackTree.open(target, has_inventory=True).exists(SNAPSHOT):
+            raise UsageError(f"{target} was not collected: nothing was written", hint="Give another file with -o.")
+        # Whole or not at all: a half of it must not be taken for what was collected.
+        half = root.with_name(f"{root.name}.half")
+        if half.exists():
+            shutil.rmtree(half)
+        unpack(target, half)
+        os.rename(half, root)
+    return root
+
+
+def finish(root: Path, target: Path) -> Packed:
+    """Packs what was collected, and then removes the directory. Raises UsageError; the directory is then left."""
+    packed = pack(root, target, over=True)
+    shutil.rmtree(root)
+    return packed
+
+
+def pack(root: Path, target: Path, *, over: bool = False) -> Packed:
     """Packs an estate's directory into one file.
 
     The same files give the same bytes, with the same releases of SQLite and zlib: nothing of the clock, of owners or
     of times of modification is kept, a row's `mtime` is when the file was captured. The target appears whole or not at
-    all. Raises EstateError if there is no estate, UsageError if the target exists or can't be written.
+    all. Raises EstateError if there is no estate, UsageError if the target exists (unless `over`) or can't be written.
     """
-    if os.path.lexists(target):
+    if os.path.lexists(target) and not over:
         raise UsageError(f"{target} exists already: nothing was written", hint="Give another file with -o.")
     tree = Tree.open(root, has_inventory=(root / INVENTORY).is_file())
     temporary = target.with_name(f".{target.name}.{os.getpid()}")

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from auditor.capture.tree import CAPTURES, INCOMPLETE
+from auditor.capture.tree import SNAPSHOT as MARKER
 from auditor.errors import EstateError, UsageError
 from auditor.model import Outcome
 from auditor.redaction import MARK, mark, redact
 from auditor.text import is_binary
 
 INVENTORY: Final = "inventory.yaml"
-MARKER: Final = "snapshot.json"
 CUT_OFF: Final = "the collection was cut off here"
 _KEY: Final = "key"
 _KEY_BYTES: Final = 32

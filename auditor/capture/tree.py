@@ -36,6 +36,12 @@ CAPTURES: Final = "captures.jsonl"
 
 INVENTORY: Final = "inventory.yaml"
 
+SNAPSHOT: Final = "snapshot.json"
+"""What tells a collected snapshot from other directories."""
+
+OF_THE_ESTATE: Final = frozenset({INVENTORY, CAPTURES, SNAPSHOT})
+"""Files of the estate itself, which no source was asked for."""
+
 INCOMPLETE: Final = ".incomplete"
 """Files of a snapshot that is being written stand here until they are whole."""
 

@@ -27,12 +27,14 @@ examples:
   auditor collect --estate estate/ -o snapshot/ --only aws      the sources of a kind, or of a name
   auditor collect --estate estate/ -o snapshot/ 'web*' db03     some hosts, and nothing but hosts
   auditor collect --estate estate/ -o snapshot/ --resume        go on where it was interrupted
+  auditor collect --estate estate/ -o monday.sqlar --pack       one file, equal files stored once
   auditor collect --print-program | less                        what would run on the hosts
   auditor collect --print-iam-policy > policy.json              what the role in an AWS account must be allowed
   auditor checklist legacy-cert-01 --estate snapshot/           then ask the snapshot
 
 Sources are collected side by side, and one that fails never stops the others. Nothing is written on the hosts. Host
-keys must be in known_hosts. Secrets are taken out before anything is stored.
+keys must be in known_hosts. Secrets are taken out before anything is stored. A run that is killed leaves a snapshot
+that can be read, and continued with --resume.
 
 exit codes: 0 all was seen, 2 usage, 3 crash, 4 something was not seen (each thing is in the snapshot's captures.jsonl)
 """
@@ -52,7 +54,16 @@ def add(commands: Any) -> None:
         "--estate", metavar="DIR", type=Path, default=Path(), help="the directory of inventory.yaml (default: this one)"
     )
     parser.add_argument(
-        "-o", "--output", metavar="SNAPSHOT", type=Path, help="the snapshot's directory (default: snapshot-<time>)"
+        "-o",
+        "--output",
+        metavar="SNAPSHOT",
+        type=Path,
+        help="the snapshot's directory or file (default: snapshot-<time>)",
+    )
+    parser.add_argument(
+        "--pack",
+        action="store_true",
+        help="write the snapshot as one file (SQLite in the sqlar layout); until it is whole, as FILE.collecting/",
     )
     parser.add_argument("--jobs", metavar="N", type=_count, default=32, help="hosts or requests at once (default: 32)")
     parser.add_argument(
@@ -116,6 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _collect(arguments: argparse.Namespace) -> int:
     from auditor.capture.kinds import Options, jobs_of, need_libraries
+    from auditor.capture.pack import finish, prepare
     from auditor.capture.snapshot import INVENTORY, Snapshot
     from auditor.capture.sources import SshConfig, targets_by_source
     from auditor.inventory import load_inventory
@@ -136,19 +148,24 @@ def _collect(arguments: argparse.Namespace) -> int:
         SshConfig.read(options.ssh_config)
     need_libraries(jobs)
     started = datetime.now(UTC)
-    root: Path = arguments.output or Path(started.strftime("snapshot-%Y%m%dT%H%M%SZ"))
+    place: Path = arguments.output or Path(
+        started.strftime("snapshot-%Y%m%dT%H%M%SZ") + (".sqlar" if arguments.pack else "")
+    )
+    root = prepare(place, resume=arguments.resume) if arguments.pack else place
     when = started.strftime("%Y-%m-%dT%H:%M:%SZ")
     snapshot = Snapshot.open(root, inventory=path.read_bytes(), started_at=when, resume=arguments.resume)
     results = _run(jobs, snapshot, arguments)
     snapshot.close()
+    if arguments.pack:
+        finish(root, place)
     unseen = sum(outcome not in (Outcome.OK, Outcome.ABSENT) for outcome in snapshot.outcomes.values())
     # A record that could not be written is no record.
     unseen = unseen or sum(result.outcome is not Outcome.OK for result in results)
     print(
-        f"{root}: {_told(results)}; "
+        f"{place}: {_told(results)}; "
         + (f"{_not_seen(unseen)}: see captures.jsonl." if unseen else "all that was asked was seen.")
     )
-    print(f"Next: auditor checklist HOST --estate {root}")
+    print(f"Next: auditor checklist HOST --estate {place}")
     return UNSEEN if unseen else COMPLETE
 
 
