@@ -351,11 +351,11 @@ def checklist(report: Report) -> Markup:
                 "tr",
                 tag("td", tag("span", row.marks, class_=f"mark {state}", aria_hidden="true"), hidden(said)),
                 tag("th", tag("a", name, href=f"#area-{row.area.id}") if found else name, scope="row"),
-                _count(row.blockers, "bad"),
-                _count(row.warnings, "warn"),
-                _count(row.notes, ""),
-                _count(row.seen, "seen"),
-                tag("td", f"{row.answered} of {row.asked}" if row.asked else "–", class_="count"),
+                _count(row.blockers, "bad", "blocker"),
+                _count(row.warnings, "warn", "warning"),
+                _count(row.notes, "", "note"),
+                _count(row.seen, "seen", "looked at", "looked at"),
+                _cell(f"{row.answered} of {row.asked}" if row.asked else "", "", "answered by hand"),
                 tag("td", row.remark or "–", class_="unseen" if row.remark else "none"),
             )
         )
@@ -368,8 +368,13 @@ def checklist(report: Report) -> Markup:
     )
 
 
-def _count(value: int, kind: str) -> Markup:
-    return tag("td", f"{value:,}" if value else "–", class_=f"count {kind if value else 'none'}".rstrip())
+def _count(value: int, kind: str, one: str, many: str = "") -> Markup:
+    return _cell(f"{value:,}" if value else "", kind, one if value == 1 else many or f"{one}s")
+
+
+def _cell(said: str, kind: str, noun: str) -> Markup:
+    """A cell with a number. On a narrow page, which has no headings, the noun stands behind it."""
+    return tag("td", said or "–", class_=f"count {kind if said else 'none'}".rstrip(), data_noun=f" {noun}")
 
 
 def capital(text: str) -> str:

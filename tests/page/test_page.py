@@ -399,7 +399,7 @@ def test_usage(estate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main([*words, "-o", str(tmp_path / "missing" / "review.html")]) == 2
     assert "can't be written" in capsys.readouterr().err
     assert main(["report", "-q", "--estate", str(estate)]) == 2
-    assert "no host of the inventory" in capsys.readouterr().err
+    assert "Name a host" in capsys.readouterr().err
 
 
 # -- what is vendored --------------------------------------------------------------------------------------------------
