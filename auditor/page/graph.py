@@ -240,7 +240,7 @@ def _drawings(
         yield _drawn("findings", title, picture, group_of, shown | right, right, on_path, alone=False)
     harmed = set(rows[view.result.impact[picture.nodes] >= IMPACTS.index(Impact.DEGRADED)].tolist())
     if harmed:
-        title = "All that fails or goes blind"
+        title = "All that fails"
         yield _drawn("harmed", title, picture, group_of, harmed | right, right, view.lost_mask, alone=False)
     plain = graph.relation != RELATION_ID[Relation.MENTIONS]
     if right:
