@@ -128,7 +128,8 @@ def test_graphml_in_networkx_and_igraph(picture: Picture, tmp_path: Path) -> Non
     assert (push["need"], push["line"], push["path"], push["seen"]) == (
         "read", 3, f"hosts/{WEB}/file", "2025-11-19T00:00:00Z",
     )  # fmt: skip
-    igraph = pytest.importorskip("igraph")
+    import igraph
+
     other = igraph.Graph.Read_GraphML(str(path))
     assert dict(zip(other.vs["id"], other.vs["text"], strict=True)) == nodes
     assert sorted(other.es["excerpt"]) == sorted(excerpts.values())
@@ -309,8 +310,8 @@ def test_dot_itself_reads_the_same_nodes(picture: Picture) -> None:
     assert len(known["edges"]) == len(picture.edges)
 
 
-# Mermaid's own parser needs a browser's DOM, or a hundred packages that stand in for one: what we write is a small part
-# of its grammar, and no line may be anything else.
+# What we write is a small part of Mermaid's grammar, and no line may be anything else. Mermaid itself draws it in a
+# browser (test_mermaid_itself.py).
 MERMAID = {
     "node": re.compile(r'  (n\d+)\["((?:[ A-Za-z0-9./:_,×…-]|#\d+;|<br/>)*)"\](?::::(?:going|broken|blind|degraded))?'),
     "edge": re.compile(r'  n\d+ -->\|"[a-z× 0-9-]+"\| n\d+'),
