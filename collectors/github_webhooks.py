@@ -49,6 +49,7 @@ _REPOSITORY: Final = re.compile(r"/(?:repos/([^/]+/[^/]+)|orgs/([^/]+))/hooks(?:
 _HOOKS: Final = re.compile(r"services/([^/]+)/hooks/(.+?)(?:\.\d+)?\.json")
 _DELIVERIES: Final = re.compile(r"services/([^/]+)/deliveries/(.+)/(\d+)\.json")
 _DELIVERY_HEAD: Final = re.compile(rb"\"delivered_at\"\s*:|\"response_status\"\s*:")
+_GIVEN_UP: Final = frozenset({"disabled", "temporarily_disabled"})
 _NO_ANSWER: Final = frozenset({"connection_error", "timeout", "misconfigured", "failed to connect", "internal error"})
 
 
@@ -72,7 +73,7 @@ class GithubWebhooksCollector(Collector):
     Attributes: `events`, `active` (a hook that is switched off delivers nothing, and stays in the list), and
     `last_status`, the HTTP status of the last delivery, where GitHub says it. Where the last deliveries are known:
     `last_delivery`, `failed` (how many of the last ones failed without one that did not), `failing_since` and
-    `last_success`.
+    `last_success`. `given_up`: GitLab sends a webhook no more, for a while or for good, as its deliveries failed.
 
     Reads
     -----
@@ -207,7 +208,9 @@ def _moment(text: str) -> datetime | None:
 def _told(deliveries: Sequence[_Delivery]) -> dict[str, Attribute]:
     last = deliveries[0]
     failed = next((at for at, one in enumerate(deliveries) if not one.failed), len(deliveries))
-    told: dict[str, Attribute] = {"deliveries": len(deliveries), "failed": failed}
+    told: dict[str, Attribute] = {"deliveries": len(deliveries)}
+    if failed:
+        told["failed"] = failed
     if last.when:
         told["last_delivery"] = last.when
     if last.status:
@@ -231,8 +234,9 @@ def _attributes(hook: YamlNode) -> dict[str, Attribute]:
     active = hook.get("active")
     if active is not None and active.boolean is not None:
         attributes["active"] = active.boolean
-    elif hook.text("alert_status") in ("disabled", "temporarily_disabled"):
-        attributes["active"] = False
+    elif (status := hook.text("alert_status")) in _GIVEN_UP:
+        # Nobody can switch a webhook of GitLab off: it does so itself, after failures.
+        attributes["given_up"], attributes["failed"] = excerpt(status), 1
     last = hook.get("last_response")
     if last is not None and last.is_map:
         code, status = last.text("code"), last.text("status")

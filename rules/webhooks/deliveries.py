@@ -17,6 +17,9 @@ def said_of_deliveries(webhook: Node) -> str:
     attributes = webhook.attributes
     status = attributes.get("last_status")
     failed = failures(webhook)
+    if given_up := attributes.get("given_up"):
+        pause = " for a while" if given_up == "temporarily_disabled" else ""
+        return f"GitLab sends it no more{pause}, as its deliveries failed"
     if not failed:
         return f"its last delivery was answered {status}" if isinstance(status, int) else ""
     last = f"answered {status}" if isinstance(status, int) else "not answered"

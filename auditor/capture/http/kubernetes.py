@@ -148,7 +148,7 @@ _ADMISSION: Final = "admissionregistration.k8s.io/v1"
 _CERTIFICATES: Final = "cert-manager.io/v1"
 
 KUBERNETES: Final[tuple[Step, ...]] = (
-    Step("server.json", _version),
+    Step("version.json", _version),
     Step("cronjobs.json", _objects("batch/v1", "CronJob")),
     Step("jobs.json", _objects("batch/v1", "Job", wanted=_goes_on)),
     Step("ingresses.json", _objects("networking.k8s.io/v1", "Ingress")),

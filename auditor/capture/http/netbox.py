@@ -90,7 +90,7 @@ def _tells(address: Mapping[str, Any]) -> bool:
 
 
 NETBOX: Final[tuple[Step, ...]] = (
-    Step("server.json", _server),
+    Step("version.json", _server),
     Step("devices.json", _list("/api/dcim/devices/", _MACHINE)),
     Step("virtual-machines.json", _list("/api/virtualization/virtual-machines/", _MACHINE)),
     Step("ip-addresses.json", _list("/api/ipam/ip-addresses/", _ADDRESS, _tells)),

@@ -34,7 +34,7 @@ def test_names_and_addresses_lead_to_the_host(recorded: Any, collect: Any, outco
     root, code = collect(INVENTORY.replace("@url@", recorded.url))
     assert code == 0
     assert outcomes(root) == dict.fromkeys(
-        ("server.json", "devices.json", "virtual-machines.json", "ip-addresses.json"), "ok"
+        ("version.json", "devices.json", "virtual-machines.json", "ip-addresses.json"), "ok"
     )
     assert {one.headers["authorization"] for one in recorded.asked} == {f"Token {TOKEN}"}
     kept = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
