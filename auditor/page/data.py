@@ -97,12 +97,12 @@ def graph_data(graph: PageGraph) -> dict[str, Any]:
 
 
 def report_data(review: Review) -> dict[str, Any]:
-    """Of each finding its number, its area and itself as Markdown; when the report was made and what ends next."""
+    """Of each finding, by its number: fingerprint, area, message, and all as Markdown; the times that count."""
     report = review.report
-    found = {}
+    found: dict[int, list[str]] = {}
     for position, finding in enumerate(ordered(report.findings, report.profile), 1):
         text = "\n".join(finding_lines(position, finding, report)) if position <= DETAILED else ""
-        found[finding.fingerprint] = [position, area_of(finding, report.profile).id, clean(finding.message)[:300], text]
+        found[position] = [finding.fingerprint, area_of(finding, report.profile).id, clean(finding.message)[:300], text]
     first = soonest(report)
     return {
         "version": VERSION,

@@ -13,19 +13,20 @@ from typing import Final
 from auditor.model import Going, Report, Severity, Verdict
 from auditor.page.coverage import coverage
 from auditor.page.data import block, graph_data, report_data
-from auditor.page.drawing import svg, table
-from auditor.page.findings import AREA_STATE, by_kind, checklist, findings
+from auditor.page.explorer import explorer
+from auditor.page.findings import AREA_STATE, by_kind, capital, checklist, findings
 from auditor.page.gaps import set_aside, unseen
-from auditor.page.markup import Markup, hidden, joined, prose, tag
+from auditor.page.markup import Markup, hidden, joined, tag
 from auditor.page.model import PageGraph, Review
 from auditor.page.people import by_hand, policy
 from auditor.page.timeline import timeline
-from auditor.report.layout import in_utc, moment, number, time_left
+from auditor.report.layout import in_utc, iso, moment, number, time_left
 from auditor.report.summary import areas, basis, changes, fate_of, gaps, headline, open_items, since_said, soonest
 
 _VERDICT: Final = {Verdict.BLOCKED: "bad", Verdict.CLEAR: "good", Verdict.INCOMPLETE: "unseen"}
 _NAMES: Final = 12
 _HOSTS: Final = 40
+_CYTOSCAPE_STYLE: Final = ".__________cytoscape_container { position: relative; }"
 _NO_SCRIPT: Final = "Without scripts this page shows everything, and only the drawing can't be moved or searched."
 
 
@@ -67,7 +68,7 @@ def render_graph(graph: PageGraph, title: str, report: Report) -> str:
         tag("p", f"As of {moment(report.now)}, estate ", tag("code", tag("bdi", report.estate)), class_="counts"),
         class_="top",
     )
-    return document(f"Graph: {title}", header, [_graph_section(graph)], [], graph)
+    return document(f"Graph: {title}", header, [_graph(graph)], [], graph)
 
 
 def document(
@@ -89,7 +90,7 @@ def document(
         blocks.append(block("graph-data", graph_data(graph)))
         scripts = [*scripts, asset("vendor/cytoscape.min.js"), asset("assets/graph.js")]
     style = asset("assets/page.css")
-    policy = (
+    allowed = (
         "default-src 'none'; "
         f"script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)} {_hash(_CYTOSCAPE_STYLE)}; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -117,7 +118,7 @@ def document(
     return "".join(
         (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
-            tag("meta", http_equiv="Content-Security-Policy", content=policy),
+            tag("meta", http_equiv="Content-Security-Policy", content=allowed),
             '\n<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n',
             tag("title", title),
@@ -132,9 +133,6 @@ def document(
             "</body>\n</html>\n",
         )
     )
-
-
-_CYTOSCAPE_STYLE: Final = ".__________cytoscape_container { position: relative; }"
 
 
 def _hash(content: str) -> str:
@@ -163,7 +161,7 @@ def _header(report: Report) -> Markup:
             "p",
             tag("strong", time_left(found.deadline, report.now)),
             " since " if over else " until ",
-            tag("time", moment(found.deadline)),
+            tag("time", moment(found.deadline), datetime=iso(found.deadline)),
             ": ",
             tag("bdi", found.finding.subject),
             " (see ",
@@ -212,7 +210,7 @@ def _sections(review: Review) -> list[Section]:
                 tag(
                     "a",
                     tag("span", symbol, class_=f"mark {AREA_STATE[symbol]}", aria_hidden="true"),
-                    row.area.title[:1].upper() + row.area.title[1:],
+                    capital(row.area.title),
                     tag("span", f"{count:,}", class_="n"),
                     href=f"#area-{row.area.id}",
                 ),
@@ -234,7 +232,7 @@ def _sections(review: Review) -> list[Section]:
     if report.aside or changes(report):
         sections.append(Section("set-aside", "Set aside", set_aside(report), f"{len(report.aside):,}"))
     if review.graph is not None:
-        sections.append(_graph_section(review.graph))
+        sections.append(_graph(review.graph))
     sections.append(Section("timeline", "Timeline", timeline(review), f"{len(review.events):,}"))
     sections.append(Section("coverage", "Coverage", coverage(report)))
     if items := report.profile.items(report.phase):
@@ -245,6 +243,10 @@ def _sections(review: Review) -> list[Section]:
     if report.policy.changes or report.policy.unused:
         sections.append(Section("policy", "Policy", policy(report)))
     return sections
+
+
+def _graph(graph: PageGraph) -> Section:
+    return Section("graph", "Graph", explorer(graph), f"{graph.total_nodes:,}")
 
 
 def _summary(report: Report) -> Markup:
@@ -302,163 +304,6 @@ def _filters(review: Review) -> Markup | None:
         role="search",
         aria_label="Findings",
     )
-
-
-def _graph_section(graph: PageGraph) -> Section:
-    drawing = next((one for one in graph.drawings if one.placed), None)
-    kinds = sorted({one.kind for one in graph.nodes})
-    owners = sorted({one.owner for one in graph.nodes if one.owner})
-    body: list[Markup | None] = [
-        tag("p", _graph_lead(graph), class_="lead"),
-        tag(
-            "div",
-            tag(
-                "label",
-                "Show ",
-                tag(
-                    "select",
-                    [
-                        tag("option", _drawing_name(one.title, one.groups, bool(one.placed)), value=one.name)
-                        for one in graph.drawings
-                    ],
-                    id="graph-drawing",
-                ),
-            ),
-            tag("label", "Area ", tag("select", tag("option", "all", value=""), id="graph-area"))
-            if graph.paths
-            else None,
-            tag(
-                "label",
-                "Kind ",
-                tag(
-                    "select",
-                    tag("option", "all", value=""),
-                    [tag("option", one, value=one) for one in kinds],
-                    id="graph-kind",
-                ),
-            ),
-            tag(
-                "label",
-                "Owner ",
-                tag(
-                    "select",
-                    tag("option", "all", value=""),
-                    [tag("option", one, value=one) for one in owners],
-                    id="graph-owner",
-                ),
-            )
-            if owners
-            else None,
-            tag(
-                "label",
-                hidden("Search the graph"),
-                tag(
-                    "input",
-                    type="search",
-                    placeholder="Search nodes",
-                    id="graph-search",
-                    role="combobox",
-                    aria_expanded="false",
-                    aria_controls="graph-results",
-                    autocomplete="off",
-                ),
-            ),
-            tag("ul", "", id="graph-results", role="listbox", aria_label="Nodes", hidden=True),
-            class_="filters",
-            role="search",
-            aria_label="Graph",
-        ),
-        tag("p", "", id="graph-note", class_="legend", role="status"),
-        tag(
-            "div",
-            tag(
-                "div",
-                tag(
-                    "div",
-                    "",
-                    id="graph-canvas",
-                    tabindex=0,
-                    role="application",
-                    aria_label="Dependency graph",
-                    aria_describedby="graph-keys",
-                ),
-                tag(
-                    "div",
-                    [
-                        tag(
-                            "button",
-                            tag("span", sign, aria_hidden="true"),
-                            hidden(name),
-                            type="button",
-                            title=name,
-                            data_graph=action,
-                        )
-                        for sign, name, action in (
-                            ("+", "Zoom in", "in"),
-                            ("−", "Zoom out", "out"),
-                            ("⤢", "Fit", "fit"),
-                            ("⊞", "Expand all groups", "expand"),
-                            ("⊟", "Collapse all groups", "collapse"),
-                        )
-                    ],
-                    class_="zoom",
-                ),
-                class_="canvas",
-            ),
-            tag("aside", "", id="graph-details", aria_label="The chosen node", tabindex=-1),
-            class_="stage",
-        ),
-        tag(
-            "p", "Choose a node to read what it is and why it is here. ", _keys(), id="graph-keys", class_="legend keys"
-        ),
-    ]
-    interactive = tag("div", body, class_="script interactive", id="graph-view")
-    static = [tag("figure", svg(graph, drawing), class_="static"), _legend(), table(graph, drawing)] if drawing else []
-    return Section("graph", "Graph", joined([interactive, static]), f"{graph.total_nodes:,}")
-
-
-def _drawing_name(title: str, groups: int, placed: bool) -> str:
-    return f"{title} ({groups:,})" if placed else f"{title} ({groups:,}, too many to draw at once)"
-
-
-def _graph_lead(graph: PageGraph) -> Markup:
-    said = "An arrow leads from what needs to what is needed; what is going stands on the right. "
-    whole = f"{number(graph.total_nodes, 'node')}, {number(graph.total_edges, 'dependency', 'dependencies')}"
-    if len(graph.nodes) < graph.total_nodes:
-        said += (
-            f"The whole graph has {whole}: this page holds the {len(graph.nodes):,} nodes that findings need first. "
-            "For the rest, narrow it with `auditor graph --focus HOST`, or take a format for data."
-        )
-    else:
-        said += f"The whole graph has {whole}; equal nodes are drawn as one that says how many."
-    return prose(said)
-
-
-def _keys() -> Markup:
-    pairs = (
-        ("← → ↑ ↓", "go from node to node"),
-        ("Enter", "read about it"),
-        ("n", "show what is next to it"),
-        ("e", "expand or collapse a group"),
-        ("+ − 0", "zoom, fit"),
-        ("Esc", "let go"),
-    )
-    return joined([[tag("kbd", key), f" {what}", ", " if key != "Esc" else ""] for key, what in pairs])
-
-
-def _legend() -> Markup:
-    entries = (
-        ("going", "■", "going"),
-        ("broken", "✗", "breaks"),
-        ("blind", "◌", "goes blind"),
-        ("degraded", "~", "loses an alternative, or passes the loss on"),
-        ("none", "", "unharmed"),
-    )
-    shown = [
-        tag("li", tag("span", sign, class_=f"box {kind}", aria_hidden="true"), name) for kind, sign, name in entries
-    ]
-    shown.append(tag("li", tag("span", "", class_="line fails", aria_hidden="true"), "dependency that fails"))
-    return tag("ul", shown, class_="key", aria_label="What boxes and lines mean")
 
 
 def _footer() -> Markup:

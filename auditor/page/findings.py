@@ -29,6 +29,7 @@ Called: TypeAlias = Mapping[str, Sequence[GraphNode]]
 
 EVIDENCE: Final = 200
 """Places that a finding shows; the others are counted, and are in the JSON output."""
+_NAMESAKES: Final = 8
 DETAILED: Final = 400
 """Findings that have their path drawn, and a copy as Markdown; those after them are short."""
 OPEN_PLACES: Final = 4
@@ -114,7 +115,7 @@ def _called(review: Review) -> Called:
         for row in rows:
             node = graph.nodes[row]
             for label in (node.name, f"{node.kind} {node.name}", f"{node.kind} {node.name} on {node.scope}"):
-                if node not in called[label]:
+                if len(called[label]) < _NAMESAKES and node not in called[label]:
                     called[label].append(node)
     return called
 
@@ -143,7 +144,7 @@ def _single(review: Review, finding: Finding, position: int, called: Called) -> 
         class_=f"finding {finding.severity.value}",
         id=f"finding-{position}",
         aria_labelledby=title,
-        **_data(review, finding),
+        **_data(finding, position),
     )
 
 
@@ -179,7 +180,7 @@ def _group(review: Review, group: Sequence[Finding], start: int, called: Called)
                 _foot(review, finding, position, short=True),
                 class_="item",
                 id=f"finding-{position}",
-                **_data(review, finding),
+                **_data(finding, position),
             )
         )
     body = [
@@ -202,15 +203,9 @@ def _new(report: Report, finding: Finding) -> Markup | None:
     return joined([tag("span", "New", class_="chip new"), hidden(": "), " "]) if new else None
 
 
-def _data(review: Review, finding: Finding) -> dict[str, str]:
-    """What the filters ask a finding."""
-    rows = review.graph.paths.get(finding.fingerprint, ()) if review.graph is not None else ()
-    nodes = [review.graph.nodes[row] for row in rows] if review.graph is not None else []
-    return {
-        "data_finding": finding.fingerprint,
-        "data_severity": finding.severity.value,
-        "data_kinds": " ".join(sorted({node.kind for node in nodes})),
-    }
+def _data(finding: Finding, position: int) -> dict[str, str | int]:
+    """What the scripts ask a finding."""
+    return {"data_finding": position, "data_severity": finding.severity.value}
 
 
 def _mark(severity: Severity) -> Markup:
@@ -309,9 +304,9 @@ def _captured(said: str) -> str:
 def _foot(review: Review, finding: Finding, position: int, *, short: bool = False) -> Markup:
     buttons = []
     if review.graph is not None and finding.fingerprint in review.graph.paths:
-        buttons.append(_button("Show in graph", "show", finding, position))
+        buttons.append(_button("Show in graph", "show", position))
     if position <= DETAILED:
-        buttons.append(_button("Copy as Markdown", "copy", finding, position))
+        buttons.append(_button("Copy as Markdown", "copy", position))
     about = None
     if not short:
         about = tag(
@@ -324,14 +319,14 @@ def _foot(review: Review, finding: Finding, position: int, *, short: bool = Fals
     return tag("p", tag("span", buttons, class_="buttons script"), about, class_="foot")
 
 
-def _button(label: str, action: str, finding: Finding, position: int) -> Markup:
+def _button(label: str, action: str, position: int) -> Markup:
     return tag(
         "button",
         label,
         hidden(f" (finding {position})"),
         type="button",
         data_action=action,
-        data_of=finding.fingerprint,
+        data_of=position,
     )
 
 

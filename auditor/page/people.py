@@ -23,7 +23,7 @@ def by_hand(report: Report) -> Markup:
         name = tag("th", capital(area.title), " ", signer, scope="rowgroup", colspan=5)
         rows = [_question(item, report.answers.get(item.id)) for item in asked]
         bodies.append(tag("tbody", tag("tr", name), rows))
-    heads = [tag("th", one, scope="col") for one in ("", "Question", "Answer", "By", "When")]
+    heads = [tag("th", one, scope="col") for one in (hidden("State"), "Question", "Answer", "By", "When")]
     lead = "No machine can tell these. They do not change the verdict; a review is not complete without them."
     signed = f" All areas are signed off by {clean(alone)}." if alone else ""
     frame = tag(

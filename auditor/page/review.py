@@ -25,6 +25,8 @@ _RUNS: Final = {
     "last_run": "ran last",
     "last_trigger": "was started last",
     "last_success": "succeeded last",
+    "last_start": "was started last",
+    "delivered_at": "was delivered last",
     "last_scrape": "was scraped last",
     "last_evaluation": "was evaluated last",
 }
@@ -46,7 +48,7 @@ def _events(view: View) -> Iterator[Event]:
         since = parse_time(one.since)
         if since is not None:
             yield Event(since, f"became {one.lifecycle.value}", one.host, "", Impact.BROKEN, place)
-        planned = view.on or (parse_time(record.on) if record is not None else None)
+        planned = view.on or parse_time(one.on)
         if planned is not None:
             fate = "is made read-only" if one.lifecycle is Lifecycle.READ_ONLY else "is retired"
             yield Event(planned, fate, one.host, "as planned", Impact.BROKEN, place)
@@ -86,13 +88,13 @@ def _certificates(view: View) -> Iterator[Event]:
 
 
 def _runs(view: View) -> Iterator[Event]:
-    for kind in (Kind.JOB, Kind.UNIT, Kind.SCRAPE, Kind.ALERT, Kind.WEBHOOK, Kind.CLIENT, Kind.LINEAGE):
-        for node in view.nodes(kind):
-            for name, said in _RUNS.items():
-                at = parse_time(node.attributes.get(name))
-                if at is not None:
-                    place = node.provenance[0] if node.provenance else None
-                    yield Event(at, said, node.label, "", view.impact_of(node), place)
+    for identity, known in view.linked.attributes.items():
+        for name, said in _RUNS.items():
+            at = parse_time(known.get(name)) if name in known else None
+            if at is not None:
+                node = NodeView(view, identity)
+                place = node.provenance[0] if node.provenance else None
+                yield Event(at, said, node.label, "", view.impact_of(node), place)
     broken = (node for node in view.nodes(Kind.JOB) if view.impact_of(node) in (Impact.BROKEN, Impact.BLIND))
     for _, node in zip(range(_JOBS), broken, strict=False):
         schedule = node.attributes.get("schedule")

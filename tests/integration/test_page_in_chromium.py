@@ -141,6 +141,7 @@ def test_filters_of_the_findings(page: Page, eventide: Path) -> None:
     page.locator('[data-filter="area"]').select_option("")
     page.get_by_role("searchbox", name="Search the findings").fill("csr-sync")
     assert shown.count() == 1
+    assert page.locator("#findings li.item").first.is_visible() is False
     # A link to what a filter hides shows it.
     page.evaluate("location.hash = '#finding-1'")
     page.wait_for_function("!document.getElementById('finding-1').closest('[hidden]')")

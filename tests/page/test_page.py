@@ -254,7 +254,8 @@ def test_the_numbers_are_those_of_the_checklist() -> None:
     page = read(render_page(Review(BLOCKED)))
     for position, finding in enumerate(ordered(BLOCKED.findings), 1):
         article = page.by_id(f"finding-{position}")
-        assert article.attributes["data-finding"] == finding.fingerprint
+        assert article.attributes["data-finding"] == str(position)
+        assert data(page, "report-data")["findings"][str(position)][0] == finding.fingerprint
         assert with_backticks_gone(clean(finding.message)) in article.text
         assert finding.evidence[0].path in article.text
     assert "Text names a host that is going: 3 times" in page.text

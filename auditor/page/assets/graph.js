@@ -26,6 +26,11 @@
   for (const [print, rows] of Object.entries(data.paths)) {
     for (const row of rows) findingsOf.set(row, [...(findingsOf.get(row) ?? []), print]);
   }
+  // A finding by its fingerprint: its number, its area, what it says.
+  const told = new Map();
+  for (const [number, [print, area, message]] of Object.entries(report?.findings ?? {})) {
+    if (!told.has(print)) told.set(print, { number: Number(number), area, message });
+  }
   const state = (row) => (N[row][GOING] ? "going" : S[N[row][IMPACT]]);
   const where = (path, line) => (S[path] ? `${S[path]}${line ? `:${line}` : ""}` : "");
   const full = (row) => `${S[N[row][KIND]]} ${S[N[row][NAME]]}${S[N[row][SCOPE]] ? ` on ${S[N[row][SCOPE]]}` : ""}`;
@@ -64,28 +69,32 @@
     const node = N[row];
     if (filters.kind && S[node[KIND]] !== filters.kind) return false;
     if (filters.owner && S[node[OWNER]] !== filters.owner) return false;
-    return !filters.area || (findingsOf.get(row) ?? []).some((print) => report?.findings[print]?.[1] === filters.area);
+    return !filters.area || (findingsOf.get(row) ?? []).some((print) => told.get(print)?.area === filters.area);
   };
 
-  // The shortest way from a node to what is going, over what fails if there is such a way, else over anything.
+  // For each node the dependency with which its shortest way to what is going begins, over what fails or over anything.
+  const waysOut = (failing) => {
+    const first = new Int32Array(N.length).fill(-1);
+    const queue = N.flatMap((node, at) => (node[GOING] ? [at] : []));
+    const seen = new Set(queue);
+    for (let at = 0; at < queue.length; at += 1) {
+      for (const edge of back[queue[at]]) {
+        const from = E[edge][FROM];
+        if ((failing && !E[edge][FAILS]) || seen.has(from)) continue;
+        seen.add(from);
+        first[from] = edge;
+        queue.push(from);
+      }
+    }
+    return first;
+  };
+  const ways = {};
   const wayFrom = (row) => {
     for (const failing of [true, false]) {
-      const came = new Map([[row, -1]]);
-      const queue = [row];
-      for (let at = 0; at < queue.length; at += 1) {
-        const here = queue[at];
-        if (N[here][GOING]) {
-          const way = [];
-          for (let node = here; came.get(node) >= 0; node = E[came.get(node)][FROM]) way.unshift(came.get(node));
-          return { way, failing };
-        }
-        for (const edge of out[here]) {
-          if ((!failing || E[edge][FAILS]) && !came.has(E[edge][TO])) {
-            came.set(E[edge][TO], edge);
-            queue.push(E[edge][TO]);
-          }
-        }
-      }
+      const first = (ways[failing] ??= waysOut(failing));
+      const way = [];
+      for (let edge = first[row]; edge >= 0; edge = first[E[edge][TO]]) way.push(edge);
+      if (way.length) return { way, failing };
     }
     return { way: [], failing: false };
   };
@@ -448,16 +457,16 @@
       facts,
       buttons,
     );
-    const told = marked && rows.some((one) => marked.has(one));
-    const { way, failing } = told ? wayOver([...marked]) : wayFrom(row);
+    const path = marked && rows.some((one) => marked.has(one));
+    const { way, failing } = path ? wayOver([...marked]) : wayFrom(row);
     if (way.length) {
       const steps = way.map((edge) => make("li", null, make("span", null, `${words(S[E[edge][RELATION]])} → `), link(full(E[edge][TO]), () => revealRow(E[edge][TO])), E[edge][FAILS] ? make("span", { class: "chip broken" }, "✗ fails") : null, make("div", null, ...evidence(edge).filter(Boolean))));
-      details.append(make("h4", null, told ? "The path of the finding" : failing ? "Why it is here: this fails" : "Its way to what is going"), make("ol", { class: "steps" }, ...steps));
+      details.append(make("h4", null, path ? "The path of the finding" : failing ? "Why it is here: this fails" : "Its way to what is going"), make("ol", { class: "steps" }, ...steps));
     } else if (!node[GOING]) details.append(make("h4", null, "Why it is here"), make("p", null, "Nothing that it needs leads to what is going: it is next to something that does, or was asked for."));
-    const prints = [...new Set(rows.flatMap((one) => findingsOf.get(one) ?? []))].filter((print) => report?.findings[print]);
+    const prints = [...new Set(rows.flatMap((one) => findingsOf.get(one) ?? []))].filter((print) => told.has(print));
     if (prints.length) {
-      prints.sort((a, b) => report.findings[a][0] - report.findings[b][0]);
-      const lines = prints.slice(0, 10).map((print) => make("li", null, make("a", { href: `#finding-${report.findings[print][0]}` }, `${report.findings[print][0]}. ${start(report.findings[print][2], 100)}`)));
+      prints.sort((a, b) => told.get(a).number - told.get(b).number);
+      const lines = prints.slice(0, 10).map((print) => make("li", null, make("a", { href: `#finding-${told.get(print).number}` }, `${told.get(print).number}. ${start(told.get(print).message, 100)}`)));
       if (prints.length > 10) lines.push(make("li", null, `and ${prints.length - 10} more`));
       details.append(make("h4", null, `Findings (${prints.length})`), make("ul", null, ...lines));
     }
@@ -479,7 +488,7 @@
     }
   };
   if (select("area") && report) {
-    const areas = new Set(Object.entries(report.findings).filter(([print]) => data.paths[print]).map(([, known]) => known[1]));
+    const areas = new Set([...told].filter(([print]) => data.paths[print]).map(([, known]) => known.area));
     for (const area of areas) select("area").append(make("option", { value: area }, area));
   }
   for (const name of ["area", "kind", "owner"]) {
@@ -620,7 +629,7 @@
   new ResizeObserver(() => cy.resize()).observe(canvas);
 
   document.addEventListener("show-finding", (event) => {
-    const rows = data.paths[event.detail];
+    const rows = data.paths[report.findings[event.detail][0]];
     if (!rows) return;
     clearFilters();
     if (!drawing.at.size || rows.some((row) => !drawing.at.has(N[row][GROUP]))) open(drawings.has("findings") ? "findings" : drawing.name);
@@ -634,7 +643,7 @@
     fit(cy.nodes().filter((node) => rowsOf(node.id()).some((row) => marked.has(row))));
     canvas.scrollIntoView({ block: "center" });
     canvas.focus({ preventScroll: true });
-    say(`The path of finding ${report.findings[event.detail][0]} is marked`);
+    say(`The path of finding ${event.detail} is marked`);
   });
 
   open((data.drawings.find((one) => one.placed.length) ?? data.drawings[0]).name);

@@ -130,7 +130,7 @@
     },
     copy: (button) => copy(`${data.findings[button.dataset.of][3]}\n`, button),
     "copy-all": (button) => {
-      const shown = findings.filter((one) => !one.hidden).map((one) => data.findings[one.dataset.finding][3]).filter(Boolean);
+      const shown = findings.filter((one) => !one.closest("[hidden]")).map((one) => data.findings[one.dataset.finding][3]).filter(Boolean);
       return copy(`${shown.join("\n")}\n`, button);
     },
     show: (button) => document.dispatchEvent(new CustomEvent("show-finding", { detail: button.dataset.of })),
