@@ -37,16 +37,24 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A host or name that the change takes out of what the repository declares.
+    """A host or name that the change takes out of what the repository declares, or declares to be going.
 
-    `where` are the places of the new side at which the lines were taken away, with the old lines as excerpts.
-    `dependents` are the findings that are left.
+    `what` is the rest of a sentence that begins with its name: `is taken out of DNS`, `is set to read-only`. `where`
+    are the places of the new side: those at which the lines were taken away, with the old lines as excerpts, or the
+    line that declares it. `dependents` are the findings that are left, without notes. `declared` is whether it is only
+    declared: then its dependents fail the change as any finding does, by their severity.
     """
 
     host: str
     what: str
     where: tuple[Provenance, ...]
     dependents: tuple[Finding, ...] = ()
+    declared: bool = False
+
+    @property
+    def fails(self) -> bool:
+        """Whether it fails the change by itself: who takes a host out says that nothing needs it."""
+        return not self.declared and bool(self.dependents)
 
 
 @dataclass(frozen=True, slots=True)

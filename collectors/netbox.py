@@ -6,6 +6,7 @@ Sources: the models of DCIM, virtualization and IPAM in NetBox's documentation, 
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from auditor.api import (
     Where,
     YamlNode,
     YamlStream,
+    decode,
     excerpt,
     is_hostname,
     normal_address,
@@ -37,6 +39,9 @@ from auditor.api import (
 )
 
 _HEAD: Final = re.compile(rb"\s*\{[^\[]{0,300}\"results\"\s*:\s*\[")
+_OBJECT: Final = re.compile(
+    rb"\"url\"\s*:\s*\"[^\"\s]{0,300}/api/(?:dcim/devices|virtualization/virtual-machines|ipam/ip-addresses)/"
+)
 _MACHINE: Final = re.compile(
     rb"\"(?:primary_ip4|primary_ip6|device_role|cluster)\"\s*:|\"status\"\s*:\s*\{\s*\"value\""
 )
@@ -44,6 +49,10 @@ _ADDRESS: Final = re.compile(rb"\"(?:dns_name|assigned_object|nat_inside)\"\s*:"
 _SHARED: Final = frozenset({"anycast", "vip", "vrrp", "hsrp", "glbp", "carp", "loopback"})
 """Roles of addresses that more than one machine may answer to."""
 _NOT_USED: Final = frozenset({"reserved", "deprecated"})
+_ADDRESS_COLUMNS: Final = ("ip_address", "primary_ip", "ipv4_address", "primary_ip4", "ipv6_address", "primary_ip6")
+_OF_MACHINES: Final = frozenset({"role", "device_role", "device_type", "type", "cluster", "manufacturer"})
+ROWS_LIMIT: Final = 200_000
+"""Machines of one table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +89,9 @@ class NetboxCollector(Collector):
 
     Reads
     -----
-    The answers of `/api/dcim/devices/`, `/api/virtualization/virtual-machines/` and `/api/ipam/ip-addresses/`, those in
-    one directory together.
+    The answers of `/api/dcim/devices/`, `/api/virtualization/virtual-machines/` and `/api/ipam/ip-addresses/`, whole or
+    the list of their results alone, and the lists of devices and virtual machines as CSV (with the columns name and
+    status, a site or cluster, and a role or type); those in one directory together.
 
     Yields
     ------
@@ -101,18 +111,26 @@ class NetboxCollector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.STANDS_FOR})
 
     def recognizes(self, path: str, head: bytes) -> bool:
+        """JSON by its keys or the URLs of its objects, CSV by its columns."""
+        if path.endswith(".csv"):
+            return _is_table(_columns(decode(head.split(b"\n", 1)[0])))
+        if path.endswith(".json") and head.lstrip().startswith(b"["):
+            return _OBJECT.search(head) is not None
         if not path.endswith(".json") or _HEAD.match(head) is None or b'"attrs"' in head:
             return False
         return _MACHINE.search(head) is not None or _ADDRESS.search(head) is not None
 
     def parse(self, document: Document) -> Iterator[Parsed]:
         """Fragments: a machine and its addresses are in different answers."""
+        if document.path.endswith(".csv"):
+            yield from _table(decode(document.content))
+            return
         stream = read_yaml(document.content)
         if stream.problem is not None:
             where = stream.where(min(stream.problem.line, len(stream.lines)))
             yield Malformed(where, excerpt(stream.problem.reason), "scanned for mentions only", not stream.documents)
         for root in stream.documents:
-            for one in root.children("results") if root.is_map else ():
+            for one in root.children("results") if root.is_map else root.elements:
                 if not one.is_map:
                     continue
                 if (address := one.get("address")) is not None and address.is_scalar:
@@ -174,6 +192,47 @@ def _address(one: YamlNode) -> _Address | None:
     outside = [_bare(_text(other, "address")) for other in one.children("nat_outside") if other.is_map]
     found = tuple(address for address in (_bare(one.text("address")), *outside) if address is not None)
     return _Address(owner, found, one.text("dns_name")) if owner and found else None
+
+
+def _columns(line: str) -> list[str]:
+    """The names of columns as NetBox's forms have them, also where they were written for people."""
+    row = next(csv.reader([line.removeprefix("\ufeff").strip()]), [])
+    return [name.strip().lower().replace(" ", "_") for name in row]
+
+
+def _is_table(columns: Sequence[str]) -> bool:
+    known = set(columns)
+    return {"name", "status"} <= known and bool(known & {"site", "cluster"}) and bool(known & _OF_MACHINES)
+
+
+def _table(text: str) -> Iterator[Parsed]:
+    """The machines of a list that was exported as CSV. A row may hold line ends in quotes."""
+    lines = text.split("\n")
+    columns = _columns(lines[0])
+    reader = csv.reader(f"{line}\n" for line in lines)
+    start = 1
+    try:
+        for number, row in enumerate(reader):
+            line, start = start, reader.line_num + 1
+            if number > ROWS_LIMIT:
+                yield Malformed(Where(line), f"more than {ROWS_LIMIT:,} rows: the rest is not read")
+                return
+            cells = dict(zip(columns, row, strict=False))
+            if number == 0 or not cells.get("name", "").strip():
+                continue
+            found = (_bare(cells.get(key, "").strip()) for key in _ADDRESS_COLUMNS)
+            where = Where(line, excerpt(lines[line - 1]))
+            machine = _Machine(
+                f"row {number}",
+                cells["name"].strip(),
+                cells.get("status", "").strip().lower(),
+                cells.get("role", "") or cells.get("device_role", ""),
+                tuple(_once(address for address in found if address is not None)),
+                where,
+            )
+            yield Fragment("machine", machine, where)
+    except csv.Error as error:
+        yield Malformed(Where(start), excerpt(f"not CSV: {error}"), "the rest is scanned for mentions only")
 
 
 def _hosts(known: _Known) -> Iterator[Parsed]:

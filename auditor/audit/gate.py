@@ -9,42 +9,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from auditor.api import Collector, Rule
+from auditor.audit import removals
 from auditor.audit.engine import Audited, Remembered, Request, Survey, judge, policy_beside, survey
+from auditor.audit.lines import Lines
+from auditor.audit.removals import Gone, Named, take_statuses
 from auditor.audit.scenario import Asked
 from auditor.capture.git import FileChange
-from auditor.capture.reading import Templates, items
+from auditor.capture.reading import Templates
 from auditor.capture.tree import INVENTORY, Tree
 from auditor.change import GateReport, Judged, Removal, Standing
 from auditor.errors import InventoryError, PolicyError
 from auditor.graph.hosts import HostRecord
 from auditor.model import (
+    Area,
     Coverage,
-    Dependency,
-    Entity,
     Failure,
     Finding,
     Going,
-    Kind,
     Lifecycle,
     Outcome,
-    Provenance,
-    Relation,
     RuleRun,
     SetAside,
     Severity,
 )
 from auditor.policy import POLICY
-from auditor.policy.decisions import Policy, too_many
-from auditor.text import is_hostname, normal_name
+from auditor.policy.decisions import Policy, settle, too_many
 
 _RANK: Final[Mapping[Severity, int]] = {one: at for at, one in enumerate(Severity)}
-_NAMING: Final = frozenset({Relation.MEMBER, Relation.RESOLVES, Relation.STANDS_FOR})
+MENTION: Final = "mention"
 MAX_REMOVED: Final = 2000
 """Hosts and names that one change may take out and that are judged. More is an inventory that moved elsewhere."""
 
@@ -62,16 +60,8 @@ class Sides:
     changes: Sequence[FileChange]
     base_name: str
     head_name: str
-
-
-@dataclass(slots=True)
-class _Gone:
-    """A host or name that the change takes out."""
-
-    name: str
-    what: str
-    also: list[str] = field(default_factory=list)
-    where: list[Provenance] = field(default_factory=list)
+    living: frozenset[str] = frozenset()
+    """The labels of the estates that are read beside both."""
 
 
 def gate(
@@ -106,14 +96,17 @@ def gate(
         notes.append(f"the old {INVENTORY} is wrong, and was left out: {str(error).splitlines()[0]}")
         before = survey(sides.base_without_inventory(), collectors, now, known=known, progress=progress)
     policy, wrong = _policy(sides, rules, now, trust_head, notes)
-    lines = _Lines(sides.changes)
-    declared = _declared(before.hosts.records.values())
-    named = _Named.of(after)
-    removed = _removed(before, after, _Named.of(before), named, lines)
+    lines = Lines(sides.changes)
+    old_names, new_names = Named.of(before, sides.living), Named.of(after, sides.living)
+    take_statuses(before, old_names)
+    take_statuses(after, new_names)
+    declared = {one.name: one.lifecycle for one in _going(before)}
+    removed = removals.removed(before, after, old_names, new_names, lines)
     if len(removed) > MAX_REMOVED:
         notes.append(f"{len(removed):,} hosts and names are taken out at once: the first {MAX_REMOVED:,} were judged")
         removed = removed[:MAX_REMOVED]
     withdrawn = _withdrawn(before, after, declared) if not trust_head else []
+    set_going = removals.set_going(before, after, new_names, lines)
     gaps_before = {(lines.path(one.path), one.detail) for one in _gaps(before)}
     lost = tuple(one for one in _gaps(after) if (one.path, one.detail) not in gaps_before)
     asked = [
@@ -134,31 +127,39 @@ def gate(
     runs: tuple[RuleRun, ...] = ()
     aside: tuple[SetAside, ...] = ()
     if asked:
-        remembered = list(_remembered(before, named, removed))
+        remembered = list(removals.remembered(before, new_names, removed))
         judged = _judge(after, asked, rules, now, remembered, policy, progress)
         aside = judged.report.aside
         new, going, runs = judged.report.findings, judged.report.going, judged.report.rules
         crashes = list(dict.fromkeys([*crashes, *judged.report.failures]))
         taken = {(path, item.where.line, item.where.excerpt) for _, path, _, item in remembered}
-        new = tuple(kept for one in new if (kept := _in_head(one, taken)) is not None)
+        new = tuple(kept for one in new if (kept := _in_head(one, taken, new_names)) is not None)
+    empty = removals.emptied(old_names, new_names, frozenset(_called(going)), lines)
+    # The policy speaks of these as of what a rule has found.
+    settled = settle([finding for _, finding in empty], (), lambda _path: False, (), now, policy, None)
+    new, aside = (*new, *settled.findings), (*aside, *settled.aside)
+    left = {one.fingerprint: one for one in settled.findings}
     if declared or hosts:
         was = _judge(before, [*(Asked(name) for name in sorted(declared)), *hosts], rules, now, (), policy, progress)
         old = was.report.findings
     compared = compare(old, new, lines)
+    gone = [_removal(one, compared, going) for one in (*removed, *set_going)]
+    gone += [
+        Removal(one.name, one.what, tuple(one.where), (left[finding.fingerprint],))
+        for one, finding in empty
+        if finding.fingerprint in left
+    ]
     if diff_only:
         compared = [one for one in compared if one.standing is Standing.FIXED or lines.touched(one.finding)]
-    removals = tuple(_removal(one, compared, going) for one in removed)
     failing = [one for one in compared if one.fails and _RANK[one.finding.severity] <= _RANK[fail_on]]
-    # Who takes a host out says that nothing needs it: there a warning is enough to be wrong.
-    failing_removals = [one for one in removals if any(f.severity is not Severity.INFO for f in one.dependents)]
     blind = bool(crashes) or (fail_on is not Severity.BLOCK and (bool(lost) or bool(withdrawn)))
     return GateReport(
-        passed=not failing and not failing_removals and not blind,
+        passed=not failing and not any(one.fails for one in gone) and not blind,
         fail_on=fail_on,
         base=sides.base_name,
         head=sides.head_name,
         going=going,
-        removals=removals,
+        removals=tuple(gone),
         judged=tuple(compared),
         lost_sight=lost,
         withdrawn=tuple(withdrawn),
@@ -206,42 +207,7 @@ def _policy(
     return old, wrong
 
 
-class _Lines:
-    """What a change does to lines: where one of the old side stands now, and which of the new side it wrote."""
-
-    def __init__(self, changes: Iterable[FileChange]) -> None:
-        self._before = {one.before: one for one in changes if one.before}
-        self._after = {one.after: one for one in changes if one.after}
-
-    def path(self, path: str) -> str:
-        """What a file of the old side is called now; as before, if it is gone."""
-        change = self._before.get(path)
-        return change.after or path if change is not None else path
-
-    def is_left(self, path: str, line: int) -> bool:
-        """Whether a line of the old side is still there as it was."""
-        change = self._before.get(path)
-        return change is None or bool(change.after and change.line_after(line))
-
-    def now(self, one: Provenance) -> Provenance:
-        """The place of the new side for one of the old: of a line that was taken away, where it was."""
-        change = self._before.get(one.path)
-        if change is None:
-            return one
-        return replace(one, path=change.after or one.path, line=change.place_of(one.line) if change.after else 1)
-
-    def wrote(self, one: Provenance) -> bool:
-        """Whether the change wrote a line of the new side. Line 0 is the file: whether that is new."""
-        change = self._after.get(one.path)
-        if change is None:
-            return False
-        return change.is_new(one.line) if one.line else not change.before
-
-    def touched(self, finding: Finding) -> bool:
-        return any(self.wrote(one) for one in finding.evidence)
-
-
-def compare(old: Iterable[Finding], new: Iterable[Finding], lines: _Lines) -> list[Judged]:
+def compare(old: Iterable[Finding], new: Iterable[Finding], lines: Lines) -> list[Judged]:
     """Findings of both sides, matched: by their fingerprint, then by what they say of the same lines elsewhere.
 
     The second is for renamed files and lines that moved: one of each side, no more. What stands in more places than
@@ -284,10 +250,6 @@ def _take(left: Counter[str], text: str) -> bool:
     return True
 
 
-def _declared(records: Iterable[HostRecord]) -> dict[str, Lifecycle]:
-    return {one.name: one.lifecycle for one in records if one.lifecycle is not Lifecycle.ACTIVE}
-
-
 def _going(found: Survey) -> list[HostRecord]:
     return [one for one in found.hosts.records.values() if one.lifecycle is not Lifecycle.ACTIVE]
 
@@ -311,118 +273,37 @@ def _withdrawn(before: Survey, after: Survey, declared: Mapping[str, Lifecycle])
     return names
 
 
-FLEET: Final = frozenset({"inventory", "ansible"})
-"""Origins of hosts that say which machines there are, one as good as the other."""
-_OTHER: Final = frozenset({"captured", "asked", "declared before"})
+def _in_head(one: Finding, remembered: set[tuple[str, int, str]], named: Named) -> Finding | None:
+    """A finding without the lines that the change took away, and without those that only say that a host goes.
 
-
-def _removed(before: Survey, after: Survey, was: _Named, now: _Named, lines: _Lines) -> list[_Gone]:
-    """What a change takes out: hosts of inventories, names of zones, machines that a plan destroys."""
-    found: dict[str, _Gone] = {}
-    for record in before.hosts.records.values():
-        there = after.hosts.records.get(after.hosts.find(record.name) or "")
-        fleet = bool(record.origins & FLEET)
-        left = bool(there and (there.origins & FLEET if fleet else there.origins - _OTHER))
-        if left or not (record.origins - _OTHER) or record.lifecycle is not Lifecycle.ACTIVE:
-            continue
-        gone = found[record.name] = _Gone(record.name, "from the inventory")
-        for name in record.names:
-            if name != record.name and after.hosts.find(name) is None and name not in now.resolved:
-                gone.also.append(name)
-        gone.also += [one for one in record.addresses if not after.hosts.at(one) and one not in now.addresses]
-        gone.also += list(record.words)
-        places = [*was.hosts.get(record.name, ()), *([record.provenance] if record.provenance else ())]
-        gone.where += [lines.now(one) for one in dict.fromkeys(places) if not lines.is_left(one.path, one.line)]
-    for name, places in was.resolved.items():
-        if name in now.resolved or "*" in name or not is_hostname(name):
-            continue
-        short = before.hosts.find(name)
-        gone = found.get(short or "") or found.setdefault(name, _Gone(name, "from DNS"))
-        if gone.name == name or name in gone.also:
-            gone.where += [lines.now(one) for one in places if not lines.is_left(one.path, one.line)]
-        else:
-            gone.also.append(name)
-    for name, places in was.watched.items():
-        known = name in now.watched or name in now.resolved or after.hosts.find(name) is not None
-        if not known and before.hosts.find(name) is None and name not in found:
-            where = [lines.now(one) for one in places if not lines.is_left(one.path, one.line)]
-            found[name] = _Gone(name, "from the monitoring", [], where)
-    for name, places in now.destroyed.items():
-        if name not in was.destroyed:
-            found[name] = _Gone(name, "destroyed by the Terraform plan", [], list(places))
-    # Without a line that was taken away it is no act of this change (a file that can't be read any more, say).
-    return [one for _, one in sorted(found.items()) if one.where]
-
-
-@dataclass(slots=True)
-class _Named:
-    """What one side declares, each with its places."""
-
-    hosts: dict[str, list[Provenance]] = field(default_factory=dict)
-    resolved: dict[str, list[Provenance]] = field(default_factory=dict)
-    addresses: set[str] = field(default_factory=set)
-    watched: dict[str, list[Provenance]] = field(default_factory=dict)
-    destroyed: dict[str, list[Provenance]] = field(default_factory=dict)
-    edges: set[tuple[object, ...]] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, found: Survey) -> _Named:
-        named = cls()
-        collectors = found.reading.collectors
-        for source, path, _, index, item in items(found.reading):
-            if type(item) is Entity and item.ref.kind is Kind.HOST and item.ref.text:
-                named._host(found, Provenance(path, item.where.line, item.where.excerpt), item, collectors[index].name)
-            elif type(item) is Dependency and not source and item.relation in _NAMING:
-                named.edges.add((item.consumer, item.relation, item.provider))
-                if item.relation is Relation.RESOLVES and item.consumer.kind is Kind.NAME:
-                    where = Provenance(path, item.where.line, item.where.excerpt)
-                    named.resolved.setdefault(normal_name(item.consumer.text), []).append(where)
-                    if item.provider.kind is Kind.ADDRESS:
-                        named.addresses.add(item.provider.text)
-        return named
-
-    def _host(self, found: Survey, where: Provenance, item: Entity, collector: str) -> None:
-        name = normal_name(item.ref.text)
-        if item.attributes.get("action") == "delete":
-            self.destroyed.setdefault(name, []).append(where)
-        elif "known_as" not in item.attributes:
-            self.hosts.setdefault(found.hosts.find(name) or name, []).append(where)
-        elif collector == "nagios":
-            self.watched.setdefault(name, []).append(where)
-
-
-def _remembered(before: Survey, now: _Named, removed: Sequence[_Gone]) -> Iterator[Remembered]:
-    """What the old side knew of what is taken out: in which groups it was, and what its names stood for."""
-    if not removed:
-        return
-    ours = {word for one in removed for word in (one.name, *one.also)}
-    for source, path, _, _, item in items(before.reading):
-        if source or type(item) is not Dependency or item.relation not in _NAMING:
-            continue
-        if (item.consumer, item.relation, item.provider) in now.edges:
-            continue
-        if item.relation is Relation.MEMBER:
-            if item.provider.text not in ours and before.hosts.find(item.provider.text) not in ours:
-                continue
-        elif normal_name(item.consumer.text) in now.resolved or not ours & {item.consumer.text, item.provider.text}:
-            continue
-        yield "", path, None, item
-
-
-def _in_head(one: Finding, remembered: set[tuple[str, int, str]]) -> Finding | None:
-    """A finding without the lines that the change took away; None if nothing else speaks for it."""
+    None if nothing else speaks for it.
+    """
     left = tuple(place for place in one.evidence if (place.path, place.line, place.excerpt) not in remembered)
+    if one.rule == MENTION:
+        records = {path for host in one.hosts for path in named.own_record(host)}
+        left = tuple(place for place in left if place.path not in records)
     if not left:
         return None
     return replace(one, evidence=left) if len(left) < len(one.evidence) else one
 
 
-def _removal(one: _Gone, compared: Sequence[Judged], going: Sequence[Going]) -> Removal:
+def _called(going: Iterable[Going]) -> Iterator[str]:
+    """All that the going hosts are called."""
+    for one in going:
+        yield from (one.host, *one.names, *one.addresses)
+
+
+def _removal(one: Gone, compared: Sequence[Judged], going: Sequence[Going]) -> Removal:
     host = next((g.host for g in going if one.name in (g.host, *g.names)), one.name)
     needs = tuple(
-        judged.finding for judged in compared if host in judged.finding.hosts and judged.standing is not Standing.FIXED
+        judged.finding
+        for judged in compared
+        if host in judged.finding.hosts
+        and judged.standing is not Standing.FIXED
+        and judged.finding.severity is not Severity.INFO
+        and judged.finding.area is not Area.COVERAGE
     )
-    return Removal(one.name, one.what, tuple(one.where), needs)
+    return Removal(one.name, one.what, tuple(one.where), needs, one.declared)
 
 
 def _gaps(found: Survey) -> list[Coverage]:

@@ -81,7 +81,7 @@ class GitTree(Tree):
         return estate_path in self.entries or estate_path in self._directories
 
     def has_file(self, estate_path: str) -> bool:
-        entry = self.entries.get(estate_path)
+        entry = self.entries.get(estate_path) if estate_path not in self.own else None
         return entry is not None and (entry.is_file or bool(self._target(entry)))
 
     def is_empty(self, estate_path: str) -> bool:

@@ -369,7 +369,7 @@ class PackTree(Tree):
         return self._found(estate_path) is not None or self._below(estate_path)
 
     def has_file(self, estate_path: str) -> bool:
-        row = self._found(estate_path)
+        row = self._found(estate_path) if estate_path not in self.own else None
         return row is not None and not stat.S_ISDIR(row[0] if isinstance(row[0], int) else 0)
 
     def is_empty(self, estate_path: str) -> bool:

@@ -151,6 +151,8 @@ class Tree:
 
     def has_file(self, estate_path: str) -> bool:
         """Whether `files` would give it."""
+        if estate_path in self.own:
+            return False
         path = os.path.join(self.root, estate_path)
         if os.path.islink(path):
             return bool(self._follow(str(self.root), os.path.realpath(self.root), estate_path, tell=False))

@@ -145,6 +145,9 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
         after.add(PLAN, _plan(arguments.plan))
     old = GitTree.of(repository, base, base_name)
     living = [open_estate(path) for path in arguments.estate]
+    # What the repository has, or had, counts as it has it: the living estate is as it was before the change.
+    for tree in living:
+        tree.leave_out([*old.entries, *after.entries])
 
     def without_inventory() -> Tree:
         tree = GitTree.of(repository, base, base_name)
@@ -154,7 +157,15 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
     def merged(tree: Tree) -> Tree:
         return MergedTree.of([tree, *living]) if living else tree
 
-    sides = Sides(merged(old), merged(after), without_inventory, repository.changes(base, head), base_name, head_name)
+    sides = Sides(
+        merged(old),
+        merged(after),
+        without_inventory,
+        repository.changes(base, head),
+        base_name,
+        head_name,
+        frozenset(tree.label for tree in living),
+    )
     collectors, failures = load_collectors()
     rules, more = load_rules()
     kept = _cache(arguments.cache_dir, collectors, [old, after])

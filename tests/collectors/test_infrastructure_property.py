@@ -20,6 +20,7 @@ from collectors.infrastructure.nomad import NomadCollector
 from collectors.infrastructure.puppet import PuppetCollector
 from collectors.infrastructure.salt import SaltCollector
 from collectors.infrastructure.terraform import TerraformCollector
+from collectors.netbox import NetboxCollector
 from collectors.schedulers.at_jobs import AtJobsCollector
 from collectors.schedulers.fcron import FcronCollector
 from collectors.schedulers.github_actions import GithubActionsCollector
@@ -42,6 +43,7 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
     GitlabCiCollector: (".gitlab-ci.yml",),
     JenkinsCollector: ("/var/lib/jenkins/jobs/x/config.xml", "Jenkinsfile"),
     KubernetesCollector: ("k8s/x.yaml", "k8s/x.json", "k8s/x.yml.j2"),
+    NetboxCollector: ("netbox/devices.json", "netbox/devices.csv"),
     NomadCollector: ("x.nomad", "x.json"),
     PuppetCollector: ("manifests/site.pp", "/etc/puppet/puppet.conf", "hieradata/nodes/a.example.net.yaml"),
     RundeckCollector: ("x.yaml", "x.xml"),
@@ -55,7 +57,7 @@ CASES = [(collector, path) for collector, paths in PATHS.items() for path in pat
 PIECES = sorted(
     {
         line
-        for folder in ("infrastructure.*", "schedulers.*", "webhook_urls")
+        for folder in ("infrastructure.*", "netbox", "schedulers.*", "webhook_urls")
         for file in HERE.glob(f"{folder}/*.raw")
         for line in file.read_bytes().splitlines(keepends=True)
     }

@@ -65,7 +65,9 @@ def report(*judged: Judged, failures: tuple[Failure, ...] = (), text: str = HOST
         head="HEAD",
         going=(Going("cert01.example.net", Lifecycle.RETIRED),),
         removals=(
-            Removal(text, "from DNS", (Provenance(f"dns/{text}", 4, text),), tuple(one.finding for one in judged)),
+            Removal(
+                text, "is taken out of DNS", (Provenance(f"dns/{text}", 4, text),), tuple(one.finding for one in judged)
+            ),
         ),
         judged=judged,
         lost_sight=(Coverage("", Area.MENTIONS, text, Outcome.PARTIAL, detail=text, path=text),),

@@ -43,7 +43,7 @@ def _removals(report: GateReport) -> Iterator[list[str]]:
     for one in report.removals:
         if one.dependents:
             where = ", ".join(code(place_of(item)) for item in one.where[:PLACES])
-            lines = [f"- ✗ {code(one.host)} is taken out ({prose(one.what)}) at {where}, and is still needed:"]
+            lines = [f"- ✗ {code(one.host)} {prose(one.what)} at {where}, and is still needed:"]
             places = list(dict.fromkeys(place_of(item) for finding in one.dependents for item in finding.evidence))
             lines += [f"  - {code(place)}" for place in places[:20]]
             if len(places) > 20:

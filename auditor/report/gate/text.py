@@ -22,9 +22,9 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
         if not removal.dependents:
             continue
         page.gap()
-        where = place_of(removal.where[0]) if removal.where else ""
-        page.hang("✗ ", clean(f"{removal.host} is taken out, and is still needed"), label="bad", style="bold")
-        page.hang("  at    ", clean(f"{where}: {removal.where[0].excerpt.strip()}" if where else removal.what))
+        where = place_of(removal.where[0])
+        page.hang("✗ ", clean(f"{removal.host} {removal.what}, and is still needed"), label="bad", style="bold")
+        page.hang("  at    ", clean(f"{where}: {removal.where[0].excerpt.strip()}"))
         places = list(dict.fromkeys(place_of(item) for one in removal.dependents for item in one.evidence))
         page.hang(
             "  still ", clean(f"{number(len(places), 'place')} {'needs' if len(places) == 1 else 'need'} it, below")

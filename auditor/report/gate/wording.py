@@ -13,12 +13,13 @@ from auditor.report.summary import ordered
 
 REMOVED: Final = "host-removed-with-dependents"
 """The id under which machines get a removal that leaves dependents behind."""
-REMOVED_TITLE: Final = "The change removes a host or name that something still depends on"
+REMOVED_TITLE: Final = "The change takes out a host or name that something still depends on"
 REMOVED_HELP: Final = """\
-# The change removes a host or name that something still depends on
+# The change takes out a host or name that something still depends on
 
-The line takes a host out of an inventory, or a name out of a zone. The rest of the repository (and the snapshot, if one
-was given) still refers to it.
+The line takes a host out of an inventory or a name out of a zone, declares a host retired, retiring or read-only, lets
+a plan destroy it, or leaves a group without a host. The rest of the repository (and the snapshot, if one was given)
+still refers to it.
 
 Repoint or remove what is listed, in this change or before it.
 """
@@ -37,9 +38,10 @@ def headline(report: GateReport) -> str:
     if not fails and not left:
         return "nothing that depends on a server that is going was added or left behind by this change"
     said = f"this change brings {', '.join(parts)}" if parts else "this change brings nothing new"
+    if len(left) == 1:
+        return f"{said}; {left[0].host} {left[0].what}, and is still needed"
     if left:
-        what = listed([one.host for one in left], 3)
-        return f"{said}; {what} {'is' if len(left) == 1 else 'are'} taken out and still needed"
+        return f"{said}; {listed([one.host for one in left], 3)} are on their way out, and still needed"
     return said
 
 
@@ -73,7 +75,8 @@ def main_place(one: Judged) -> Provenance:
 def removal_message(host: str, what: str, dependents: tuple[Finding, ...]) -> str:
     """What a removal leaves behind, in one sentence."""
     places = list(dict.fromkeys(place_of(item) for finding in dependents for item in finding.evidence))
-    return f"{host} is taken out ({what}), and {number(len(dependents), 'finding')} still need it: {listed(places, 5)}"
+    need = "place still needs" if len(places) == 1 else "places still need"
+    return f"{host} {what}, and {len(places):,} {need} it: {listed(places, 5)}"
 
 
 def gap_text(gap: Coverage) -> str:
