@@ -52,9 +52,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def eventide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("page") / "review.html"
-    estate = str(ROOT / "sample_inventories" / "eventide")
+    estate = "sample_inventories/eventide"
     words = ["report", LEGACY, "-q", "--estate", estate, "--as", "read-only", "--now", NOW, "-o", str(target)]
-    assert main(words) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        assert main(words) == 1
     return target
 
 
