@@ -11,8 +11,9 @@ FreeBSD's crontab(5); Debian's verdicts were compared with `crontab -n` of cron 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -25,9 +26,11 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
@@ -35,6 +38,7 @@ from auditor.api import (
     decode,
     excerpt,
     host_ref,
+    parse_time,
     read_cron_schedule,
 )
 
@@ -51,6 +55,14 @@ _PLACES: Final[tuple[tuple[re.Pattern[str], CronDialect, bool], ...]] = (
     (re.compile(r"/var/spool/cron/[^/]+"), "cronie", False),
     (re.compile(r"/etc/crontabs/[^/]+"), "busybox", False),
     (re.compile(r"/var/cron/tabs/[^/]+"), "freebsd", False),
+)
+_LOG: Final = "/.auditor/cron-log.txt"
+_HOST_STATE: Final = "/.auditor/host.txt"
+_FILE_STATES: Final = "/.auditor/states.txt"
+_SPOOLS: Final = ("/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron", "/var/cron/tabs")
+_LOGGED: Final = re.compile(
+    r"^(?P<time>\d{4}-\d\d-\d\dT\S{8,25}|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) .*?\]: "
+    r"\((?P<user>[^)\s]+)\) (?P<what>CMD|CMDEND) \((?P<command>.*)\)\s*$"
 )
 _CLUSTER: Final = re.compile(r"/var/spool/cron/(?:tabs/)?\.cron\.hostname")
 _TREE_NAME: Final = re.compile(r"(?:^|[._-])cron(?:tab|job|d)?s?(?:[._-]|$)|crontab", re.I)
@@ -139,18 +151,19 @@ class CrontabCollector(Collector):
     Reads
     -----
     `/etc/crontab`, `/etc/cron.d/*`, users' crontabs in `/var/spool/cron` (Debian and RHEL), `/etc/crontabs` (busybox)
-    and `/var/cron/tabs` (FreeBSD), and files in repositories that will become one.
+    and `/var/cron/tabs` (FreeBSD), and files in repositories that will become one. What `auditor collect` takes from
+    the log of a host's cron.
 
     Yields
     ------
     A job for each entry, with schedule, user, environment and guards, and what its command calls, connects to, reads
     and writes. What the cron in question would never run is kept and says why: a file it ignores, a date that never
-    comes.
+    comes. When a job last started, and ended, by the log: that it started does not say that it did its work.
 
     Can't see
     ---------
-    Whether cron runs, whether the user exists, when a job last ran and with what result, and which cron reads a file
-    where the path does not say: then both verdicts are kept.
+    Whether cron runs, whether the user exists, with what result a job ended, runs that the log has forgotten, and which
+    cron reads a file where the path does not say: then both verdicts are kept.
     """
 
     name: ClassVar[str] = "crontab"
@@ -163,6 +176,8 @@ class CrontabCollector(Collector):
     def recognizes(self, path: str, head: bytes) -> bool:
         named = "cron" in path or "Cron" in path
         if path.startswith("/"):
+            if path == _LOG:
+                return True
             return named and any(place.fullmatch(path) for place, _, _ in _PLACES)
         name = path.rpartition("/")[2]
         if "fcron" in name:
@@ -176,6 +191,9 @@ class CrontabCollector(Collector):
         return b"\0" not in head and _looks_like_crontab(head)
 
     def parse(self, document: Document) -> Iterator[Parsed]:
+        if document.path == _LOG:
+            yield from _log(document)
+            return
         if _CLUSTER.fullmatch(document.path):
             yield from _cluster(document)
             return
@@ -183,6 +201,82 @@ class CrontabCollector(Collector):
             yield Malformed(Where(), "this is not text", "cron can make nothing of it", whole=True)
             return
         yield from _File(document).facts()
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """Runs in the log of a host are those of the jobs in its crontabs: of one user, with one command."""
+        runs: dict[tuple[str, str], dict[str, Fragment]] = {}
+        for one in fragments:
+            if one.kind == "run" and isinstance(one.value, tuple):
+                user, command, what, _ = one.value
+                runs.setdefault((user, command), {})[what] = one
+        if not runs:
+            return
+        now, zone = _clock(read(_HOST_STATE))
+        for path in _crontabs_of(read(_FILE_STATES), {user for user, _ in runs}):
+            content = read(path)
+            if content is None or b"\0" in content[:65536] or not any(place.fullmatch(path) for place, _, _ in _PLACES):
+                continue
+            for ref, entry in _File(Document(path, content)).jobs():
+                # The log has what stands after a `%` too.
+                whole = f"{entry.command}%{entry.stdin}".replace("\n", "%") if entry.stdin else entry.command
+                found = runs.get((entry.user, _as_logged(whole)), {})
+                known: dict[str, Attribute] = {}
+                for what, key in (("CMD", "last_run"), ("CMDEND", "last_end")):
+                    if what in found and (moment := _moment(str(found[what].value[3]), now, zone)):  # type: ignore[index]
+                        known[key] = moment
+                if "last_run" in known:
+                    known["runs_known"] = True
+                    first = next(iter(found.values()))
+                    yield Entity(ref, Where(first.where.line, first.where.excerpt, first.path), known)
+
+
+def _log(document: Document) -> Iterator[Fragment]:
+    """Lines of cron's log: `… CRON[123]: (root) CMD (/opt/renew.sh)`, after a time in one of three forms."""
+    for number, line in enumerate(decode(document.content).split("\n")[:MAX_ENTRIES], 1):
+        found = _LOGGED.search(line[:MAX_LINE])
+        if found is not None:
+            # Debian's cron pads what it logs with blanks.
+            value = (found["user"], _as_logged(found["command"]), found["what"], found["time"])
+            yield Fragment("run", value, Where(number, excerpt(line)))
+
+
+def _as_logged(command: str) -> str:
+    return " ".join(command.split())
+
+
+def _clock(content: bytes | None) -> tuple[datetime | None, timezone]:
+    """The host's time when it was captured, and its offset from UTC: a line of syslog has neither year nor zone."""
+    text = decode(content or b"")
+    time, zone = re.search(r"^time=(\S+)$", text, re.M), re.search(r"^zone=([+-])(\d\d)(\d\d)$", text, re.M)
+    offset = timedelta(hours=int(zone[2]), minutes=int(zone[3])) if zone else timedelta()
+    return parse_time(time[1]) if time else None, timezone(-offset if zone and zone[1] == "-" else offset)
+
+
+def _crontabs_of(states: bytes | None, users: Iterable[str]) -> list[str]:
+    """Where crontabs of a captured host may be: its system's, those that were listed, and those of these users."""
+    listed = [line.rsplit(" ", 1)[-1] for line in decode(states or b"").split("\n")[:MAX_ENTRIES]]
+    found = ["/etc/crontab", *(path for path in listed if path.startswith(("/etc/cron.d/", "/var/spool/cron/")))]
+    for user in sorted(users):
+        if _USER.fullmatch(user):
+            found += [f"{place}/{user}" for place in _SPOOLS]
+    return list(dict.fromkeys(found))
+
+
+def _moment(written: str, now: datetime | None, zone: timezone) -> str:
+    """A time of a log in UTC; empty if it can't be told. Without a year it is the last such day before `now`."""
+    if written[:1].isdigit():
+        moment = parse_time(written)
+        return moment.isoformat() if moment is not None else ""
+    if now is None:
+        return ""
+    for year in (now.year, now.year - 1):
+        try:
+            moment = datetime.strptime(f"{year} {written}", "%Y %b %d %H:%M:%S").replace(tzinfo=zone)
+        except ValueError:
+            continue
+        if moment <= now + timedelta(days=1):
+            return moment.astimezone(UTC).isoformat()
+    return ""
 
 
 def _looks_like_crontab(head: bytes) -> bool:
@@ -463,15 +557,23 @@ class _File:
                     cronie_reason = f"cronie skips files named {excerpt(name)!r}"
             elif not self.system and name.startswith((".", "tmp.")):
                 debian_reason = cronie_reason = f"{excerpt(name)!r} is not a user"
+        for ref, entry in self.jobs():
+            yield from self._job(entry, ref, debian_reason, cronie_reason)
+
+    def jobs(self) -> Iterator[tuple[Ref, _Entry]]:
+        """Each entry with what its job is called."""
         seen: dict[str, int] = {}
         for entry in self.entries:
-            yield from self._job(entry, seen, debian_reason, cronie_reason)
+            yield self._ref(entry, seen), entry
 
-    def _job(self, entry: _Entry, seen: dict[str, int], debian_reason: str, cronie_reason: str) -> Iterator[Parsed]:
+    def _ref(self, entry: _Entry, seen: dict[str, int]) -> Ref:
         command = excerpt(" ".join(entry.command.split()))
         title = f"{self.path}: {entry.user} {command}" if entry.user else f"{self.path}: {command}"
         seen[title] = count = seen.get(title, 0) + 1
-        ref = Ref(Kind.JOB, title if count == 1 else f"{title} #{count}")
+        return Ref(Kind.JOB, title if count == 1 else f"{title} #{count}")
+
+    def _job(self, entry: _Entry, ref: Ref, debian_reason: str, cronie_reason: str) -> Iterator[Parsed]:
+        command = excerpt(" ".join(entry.command.split()))
         where = Where(entry.line, excerpt(entry.text))
         last = "missing newline before EOF" if self.unterminated and entry.line == len(self.lines) else ""
         verdicts: dict[CronDialect, str] = {

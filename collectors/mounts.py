@@ -1,10 +1,11 @@
-"""What is mounted, and how: `/proc/self/mountinfo` (proc(5)), `/proc/mounts` and `/etc/fstab` (fstab(5))."""
+"""What is mounted, and how: `/proc/self/mountinfo` (proc(5)), `/proc/mounts`, `/etc/fstab` (fstab(5)), mount(8)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -14,9 +15,11 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
@@ -34,6 +37,11 @@ _HOST_COLON: Final = frozenset(
 )
 _CIFS: Final = frozenset({"cifs", "smb3", "smbfs", "smb2"})
 _READ_ONLY_KINDS: Final = frozenset({"squashfs", "iso9660", "erofs", "cramfs", "romfs", "udf"})
+_MOUNTINFO: Final = "/proc/self/mountinfo"
+_DEVICES: Final = "/.auditor/devices.txt"
+_MOUNT: Final = "/.auditor/mount.txt"
+_BLOCK: Final = re.compile(r"block (\S+) (\d+:\d+) ro=([01])")
+_EXT4: Final = re.compile(r"ext4 (\S+) errors=(\d{1,12}) last=(\d{1,11})")
 _MON_PORT: Final = re.compile(r":\d+$")
 _FLAGS: Final = frozenset({"noauto", "nofail", "bind", "rbind", "_netdev", "user"})
 # Options of the mount commands that name further servers (mount.glusterfs(8), mount.ceph(8), nfs(5)).
@@ -46,17 +54,19 @@ class MountsCollector(Collector):
     """Mounts of a host, which of them can't be written, and which servers they come from.
 
     `read_only` is true if the mount or the file system under it is; `read_only_by` says which: "mount" (this mount
-    alone, as a bind mount may be), "filesystem", or "emergency" (ext4 gave up after an error: `emergency_ro`, where
-    statvfs and `[ -w ]` still say writable). `fstab_read_only` is true where fstab means it so. The linker joins a
-    MOUNT to its host.
+    alone, as a bind mount may be), "filesystem", "device" (the disk is: a write would fail), or "emergency" (ext4 gave
+    up after an error: `emergency_ro`, where statvfs and `[ -w ]` still say writable). `fstab_read_only` is true where
+    fstab means it so. The linker joins a MOUNT to its host.
 
     Reads
     -----
-    `/proc/self/mountinfo`, `/proc/mounts` and `/etc/fstab`.
+    `/proc/self/mountinfo`, `/proc/mounts` and `/etc/fstab`; what `auditor collect` asks a host about its disks, and,
+    where there is no `/proc`, the output of mount (FreeBSD, macOS).
 
     Yields
     ------
-    Mounts, which of them can't be written and why, and the server that a network file system comes from.
+    Mounts, which of them can't be written and why, the server that a network file system comes from, and how many
+    errors ext4 remembers (`errors`, `last_error`).
 
     Can't see
     ---------
@@ -70,6 +80,8 @@ class MountsCollector(Collector):
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By path; in a tree also a file called `fstab` or `mountinfo`."""
+        if path in (_DEVICES, _MOUNT):
+            return True
         if not path.endswith(("/mountinfo", "/mounts", "fstab", "/mtab")):
             return False
         base = path.rsplit("/", 1)[-1]
@@ -82,7 +94,10 @@ class MountsCollector(Collector):
     def parse(self, document: Document) -> Iterator[Parsed]:
         """A mount for each line that holds one; a later mount of one place covers the earlier."""
         base = document.path.rsplit("/", 1)[-1]
-        read = _mountinfo if base == "mountinfo" else _fstab
+        if document.path == _DEVICES:
+            yield from _devices(decode(document.content).split("\n")[:LINE_LIMIT])
+            return
+        read = _mountinfo if base == "mountinfo" else _printed if document.path == _MOUNT else _fstab
         lines = decode(document.content).removeprefix("\ufeff").split("\n")
         if len(lines) > LINE_LIMIT:
             yield Malformed(Where(LINE_LIMIT), f"more than {LINE_LIMIT} lines: the rest is not read")
@@ -97,6 +112,43 @@ class MountsCollector(Collector):
                 yield Malformed(where, mount, effect)
             elif mount is not None:
                 yield from _facts(mount, where, running=base != "fstab")
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """Mounts of disks that can't be written, or that had errors."""
+        found = {one.value[0]: one for one in fragments if isinstance(one.value, tuple)}
+        content = read(_MOUNTINFO) if found else None
+        for line in decode(content or b"").split("\n")[:LINE_LIMIT]:
+            fields, mount = line.split(" ", 3), _mountinfo(line.strip(" \t\r"))
+            one = found.get(fields[2]) if len(fields) == 4 else None
+            if one is None or not isinstance(one.value, tuple) or isinstance(mount, str):
+                continue
+            _, only, errors, last = one.value
+            known: dict[str, Attribute] = {}
+            if only:
+                why = _read_only_by(mount, True)
+                known = {"read_only": True, "read_only_by": f"{why},device" if why else "device"}
+            if errors:
+                known |= {"errors": errors, "last_error": datetime.fromtimestamp(last, UTC).isoformat()}
+            where = Where(one.where.line, one.where.excerpt, one.path)
+            yield Entity(Ref(Kind.MOUNT, mount.point.rstrip("/") or "/"), where, known)
+
+
+def _devices(lines: Sequence[str]) -> Iterator[Fragment]:
+    """A fragment for each disk (by its number, `8:1`) that can't be written, or whose file system had errors."""
+    numbers: dict[str, str] = {}
+    found: dict[str, tuple[bool, int, int, int]] = {}
+    for number, line in enumerate(lines, 1):
+        if disk := _BLOCK.fullmatch(line):
+            numbers[disk[1]] = disk[2]
+            if disk[3] == "1":
+                found[disk[1]] = (True, 0, 0, number)
+        elif (ext4 := _EXT4.fullmatch(line)) and ext4[2] != "0":
+            only, *_ = found.get(ext4[1], (False, 0, 0, 0))
+            found[ext4[1]] = (only, int(ext4[2]), int(ext4[3]), number)
+    for name, (only, errors, last, number) in found.items():
+        if name in numbers:
+            where = Where(number, excerpt(lines[number - 1]))
+            yield Fragment("device", (numbers[name], only, errors, last), where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +172,17 @@ def _mountinfo(line: str) -> _Mount | str:
     options, super_options = fields[5].split(","), rest[2].split(",") if len(rest) > 2 else []
     source, root = _plain(rest[1]), _plain(fields[3])
     return _Mount(_plain(fields[4]), source, rest[0], tuple(options), tuple(super_options), root)
+
+
+def _printed(line: str) -> _Mount | str:
+    """A line of mount(8): `/dev/ada0p2 on / (ufs, local, read-only)`, `files:/x on /mnt type nfs (ro)`."""
+    head, bracket, tail = line.rpartition(" (")
+    source, on, point = head.partition(" on /")
+    if not bracket or not on or not tail.endswith(")"):
+        return "not a line of mount"
+    place, written, kind = point.rpartition(" type ")
+    options = ["ro" if word.strip() == "read-only" else word.strip() for word in tail[:-1].split(",")]
+    return _Mount(f"/{place if written else point}", source, kind if written else options[0], tuple(options))
 
 
 def _fstab(line: str) -> _Mount | str | None:

@@ -8,7 +8,7 @@ its run-parts.c, busybox's run-parts.c, crontabs' run-parts (RHEL), periodic(8) 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -25,6 +25,7 @@ from auditor.api import (
     Ref,
     Relation,
     Where,
+    decode,
     excerpt,
 )
 
@@ -38,6 +39,10 @@ _SCHEDULES: Final = {
     "monthly": "@monthly",
     "yearly": "@yearly",
 }
+_STATES: Final = "/.auditor/states.txt"
+_STATE: Final = re.compile(r"([0-7]{3,5}) \d+ \d+ \d+ \d+ (/\S+)")
+_PLACEHOLDERS: Final = (".placeholder", ".keep", ".gitkeep")
+MAX_STATES: Final = 20_000
 _DEFAULT: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LSB: Final = re.compile(r"_?(?:[a-z0-9_.]+-)+[a-z0-9]+|[a-z0-9][a-z0-9-]*")
 _LSB_LEFT_OVER: Final = re.compile(r"[a-z0-9-].*\.dpkg-(?:old|dist|new|tmp)")
@@ -65,16 +70,17 @@ class RunPartsCollector(Collector):
 
     Reads
     -----
-    The names of files in `/etc/cron.hourly`, `cron.daily`, `cron.weekly`, `cron.monthly` and `/etc/periodic`.
+    The names of files in `/etc/cron.hourly`, `cron.daily`, `cron.weekly`, `cron.monthly` and `/etc/periodic`; their
+    modes as `auditor collect` lists them.
 
     Yields
     ------
-    A job for each file that run-parts would run; for one that it would skip because of its name, the same with the
-    reason.
+    A job for each file that run-parts would run; for one that it would skip because of its name, or because it is not
+    executable, the same with the reason.
 
     Can't see
     ---------
-    Whether a file is executable, which a copy of it does not show.
+    In a repository or a copy, whether a file is executable.
     """
 
     name: ClassVar[str] = "run_parts"
@@ -83,18 +89,23 @@ class RunPartsCollector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RUNS_ON, Relation.CALLS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
+        if path == _STATES:
+            return True
         if not path.startswith(("/etc/cron.", "/etc/periodic/")):
             return False
         return (_DIRECTORY.fullmatch(path) or _PERIODIC.fullmatch(path)) is not None
 
     def parse(self, document: Document) -> Iterator[Parsed]:
+        if document.path == _STATES:
+            yield from _modes(decode(document.content).split("\n")[:MAX_STATES])
+            return
         periodic = _PERIODIC.fullmatch(document.path)
         found = periodic or _DIRECTORY.fullmatch(document.path)
         if found is None:
             yield Malformed(Where(), "not a file of a periodic directory", "nothing runs it", whole=True)
             return
         period, name = found[1], found[2]
-        if name in (".placeholder", ".keep", ".gitkeep"):
+        if name in _PLACEHOLDERS:
             return
         flavours = ("busybox",) if periodic else ("debian", "busybox", "rhel")
         refused = [flavour for flavour in flavours if not runs(name, flavour)]
@@ -122,3 +133,14 @@ class RunPartsCollector(Collector):
         yield Entity(job, where, attributes)
         yield Dependency(job, THIS_HOST, Relation.RUNS_ON, where)
         yield Dependency(job, Ref(Kind.PATH, document.path), Relation.CALLS, where)
+
+
+def _modes(lines: Sequence[str]) -> Iterator[Entity]:
+    """Jobs whose file is not executable: `644 0 0 189 1750398000 /etc/cron.daily/x`, as stat prints it."""
+    for number, line in enumerate(lines, 1):
+        found = _STATE.fullmatch(line)
+        if found is None or int(found[1], 8) & 0o111 or found[2].rpartition("/")[2] in _PLACEHOLDERS:
+            continue
+        if _DIRECTORY.fullmatch(found[2]) or _PERIODIC.fullmatch(found[2]):
+            why = "run-parts skips it: it is not executable"
+            yield Entity(Ref(Kind.JOB, found[2]), Where(number, excerpt(line)), {"ignored": why})

@@ -14,9 +14,11 @@ from typing import ClassVar, Final
 
 from auditor.api import (
     EXCERPT_LIMIT,
+    THIS_HOST,
     Area,
     Attribute,
     Collector,
+    Dependency,
     Document,
     Entity,
     Fragment,
@@ -51,6 +53,9 @@ class _Block:
     def get(self, key: str) -> str:
         return next((value for name, value in self.properties if name == key), "")
 
+    def has(self, key: str) -> bool:
+        return any(name == key for name, _ in self.properties)
+
 
 class SystemdRunsCollector(Collector):
     """When timers and services of systemd, and jobs of anacron, ran last, and whether they failed.
@@ -62,9 +67,10 @@ class SystemdRunsCollector(Collector):
 
     Yields
     ------
-    For each timer the time of its last run, if there was one, and whether it will run again; for each service that a
-    timer starts, or that failed, its last result, exit status and times; for each job of anacron its last day. Times of
-    a zone other than UTC are taken as UTC, as zones are written by ambiguous letters: they are right to half a day.
+    For each timer the time of its last run, if there was one, and whether it will run again; a timer that
+    has no unit file, as a job. For each service that a timer starts, or that failed, its last
+    result, exit status and times; for each job of anacron its last day. `auditor collect` asks for times in UTC; those
+    of another zone are taken as UTC, as zones are written by ambiguous letters: they are right to half a day.
 
     Can't see
     ---------
@@ -118,7 +124,13 @@ class SystemdRunsCollector(Collector):
         starts = [moment for block, _ in services.values() if (moment := _moment(block.get("ExecMainStartTimestamp")))]
         for name, (block, path) in timers.items():
             if block.get("LoadState") in ("", "loaded"):
-                yield Entity(Ref(Kind.JOB, name), _where(block, path), _timer(block, min(starts, default=None)))
+                job, where = Ref(Kind.JOB, name), _where(block, path)
+                yield Entity(job, where, _timer(block, min(starts, default=None)))
+                if block.has("FragmentPath") and not block.get("FragmentPath") and name.endswith(".timer"):
+                    # Made by `systemd-run --on-calendar`: no file says it.
+                    yield Dependency(job, THIS_HOST, Relation.RUNS_ON, where)
+                    if _UNIT.fullmatch(block.get("Unit")):
+                        yield Dependency(job, Ref(Kind.UNIT, block.get("Unit")), Relation.CALLS, where)
         started = {block.get("Unit") for block, _ in timers.values()}
         for name, (block, path) in services.items():
             if name in started or block.get("Result") not in ("", "success"):
@@ -137,11 +149,18 @@ def _timer(block: _Block, up_since: str | None) -> dict[str, Attribute]:
     if up_since:
         known["runs_since"] = up_since
     over = block.get("SubState") == "elapsed" and block.get("NextElapseUSecMonotonic") in ("infinity", "")
-    if over and block.get("NextElapseUSecRealtime") in _NEVER:
+    if over and block.get("NextElapseUSecRealtime") in _NEVER and not _comes_once(block):
         known["elapsed"] = True
     if state := block.get("ActiveState"):
         known["active_state"] = excerpt(state)
     return known
+
+
+def _comes_once(block: _Block) -> bool:
+    """Whether a timer is over until the next boot, as it should be: it has no calendar, and does not repeat."""
+    monotonic = " ".join(value for key, value in block.properties if key == "TimersMonotonic")
+    repeats = "OnUnitActiveUSec" in monotonic or "OnUnitInactiveUSec" in monotonic
+    return bool(monotonic) and not repeats and not block.get("TimersCalendar")
 
 
 def _service(block: _Block) -> dict[str, Attribute]:

@@ -39,7 +39,6 @@ from auditor.model import (
     Need,
     Outcome,
     Parsed,
-    Phase,
     Profile,
     Provenance,
     Ref,
@@ -74,6 +73,8 @@ _DESCRIBING: Final = re.compile(
     r'\s*:\s*"[^"]*",?\s*$'
 )
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
+CONNECTIONS = ("/.auditor/ss-established.txt", "/.auditor/ss-listening.txt")
+"""What hosts are connected to: each line is understood, or no connection. A mention would tell it once more."""
 DULLER = ("depends-on-going-host", "mention")
 """Rules that say only what none before them has shown: asked after all others, in this order."""
 
@@ -101,7 +102,6 @@ class Request:
     """How many hosts may be going. None: as many as there are; 0: as many as the policy lets go unasked."""
     profile: Profile | None = PLAIN
     """None: the one that the policy names, or the built-in one."""
-    phase: Phase = Phase.BEFORE
     digest: bool = False
     """Whether the report is to hold a digest of all that was read."""
     own: tuple[str, ...] = ()
@@ -265,15 +265,11 @@ def judge(
         from auditor.inventory.ways_back import declared_recovery
 
         recovery = declared_recovery(inventory, INVENTORY)
-    if request.phase is Phase.AFTER:
-        known = {name for name, record in hosts.records.items() if "inventory" in record.origins}
-        covered = covering.afterwards(covered, going, known)
     seen = sightings(reading, hosts)
-    view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
+    view = View(linked, going, request.now, request.on, covered, recovery, seen)
     if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
         covered = (*covered, *other)
-        view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
-    rules = [rule for rule in rules if request.phase in rule.phases]
+        view = View(linked, going, request.now, request.on, covered, recovery, seen)
     policy, profile = request.policy, request.profile or PLAIN
     findings, runs, crashes = _check(view, policy.configured(rules) if policy is not None else rules, progress)
     if request.merged:
@@ -281,9 +277,7 @@ def judge(
         covered = tuple(
             replace(one, estate=tree.origin(one.path)) if one.path and not one.estate else one for one in covered
         )
-    settled = settle(
-        findings, runs, blind_to(reading), names, request.now, policy, request.baseline, phase=request.phase
-    )
+    settled = settle(findings, runs, blind_to(reading), names, request.now, policy, request.baseline)
     findings, runs = settled.findings, settled.runs
     off = {f"rule {run.rule}" for run in runs if run.off}
     crashes = [one for one in crashes if one.what not in off]
@@ -308,7 +302,6 @@ def judge(
         aside=settled.aside,
         policy=settled.use,
         profile=profile,
-        phase=request.phase,
         owners=_owners(profile, inventory, going),
         digest=_digest(reading) if request.digest else "",
         signers={one.area: one.people for one in inventory.area_owners if one.people} if inventory is not None else {},
@@ -440,7 +433,11 @@ def _mentions(
     from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
 
     scanner = MentionScanner(hosts, wanted)
-    texts = [bound for bound in reading.bound if bound.template.text or bound.template.sealed in SEARCHED]
+    texts = [
+        bound
+        for bound in reading.bound
+        if (bound.template.text or bound.template.sealed in SEARCHED) and bound.file.path not in CONNECTIONS
+    ]
     going = {identity.host for identity in wanted}
     distinct = {bound.template.digest: bound for bound in reversed(texts)}
 

@@ -261,14 +261,46 @@ identity() {
     echo "uid=$(id -u)"
     echo "system=$(uname -s) $(uname -r) $(uname -m)"
     echo "node=$(uname -n)"
+    echo "name=$(limit 3 hostname -f)"
     echo "time=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    echo "zone=$zone"
+}
+
+# The last start (and end, by cronie) of each job that cron's log holds: other lines are not of interest.
+cron_log() {
+    for f in /var/log/cron /var/log/cron.log /var/log/syslog /var/log/messages; do
+        reachable "$f" && [ -f "$f" ] && [ -r "$f" ] && tail -c 4194304 <"$f"
+    done
+    limit 10 journalctl --quiet --no-pager --utc --output short-iso --lines 5000 -t CRON -t CROND -t crond -t cron
+}
+last_of_each() {
+    awk '{ at = index($0, ") CMD"); if (at) { from = at; while (from != 1 && substr($0, from, 1) != "(") from--
+        last[substr($0, from)] = $0 } } END { for (job in last) print last[job] }'
+}
+
+# Whether devices can't be written, and what ext4 remembers of errors: statvfs does not say so.
+devices() {
+    for d in /sys/class/block/*; do
+        { read -r number <"$d/dev" && read -r only <"$d/ro"; } 2>/dev/null && echo "block ${d##*/} $number ro=$only"
+    done
+    for d in /sys/fs/ext4/*; do
+        { read -r errors <"$d/errors_count" && read -r last <"$d/last_error_time"; } 2>/dev/null &&
+            echo "ext4 ${d##*/} errors=$errors last=$last"
+    done
 }
 
 first_round() {
     mode=all
     places /etc/hosts /etc/hostname /etc/machine-id /etc/resolv.conf /etc/fstab
     perhaps /etc/os-release /etc/nsswitch.conf /etc/rc.conf /etc/myname
-    grab /proc/self/mountinfo
+    if [ -r /proc/self/mountinfo ]; then
+        grab /proc/self/mountinfo
+        say "BEGIN OUT devices.txt"
+        devices | head -c "$CAP"
+        say "END 0"
+    else
+        output mount.txt 5 mount
+    fi
 
     # Schedules and what is known of their last runs.
     places /etc/crontab /etc/anacrontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly \
@@ -289,11 +321,16 @@ first_round() {
             done
         done
     done
-    [ -d /run/systemd/system ] && output systemctl-timers.txt 10 systemctl --no-pager show '*.timer' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,Result
+    [ -d /run/systemd/system ] && output systemctl-timers.txt 10 systemctl --no-pager show '*.timer' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,TimersCalendar,TimersMonotonic,Result
     [ -d /run/systemd/system ] && output systemctl-services.txt 10 systemctl --no-pager show '*.service' -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp
     say "BEGIN OUT states.txt"
     listing | head -c "$CAP"
     say "END 0"
+    if command -v awk >/dev/null; then
+        say "BEGIN OUT cron-log.txt"
+        cron_log | last_of_each | head -c "$CAP"
+        say "END 0"
+    fi
 
     # Certificates and who renews them: public parts.
     mode=certificates
@@ -335,8 +372,8 @@ first_round() {
     # Who this machine is, who listens, who talks.
     output ip-addr.txt 5 ip -o addr || output ip-addr.txt 5 ifconfig -a
     if command -v ss >/dev/null; then
-        output ss-listening.txt 5 ss -tnlp
-        output ss-established.txt 5 ss -tn
+        output ss-listening.txt 5 ss -tunlp
+        output ss-established.txt 5 ss -tunp
     else
         output ss-listening.txt 5 netstat -an
     fi
@@ -362,8 +399,9 @@ named() {
 }
 
 main() {
-    LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
-    export LC_ALL PATH
+    zone=$(date +%z)
+    LC_ALL=C TZ=UTC0 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+    export LC_ALL TZ PATH
     nl='
 '
     blank=' 	'$nl

@@ -47,7 +47,8 @@ INCOMPLETE: Final = ".incomplete"
 
 SKIPPED: Final = frozenset({INCOMPLETE, ".git", ".hg", ".svn", ".terraform", "__pycache__", "node_modules"})
 ROOTS: Final = frozenset(
-    "etc var proc usr lib run opt srv home root sys private boot mnt data C: C Windows ProgramData Users".split()
+    ".auditor etc var proc usr lib run opt srv home root sys private boot mnt data "
+    "C: C Windows ProgramData Users".split()
 )
 """What a host's directory holds at its top, one of them at least. Windows: with the drive, or from its root."""
 

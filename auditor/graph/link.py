@@ -119,6 +119,9 @@ class Linker:
                     self.hosts.alias(record, name, where)
             if "hostname" in known:
                 self.hosts.alias(record, str(known["hostname"]), where)
+            addresses = known.get("own_addresses")
+            for address in addresses if isinstance(addresses, tuple) else ():
+                self.hosts.address(record, address, where)
 
     def _learn_host(self, item: Entity, path: str, collected_at: str | None) -> None:
         """Names and addresses that a line gives to one machine (known_hosts, an inventory's ansible_host)."""
@@ -246,9 +249,17 @@ class Linker:
             return self._node(kind, address, "")
         if kind.is_local:
             if scope:
-                return self._node(kind, text, self.hosts.find(scope) or scope)
+                return self._node(kind, text, self._scope(scope))
             return self._node(kind, text, host)
         return self._node(kind, text, host if kind is Kind.ENDPOINT and _is_relative_endpoint(text) else scope)
+
+    def _scope(self, written: str) -> str:
+        """The machine that a scope means: by one of its names, or by an address that no other machine has."""
+        found = self.hosts.find(written)
+        if found is None and (address := normal_address(written)) is not None:
+            holders = self.hosts.at(address)
+            found = holders[0] if len(holders) == 1 else None
+        return found or written
 
     def _node(self, kind: Kind, text: str, scope: str) -> NodeId:
         key = (kind, text, scope)

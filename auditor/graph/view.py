@@ -41,7 +41,6 @@ from auditor.model import (
     Lifecycle,
     Need,
     Outcome,
-    Phase,
     Provenance,
     Relation,
     Step,
@@ -175,14 +174,12 @@ class View:
         coverage: Sequence[Coverage],
         recovery: Recovery = NO_RECOVERY,
         sightings: Mapping[str, Sighting] = MappingProxyType({}),
-        phase: Phase = Phase.BEFORE,
     ) -> None:
         self.linked = linked
         self.going = tuple(going)
         self.now = now
         self.on = on
         self.recovery = recovery
-        self.phase = phase
         self._sightings = sightings
         self._coverage = tuple(coverage)
         self._going = {one.host: one for one in going}

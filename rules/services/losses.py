@@ -138,9 +138,14 @@ def is_replica(service: Node) -> bool:
     return service.text.startswith(REPLICAS)
 
 
+def is_observed(service: Node) -> bool:
+    """Whether all that is known of a service is that it was connected."""
+    return service.attributes.get("observed") is True
+
+
 def is_neither(service: Node) -> bool:
     """Whether no sharper rule than those of this family speaks of a service."""
-    return not (is_backup(service) or is_replica(service))
+    return not (is_backup(service) or is_replica(service) or is_observed(service))
 
 
 def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> list[Loss]:

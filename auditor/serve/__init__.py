@@ -1,1 +1,0 @@
-"""Pages over a store of snapshots, on this machine alone: reviews, what changed between two, and migration waves."""

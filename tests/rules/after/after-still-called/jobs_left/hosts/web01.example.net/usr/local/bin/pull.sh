@@ -1,2 +1,0 @@
-#!/bin/sh
-curl -fsS http://10.0.0.1/list
