@@ -252,7 +252,10 @@ def _hosts(known: _Known) -> Iterator[Parsed]:
             *(address for address in machine.addresses if holders[address] <= 1),
             *(address for one in owned for address in one.addresses if holders[address] == 1),
         ]
-        attributes: dict[str, Attribute] = {"netbox_status": excerpt(machine.status)} if machine.status else {}
+        # A short name may be that of another machine elsewhere: whether it is, its addresses tell.
+        attributes: dict[str, Attribute] = {"registered": "NetBox"}
+        if machine.status:
+            attributes["netbox_status"] = excerpt(machine.status)
         if machine.role:
             attributes["netbox_role"] = excerpt(machine.role)
         attributes["known_as"] = tuple(_once([name, *(one for one in names if named[one] == 1), *addresses]))

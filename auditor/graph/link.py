@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from auditor.graph.columns import CONFIDENCE_ID, KIND_ID, NEED_ID, RELATION_ID, Graph, GraphBuilder
-from auditor.graph.hosts import HostTable
+from auditor.graph.hosts import HostRecord, HostTable
 from auditor.model import (
     Attribute,
     Confidence,
@@ -89,6 +89,8 @@ class Linker:
         self._mentions: dict[NodeId, list[str]] = {}
         self._short_cache: dict[tuple[str, str], NodeId] = {}
         self._timers: dict[str, set[str]] | None = None
+        self._of_others: set[int] = set()
+        """Entities, by their identity in memory, that are of other machines than their name says."""
 
     # -- what callers add ---------------------------------------------------------------------------------------
 
@@ -132,6 +134,9 @@ class Linker:
             if len(holders) != 1:
                 return
             record = self.hosts.records[holders.pop()]
+            if item.attributes.get("registered") and _is_another(record, known_as):
+                self._of_others.add(id(item))
+                return
             for name in known_as:
                 if normal_address(name):
                     self.hosts.address(record, name, where)
@@ -167,6 +172,8 @@ class Linker:
                     evidence = self._evidence(path, where, collected_at)
                 group = self._group(consumer, item.group) if item.group else -1
                 self._edge(consumer, provider, item.relation, item.required, group, evidence, item.confidence)
+            elif id(item) in self._of_others:
+                continue
             elif type(item) is Entity and (node := self.node(item.ref, host)) is not None:
                 if item.where is not where:
                     where = item.where
@@ -740,6 +747,13 @@ def _mount_of(path: str, mounts: Mapping[str, NodeId]) -> NodeId | None:
         if at == "/":
             return None
         at = at.rsplit("/", 1)[0] or "/"
+
+
+def _is_another(record: HostRecord, known_as: tuple[str, ...]) -> bool:
+    """Whether what a register calls by a short name is another machine: it has addresses, and none of this one's."""
+    addresses = {address for name in known_as if (address := normal_address(name))}
+    full = any("." in name and name in record.names for name in known_as if not normal_address(name))
+    return bool(record.addresses and addresses) and not full and addresses.isdisjoint(record.addresses)
 
 
 @lru_cache(maxsize=65536)

@@ -82,13 +82,14 @@ class NetboxStatusDiffersRule(Rule):
                     f"Set {host.text} to decommissioning before it is off; afterwards delete it with its addresses.",
                 )
             successor = estate.successor(host)
-            if successor is not None and estate.going_for(successor) is None and _status(successor) in _NOT_YET:
+            if successor is None or estate.going_for(successor) is not None:
+                continue
+            if (status := _status(successor)) in _NOT_YET:
                 yield self._finding(
                     going,
                     successor,
                     self.severity,
-                    f"{successor.text} takes over from {host.text}, and is not active in NetBox: it "
-                    f"{_NOT_YET[_status(successor)]}",
+                    f"{successor.text} takes over from {host.text}, and is not active in NetBox: it {_NOT_YET[status]}",
                     "What is made from NetBox leaves it out; or it is not ready, or not the one.",
                     f"Set {successor.text} to active in NetBox once it is, or correct `successor` in the inventory.",
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from auditor.capture.http.client import Client, FailedError, read_token
+from auditor.capture.http.client import Client, ClientCertificate, FailedError, read_token
 from auditor.capture.http.prometheus import ALERTMANAGER, PROMETHEUS
-from auditor.capture.http.services import collect_service, in_parts, safe_name, without_secrets
+from auditor.capture.http.services import collect_service, in_parts, path_part, safe_name, without_secrets
 from auditor.capture.snapshot import Snapshot
 from auditor.model import Outcome
 
@@ -176,6 +177,58 @@ def test_a_server_that_wants_an_hour_is_not_waited_for(service: Service) -> None
     assert (error.outcome, waits, len(service.asked)) == (Outcome.UNREACHABLE, [], 1)
 
 
+def test_a_limit_of_requests_that_soon_begins_anew_is_waited_for(service: Service) -> None:
+    """GitHub says 403, with nothing remaining and the second at which that changes; without it 403 is a refusal."""
+    begins = str(int(time.time()) + 9)
+    limited = answer(403, X_RateLimit_Remaining="0", X_RateLimit_Reset=begins)
+    service.answers["/x"] = [limited, answer(200, b"{}")]
+    waits: list[float] = []
+    assert client(service, sleep=waits.append).get("/x").json() == {}
+    assert 0 < waits[0] <= 9
+    service.answers["/x"] = answer(403, X_RateLimit_Remaining="17")
+    assert failure(service).outcome is Outcome.DENIED
+
+
+def test_patience_with_one_server_has_an_end(service: Service) -> None:
+    service.answers["/x"] = answer(503, Retry_After="14")
+    waits: list[float] = []
+    one = client(service, sleep=waits.append)
+    for _ in range(20):
+        with pytest.raises(FailedError):
+            one.get("/x")
+    assert 280 <= sum(waits) <= 300
+
+
+def test_a_list_without_an_end_is_cut_off(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditor.capture.http.client.MAX_ALL", 2 << 20)
+    service.answers["/x"] = answer(200, json.dumps(["x" * 700_000]).encode())
+    one = client(service)
+    one.begin()
+    one.get("/x")
+    one.get("/x")
+    with pytest.raises(FailedError, match="more than 2 MiB in all"):
+        one.get("/x")
+    one.begin()
+    assert one.get("/x").json()
+
+
+def test_a_client_certificate_that_can_not_be_used() -> None:
+    for certificate, key in ((b"no PEM", b""), (b"", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nplanted\n")):
+        with pytest.raises(FailedError, match="can't be used") as caught:
+            Client("https://k8s.example.net", certificate=ClientCertificate(certificate, key))
+        assert caught.value.outcome is Outcome.DENIED
+        assert "planted" not in str(caught.value)
+    assert "planted" not in repr(ClientCertificate(b"", b"planted"))
+    with pytest.raises(FailedError, match="CA certificates"):
+        Client("https://k8s.example.net", ca_data="no PEM")
+
+
+def test_a_password_goes_in_one_header(service: Service) -> None:
+    service.answers["/x"] = answer(200, b"{}")
+    client(service, token="pa:ss", user="ana").get("/x")
+    assert service.asked == [("/x", "Basic YW5hOnBhOnNz")]
+
+
 def test_a_redirect_on_the_same_server_keeps_the_token_there(service: Service) -> None:
     service.answers |= {"/x": answer(301, Location="/y?a=1"), "/y": answer(200, b"{}")}
     assert client(service, token=TOKEN).get("/x").json() == {}
@@ -299,6 +352,33 @@ def test_secrets_of_answers() -> None:
     assert told == {
         "a": [{"basicAuthPassword": "‹redacted›", "url": "https://u:‹redacted›@h/", "secret": {"b": 1}, "token": ""}]
     }
+
+
+def test_secrets_of_variables() -> None:
+    def value(name: str) -> object:
+        return without_secrets({"name": name, "value": "x1"})["value"]
+
+    for name in ("DB_PASSWORD", "TOKEN", "aws.secret-access-key", "SECRET_KEY_BASE", "GITHUB_TOKEN_2"):
+        assert value(name) == "‹redacted›", name
+    for name in ("DB_HOST", "TOKEN_URL", "SECRET_NAME", "PASSWORD_FILE", "KEYCLOAK_URL", "AUTHOR"):
+        assert value(name) == "x1", name
+
+
+def test_large_things_are_in_files_of_their_own() -> None:
+    parts = list(in_parts(["x" * 3_000_000] * 3))
+    assert [part.number for part in parts] == [1, 2, 3]
+    lines = next(iter(in_parts([{"a": 1, "b": 2}], indent=1))).content.decode().splitlines()
+    assert lines == ["[", "{", ' "a": 1,', ' "b": 2', "}", "]"]
+
+
+def test_names_of_parts() -> None:
+    assert path_part(".github") == ".github"
+    assert path_part("a b") != path_part("a_b")
+    for hostile in ("..", ".", "", "a/../b", ".git", "x" * 500):
+        made = path_part(hostile)
+        assert "/" not in made
+        assert made.strip(".")
+        assert len(made) < 170
 
 
 def test_parts_and_names() -> None:

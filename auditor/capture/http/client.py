@@ -29,6 +29,8 @@ from auditor.text import is_address, normal_address, printable
 
 MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of one answer."""
+MAX_ALL: Final = 256 * 1024 * 1024
+"""Bytes of all pages of one list."""
 MAX_REDIRECTS: Final = 3
 MAX_WAIT: Final = 30.0
 """Seconds that are waited in all, for one request, where a server asks to come back later."""
@@ -175,6 +177,7 @@ class Client:
         self._timeout = timeout
         self._sleep = sleep
         self._patience = MAX_PATIENCE
+        self._allowed = MAX_ALL
         self._server_name = server_name
         self._headers = {"Accept": "application/json", "User-Agent": "auditor", **(headers or {})}
         if token and not self.secure and not _is_loopback(self.host):
@@ -189,6 +192,10 @@ class Client:
     def address(self) -> str:
         """The URL below which everything is asked, with its port."""
         return f"{'https' if self.secure else 'http'}://{_bracketed(self.host)}:{self.port}{self.base}"
+
+    def begin(self) -> None:
+        """Another list is asked for: what one may hold is counted anew."""
+        self._allowed = MAX_ALL
 
     def get(self, path: str, query: Query | None = None) -> Answer:
         """One answer. `path` is below the URL's own, `query` is added to it.
@@ -212,6 +219,9 @@ class Client:
     def _follow(self, target: str) -> Answer:
         for _ in range(MAX_REDIRECTS + 1):
             status, headers, body = self._patiently(target)
+            self._allowed -= len(body)
+            if self._allowed < 0:
+                raise FailedError(Outcome.PARTIAL, f"more than {MAX_ALL >> 20} MiB in all")
             if status in (301, 302, 303, 307, 308):
                 target = self._same_server(headers.get("location", ""), target)
                 continue

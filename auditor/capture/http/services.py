@@ -197,6 +197,7 @@ def collect_service(
         try:
             if gone is not None:
                 raise gone
+            connected.begin()
             for kept in step.ask(connected):
                 if isinstance(kept, Step):
                     following.append(kept)
