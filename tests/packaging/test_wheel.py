@@ -81,6 +81,8 @@ def test_collectors_and_rules_are_bundled_whole(names: list[str]) -> None:
 def test_only_code_is_in_the_wheel(names: list[str]) -> None:
     others = {name for name in names if ".dist-info/" not in name and not name.endswith(".py")}
     assert "auditor/py.typed" in others
+    pages = [path for room in ("assets", "vendor") for path in (ROOT / "auditor" / "page" / room).iterdir()]
+    assert {str(path.relative_to(ROOT)) for path in pages} <= others
     assert not [name for name in others if "test" in name or "sample_inventories" in name or "__pycache__" in name]
 
 
