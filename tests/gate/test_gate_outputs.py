@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,6 +16,7 @@ from auditor.change import GateReport, Judged, Removal, Standing
 from auditor.cli.common import report_file
 from auditor.model import (
     Area,
+    Aside,
     Confidence,
     Coverage,
     Failure,
@@ -25,6 +27,7 @@ from auditor.model import (
     Outcome,
     Provenance,
     RuleRun,
+    SetAside,
     Severity,
     Step,
 )
@@ -194,3 +197,26 @@ def test_several_reports_of_one_run() -> None:
     for bad in ("sarif", "sarif=", "nonsense=x"):
         with pytest.raises(Exception, match="FORMAT=FILE"):
             read(bad)
+
+
+def test_what_is_set_aside_is_in_every_format_that_has_a_place_for_it() -> None:
+    """SARIF suppresses it, JUnit skips it, and nobody takes it for one that fails."""
+    where = Provenance(f"policy{HOSTILE}.yaml", 3, HOSTILE)
+    decided = SetAside(finding(9), Aside.WAIVED, where, f"It moves {HOSTILE}", HOSTILE, "2026-07-01")
+    passed = replace(report(), removals=(), aside=(decided,))
+    document = json.loads(render(passed, "sarif", help_of=HELP))
+    Sarif.model_validate(document)
+    (result,) = document["runs"][0]["results"]
+    (suppression,) = result["suppressions"]
+    assert (suppression["kind"], suppression["status"]) == ("external", "accepted")
+    assert "waived until 2026-07-01" in suppression["justification"]
+    suite = ET.fromstring(render(passed, "junit", help_of=HELP))[0]
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    (skipped,) = [case for case in suite if case.find("skipped") is not None]
+    assert "set aside 1" in str(skipped.get("name"))
+    assert "::notice title=set aside::1 waived, by the policy\n" in render(passed, "github", help_of=HELP)
+    for kind in FORMATS:
+        printed = render(passed, kind, help_of=HELP, width=60)
+        assert "\x1b[31m" not in printed
+        assert "\u202e" not in printed
+        assert ("waived" in printed) == (kind != "gitlab")

@@ -257,6 +257,24 @@ def test_the_age_of_captures_that_the_policy_wants(tmp_path: Path, capsys: pytes
     assert not [row for row in run(tmp_path / "b", capsys, "--no-policy")["coverage"] if "older than" in row["detail"]]
 
 
+def test_a_threshold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = ROOT / "sample_inventories" / "eventide"
+    policy = tmp_path / "policy.yaml"
+    words = ["checklist", "legacy-cert-01", "--estate", str(sample), "--now", "2025-11-21T12:00:00Z", "--quiet"]
+
+    def found(settings: str) -> list[dict[str, Any]]:
+        policy.write_text(f"version: 1\nrules:\n  - rule: certificate-for-everything\n    settings: {settings}\n")
+        main([*words, "--policy", str(policy), "--format", "json"])
+        report = json.loads(capsys.readouterr().out)
+        assert report["policy"]["changes"] == [f"certificate-for-everything: {said} ({policy}:3)"]
+        return [one for one in report["findings"] if one["rule"] == "certificate-for-everything"]
+
+    said = "names 9, servers 1000"
+    assert len(found("{names: 9, servers: 1000}")) == 1
+    said = "names 10, servers 341"
+    assert found("{names: 10, servers: 341}") == []
+
+
 def test_a_wrong_policy_is_an_error_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = estate(tmp_path, "waiver: []\n")
     assert main(["checklist", OLD, "--estate", str(root), "--now", NOW, "--quiet"]) == 2

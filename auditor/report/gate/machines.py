@@ -20,6 +20,7 @@ from auditor.report.gate.wording import (
     removal_message,
 )
 from auditor.report.layout import clean
+from auditor.report.summary import aside_said, aside_tally
 
 ANNOTATIONS: Final = 50
 """Annotations of one run; GitHub shows ten of each kind for a step, and fifty for a job."""
@@ -119,6 +120,8 @@ def render_github(report: GateReport) -> str:
             lines.append(_command(_COMMAND[one.finding.severity], main_place(one), one.finding.rule, said))
     lines += [f"::warning title=not seen any more::{_data(gap_text(gap))}" for gap in report.lost_sight]
     lines += [f"::error title=the auditor failed::{_data(f'{one.what}: {one.error}')}" for one in report.failures]
+    if report.aside:
+        lines.append(f"::notice title=set aside::{_data(f'{aside_tally(report.aside)}, by the policy')}")
     more = len(lines) - ANNOTATIONS
     if more > 0:
         lines = [*lines[:ANNOTATIONS], f"::warning title=auditor::and {more} more: see the job's summary or the SARIF"]
@@ -202,6 +205,11 @@ def _cases(report: GateReport, failing: Mapping[str, list[str]]) -> Iterator[ET.
         if said := failing.get(rule):
             failure = ET.SubElement(case, "failure", message=_xml(said[0]), type=rule)
             failure.text = "\n".join(map(_xml, said))
+        yield case
+    for at, decided in enumerate(report.aside, 1):
+        name = f"{decided.finding.rule}: set aside {at}: {_xml(decided.finding.subject)}"
+        case = ET.Element("testcase", classname="auditor.gate", name=name)
+        ET.SubElement(case, "skipped", message=_xml(f"{decided.finding.message}; {aside_said(decided)}"))
         yield case
     for one in report.failures:
         case = ET.Element("testcase", classname="auditor", name=_xml(one.what))

@@ -20,6 +20,7 @@ from auditor.report.gate.wording import (
     removal_message,
 )
 from auditor.report.layout import clean
+from auditor.report.summary import aside_said
 
 _LEVEL: Final[Mapping[Severity, str]] = {Severity.BLOCK: "error", Severity.WARN: "warning", Severity.INFO: "note"}
 _STATE: Final[Mapping[Standing, str]] = {
@@ -39,11 +40,15 @@ RELATED: Final = 50
 
 
 def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
-    """One run with all findings; those of before are `unchanged`, those that the change has mended `absent`."""
+    """One run with all findings; those of before are `unchanged`, those that the change has mended `absent`.
+
+    What the policy or a baseline sets aside is suppressed, with the reason (SARIF 2.1.0, 3.35).
+    """
     judged = by_urgency(report.judged)
     titles = {run.rule: run.title for run in report.rules}
     severities: dict[str, Severity] = {}
-    for one in judged:
+    set_aside = [Judged(one.finding, Standing.KNOWN) for one in report.aside]
+    for one in (*judged, *set_aside):
         severities.setdefault(one.finding.rule, one.finding.severity)
     used = sorted(severities)
     removals = [one for one in report.removals if one.dependents]
@@ -53,6 +58,9 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
     index = {rule: at for at, rule in enumerate(used)}
     results = [_removal(one, len(used)) for one in removals]
     results += [_result(one, index[one.finding.rule]) for one in judged]
+    for one, decided in zip(set_aside, report.aside, strict=True):
+        why = {"kind": "external", "status": "accepted", "justification": aside_said(decided)}
+        results.append({**_result(one, index[one.finding.rule]), "suppressions": [why]})
     document = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
