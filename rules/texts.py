@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from auditor.api import EstateView, Going, Kind, Lifecycle, Node, Provenance, Relation, is_address, ranged
+from auditor.api import EstateView, Going, Kind, Lifecycle, Node, Provenance, Relation, is_address, plural, ranged
+
+_WHOLE: Final = 150
+"""Characters up to which the excerpt of a line is surely the whole line."""
+_NOT_WHOLE: Final = frozenset("…‹›`")
+"""What stands for something that was left out or redacted, and what would end a quotation."""
+
+_PRIVATE: Final = re.compile(r"10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd][0-9a-f]{2}:")
+_ANSWERS: Final = re.compile(r"(?:services|aws|lookups|tls|webhooks)/|hosts/[^/]+/(?:proc|\.auditor)/|inventory\.yaml$")
+"""What no one writes by hand, and what says what is to happen to the host."""
 
 
 @dataclass(slots=True)
@@ -122,10 +132,10 @@ def changed(estate: EstateView, line: Provenance, going: Iterable[Going]) -> str
     """A line with the successor in the place of the host that goes; empty where that can't be written.
 
     A name becomes the successor's in the same form, full or short. An address becomes the successor's only address of
-    the same kind.
+    the same kind: of its version, and private as it is or not.
     """
     text = line.excerpt
-    if text.endswith("…"):
+    if not line.line or len(text) > _WHOLE or _NOT_WHOLE & set(text) or _ANSWERS.match(line.path):
         return ""
     for one in going:
         if not one.successor:
@@ -135,9 +145,29 @@ def changed(estate: EstateView, line: Provenance, going: Iterable[Going]) -> str
         text = _replaced(text, short, new_short)
         others = [name for name in successor_called(estate, one) if is_address(name)]
         for address in one.addresses:
-            same = [other for other in others if (":" in other) == (":" in address)]
+            same = [other for other in others if _network(other) == _network(address)]
             text = _replaced(text, address, same[0]) if len(same) == 1 else text
     return text if text != line.excerpt else ""
+
+
+def written(estate: EstateView, lines: Iterable[Provenance], hosts: Iterable[str]) -> str:
+    """` In hosts/a/etc/cron.d/x:3 write `…`.`: the first of these lines with the successor in it, the others counted.
+
+    Empty where no line can be written so.
+    """
+    going = [one for one in estate.going if one.host in set(hosts)]
+    found = [(line, text) for line in lines if (text := changed(estate, line, going))]
+    if not found:
+        return ""
+    line, text = found[0]
+    more = f", and alike in {plural(len(found) - 1, 'more line')}" if len(found) > 1 else ""
+    return f" In {line.path}:{line.line} write `{text}`{more}."
+
+
+def _network(address: str) -> str:
+    """Whether an address is of a private network (RFC 1918, RFC 4193), and of which version."""
+    private = _PRIVATE.match(address) is not None
+    return f"{'private' if private else 'public'} {6 if ':' in address else 4}"
 
 
 def _replaced(text: str, old: str, new: str) -> str:

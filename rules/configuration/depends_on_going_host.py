@@ -26,6 +26,7 @@ from auditor.api import (
     plural,
     ranged,
 )
+from rules.texts import written
 from rules.ways import Ways
 
 _TRANSPARENT: Final = (Relation.STANDS_FOR, Relation.RESOLVES)
@@ -139,7 +140,10 @@ class DependsOnGoingHostRule(Rule):
             identity=(_bare(consumer), *hosts, first.relation.value, evidence[0].path),
             message=_message(estate, label, edges, broken, hosts),
             why=_why(estate, consumer, alike, bool(broken)),
-            action=f"Point it at {listed(successors)}." if successors else "Point it elsewhere, or take it out of use.",
+            action=(
+                f"Point it at {listed(successors)}." if successors else "Point it elsewhere, or take it out of use."
+            )
+            + written(estate, evidence, hosts),
             impact=Impact.BROKEN if broken else Impact.DEGRADED,
             evidence=evidence[:_SHOWN],
             path=estate.path_over(first),

@@ -27,6 +27,7 @@ from auditor.api import (
     plural,
 )
 from rules.dns.records import REDIRECTS, is_in_zone, is_own, ttl_of, type_of, users_of
+from rules.texts import written
 from rules.ways import Ways
 
 _SETS: Final = {
@@ -117,6 +118,8 @@ class DnsLeadsToGoingHostRule(Rule):
         hosts = listed(list(one.going))
         lost, left = _counted(estate, ways, one)
         severity, message, why, action = self._say(estate, ways, one, going, hosts, lost, left)
+        if severity is not Severity.INFO:
+            action += written(estate, evidence, one.going)
         ttl = max(ttl_of(one.node), *(ttl_of(record) for record in one.records.values()), 0)
         if ttl and (severity is Severity.BLOCK or left):
             action += f" Lower its TTL at least {duration(ttl)} before: so long do resolvers keep the old answer."

@@ -26,6 +26,7 @@ from auditor.api import (
     plural,
 )
 from rules.jobs.schedules import idle, lines_of, retires, runs, title
+from rules.texts import written
 
 _MEANS: Final = (Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT)
 _CONSUMERS: Final = (Kind.JOB, Kind.UNIT, Kind.PATH)
@@ -125,10 +126,14 @@ class JobCallsGoingHostRule(Rule):
                 known.edges.update(call.edges)
                 known.hosts.update(call.hosts)
                 known.evidence.update(call.evidence)
+        calling = {call.start.text for call in merged.values() if call.start.kind is Kind.JOB}
+        jobs = {job.text for job in estate.nodes(Kind.JOB) if job.scope not in leaving} if calling else set()
+        verb = "calls" if len(calling) == 1 else "call"
+        count = f" {len(calling)} of {plural(len(jobs), 'job')} elsewhere {verb} it."
         for call in merged.values():
-            yield self._finding(estate, call)
+            yield self._finding(estate, call, count if call.start.kind is Kind.JOB else "")
 
-    def _finding(self, estate: EstateView, call: _Call) -> Finding:
+    def _finding(self, estate: EstateView, call: _Call, count: str) -> Finding:
         start = call.start
         going = next(one for one in estate.going if one.host in call.hosts)
         edges = list(call.edges.values())
@@ -172,8 +177,8 @@ class JobCallsGoingHostRule(Rule):
             subject=start.label,
             identity=(start.kind.value, start.text, *sorted(call.homes)[:1]),
             message=f"{_called(start)}{place} {verb}",
-            why=why,
-            action=f"{successor}{then}.",
+            why=why + count,
+            action=f"{successor}{then}.{written(estate, call.evidence.values(), call.hosts)}",
             impact=Impact.NONE if reason else Impact.DEGRADED if left or not lost else Impact.BROKEN,
             evidence=tuple(call.evidence.values()),
             path=call.path,

@@ -25,7 +25,8 @@ from auditor.api import (
     split_endpoint,
     time_left,
 )
-from rules.monitoring.watched import Blind, blind_watchers, lines_of, name_of, stages_of, watched_by
+from rules.monitoring.watched import Blind, blind_watchers, lines_of, name_of, stages_of, watched_by, watchers_of
+from rules.texts import written
 from rules.ways import Ways, distinct, files, is_own_name, only_read_only, since, successor_of
 
 _CHECKS_OF_HOSTS: Final = frozenset({"nagios", "icinga2", "zabbix"})
@@ -79,10 +80,14 @@ class AlertBlindRule(Rule):
         told = {blind.watcher.id for blind in found}
         for blind in found:
             alike.setdefault((blind.watcher.kind, blind.watcher.text, blind.hosts), []).append(blind)
+        counts: dict[tuple[str, ...], str] = {}
         for same in alike.values():
-            yield self._finding(estate, ways, same, told)
+            hosts = same[0].hosts
+            if hosts not in counts:
+                counts[hosts] = _counted(estate, found, hosts)
+            yield self._finding(estate, ways, same, told, counts[hosts])
 
-    def _finding(self, estate: EstateView, ways: Ways, same: list[Blind], told: set[int]) -> Finding:
+    def _finding(self, estate: EstateView, ways: Ways, same: list[Blind], told: set[int], count: str) -> Finding:
         first = same[0]
         alert, hosts = first.watcher, first.hosts
         stages = stages_of(alert)
@@ -102,14 +107,24 @@ class AlertBlindRule(Rule):
             subject=alert.label + (f" and {plural(len(same) - 1, 'other server')}" if len(same) > 1 else ""),
             identity=(alert.text, *hosts),
             message=_message(estate, alert, hosts),
-            why=_why(estate, alert, hosts, blast),
-            action=_action(estate, first, evidence, len(same)),
+            why=_why(estate, alert, hosts, blast) + (count if alert.kind is Kind.ALERT else ""),
+            action=_action(estate, first, evidence, len(same)) + written(estate, evidence, hosts),
             impact=Impact.BLIND,
             evidence=evidence,
             path=ways.steps(*first.targets[0].edges),
             hosts=hosts,
             deadline=blast.not_after if blast is not None else None,
         )
+
+
+def _counted(estate: EstateView, found: list[Blind], hosts: tuple[str, ...]) -> str:
+    """` 4 of 5 alerts that watch it watch nothing else.`: for the alerts on these hosts."""
+    nodes = [host for name in hosts if (host := estate.host(name)) is not None]
+    every = {one.text for node in nodes for one in watchers_of(estate, node) if one.kind is Kind.ALERT}
+    blind = {one.watcher.text for one in found if one.watcher.kind is Kind.ALERT and set(one.hosts) <= set(hosts)}
+    whom = "it" if len(hosts) == 1 else "them"
+    verb = "watches" if len(every | blind) == 1 else "watch"
+    return f" {len(blind)} of {plural(len(every | blind), 'alert')} that {verb} {whom} {verb} nothing else."
 
 
 def _only_in_time(estate: EstateView, alert: Node, hosts: tuple[str, ...]) -> bool:

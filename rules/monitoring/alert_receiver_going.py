@@ -22,6 +22,7 @@ from auditor.api import (
     plural,
 )
 from rules.monitoring.watched import name_of
+from rules.texts import written
 from rules.ways import Ways, distinct, files, only_read_only, successor_of
 
 
@@ -132,7 +133,8 @@ class AlertReceiverGoingRule(Rule):
             identity=(name, *hosts),
             message=message,
             why=_why(names, read_only),
-            action=f"Point {listed(targets)} in {listed(files(lines))} {to}, and send a test alert.",
+            action=f"Point {listed(targets)} in {listed(files(lines))} {to}, and send a test alert."
+            + written(estate, lines, hosts),
             impact=Impact.DEGRADED if read_only else Impact.BROKEN,
             evidence=lines,
             path=ways.steps(edges[0]),

@@ -13,6 +13,7 @@ from auditor.api import (
     Finding,
     Going,
     Impact,
+    Kind,
     Need,
     Relation,
     Rule,
@@ -34,6 +35,7 @@ from rules.services.losses import (
     strongest,
     successor_names,
 )
+from rules.texts import written
 from rules.ways import files
 
 _SHOWN: Final = 1000
@@ -105,7 +107,7 @@ class ServiceNeedsGoingHostRule(Rule):
             identity=(loss.node.kind.value, loss.bare, *loss.hosts, files(evidence)[0]),
             message=_message(estate, loss, whole, going),
             why=_why(estate, loss, whole, going),
-            action=_action(loss, going),
+            action=_action(loss, going) + written(estate, evidence, loss.hosts),
             impact=Impact.BROKEN,
             evidence=evidence[:_SHOWN],
             path=estate.path_over(whole[0]),
@@ -151,6 +153,9 @@ def _why(estate: EstateView, loss: Loss, whole: Sequence[Edge], going: Sequence[
         said = ["It has nothing else to turn to"]
     if len(loss.consumers) > 1:
         said[0] += f", on {plural(len(loss.consumers), 'host')}"
+    alike = sum(1 for one in estate.nodes(Kind.SERVICE) if one.text == loss.bare) if loss.homes else 0
+    if alike > len(loss.consumers):
+        said[0] += f": {len(loss.consumers)} of {alike} hosts with it have it so"
     if any(one.attributes.get("critical") is True for one in loss.consumers):
         said.append("It is declared as critical")
     after = behind(estate, loss.consumers)

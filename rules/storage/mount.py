@@ -23,6 +23,7 @@ from auditor.api import (
     plural,
     ranged,
 )
+from rules.texts import written
 
 
 class MountOfGoingHostRule(Rule):
@@ -104,6 +105,9 @@ class MountOfGoingHostRule(Rule):
             why = "A mount whose server is gone hangs whatever touches it, and may keep the machine from starting."
         if others:
             why = f"{listed(others)} is left to serve it. {why}"
+        mounting = {one.scope for one in estate.nodes(Kind.MOUNT) if one.scope and one.scope != going.host}
+        if hosts:
+            why = f"{len(hosts)} of {plural(len(mounting), 'other host')} whose mounts are known. {why}"
         if users := _users(estate, edges):
             why = f"{why} Used by {listed(users, 3)}."
         provenance = edges[0].provenance
@@ -116,9 +120,12 @@ class MountOfGoingHostRule(Rule):
             identity=(going.host, source, place),
             message=f"{who} {verb} {source} at {place}, and {going.host} {state}",
             why=why,
-            action=f"Export it from {target}, change {provenance.path}:{provenance.line}, and unmount the old one."
-            if not read_only
-            else f"Mount it from {target}, or read-only ({provenance.path}:{provenance.line}).",
+            action=(
+                f"Mount it from {target}, or read-only ({provenance.path}:{provenance.line})."
+                if read_only
+                else f"Export it from {target}, change {provenance.path}:{provenance.line}, and unmount the old one."
+            )
+            + written(estate, (one for edge in edges for one in _places(edge)), [going.host]),
             impact=Impact.DEGRADED if read_only or others else Impact.BROKEN,
             evidence=tuple({(one.path, one.line): one for edge in edges for one in _places(edge)}.values()),
             path=estate.path_over(edges[0]),

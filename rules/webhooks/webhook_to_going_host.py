@@ -17,6 +17,7 @@ from auditor.api import (
     Rule,
     Severity,
     listed,
+    plural,
 )
 from rules.ways import Ways, files, is_own_name, only_read_only, since, successor_of
 from rules.webhooks.deliveries import said_of_deliveries
@@ -81,31 +82,36 @@ class WebhookToGoingHostRule(Rule):
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each webhook."""
         ways = Ways(estate)
-        for webhook in estate.nodes(Kind.WEBHOOK):
-            for edge in estate.outgoing(webhook, Relation.DELIVERS):
-                hosts = tuple(sorted(ways.hosts(edge.provider)))
-                if not hosts or not edge.lost:
-                    continue
-                read_only = only_read_only(estate, hosts)
-                events = said_of(webhook)
-                acts = any(ACTS.search(text) for text in (*events, edge.provider.text, webhook.text))
-                active = webhook.attributes.get("active") is not False
-                severity = self.severity if acts or not read_only else Severity.WARN
-                yield Finding(
-                    rule=self.id,
-                    area=self.area,
-                    severity=severity if active else Severity.INFO,
-                    confidence=edge.confidence,
-                    subject=webhook.label,
-                    identity=(webhook.text, edge.provider.text),
-                    message=_message(webhook, edge.provider, hosts, read_only, active),
-                    why=_why(estate, webhook, events, hosts, read_only, active),
-                    action=_action(estate, ways, edge.provider, hosts, listed(files([edge.provenance]))),
-                    impact=Impact.BROKEN,
-                    evidence=(edge.provenance,),
-                    path=ways.steps(edge),
-                    hosts=hosts,
-                )
+        webhooks = estate.nodes(Kind.WEBHOOK)
+        leading = [
+            (webhook, edge, hosts)
+            for webhook in webhooks
+            for edge in estate.outgoing(webhook, Relation.DELIVERS)
+            if (hosts := tuple(sorted(ways.hosts(edge.provider)))) and edge.lost
+        ]
+        of = plural(sum(1 for _ in webhooks), "webhook")
+        count = f"{len({webhook.id for webhook, _, _ in leading})} of {of} lead there."
+        for webhook, edge, hosts in leading:
+            read_only = only_read_only(estate, hosts)
+            events = said_of(webhook)
+            acts = any(ACTS.search(text) for text in (*events, edge.provider.text, webhook.text))
+            active = webhook.attributes.get("active") is not False
+            severity = self.severity if acts or not read_only else Severity.WARN
+            yield Finding(
+                rule=self.id,
+                area=self.area,
+                severity=severity if active else Severity.INFO,
+                confidence=edge.confidence,
+                subject=webhook.label,
+                identity=(webhook.text, edge.provider.text),
+                message=_message(webhook, edge.provider, hosts, read_only, active),
+                why=f"{_why(estate, webhook, events, hosts, read_only, active)} {count}",
+                action=_action(estate, ways, edge.provider, hosts, listed(files([edge.provenance]))),
+                impact=Impact.BROKEN,
+                evidence=(edge.provenance,),
+                path=ways.steps(edge),
+                hosts=hosts,
+            )
 
 
 def _message(webhook: Node, endpoint: Node, hosts: tuple[str, ...], read_only: bool, active: bool) -> str:

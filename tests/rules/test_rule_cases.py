@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from auditor.api import Collector, Finding, Lifecycle, Rule
+from auditor.api import Collector, Finding, Lifecycle, Relation, Rule
 from auditor.audit.engine import Request, audit
 from auditor.audit.scenario import parse_host
 from auditor.model import Report
@@ -189,6 +189,21 @@ def test_case(case: Path, tmp_path: Path) -> None:
     assert set(named) <= set(RULES), "a rule that does not exist"
     problems = check(described, run(case, described, tmp_path))
     assert not problems, "\n".join(problems)
+
+
+def test_each_rule_has_a_case_where_it_fires_one_where_it_is_silent_and_one_where_it_can_not_look() -> None:
+    """Text is always looked at: a rule that needs mentions alone can't miss them."""
+    seen: dict[str, set[str]] = {rule: set() for rule in RULES}
+    for case in CASES:
+        described = yaml.safe_load((case / "case.yaml").read_text(encoding="utf-8"))
+        for rule in (wanted["rule"] for wanted in described.get("expect", ())):
+            seen[rule].add("fires")
+        for key in ("absent", "unseen"):
+            for rule in described.get(key, ()):
+                seen[rule].add(key)
+    blind = {rule.id for rule in parts()[1] if rule.needs - {Relation.MENTIONS}}
+    wanted = {rule: {"fires", "absent", *(["unseen"] if rule in blind else [])} for rule in RULES}
+    assert not {rule: keys - seen[rule] for rule, keys in wanted.items() if keys - seen[rule]}
 
 
 def test_no_private_key_is_among_the_cases() -> None:
