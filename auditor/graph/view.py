@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +13,7 @@ import numpy as np
 
 from auditor.api import Blast, Declared, Edge, Node, Sighting
 from auditor.capture.areas import AREA_OF
-from auditor.graph.columns import CONFIDENCES, KIND_ID, KINDS, NEEDS, RELATION_ID, RELATIONS
+from auditor.graph.columns import CONFIDENCES, KIND_ID, KINDS, NEEDS, RELATION_ID, RELATIONS, Ints
 from auditor.graph.impact import (
     IMPACTS,
     OBSERVE,
@@ -65,7 +65,7 @@ class NodeView:
 
     @property
     def kind(self) -> Kind:
-        return KINDS[int(self.estate.linked.graph.kinds[self.id])]
+        return KINDS[self.estate.kind_ids[self.id]]
 
     @property
     def text(self) -> str:
@@ -73,7 +73,7 @@ class NodeView:
 
     @property
     def scope(self) -> str:
-        return self.estate.linked.graph.scope(self.id)
+        return self.estate.linked.graph.scope_table[self.estate.scope_ids[self.id]]
 
     @property
     def label(self) -> str:
@@ -122,15 +122,15 @@ class EdgeView:
 
     @property
     def consumer(self) -> NodeView:
-        return NodeView(self.estate, int(self.estate.linked.graph.consumer[self.id]))
+        return NodeView(self.estate, self.estate.consumers[self.id])
 
     @property
     def provider(self) -> NodeView:
-        return NodeView(self.estate, int(self.estate.linked.graph.provider[self.id]))
+        return NodeView(self.estate, self.estate.providers[self.id])
 
     @property
     def relation(self) -> Relation:
-        return RELATIONS[int(self.estate.linked.graph.relation[self.id])]
+        return RELATIONS[self.estate.relation_ids[self.id]]
 
     @property
     def need(self) -> Need:
@@ -182,6 +182,12 @@ class View:
         self.recovery = recovery
         self._sightings = sightings
         self._coverage = tuple(coverage)
+        # The same columns: rules ask for one value at a time, and of an array that takes four times as long.
+        graph = linked.graph
+        self.kind_ids, self.scope_ids = graph.kinds.data, graph.scope_ids.data
+        self.consumers, self.providers = graph.consumer.data, graph.provider.data
+        self.relation_ids = graph.relation.data
+        self._reached: dict[int, tuple[NodeView, ...]] = {}
         self._going = {one.host: one for one in going}
         self._blasts: dict[int, Blast | None] = {}
         self.result: ImpactResult = impact(linked.graph, self._losses())
@@ -209,7 +215,7 @@ class View:
     # -- nodes and edges --------------------------------------------------------------------------------------------
 
     def nodes(self, kind: Kind) -> list[NodeView]:
-        return [NodeView(self, int(node)) for node in self.linked.graph.nodes_of(KIND_ID[kind])]
+        return [NodeView(self, node) for node in self.linked.graph.nodes_of(KIND_ID[kind]).tolist()]
 
     def find(self, kind: Kind, text: str, scope: str = "") -> NodeView | None:
         found = self.linked.graph.find(KIND_ID[kind], text, scope)
@@ -223,10 +229,12 @@ class View:
     def going_for(self, host: Node) -> Going | None:
         return self._going.get(host.text) if host.kind is Kind.HOST else None
 
-    def _edges(self, edges: Iterable[int], relations: tuple[Relation, ...]) -> list[EdgeView]:
+    def _edges(self, edges: Ints, relations: tuple[Relation, ...]) -> list[EdgeView]:
+        if not relations:
+            return [EdgeView(self, edge) for edge in edges.tolist()]
         wanted = {RELATION_ID[relation] for relation in relations}
-        relation = self.linked.graph.relation
-        return [EdgeView(self, int(edge)) for edge in edges if not wanted or int(relation[edge]) in wanted]
+        relation = self.relation_ids
+        return [EdgeView(self, edge) for edge in edges.tolist() if relation[edge] in wanted]
 
     def outgoing(self, node: Node, *relations: Relation) -> Sequence[EdgeView]:
         return self._edges(self.linked.graph.outgoing(node.id), relations)
@@ -296,16 +304,21 @@ class View:
 
     def reaches(self, node: Node) -> tuple[NodeView, ...]:
         """The hosts that a node stands for, through names, addresses, endpoints, paths and mounts."""
-        graph = self.linked.graph
-        seen, pending, found = {node.id}, [node.id], []
+        known = self._reached.get(node.id)
+        if known is None:
+            known = self._reached[node.id] = self._reach(node.id)
+        return known
+
+    def _reach(self, start: int) -> tuple[NodeView, ...]:
+        graph, relation = self.linked.graph, self.relation_ids
+        seen, pending, found = {start}, [start], []
         while pending:
             at = pending.pop()
-            if KINDS[graph.kinds[at]] is Kind.HOST:
+            if KINDS[self.kind_ids[at]] is Kind.HOST:
                 found.append(NodeView(self, at))
                 continue
-            for edge in graph.outgoing(at):
-                target = int(graph.provider[edge])
-                if int(graph.relation[edge]) in _TRANSPARENT_IDS and target not in seen:
+            for edge in graph.outgoing(at).tolist():
+                if relation[edge] in _TRANSPARENT_IDS and (target := self.providers[edge]) not in seen:
                     seen.add(target)
                     pending.append(target)
         return tuple(sorted(found, key=lambda one: one.text))
@@ -411,4 +424,13 @@ class View:
         )
 
     def nodes_at(self, host: str, kind: Kind) -> list[NodeView]:
-        return [node for node in self.nodes(kind) if node.scope == host]
+        graph = self.linked.graph
+        scope = self._scopes.get(host)
+        if scope is None:
+            return []
+        nodes = graph.nodes_of(KIND_ID[kind])
+        return [NodeView(self, node) for node in nodes[graph.scope_ids[nodes] == scope].tolist()]
+
+    @cached_property
+    def _scopes(self) -> dict[str, int]:
+        return {scope: number for number, scope in enumerate(self.linked.graph.scope_table)}
