@@ -342,6 +342,14 @@ def _ask(going: Iterable[Going], hosts: int, request: Request) -> None:
 def _owners(profile: Profile, inventory: Inventory | None, going: Sequence[Going]) -> dict[str, str]:
     """Who signs off each area: as the inventory says of it, else the profile's role, else the owner of the hosts."""
     named = {one.area: one.owner for one in inventory.area_owners} if inventory is not None else {}
+    areas = {area.id for area in profile.areas}
+    for one in inventory.area_owners if inventory is not None and profile is not PLAIN else ():
+        # Who may sign must not hang on how an id is spelt.
+        if one.area not in areas:
+            raise EstateError(
+                f"{inventory.path if inventory else INVENTORY}:{one.line}: the checklist has no area `{one.area}`",
+                hint=f"`area_owners` names areas of the profile {profile.name}: {', '.join(sorted(areas))}.",
+            )
     of_hosts: set[str] = set()
     if inventory is not None:
         hosts = {one.host for one in going}

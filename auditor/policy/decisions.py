@@ -132,8 +132,13 @@ def _off(policy: Policy, run: RuleRun) -> str:
     """Where and why a rule is off for every host; empty if it is not."""
     said = ""
     for change in policy.document.rules:
-        if change.enabled is not None and not change.hosts and _is_for(change, run.rule, run.area.value):
-            said = "" if change.enabled else f"{policy.path}:{change.line}: {change.reason}"
+        if change.enabled is None or not _is_for(change, run.rule, run.area.value):
+            continue
+        if change.enabled:
+            # Also for some hosts alone: then it must have looked.
+            said = ""
+        elif not change.hosts:
+            said = f"{policy.path}:{change.line}: {change.reason}"
     return said
 
 

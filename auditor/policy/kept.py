@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any, Final
@@ -95,9 +96,9 @@ def run_record(report: Report, exit_code: int, rows: Iterable[Mapping[str, Any]]
     return {
         "kind": "run",
         "auditor": __version__,
-        "as_of": report.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "as_of": _iso(report.now),
         "phase": report.phase.value,
-        "on": report.on.strftime("%Y-%m-%dT%H:%M:%SZ") if report.on else None,
+        "on": _iso(report.on) if report.on else None,
         "verdict": report.verdict.value,
         "exit_code": exit_code,
         "estate": printed(report.estate),
@@ -336,6 +337,10 @@ def _state(run: Record, area: str, phase: Phase, given: Mapping[str, Answered]) 
             lines.append(f"{item['item']} {answered.answer.value} {answered.time} {answered.by}")
     lines.append(f"not looked at: {own['not_looked_at']}")
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _hosts(run: Record) -> list[str]:

@@ -163,6 +163,13 @@ def test_a_rule_that_is_off_is_listed_apart(tmp_path: Path, capsys: pytest.Captu
     assert "off" in area["not_looked_at"]
 
 
+def test_a_rule_that_is_on_for_some_hosts_must_have_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    off = f"rules:\n  - {{rule: {PUSH}, enabled: false, reason: none}}\n"
+    on = f'  - {{rule: {PUSH}, hosts: ["db*"], enabled: true}}\n'
+    assert [one["rule"] for one in run(estate(tmp_path / "a", off), capsys)["rules"] if one["switched_off"]] == [PUSH]
+    assert not [one for one in run(estate(tmp_path / "b", off + on), capsys)["rules"] if one["switched_off"]]
+
+
 def test_the_last_entry_counts_and_hosts_narrow_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = """\
 rules:

@@ -240,6 +240,13 @@ def test_a_whole_chain_of_nonsense_is_no_crash(book: Book, change: dict[str, Any
     assert "internal error" not in book.capsys.readouterr().err
 
 
+def test_an_owner_of_an_area_that_there_is_not(book: Book) -> None:
+    inventory = book.estate / "inventory.yaml"
+    inventory.write_text(inventory.read_text().replace("area: names, owner", "area: naems, owner"))
+    assert main(["checklist", OLD, "--estate", str(book.estate), "--now", NOW, "--quiet"]) == 2
+    assert f"{inventory}:5: the checklist has no area `naems`" in book.capsys.readouterr().err
+
+
 def test_the_file_is_no_part_of_the_estate(book: Book) -> None:
     book.file = book.estate / "run.jsonl"
     first = book.run()
