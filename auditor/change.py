@@ -80,6 +80,17 @@ class GateReport:
     """What the new side has and the policy or a baseline sets aside: it fails nothing."""
     counts: Mapping[str, int] = field(default_factory=dict)
 
+    def failing(self) -> tuple[Judged, ...]:
+        """The findings that fail the change: by their severity, or since they need what it takes out."""
+        ranks = {one: at for at, one in enumerate(Severity)}
+        needed = {one.fingerprint for removal in self.removals if removal.fails for one in removal.dependents}
+        return tuple(
+            one
+            for one in self.judged
+            if (one.fails and ranks[one.finding.severity] <= ranks[self.fail_on])
+            or (one.finding.fingerprint in needed and one.standing is not Standing.FIXED)
+        )
+
     def by(self, *standings: Standing) -> tuple[Judged, ...]:
         """The findings of some standings, in the report's order."""
         return tuple(one for one in self.judged if one.standing in standings)

@@ -151,10 +151,9 @@ def gate(
     ]
     if diff_only:
         compared = [one for one in compared if one.standing is Standing.FIXED or lines.touched(one.finding)]
-    failing = [one for one in compared if one.fails and _RANK[one.finding.severity] <= _RANK[fail_on]]
     blind = bool(crashes) or (fail_on is not Severity.BLOCK and (bool(lost) or bool(withdrawn)))
-    return GateReport(
-        passed=not failing and not any(one.fails for one in gone) and not blind,
+    report = GateReport(
+        passed=not blind and not any(one.fails for one in gone),
         fail_on=fail_on,
         base=sides.base_name,
         head=sides.head_name,
@@ -170,6 +169,7 @@ def gate(
         aside=aside,
         counts={"files": len(after.reading.bound), "changed_files": len(sides.changes)},
     )
+    return replace(report, passed=report.passed and not report.failing())
 
 
 def _judge(

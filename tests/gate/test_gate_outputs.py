@@ -34,6 +34,7 @@ from auditor.model import (
 from auditor.report.gate import FORMATS, render
 from auditor.report.gate.machines import ANNOTATIONS
 from auditor.report.gate.markdown import LIMIT, MARKER
+from auditor.report.gate.sarif import RESULTS
 
 HOSTILE = (
     "x`<script>alert(1)</script>|]]>&\"'\n::error file=a::owned\r\x1b[31m\u202egnp.exe\x00\udce9 "
@@ -105,6 +106,9 @@ def test_sarif() -> None:
     assert {one["baselineState"] for one in results} == {"new", "updated", "unchanged", "absent"}
     prints = [one["partialFingerprints"]["auditorFinding/v1"] for one in results]
     assert len(set(prints)) == len(prints)
+    related = results[1]["relatedLocations"]
+    assert [one["id"] for one in related] == list(range(1, len(related) + 1))
+    assert related[-1]["message"]["text"].endswith(")")
     assert run.invocations is not None
     assert run.invocations[0].execution_successful is True
     assert all("\x1b" not in one["message"]["text"] and "\u202e" not in one["message"]["text"] for one in results)
@@ -116,6 +120,16 @@ def test_sarif_is_honest_about_failures() -> None:
     (invocation,) = run["invocations"]
     assert invocation["executionSuccessful"] is False
     assert "rule x" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+
+
+def test_sarif_is_as_large_as_can_be_shown() -> None:
+    many = [Judged(finding(at, "x"), Standing.KNOWN) for at in range(RESULTS + 3)]
+    many.append(Judged(finding(RESULTS + 3, "x"), Standing.NEW))
+    (run,) = json.loads(render(replace(report(*many, text="x"), removals=()), "sarif", help_of={}))["runs"]
+    assert len(run["results"]) == RESULTS
+    assert run["results"][0]["baselineState"] == "new"
+    said = [one["message"]["text"] for one in run["invocations"][0]["toolExecutionNotifications"]]
+    assert "4 more results are left out" in said
 
 
 def test_fingerprints_do_not_move_with_lines() -> None:
@@ -157,16 +171,57 @@ def test_gitlab_code_quality() -> None:
     assert len({issue["fingerprint"] for issue in issues}) == 4
 
 
-def test_junit() -> None:
-    root = ET.fromstring(
-        render(report(*ALL, failures=(Failure(HOSTILE, HOSTILE, HOSTILE),)), "junit", help_of={}).encode()
-    )
+JUNIT = {
+    "testsuites": (set(), {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "skipped", "timestamp"},
+        {"testcase", "system-out"},
+    ),
+    "testcase": ({"classname", "name"}, {"failure", "error", "system-out"}),
+    "failure": ({"message", "type"}, set()),
+    "error": ({"message", "type"}, set()),
+    "system-out": (set(), set()),
+}
+"""What may stand where, by the schema of Jenkins' xUnit plugin (junit-10.xsd), of which we use a part."""
+
+
+def junit(of: GateReport) -> ET.Element:
+    """The suite of a report, which is as the schema wants it."""
+    root = ET.fromstring(render(of, "junit", help_of={}).encode())
+    for element in root.iter():
+        attributes, children = JUNIT[element.tag]
+        assert set(element.attrib) == attributes, element.tag
+        assert {child.tag for child in element} <= children, element.tag
     (suite,) = root.findall("testsuite")
     cases = suite.findall("testcase")
-    assert int(suite.attrib["tests"]) == len(cases) == 3
-    assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) == 2
-    assert int(suite.attrib["errors"]) == len(suite.findall("testcase/error")) == 1
+    assert int(suite.attrib["tests"]) == len(cases) == len({case.attrib["name"] for case in cases})
+    assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure"))
+    assert int(suite.attrib["errors"]) == len(suite.findall("testcase/error"))
+    return suite
+
+
+def failed(suite: ET.Element) -> set[str]:
+    return {
+        case.attrib["name"].partition(":")[0] for case in suite.findall("testcase") if case.find("failure") is not None
+    }
+
+
+def test_junit() -> None:
+    suite = junit(report(*ALL, failures=(Failure(HOSTILE, HOSTILE, HOSTILE),)))
+    assert failed(suite) == {"host-removed-with-dependents", "renewal-on-going-host"}
+    assert len(suite.findall("testcase/error")) == 1
     assert "<script>" in (suite.findall("testcase/failure")[0].attrib["message"])
+
+
+def test_junit_fails_what_fails_the_change() -> None:
+    note = Judged(finding(severity=Severity.INFO), Standing.NEW)
+    told = junit(replace(report(note), removals=()))
+    assert failed(told) == set()
+    assert any("Job " in (one.text or "") for one in told.findall("testcase/system-out"))
+    needed = replace(report(note).removals[0], declared=True)
+    assert failed(junit(replace(report(note), removals=(needed,)))) == set()
+    strict = junit(replace(report(note), removals=(), fail_on=Severity.WARN))
+    assert failed(strict) == {"not-seen-any-more"}
 
 
 def test_markdown_comment() -> None:

@@ -18,12 +18,15 @@ from auditor.report.gate.wording import (
     main_place,
     place_of,
     removal_message,
+    sentences,
 )
 from auditor.report.layout import clean
 from auditor.report.summary import aside_said, aside_tally
 
 ANNOTATIONS: Final = 50
 """Annotations of one run; GitHub shows ten of each kind for a step, and fifty for a job."""
+SIGHT: Final = "not-seen-any-more"
+SIGHT_TITLE: Final = "The change hides nothing that could be judged before"
 _COMMAND: Final[Mapping[Severity, str]] = {Severity.BLOCK: "error", Severity.WARN: "warning", Severity.INFO: "notice"}
 _QUALITY: Final[Mapping[Severity, str]] = {
     Severity.BLOCK: "critical",
@@ -116,7 +119,7 @@ def render_github(report: GateReport) -> str:
             lines.append(_command("error", removal.where[0], REMOVED_TITLE, message))
     for one in by_urgency(report.judged):
         if one.fails:
-            said = " ".join(part for part in (one.finding.message, one.finding.why, one.finding.action) if part)
+            said = sentences(one.finding.message, one.finding.why, one.finding.action)
             lines.append(_command(_COMMAND[one.finding.severity], main_place(one), one.finding.rule, said))
     lines += [f"::warning title=not seen any more::{_data(gap_text(gap))}" for gap in report.lost_sight]
     lines += [f"::error title=the auditor failed::{_data(f'{one.what}: {one.error}')}" for one in report.failures]
@@ -151,7 +154,7 @@ def render_gitlab(report: GateReport) -> str:
     for one in by_urgency(report.judged):
         if one.standing is not Standing.FIXED:
             severity = _QUALITY[one.finding.severity]
-            said = f"{one.finding.message} {one.finding.action}".strip()
+            said = sentences(one.finding.message, one.finding.action)
             issues.append(_issue(one.finding.rule, said, one.finding.fingerprint, severity, main_place(one)))
     return json.dumps(issues, indent=1) + "\n"
 
@@ -169,17 +172,28 @@ def _issue(rule: str, message: str, fingerprint: str, severity: str, item: Prove
 
 
 def render_junit(report: GateReport) -> str:
-    """JUnit's XML as Jenkins reads it: a test case for each rule that ran, failed by what the change brings."""
+    """JUnit's XML as Jenkins reads it: a test case for each rule that ran, failed by what fails the change.
+
+    What the change brings without failing is that case's output.
+    """
     failing: dict[str, list[str]] = {}
+    told: dict[str, list[str]] = {}
+    blamed = {one.finding.fingerprint for one in report.failing()}
     for removal in report.removals:
         if removal.dependents:
             message = removal_message(removal.host, removal.what, removal.dependents)
-            failing.setdefault(REMOVED, []).append(f"{place_of(removal.where[0])}: {message}")
+            fails = any(one.fingerprint in blamed for one in removal.dependents)
+            (failing if fails else told).setdefault(REMOVED, []).append(f"{place_of(removal.where[0])}: {message}")
     for one in by_urgency(report.judged):
         if one.fails:
-            said = f"{place_of(main_place(one))}: {one.finding.message} {one.finding.action}"
-            failing.setdefault(one.finding.rule, []).append(said)
-    cases = list(_cases(report, failing))
+            said = f"{place_of(main_place(one))}: {sentences(one.finding.message, one.finding.action)}"
+            (failing if one.finding.fingerprint in blamed else told).setdefault(one.finding.rule, []).append(said)
+    sight = failing if report.fail_on is not Severity.BLOCK else told
+    for gap in report.lost_sight:
+        sight.setdefault(SIGHT, []).append(f"not seen any more: {gap_text(gap)}")
+    for host in report.withdrawn:
+        sight.setdefault(SIGHT, []).append(f"declared active again: {host}")
+    cases = list(_cases(report, failing, told))
     suite = ET.Element(
         "testsuite",
         name="auditor gate",
@@ -198,13 +212,18 @@ def render_junit(report: GateReport) -> str:
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _cases(report: GateReport, failing: Mapping[str, list[str]]) -> Iterator[ET.Element]:
-    titles = {REMOVED: REMOVED_TITLE, **{run.rule: run.title for run in report.rules}}
-    for rule in [REMOVED, *(run.rule for run in report.rules)]:
-        case = ET.Element("testcase", classname="auditor.gate", name=f"{rule}: {_xml(titles[rule])}")
+def _cases(report: GateReport, failing: Mapping[str, list[str]], told: Mapping[str, list[str]]) -> Iterator[ET.Element]:
+    titles = {REMOVED: REMOVED_TITLE, SIGHT: SIGHT_TITLE}
+    # A rule that did not run in this scenario may still have something to say.
+    titles |= dict.fromkeys([*failing, *told], "") | titles | {run.rule: run.title for run in report.rules}
+    for rule, title in titles.items():
+        name = f"{rule}: {_xml(title)}" if title else rule
+        case = ET.Element("testcase", classname="auditor.gate", name=name)
         if said := failing.get(rule):
             failure = ET.SubElement(case, "failure", message=_xml(said[0]), type=rule)
             failure.text = "\n".join(map(_xml, said))
+        if said := told.get(rule):
+            ET.SubElement(case, "system-out").text = "\n".join(map(_xml, said))
         yield case
     for at, decided in enumerate(report.aside, 1):
         name = f"{decided.finding.rule}: set aside {at}: {_xml(decided.finding.subject)}"

@@ -19,9 +19,15 @@ PLACES: Final = 5
 
 def render_markdown(report: GateReport) -> str:
     """The comment, with its marker, never longer than LIMIT."""
-    lines = [MARKER, f"## Auditor: {'passed' if report.passed else 'failed'}", "", f"{prose(headline(report))}.", ""]
+    lines = [
+        MARKER,
+        f"## Auditor: {'passed' if report.passed else 'failed'}",
+        "",
+        f"{prose(_begun(headline(report)))}.",
+        "",
+    ]
     if said := counts(report):
-        lines += [f"{prose(said)}.", ""]
+        lines += [f"{prose(_begun(said))}.", ""]
     lines += [f"Compared {code(report.base)} with {code(report.head)}.", ""]
     tail = list(_tail(report))
     room = LIMIT - sum(len(line) + 1 for line in [*lines, *tail]) - 200
@@ -37,6 +43,11 @@ def render_markdown(report: GateReport) -> str:
     if shown < len(blocks):
         lines += [f"…and {len(blocks) - shown:,} more, which do not fit into a comment.", ""]
     return "\n".join([*lines, *tail])[:LIMIT].rstrip() + "\n"
+
+
+def _begun(text: str) -> str:
+    """A text as the beginning of a sentence, unless it begins with a name."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def _removals(report: GateReport) -> Iterator[list[str]]:

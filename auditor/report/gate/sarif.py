@@ -18,6 +18,7 @@ from auditor.report.gate.wording import (
     gap_text,
     main_place,
     removal_message,
+    sentences,
 )
 from auditor.report.layout import clean
 from auditor.report.summary import aside_said
@@ -35,6 +36,8 @@ _PRECISION: Final[Mapping[Confidence, str]] = {
     Confidence.LOW: "low",
 }
 _RANK: Final[Mapping[Confidence, float]] = {Confidence.HIGH: 90.0, Confidence.MEDIUM: 60.0, Confidence.LOW: 30.0}
+RESULTS: Final = 5_000
+"""Results of one run: GitHub shows no more."""
 RELATED: Final = 50
 """Related locations of one result; viewers show a handful."""
 
@@ -57,7 +60,9 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
         rules.append(_rule(REMOVED, REMOVED_TITLE, REMOVED_HELP, Severity.BLOCK))
     index = {rule: at for at, rule in enumerate(used)}
     results = [_removal(one, len(used)) for one in removals]
-    results += [_result(one, index[one.finding.rule]) for one in judged]
+    # Those that the change answers for first: what is beyond the limit was there before.
+    ordered = sorted(judged, key=lambda one: not one.fails)
+    results += [_result(one, index[one.finding.rule]) for one in ordered]
     for one, decided in zip(set_aside, report.aside, strict=True):
         why = {"kind": "external", "status": "accepted", "justification": aside_said(decided)}
         results.append({**_result(one, index[one.finding.rule]), "suppressions": [why]})
@@ -86,14 +91,19 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
                                 {"level": "warning", "message": {"text": clean(f"not seen any more: {gap_text(gap)}")}}
                                 for gap in report.lost_sight
                             ),
+                            *_left_out(len(results) - RESULTS),
                         ],
                     }
                 ],
-                "results": results,
+                "results": results[:RESULTS],
             }
         ],
     }
     return json.dumps(document, indent=1) + "\n"
+
+
+def _left_out(count: int) -> list[dict[str, Any]]:
+    return [{"level": "warning", "message": {"text": f"{count:,} more results are left out"}}] if count > 0 else []
 
 
 def _rule(rule: str, title: str, markdown: str, severity: Severity) -> dict[str, Any]:
@@ -111,10 +121,12 @@ def _rule(rule: str, title: str, markdown: str, severity: Severity) -> dict[str,
 def _result(one: Judged, index: int) -> dict[str, Any]:
     finding = one.finding
     main = main_place(one)
-    message = clean(" ".join(part for part in (finding.message, finding.why, finding.action) if part))
-    related = [item for item in finding.evidence if item != main]
-    related += [step.evidence for step in finding.path if step.evidence is not None]
-    seen = dict.fromkeys(item for item in related if item.path and item != main)
+    message = clean(sentences(finding.message, finding.why, finding.action))
+    related = {item: "" for item in finding.evidence if item.path and item != main}
+    for step in finding.path:
+        if step.evidence is not None and step.evidence.path:
+            said = f"{step.consumer} {step.relation.replace('-', ' ')} {step.provider}"
+            related[step.evidence] = f"{said} ({step.note})" if step.note else said
     return {
         "ruleId": finding.rule,
         "ruleIndex": index,
@@ -122,7 +134,7 @@ def _result(one: Judged, index: int) -> dict[str, Any]:
         "rank": _RANK[finding.confidence],
         "message": {"text": message},
         "locations": [_location(main)],
-        "relatedLocations": [{"id": at, **_location(item)} for at, item in enumerate(list(seen)[:RELATED], 1)],
+        "relatedLocations": _related(related),
         "partialFingerprints": {"auditorFinding/v1": finding.fingerprint},
         "baselineState": _STATE[one.standing],
         "properties": {
@@ -134,18 +146,27 @@ def _result(one: Judged, index: int) -> dict[str, Any]:
 
 
 def _removal(one: Removal, index: int) -> dict[str, Any]:
-    places = dict.fromkeys(item for finding in one.dependents for item in finding.evidence)
+    places = {item: finding.message for finding in one.dependents for item in finding.evidence}
     return {
         "ruleId": REMOVED,
         "ruleIndex": index,
         "level": "error",
         "message": {"text": clean(removal_message(one.host, one.what, one.dependents))},
         "locations": [_location(one.where[0])],
-        "relatedLocations": [{"id": at, **_location(item)} for at, item in enumerate(list(places)[:RELATED], 1)],
+        "relatedLocations": _related(places),
         "partialFingerprints": {"auditorFinding/v1": f"removed:{clean(one.host)}"},
         "baselineState": "new",
         "properties": {"hosts": [clean(one.host)]},
     }
+
+
+def _related(places: Mapping[Provenance, str]) -> list[dict[str, Any]]:
+    """Places with what each of them shows: steps of the path, what needs it."""
+    found = []
+    for at, (item, said) in enumerate(list(places.items())[:RELATED], 1):
+        message = {"message": {"text": clean(said)}} if said else {}
+        found.append({"id": at, **message, **_location(item)})
+    return found
 
 
 def _location(item: Provenance) -> dict[str, Any]:

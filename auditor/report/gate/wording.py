@@ -45,6 +45,11 @@ def headline(report: GateReport) -> str:
     return said
 
 
+def sentences(*parts: str) -> str:
+    """Parts of a text one after the other, each ended as a sentence."""
+    return " ".join(part if part.endswith((".", "!", "?", ":")) else f"{part}." for part in parts if part.strip())
+
+
 def by_urgency(judged: tuple[Judged, ...]) -> list[Judged]:
     """In the order of the checklist: the same urgency, the same place."""
     place = {id(finding): at for at, finding in enumerate(ordered(one.finding for one in judged))}
