@@ -14,6 +14,7 @@ _WHOLE: Final = 150
 _NOT_WHOLE: Final = frozenset("…‹›`")
 """What stands for something that was left out or redacted, and what would end a quotation."""
 
+_MACHINE: Final = re.compile(r"[\d-]")
 _PRIVATE: Final = re.compile(r"10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd][0-9a-f]{2}:")
 _ANSWERS: Final = re.compile(r"(?:services|aws|lookups|tls|webhooks)/|hosts/[^/]+/(?:proc|\.auditor)/|inventory\.yaml$")
 """What no one writes by hand, and what says what is to happen to the host."""
@@ -53,7 +54,7 @@ class Lines:
 def naming(estate: EstateView, fits: Callable[[str, str], bool]) -> list[Lines]:
     """The lines that name a going host and fit, by what the file is called and what stands in the line.
 
-    Files of the host itself are not among them, nor are comments' meaning: `fits` sees the line alone.
+    Files of the host itself are not among them. `fits` gets the path on the host, or in the tree, and the line.
     """
     documents: dict[int, Lines] = {}
     for going, document, line in mentions(estate):
@@ -115,6 +116,15 @@ def called(going: Going) -> set[str]:
     return {going.host, going.host.partition(".")[0], *going.names, *going.addresses} - {""}
 
 
+def by_name(estate: EstateView) -> dict[str, list[Going]]:
+    """The going hosts by all that they are called."""
+    found: dict[str, list[Going]] = {}
+    for going in estate.going:
+        for name in called(going):
+            found.setdefault(name, []).append(going)
+    return found
+
+
 def successor_called(estate: EstateView, going: Going) -> set[str]:
     """All that the declared successor is called; nothing if none is declared."""
     host = estate.host(going.host)
@@ -141,13 +151,20 @@ def changed(estate: EstateView, line: Provenance, going: Iterable[Going]) -> str
         if not one.successor:
             continue
         short, new_short = one.host.partition(".")[0], one.successor.partition(".")[0]
-        text = _replaced(text, one.host, one.successor)
-        text = _replaced(text, short, new_short)
-        others = [name for name in successor_called(estate, one) if is_address(name)]
+        full = _replaced(text, one.host, one.successor)
+        # A short name such as `web` may be a user or a group beside the full one.
+        text = _replaced(full, short, new_short) if full == text or _MACHINE.search(short) else full
         for address in one.addresses:
-            same = [other for other in others if _network(other) == _network(address)]
-            text = _replaced(text, address, same[0]) if len(same) == 1 else text
+            other = address_instead(estate, one, address)
+            text = _replaced(text, address, other) if other else text
     return text if text != line.excerpt else ""
+
+
+def address_instead(estate: EstateView, going: Going, address: str) -> str:
+    """The successor's only address of the same kind; empty if it has none or several."""
+    others = [name for name in successor_called(estate, going) if is_address(name)]
+    same = [other for other in others if _network(other) == _network(address)]
+    return same[0] if len(same) == 1 else ""
 
 
 def written(estate: EstateView, lines: Iterable[Provenance], hosts: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from auditor.api import (
     Area,
@@ -19,7 +19,10 @@ from auditor.api import (
     normal_name,
     plural,
 )
-from rules.texts import Lines, changed, naming, on_hosts
+from rules.texts import Lines, address_instead, naming, on_hosts
+
+_NAMES: Final = 10
+"""Names up to which a line is written out."""
 
 
 class HostsFilePinsNameRule(Rule):
@@ -75,8 +78,9 @@ class HostsFilePinsNameRule(Rule):
             message = f"{where} has an entry for {hosts}: {listed(names)}"
             why = "Left behind, it leads to whoever is given the address next."
         first = lines.lines[0]
-        written = changed(estate, first, lines.going.values())
-        instead = f", or write `{written}`" if written and pinned else ""
+        address = (_entry(first.excerpt) or [""])[0]
+        new = next((text for one in lines.going.values() if (text := address_instead(estate, one, address))), "")
+        instead = f", or write `{' '.join((new, *pinned))}` instead" if new and 0 < len(pinned) < _NAMES else ""
         return Finding(
             rule=self.id,
             area=self.area,

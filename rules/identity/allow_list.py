@@ -23,7 +23,7 @@ from auditor.api import (
     plural,
     ranged,
 )
-from rules.texts import called, changed, lines_in, place_of, successor_called
+from rules.texts import by_name, called, changed, lines_in, place_of, successor_called
 
 _WHY: Final = {
     "sudoers": "A rule of sudo for a host's name holds for whatever machine is called so next.",
@@ -89,22 +89,25 @@ class AllowListNamesGoingHostRule(Rule):
         """One finding for each host that goes and each list, equal ones on many hosts as one."""
         known = lines_in(estate)
         leaving = {one.host for one in estate.going}
-        names = {one.host: (called(one), successor_called(estate, one)) for one in estate.going}
+        holders = by_name(estate)
+        successors: dict[str, set[str]] = {}
         found: dict[tuple[object, ...], _List] = {}
         for node in estate.nodes(Kind.SERVICE):
             allowed = node.attributes.get("allows")
             if not isinstance(allowed, tuple) or node.text.startswith("authorized_keys") or not node.provenance:
                 continue
-            for going in estate.going if node.scope not in leaving else ():
-                own, others = names[going.host]
+            if node.scope in leaving:
+                continue
+            for going in {one.host: one for word in allowed for one in holders.get(word, ())}.values():
+                own = called(going)
+                others = successors.setdefault(going.host, successor_called(estate, going))
                 entries = tuple(one for one in allowed if one in own)
-                if entries:
-                    path, also = node.provenance[0].path, any(one in others for one in allowed)
-                    key = (going.host, node.text, place_of(path), entries, also)
-                    one = found.setdefault(key, _List(going, node.text, place_of(path), entries, also, len(allowed)))
-                    one.hosts += [node.scope] if node.scope else []
-                    written = [line for other, line in known.get(path, ()) if other.host == going.host]
-                    one.lines += [line for line in written if _has(line.excerpt, entries)] or node.provenance[:1]
+                path, also = node.provenance[0].path, any(one in others for one in allowed)
+                key = (going.host, node.text, place_of(path), entries, also)
+                one = found.setdefault(key, _List(going, node.text, place_of(path), entries, also, len(allowed)))
+                one.hosts += [node.scope] if node.scope else []
+                written = [line for other, line in known.get(path, ()) if other.host == going.host]
+                one.lines += [line for line in written if _has(line.excerpt, entries)] or node.provenance[:1]
         for one in found.values():
             if one.going.lifecycle is not Lifecycle.READ_ONLY or (one.going.successor and not one.also):
                 yield self._finding(estate, one)

@@ -24,7 +24,7 @@ from auditor.api import (
     plural,
     ranged,
 )
-from rules.texts import called, lines_in, place_of, successor_called
+from rules.texts import by_name, called, lines_in, place_of, successor_called
 
 
 @dataclass(slots=True)
@@ -81,18 +81,18 @@ class AuthorizedKeyOfGoingHostRule(Rule):
         known = lines_in(estate)
         leaving = {one.host for one in estate.going}
         found: dict[tuple[object, ...], _Let] = {}
-        successors = {one.host: successor_called(estate, one) for one in estate.going}
+        holders = by_name(estate)
+        successors: dict[str, set[str]] = {}
         for node in estate.nodes(Kind.SERVICE):
             if not node.text.startswith("authorized_keys") or node.scope in leaving or not node.provenance:
                 continue
             comments, allowed = _words(node, "key_comments"), _words(node, "allows")
-            for going in estate.going:
+            words = (*allowed, *(one.partition("@")[2].lower() for one in comments))
+            for going in {one.host: one for word in words for one in holders.get(word, ())}.values():
                 names = called(going)
                 keys = tuple(one for one in comments if one.partition("@")[2].lower() in names)
                 places = tuple(one for one in allowed if one in names)
-                if not keys and not places:
-                    continue
-                others = successors[going.host]
+                others = successors.setdefault(going.host, successor_called(estate, going))
                 also = any(one in others for one in allowed) or any(
                     one.partition("@")[2].lower() in others for one in comments
                 )
@@ -102,9 +102,8 @@ class AuthorizedKeyOfGoingHostRule(Rule):
                     _Let(going, place_of(path), keys, places, also),
                 )
                 let.hosts += [node.scope] if node.scope else []
-                let.lines += [line for one, line in known.get(path, ()) if one.host == going.host] or node.provenance[
-                    :1
-                ]
+                written = [line for one, line in known.get(path, ()) if one.host == going.host]
+                let.lines += written or node.provenance[:1]
         for let in found.values():
             if let.going.lifecycle is not Lifecycle.READ_ONLY or (let.going.successor and not let.also):
                 yield self._finding(let)
