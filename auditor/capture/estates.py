@@ -78,10 +78,11 @@ class MergedTree(Tree):
 
     def own_file(self, path: str, limit: int) -> bytes | None:
         """That of the first estate that has an inventory."""
-        for tree in self.trees:
-            if (content := tree.own_file(INVENTORY, limit)) is not None:
-                return content if path == INVENTORY else tree.own_file(path, limit)
-        return None
+        return self.holder().own_file(path, limit)
+
+    def holder(self) -> Tree:
+        """The first that has an inventory, else the first."""
+        return next((tree for tree in self.trees if tree.has_inventory()), self.trees[0])
 
     def leave_out(self, paths: Iterable[str]) -> None:
         """Of each of the estates."""

@@ -138,6 +138,10 @@ class Tree:
         """The first `limit` bytes of inventory.yaml; None if there is none. Raises OSError."""
         return self.own_file(INVENTORY, limit)
 
+    def holder(self) -> Tree:
+        """Of several estates the one whose inventory and policy count. Raises OSError."""
+        return self
+
     def has_inventory(self) -> bool:
         """Whether there is an inventory. Raises OSError."""
         return self.inventory(1) is not None

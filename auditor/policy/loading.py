@@ -39,11 +39,11 @@ def policy_in(tree: Tree, rules: Sequence[Rule], now: datetime) -> Policy | None
     def beside(path: str) -> bytes | None:
         return tree.own_file(path, SIZE_LIMIT + 1)
 
-    where = f"{tree.label}/{POLICY}"
     try:
+        where = f"{tree.holder().label}/{POLICY}"
         content = beside(POLICY) if tree.has_inventory() else None
     except OSError as error:
-        raise PolicyError([f"{where}: can't be read: {error.strerror}"]) from error
+        raise PolicyError([f"{tree.label}/{POLICY}: can't be read: {error.strerror}"]) from error
     return policy_of(content, where, rules, now, beside) if content is not None else None
 
 

@@ -149,7 +149,7 @@ def _table(report: Report) -> Iterator[str]:
     yield f"|---|---|---:|---:|---:|---:|{'---:|' if asked else ''}{'---|' if aside else ''}---|"
     for row in rows:
         counts = " | ".join(f"{count:,}" for count in (row.blockers, row.warnings, row.notes, row.seen))
-        hand = f" {row.answered} of {row.asked} |" if asked else ""
+        hand = (f" {row.answered} of {row.asked} |" if row.asked else "  |") if asked else ""
         hand += f" {row.aside} |" if aside else ""
         title = _cell(prose(row.area.title))
         yield f"| {row.marks} | {title} | {counts} |{hand} {_cell(prose(row.unseen))} |"

@@ -294,6 +294,37 @@ def test_a_wrong_policy_is_an_error_by_line(tmp_path: Path, capsys: pytest.Captu
     assert run(root, capsys)["policy"]["path"] is None
 
 
+def test_the_policy_of_several_estates_is_that_of_the_first_with_an_inventory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "policy.yaml").write_text("not ours\n")
+    root = estate(tmp_path / "estate", waiver(f"{{rule: {PUSH}}}"))
+    pack = tmp_path / "estate.sqlar"
+    assert main(["snapshot", "pack", str(root), "-o", str(pack)]) == 0
+    capsys.readouterr()
+    for second in (root, pack):
+        main(
+            [
+                "checklist",
+                OLD,
+                "--estate",
+                str(bare),
+                "--estate",
+                str(second),
+                "--now",
+                NOW,
+                "--quiet",
+                "--format",
+                "json",
+            ]
+        )
+        report = json.loads(capsys.readouterr().out)
+        assert report["policy"]["path"] == f"{second}/policy.yaml"
+        assert len(report["set_aside"]) == 1
+
+
 def test_policy_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = estate(tmp_path, waiver(f"{{rule: {PUSH}}}", "2026-05-31"))
     assert main(["policy", "check", str(root), "--now", NOW]) == 0
