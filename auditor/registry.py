@@ -146,6 +146,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "group-left-empty": "rules.configuration.group_left_empty:GroupLeftEmptyRule",
         "host-in-inventory": "rules.configuration.host_in_inventory:HostInInventoryRule",
         "hosts-file-pins-name": "rules.dns.hosts_file:HostsFilePinsNameRule",
+        "infrastructure-code-makes-host": "rules.configuration.infrastructure_code:InfrastructureCodeMakesHostRule",
         "issuance-single-account": "rules.renewal.one_account:IssuanceSingleAccountRule",
         "issuance-single-place": "rules.renewal.one_issuer:IssuanceSinglePlaceRule",
         "job-calls-going-host": "rules.jobs.job_calls_going_host:JobCallsGoingHostRule",

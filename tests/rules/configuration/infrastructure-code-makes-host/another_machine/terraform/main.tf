@@ -1,0 +1,4 @@
+resource "hcloud_server" "older" {
+  name        = "older.example.net"
+  server_type = "cx22"
+}

@@ -1,0 +1,4 @@
+resource "hcloud_server" "old" {
+  name        = "old.example.net"
+  server_type = "cx22"
+}
