@@ -14,6 +14,7 @@ import stat
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from auditor.capture.tree import CAPTURES, INCOMPLETE
 from auditor.capture.tree import SNAPSHOT as MARKER
 from auditor.errors import EstateError, UsageError
 from auditor.model import Outcome
-from auditor.redaction import MARK, mark, redact
+from auditor.redaction import MARK, mark, may_hold_secrets, redact
 from auditor.text import is_binary
 
 INVENTORY: Final = "inventory.yaml"
@@ -36,6 +37,12 @@ _KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _KEY_LINE: Final = re.compile(
     r"[\s\"'>|#;*+-]*(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*"
 )
+_REMEMBERED: Final = 4096
+_REMEMBERED_BYTES: Final = 32 * 1024
+_SECRET_WORD: Final = re.compile(
+    r"passw|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|private key", re.I
+)
+"""What stands in each text that has a secret in several lines."""
 _BLOCK_SECRET: Final = re.compile(
     r"(?P<indent>\s*)(?:-\s+)?['\"]?[\w.-]*"
     r"(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|credentials?)"
@@ -60,6 +67,8 @@ def redacted(content: bytes, key: bytes = b"") -> bytes:
     `key` is that of `auditor.redaction.mark`.
     """
     text = content.decode("utf-8", "surrogateescape")
+    if not may_hold_secrets(text) and _SECRET_WORD.search(text) is None:
+        return content
     lines: list[str] = []
     in_key = False
     block: int | None = None
@@ -117,6 +126,7 @@ class Snapshot:
         self.root = root
         self._lock = threading.Lock()
         self._directories: set[str] = set()
+        self._clean: dict[bytes, bytes] = {}
         self._number = 0
         self._records: dict[str, Outcome] = {}
         self._key = b""
@@ -195,8 +205,22 @@ class Snapshot:
 
     def store(self, path: str, content: bytes) -> None:
         """Writes one file of the estate, without its secrets. Raises OSError, ValueError for an unusable path."""
-        clean = content if b"\0" in content else redacted(content, self._key)
-        self._write(path, clean)
+        self._write(path, content if b"\0" in content else self._without_secrets(content))
+
+    def _without_secrets(self, content: bytes) -> bytes:
+        """What `redacted` makes of it; of what many hosts have alike it is looked for once."""
+        if len(content) > _REMEMBERED_BYTES:
+            return redacted(content, self._key)
+        digest = blake2b(content, digest_size=16).digest()
+        clean = self._clean.get(digest)
+        if clean is None:
+            clean = redacted(content, self._key)
+            if len(self._clean) >= _REMEMBERED:
+                self._clean.clear()
+            # Most files have none: that they stay as they are is all that is kept of them.
+            self._clean[digest] = b"" if clean == content else clean
+            return clean
+        return clean or content
 
     def link(self, path: str, target: str) -> None:
         """Makes a symbolic link to another path of the estate, or to /dev/null (a masked unit)."""
@@ -276,7 +300,7 @@ class Snapshot:
             raise
         finally:
             os.close(descriptor)
-        os.replace(temporary, self.root / path)
+        os.replace(temporary, os.path.join(self.root, path))
 
     def _make(self, directory: str) -> None:
         """Makes a directory and those above. Never through a link: what a host calls a directory stays one."""

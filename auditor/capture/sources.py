@@ -42,6 +42,7 @@ class Target:
     jump: str | None = None
     sudo: bool = False
     address: str = ""
+    windows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ def targets_by_source(inventory: Inventory, wanted: Sequence[str] = ()) -> list[
                 continue
             known = hosts.get(name)
             address = known.addresses[0] if known is not None and known.addresses else ""
-            found[name] = Target(name, source.user, source.port, source.jump, source.sudo, address)
+            windows = source.system == "windows"
+            found[name] = Target(name, source.user, source.port, source.jump, source.sudo, address, windows)
             own.append(found[name])
         by_source.append((source, own))
     if not wanted:

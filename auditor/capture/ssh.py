@@ -17,10 +17,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from auditor.capture import windows
 from auditor.capture.named import UNIT_PLACES, Named
 from auditor.capture.program import MAX_CONTENT, MAX_FILES, FrameError, FrameReader, Item, program, usable
 from auditor.capture.snapshot import CUT_OFF, Record, Snapshot, keepable
@@ -468,6 +470,14 @@ def _agent(path: str) -> tuple[socket.socket | None, list[paramiko.PKey]]:
         return None, []
 
 
+def _hang_up(transport: paramiko.Transport) -> None:
+    """Closes a connection at once: paramiko's thread, which is waited for, looks up ten times a second only."""
+    # It may be closed already.
+    with suppress(OSError, EOFError):
+        transport.sock.shutdown(socket.SHUT_RDWR)
+    transport.close()
+
+
 def _quiet() -> None:
     """paramiko logs what goes wrong with a traceback; it is reported here as one line."""
     import logging
@@ -518,6 +528,8 @@ class _Host:
         elif item.kind == "SEEN":
             self._note(item.name, Outcome.OK)
             self._do(item.name, lambda path: self._snapshot.directory(path))
+        elif item.kind == "LIMITED":
+            self._note(item.name, Outcome.PARTIAL, item.content.decode())
         elif item.kind in _DETAIL:
             # A unit that a first round named is in one of several places, and not in the others.
             guessed = item.kind == "ABSENT" and item.name in self.asked and item.name.startswith(UNIT_PLACES)
@@ -645,6 +657,8 @@ class Collection:
         transport = self._connector.open(target, until)
         number = self._connector.deadlines.add(until, transport.close)
         try:
+            if target.windows:
+                return self._windows(transport, host, until)
             wanted: list[str] = []
             for count in range(ROUNDS):
                 problem = self._round(transport, target, host, wanted, until)
@@ -658,7 +672,7 @@ class Collection:
             return Outcome.OK, ""
         finally:
             self._connector.deadlines.remove(number)
-            transport.close()
+            _hang_up(transport)
 
     def _round(
         self, transport: paramiko.Transport, target: Target, host: _Host, wanted: Sequence[str], until: float
@@ -701,6 +715,33 @@ class Collection:
             return Outcome.UNSUPPORTED, "it let us in, and no POSIX shell answered"
         late = time.monotonic() >= until
         return Outcome.PARTIAL, f"it took longer than {self._timeout:.0f} s" if late else "it stopped in the middle"
+
+    def _windows(self, transport: paramiko.Transport, host: _Host, until: float) -> tuple[Outcome, str]:
+        """One command of PowerShell."""
+        import paramiko
+
+        nonce, answer = secrets.token_hex(16), bytearray()
+        try:
+            channel = transport.open_session(timeout=max(1.0, until - time.monotonic()))
+            channel.settimeout(max(1.0, until - time.monotonic()))
+            channel.exec_command(windows.command(nonce))
+            channel.shutdown_write()
+            while piece := channel.recv(_PIECE):
+                answer += piece
+                if len(answer) > windows.MAX_ANSWER:
+                    return Outcome.PARTIAL, f"it answered more than {windows.MAX_ANSWER} bytes"
+                if time.monotonic() >= until:
+                    raise TimeoutError
+                channel.settimeout(max(0.05, until - time.monotonic()))
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            late = isinstance(error, TimeoutError) or time.monotonic() >= until
+            return Outcome.PARTIAL, f"cut off: {f'it took longer than {self._timeout:.0f} s' if late else _why(error)}"
+        try:
+            for item in windows.items(bytes(answer), nonce):
+                host.take(item)
+        except FrameError as error:
+            return Outcome.UNSUPPORTED, str(error)
+        return Outcome.OK, ""
 
     @staticmethod
     def _finish(reader: FrameReader, host: _Host) -> None:

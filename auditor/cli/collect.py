@@ -112,8 +112,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Collects; exit code 0 if all was seen, else 4."""
     if arguments.print_program:
         from auditor.capture.program import program
+        from auditor.capture.windows import script
 
         sys.stdout.write(program(_NONCE))
+        sys.stdout.write("\n# On hosts of a source with `system: windows`, PowerShell:\n")
+        sys.stdout.writelines(f"# {line}\n" for line in script(_NONCE).splitlines())
         return COMPLETE
     if arguments.print_iam_policy:
         import json

@@ -318,6 +318,9 @@ class SshSource(_Source):
     )
     jump: Target | None = Field(default=None, description="The host to jump through.")
     sudo: StrictBool = Field(default=False, description="Whether `sudo -n` may be used to read what the user can't.")
+    system: Literal["posix", "windows"] = Field(
+        default="posix", description="`windows` for hosts whose scheduled tasks are asked for with PowerShell."
+    )
 
 
 class AwsSource(_Source):

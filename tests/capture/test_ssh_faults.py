@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -119,9 +120,31 @@ def large(channel: Any, nonce: str, again: bool) -> None:
     channel.sendall(frames(nonce) if again else frames(nonce, CRONTAB, b"# " + b"x" * 300_000))
 
 
+def win_app(channel: Any, nonce: str, again: bool) -> None:
+    """PowerShell on a host of `system: windows`."""
+    task = '<Task xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task"/>'
+    told = {"admin": False, "listed": True, "tasks": [{"path": "\\Eventide\\Copy", "xml": task}]}
+    text = base64.b64encode(json.dumps(told).encode()).decode()
+    channel.sendall(f"{nonce} BEGIN\r\n{text}\r\n{nonce} END\r\n".encode())
+
+
 PLAYS: dict[str, Play] = {
     play.__name__.replace("_", "-"): play
-    for play in (good, hang, hang_later, flood, flood_in_frame, cut, motd, garbage, forged, outside, twice, large)
+    for play in (
+        good,
+        hang,
+        hang_later,
+        flood,
+        flood_in_frame,
+        cut,
+        motd,
+        garbage,
+        forged,
+        outside,
+        twice,
+        large,
+        win_app,
+    )
 }
 
 
@@ -143,16 +166,21 @@ class FakeHost(paramiko.ServerInterface):
         return 0  # OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
-        threading.Thread(target=self.play, args=(channel,), daemon=True).start()
+        threading.Thread(target=self.play, args=(channel, command), daemon=True).start()
         return True
 
-    def play(self, channel: Any) -> None:
+    def play(self, channel: Any, command: bytes) -> None:
         with suppress(Exception):
             text = bytearray()
             while piece := channel.recv(65536):
                 text += piece
-            first = bytes(text).split(b"\n", 1)[0].decode()
-            found = re.match(r"N=([0-9a-f]{32}) ", first)
+            if command.startswith(b"powershell "):
+                text[:] = base64.b64decode(command.rsplit(b" ", 1)[1]).decode("utf-16-le").encode()
+                found = re.search(r"'([0-9a-f]{32}) BEGIN'", text.decode())
+                first = ""
+            else:
+                first = bytes(text).split(b"\n", 1)[0].decode()
+                found = re.match(r"N=([0-9a-f]{32}) ", first)
             assert found is not None
             self.plays[self.user](channel, found[1], not first.endswith("WANT=''"))
             channel.send_exit_status(0)
@@ -278,6 +306,30 @@ def test_what_becomes_of_a_host(
     assert records(place)[f"hosts/{play}"]["outcome"] == outcome
     assert not (tmp_path / "inventory.yaml").exists()
     assert (place / "inventory.yaml").read_text() == "version: 1\n"
+
+
+def test_tasks_of_windows_are_asked_for_with_powershell(server: Server, tmp_path: Path) -> None:
+    snapshot = snapshot_at(tmp_path / "snapshot")
+    connector = Connector(SshConfig.read(server.directory / "config", server.directory / "none"))
+    result = Collection(snapshot, connector, Named([]), timeout=5.0).host(Target("win-app", windows=True))
+    assert (result.outcome, result.files) == (Outcome.OK, 1), result
+    root = tmp_path / "snapshot/hosts/win-app"
+    assert (root / "Windows/System32/Tasks/Eventide/Copy").read_text().startswith("<Task")
+    noted = records(tmp_path / "snapshot")["hosts/win-app/Windows/System32/Tasks"]
+    assert noted["outcome"] == "partial"
+    assert "administrator" in noted["detail"]
+
+
+def test_a_host_without_powershell_is_unsupported(server: Server, tmp_path: Path) -> None:
+    server.plays["win-app"], before = garbage, server.plays["win-app"]
+    try:
+        snapshot = snapshot_at(tmp_path / "snapshot")
+        connector = Connector(SshConfig.read(server.directory / "config", server.directory / "none"))
+        result = Collection(snapshot, connector, Named([]), timeout=5.0).host(Target("win-app", windows=True))
+    finally:
+        server.plays["win-app"] = before
+    assert result.outcome is Outcome.UNSUPPORTED
+    assert "PowerShell" in result.detail
 
 
 def test_a_flood_is_stopped(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,210 @@
+"""An AWS account: `auditor collect` beside Cloud Custodian, for the same resource types, on one moto server.
+
+The estate: 5,000 Route 53 records, 2,000 alarms, 1,000 EventBridge rules with targets, 500 instances, 500 SNS
+subscriptions, 300 certificates. moto is one process, and its own share of the time is told by its CPU seconds. Cloud
+Custodian is in a virtual environment of its own, made beforehand and outside of the repository:
+
+    python3 -m venv /tmp/c7n && /tmp/c7n/bin/pip install c7n
+    python benchmarks/aws.py --custodian /tmp/c7n/bin/custodian
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REGION = "eu-central-1"
+OPERATIONS = (
+    "route53.ListHostedZones",
+    "route53.ListResourceRecordSets",
+    "cloudwatch.DescribeAlarms",
+    "events.ListEventBuses",
+    "events.ListRules",
+    "events.ListTargetsByRule",
+    "ec2.DescribeInstances",
+    "sns.ListSubscriptions",
+    "acm.ListCertificates",
+    "acm.DescribeCertificate",
+)
+"""What is asked for the resource types of the policies below."""
+
+POLICIES = """\
+policies:
+  - {name: records, resource: aws.rrset}
+  - {name: alarms, resource: aws.alarm}
+  - {name: rules, resource: aws.event-rule}
+  - {name: targets, resource: aws.event-rule-target}
+  - {name: instances, resource: aws.ec2}
+  - {name: subscriptions, resource: aws.sns-subscription}
+  - {name: certificates, resource: aws.acm-certificate}
+"""
+
+
+def plant(url: str, sizes: argparse.Namespace) -> None:
+    """Fills the account."""
+    import boto3
+
+    def client(service: str) -> Any:
+        return boto3.client(service, region_name=REGION, endpoint_url=url)
+
+    route53 = client("route53")
+    zone = route53.create_hosted_zone(Name="eventide.net", CallerReference="1")["HostedZone"]["Id"]
+    changes = [
+        {
+            "Action": "CREATE",
+            "ResourceRecordSet": {
+                "Name": f"host{number}.eventide.net",
+                "Type": "A",
+                "TTL": 300,
+                "ResourceRecords": [{"Value": f"10.20.{number // 250}.{number % 250}"}],
+            },
+        }
+        for number in range(sizes.records)
+    ]
+    for at in range(0, len(changes), 500):
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes[at : at + 500]})
+    ec2 = client("ec2")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    found = ec2.run_instances(ImageId=image, MinCount=sizes.instances, MaxCount=sizes.instances)["Instances"]
+    instances = [one["InstanceId"] for one in found]
+    topic = client("sns").create_topic(Name="ops")["TopicArn"]
+    cloudwatch, events, sns, acm = (client(name) for name in ("cloudwatch", "events", "sns", "acm"))
+
+    def alarm(number: int) -> None:
+        cloudwatch.put_metric_alarm(
+            AlarmName=f"alarm-{number}", MetricName="CPUUtilization", Namespace="AWS/EC2", Period=60, Threshold=90,
+            EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold", Statistic="Average", AlarmActions=[topic],
+            Dimensions=[{"Name": "InstanceId", "Value": instances[number % len(instances)]}],
+        )  # fmt: skip
+
+    def rule(number: int) -> None:
+        events.put_rule(Name=f"rule-{number}", ScheduleExpression="rate(1 day)")
+        events.put_targets(Rule=f"rule-{number}", Targets=[{"Id": "1", "Arn": topic}])
+
+    def subscription(number: int) -> None:
+        sns.subscribe(TopicArn=topic, Protocol="https", Endpoint=f"https://hook{number}.eventide.net/x")
+
+    def certificate(number: int) -> None:
+        acm.request_certificate(DomainName=f"c{number}.eventide.net")
+
+    # One after the other: moto's own threads get into each other's way.
+    for work, count in (
+        (alarm, sizes.alarms),
+        (rule, sizes.rules),
+        (subscription, sizes.subscriptions),
+        (certificate, sizes.certificates),
+    ):
+        for number in range(count):
+            work(number)
+
+
+def client(root: Path) -> None:
+    """The transport in a process of its own: from the first call to the last file."""
+    from types import SimpleNamespace
+
+    from auditor.capture import aws_calls
+    from auditor.capture.aws import collect_aws
+    from auditor.capture.snapshot import Snapshot
+
+    place = Path(tempfile.mkdtemp(dir=root))
+    snapshot = Snapshot.open(place, inventory=b"version: 1\n", started_at="2026-01-01T00:00:00Z", resume=False)
+    source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=(REGION,))
+    chosen = tuple(operation for operation in aws_calls.OPERATIONS if operation.key in OPERATIONS)
+    result = collect_aws(source, snapshot, operations=chosen)
+    if result.unseen or result.asked != len(chosen):
+        raise SystemExit(f"not all was seen: {result}")
+
+
+def timed(words: Sequence[str], server: int, root: Path) -> tuple[float, float, float]:
+    """Seconds, CPU seconds of the command, and of moto meanwhile."""
+    before, moto = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of(server)
+    started = time.monotonic()
+    with (root / "log").open("wb") as log:
+        done = subprocess.run(words, stdout=log, stderr=log, check=False)
+    seconds = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"exit {done.returncode}: {(root / 'log').read_text(errors='replace')[-800:]}")
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, used, cpu_of(server) - moto
+
+
+def cpu_of(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--client", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--custodian", type=Path, help="the program of Cloud Custodian")
+    parser.add_argument("--repeat", type=int, default=3)
+    for name, size in (
+        ("records", 5000), ("alarms", 2000), ("rules", 1000), ("instances", 500), ("subscriptions", 500),
+        ("certificates", 300),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=size)
+    arguments = parser.parse_args()
+    if arguments.client:
+        client(arguments.client)
+        return 0
+    if arguments.custodian is None:
+        parser.error("--custodian is needed")
+    root = Path(tempfile.mkdtemp(prefix="aws-bench-"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    os.environ.update(
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
+        AWS_SECRET_ACCESS_KEY="x", AWS_DEFAULT_REGION=REGION, AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=str(root / "none"), AWS_SHARED_CREDENTIALS_FILE=str(root / "none"),
+        PYTHONPATH=str(Path(__file__).resolve().parent.parent),
+    )  # fmt: skip
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with (root / "moto.log").open("wb") as log:
+        server = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        started = time.monotonic()
+        plant(os.environ["AWS_ENDPOINT_URL"], arguments)
+        print(f"planted in {time.monotonic() - started:.0f} s", flush=True)
+        (root / "policies.yml").write_text(POLICIES)
+        commands = {
+            "auditor": [sys.executable, __file__, "--client", str(root)],
+            "Cloud Custodian": [
+                str(arguments.custodian), "run", "-s", str(root / "out"), "-r", REGION, "--cache-period", "0",
+                str(root / "policies.yml"),
+            ],
+        }  # fmt: skip
+        print("| | seconds | its CPU s | moto's CPU s | ratio |\n|---|---|---|---|---|")
+        first = 0.0
+        for name, command in commands.items():
+            runs = sorted(timed(command, server.pid, root) for _ in range(arguments.repeat))
+            seconds, used, moto = runs[len(runs) // 2]
+            first = first or seconds
+            print(f"| {name} | {seconds:.1f} | {used:.1f} | {moto:.1f} | {seconds / first:.1f}× |", flush=True)
+    finally:
+        server.kill()
+        server.wait(20)
+        shutil.rmtree(root, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

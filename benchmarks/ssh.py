@@ -1,0 +1,266 @@
+"""Hosts over SSH: `auditor collect`'s transport beside Ansible, pyinfra and OpenSSH under xargs, in one run.
+
+Everything is on loopback: 127.0.0.1, 127.0.0.2, … are the hosts, of one light server process (asyncssh, which answers
+50 kB to any command) or of several real sshds (`--server sshd`; each session then costs the server some 20 ms of CPU).
+What is compared is from a virtual environment of its own, made beforehand and outside of the repository:
+
+    python3 -m venv /tmp/bench && /tmp/bench/bin/pip install asyncssh ansible-core pyinfra
+    python benchmarks/ssh.py --tools /tmp/bench --hosts 200
+
+Ours is the transport with frames, redaction and the snapshot's files, without the collectors. CPU is that of the client
+and its children, by getrusage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+SERVER = """
+import asyncio, os, re, sys, asyncssh
+
+FILLER = b"# a line of a configuration that is neither short nor long\\n"
+
+class Light(asyncssh.SSHServer):
+    def begin_auth(self, user): return True
+    def public_key_auth_supported(self): return True
+    def validate_public_key(self, user, key): return True
+
+async def answer(process):
+    command = process.command or ""
+    text = b""
+    if "sh -s" in command:
+        text = await process.stdin.read()
+    found = re.match(rb"N=([0-9a-f]{32}) ", text)
+    if found:
+        out, nonce, size = [], found[1], int(sys.argv[4]) // 10
+        for number in range(10):
+            name = b"/etc/cron.d/job%d" % number
+            body = FILLER * (size // len(FILLER))
+            at = 2 * number + 2
+            out.append(b"\\n%s.%d BEGIN FILE %s\\n%s\\n%s.%d END 0\\n" % (nonce, at, name, body, nonce, at + 1))
+        process.stdout.write(b"\\n%s.1 START 1\\n" % nonce + b"".join(out) + b"\\n%s.22 DONE 10\\n" % nonce)
+    else:
+        process.stdout.write(FILLER * (int(sys.argv[4]) // len(FILLER)))
+    process.exit(0)
+
+async def main():
+    await asyncssh.listen("0.0.0.0", int(sys.argv[1]), server_factory=Light, server_host_keys=[sys.argv[2]],
+        process_factory=answer, encoding=None, allow_scp=False, compression_algs=None,
+        encryption_algs=["aes128-gcm@openssh.com", "aes128-ctr"], reuse_port=True)
+    print("ready", flush=True)
+    await asyncio.Future()
+
+asyncio.run(main())
+"""
+
+
+def keygen(path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def addresses(count: int) -> list[str]:
+    return [f"127.0.{number // 250}.{number % 250 + 1}" for number in range(count)]
+
+
+class Bench:
+    """Keys, configurations and servers in a directory of their own."""
+
+    def __init__(self, root: Path, hosts: int, tools: Path, output: int) -> None:
+        self.root, self.tools, self.output = root, tools, output
+        self.hosts = addresses(hosts)
+        self.port = free_port()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        keygen(root / "id")
+        keygen(root / "host")
+        key = " ".join((root / "host.pub").read_text().split()[:2])
+        (root / "known_hosts").write_text("".join(f"[{one}]:{self.port} {key}\n" for one in self.hosts))
+        (root / "config").write_text(
+            f"Host *\n  Port {self.port}\n  User {os.environ.get('USER', 'root')}\n  IdentityFile {root}/id\n"
+            f"  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {root}/known_hosts\n"
+            "  GlobalKnownHostsFile none\n  BatchMode yes\n  StrictHostKeyChecking yes\n"
+        )
+        script = f"#!/bin/sh\nhead -c {output} /dev/zero | tr '\\0' x\n"
+        (root / "script.sh").write_text(script)
+        (root / "script.sh").chmod(0o755)
+
+    def start(self, kind: str, count: int) -> None:
+        if kind == "light":
+            (self.root / "server.py").write_text(SERVER)
+            words = [str(self.tools / "bin/python"), str(self.root / "server.py"), str(self.port),
+                     str(self.root / "host"), "x", str(self.output)]  # fmt: skip
+            self.processes.extend(subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(count))
+        else:
+            self._sshd()
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                time.sleep(1)
+                return
+        raise SystemExit("the server did not start")
+
+    def _sshd(self) -> None:
+        (self.root / "sshd_config").write_text(
+            f"ListenAddress 0.0.0.0:{self.port}\nHostKey {self.root}/host\nPidFile {self.root}/pid\n"
+            f"AuthorizedKeysFile {self.root}/id.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nLogLevel QUIET\n"
+            "PasswordAuthentication no\nMaxStartups 500\nMaxSessions 100\nSubsystem sftp internal-sftp\n"
+        )
+        sshd = f"exec {shutil.which('sshd', path='/usr/sbin:/sbin')} -D -f {self.root}/sshd_config"
+        # sshd as root wants /run/sshd: a mount of its own, which nobody else sees.
+        inside = f"mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && {sshd}"
+        self.processes.append(subprocess.Popen(["unshare", "-m", "sh", "-c", inside]))
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.wait(20)
+
+
+def auditor(bench: Bench) -> list[str]:
+    """The transport in a process of its own."""
+    return [sys.executable, __file__, "--client", str(bench.root)]
+
+
+def client(root: Path) -> None:
+    """What `auditor collect` does for its hosts, without collectors: called in a process of its own."""
+    from auditor.capture.named import Named
+    from auditor.capture.snapshot import Snapshot
+    from auditor.capture.sources import SshConfig, Target
+    from auditor.capture.ssh import Collection, Connector
+
+    hosts = (root / "hosts").read_text().split()
+    place = Path(tempfile.mkdtemp(dir=root))
+    snapshot = Snapshot.open(place, inventory=b"version: 1\n", started_at="2026-01-01T00:00:00Z", resume=False)
+    connector = Connector(SshConfig.read(root / "config", root / "none"))
+    collection = Collection(snapshot, connector, Named([]), timeout=120.0)
+    results = collection.run([Target(host) for host in hosts], 32, lambda _: None)
+    bad = [one for one in results if one.outcome.value != "ok" or one.files < 1]
+    if bad:
+        raise SystemExit(f"{len(bad)} of {len(results)} failed: {bad[0]}")
+
+
+def ours(bench: Bench, servers: str) -> Sequence[str]:
+    return auditor(bench)
+
+
+def openssh(bench: Bench, servers: str) -> Sequence[str]:
+    inner = f"ssh -F {bench.root}/config {{}} exec /bin/sh -s <{bench.root}/script.sh >/dev/null"
+    return ["sh", "-c", f"xargs -P 32 -I {{}} sh -c '{inner}' <{bench.root}/hosts"]
+
+
+def ansible(bench: Bench, servers: str) -> Sequence[str]:
+    module = ["-m", "raw", "-a", "cat"] if servers == "light" else ["-m", "script", "-a", f"{bench.root}/script.sh"]
+    return [
+        str(bench.tools / "bin/ansible"), "all", "-i", f"{bench.root}/hosts", "-f", "32", "-o", *module,
+        "--ssh-common-args", f"-F {bench.root}/config -o ControlMaster=no",
+    ]  # fmt: skip
+
+
+def pyinfra(bench: Bench, servers: str) -> Sequence[str]:
+    (bench.root / "inventory.py").write_text(
+        f"hosts = [(h, {{'ssh_port': {bench.port}, 'ssh_user': {os.environ.get('USER', 'root')!r}, "
+        f"'ssh_key': '{bench.root}/id', 'ssh_known_hosts_file': '{bench.root}/known_hosts', "
+        f"'ssh_config_file': '{bench.root}/config', '_shell_executable': 'sh'}}) "
+        f"for h in open('{bench.root}/hosts').read().split()]\n"
+    )
+    return [
+        str(bench.tools / "bin/pyinfra"), "-y", "--parallel", "32", f"{bench.root}/inventory.py", "exec", "--",
+        f"sh {bench.root}/script.sh",
+    ]  # fmt: skip
+
+
+def timed(words: Sequence[str], root: Path) -> tuple[float, float, float, int]:
+    """Seconds, CPU seconds and MB of a command and its children, and its exit code."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    environment = {
+        **os.environ,
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_LOCAL_TEMP": str(root / "ansible"),
+        "ANSIBLE_HOME": str(root / "ansible"),
+        "HOME": str(root),
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+    }
+    log = root / "log"
+    with log.open("wb") as stream:
+        code = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=stream, env=environment, check=False).returncode
+    seconds = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    if code:
+        print(f"exit {code}: {log.read_text(errors='replace')[-300:]}", file=sys.stderr)
+    return seconds, cpu, after.ru_maxrss / 1024, code
+
+
+CLIENTS: dict[str, Callable[[Bench, str], Sequence[str]]] = {
+    "auditor": ours,
+    "OpenSSH, xargs -P 32": openssh,
+    "pyinfra, 32": pyinfra,
+    "Ansible, forks 32": ansible,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--client", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--hosts", type=int, default=200)
+    parser.add_argument("--tools", type=Path, help="a virtual environment with asyncssh, ansible-core and pyinfra")
+    parser.add_argument("--server", choices=("light", "sshd"), default="light")
+    parser.add_argument("--servers", type=int, default=1, help="processes of the light server")
+    parser.add_argument("--output", type=int, default=50_000, help="bytes that a host answers")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--only", action="append", default=[], help="only clients whose name has this in it")
+    arguments = parser.parse_args()
+    if arguments.client:
+        client(arguments.client)
+        return 0
+    if arguments.tools is None:
+        parser.error("--tools is needed")
+    root = Path(tempfile.mkdtemp(prefix="ssh-bench-"))
+    bench = Bench(root, arguments.hosts, arguments.tools, arguments.output)
+    (root / "hosts").write_text("".join(f"{one}\n" for one in bench.hosts))
+    try:
+        bench.start(arguments.server, arguments.servers)
+        rates: dict[str, float] = {}
+        print("| client | hosts/s | CPU ms/host | ratio |\n|---|---|---|---|")
+        for name, command in CLIENTS.items():
+            if arguments.only and not any(word in name for word in arguments.only):
+                continue
+            runs = [timed(command(bench, arguments.server), root) for _ in range(arguments.repeat)]
+            if any(code for *_, code in runs):
+                print(f"| {name} | failed | | |")
+                continue
+            seconds, cpu, _, _ = sorted(runs)[len(runs) // 2]
+            rates[name] = arguments.hosts / seconds
+            first = next(iter(rates.values()))
+            print(f"| {name} | {rates[name]:.1f} | {cpu * 1000 / arguments.hosts:.1f} | {first / rates[name]:.1f}× |")
+            sys.stdout.flush()
+    finally:
+        bench.stop()
+        shutil.rmtree(root, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
