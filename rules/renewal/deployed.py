@@ -26,10 +26,12 @@ from auditor.api import (
     day,
     listed,
     parse_time,
+    plural,
     ranged,
     time_left,
 )
-from rules.renewal.lineages import called, going_behind, lines, names_of, not_after
+from rules.renewal.lineages import called, consumers, going_behind, lines, names_of, not_after
+from rules.renewal.stages import in_question
 
 _DIRECTORIES: Final = ("archive_dir", "live_dir", "certificate_dir")
 _FILES: Final = ("fullchain", "cert")
@@ -112,6 +114,30 @@ class RenewedNotDeployedRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each certificate that was renewed."""
+        for newest, uses in self._found(estate).values():
+            yield self._finding(estate, newest, uses)
+
+    def passed(self, estate: EstateView) -> Iterator[str]:
+        """The certificates of the scenario's renewals that all who have or serve them have as the newest."""
+        found = self._found(estate)
+        for renewal, _ in in_question(estate):
+            blast = estate.blast_radius(renewal.lineage)
+            holders, serving = _with(estate, blast.certificate) if blast is not None else (set[str](), set[str]())
+            if blast is None or blast.certificate.id in found or not (holders or serving):
+                continue
+            said = []
+            if holders:
+                verb = "has" if len(holders) == 1 else "have"
+                said.append(f"{len(holders)} of {plural(len(holders), 'server')} {verb}")
+            if serving:
+                verb = "serves" if len(serving) == 1 else "serve"
+                said.append(f"{len(serving)} of {plural(len(serving), 'endpoint')} {verb}")
+            begun = parse_time(blast.certificate.attributes.get("not_before"))
+            of = f", of {begun:%Y-%m-%d}" if begun else ""
+            yield f"{' and '.join(said)} the newest certificate of {called(renewal.lineage)}{of}"
+
+    def _found(self, estate: EstateView) -> dict[int, tuple[_Newest, list[_Use]]]:
+        """By the newest certificate: where an older one is in use."""
         store = _Store(estate)
         found: dict[int, tuple[_Newest, list[_Use]]] = {}
         for old in store.certificates:
@@ -124,8 +150,7 @@ class RenewedNotDeployedRule(Rule):
             uses = [use for use in store.uses(old, newest) if self._seen_since(estate, use, newest.certificate)]
             if uses:
                 found.setdefault(newest.certificate.id, (newest, []))[1].extend(uses)
-        for newest, uses in found.values():
-            yield self._finding(estate, newest, uses)
+        return found
 
     def _in_force(self, estate: EstateView, new: Node) -> bool:
         ends = not_after(new)
@@ -170,7 +195,7 @@ class RenewedNotDeployedRule(Rule):
             identity=(lineage.scope, lineage.text) if lineage is not None else ("", *sorted(_names(new))),
             message=f"{name} was renewed{on} {time_left(estate.now, issued)} and not deployed: {who} still {verb} the "
             f"certificate that {'ends' if ends >= estate.now else 'ended'} {time_left(estate.now, ends)}, {day(ends)}",
-            why=f"The new one is of {day(issued)}.{because}",
+            why=f"{_counted(estate, new, uses)} The new one is of {day(issued)}.{because}".strip(),
             action="Deploy it there by hand; "
             + (f"find out why {listed(ways)} did not" if ways else "find out what should have done it, if anything")
             + ", and look at what is served then.",
@@ -275,6 +300,30 @@ class _Store:
         gone = {one.host for one in self._estate.going if one.lifecycle is not Lifecycle.READ_ONLY}
         some = set(hosts)
         return bool(some) and some <= gone
+
+
+def _with(estate: EstateView, certificate: Node) -> tuple[set[str], set[str]]:
+    """The hosts that stay and have a certificate, and the endpoints that served it."""
+    blast = estate.blast_radius(certificate)
+    probed = {
+        edge.consumer.text
+        for edge in estate.incoming(certificate, Relation.SERVES)
+        if edge.consumer.kind is Kind.ENDPOINT and edge.consumer.attributes.get("probed")
+    }
+    return set(consumers(estate, blast)), probed
+
+
+def _counted(estate: EstateView, new: Node, uses: Iterable[_Use]) -> str:
+    """`338 of 340 servers have the new one.`, `7 of 9 endpoints serve it.`: how far the deployment came."""
+    holders, serving = _with(estate, new)
+    late, lagging = {one.where for one in uses if not one.served}, {one.where for one in uses if one.served}
+    holders, serving = holders - late, serving - lagging
+    said = []
+    if late:
+        said.append(f"{len(holders)} of {plural(len(holders | late), 'server')} have the new one")
+    if lagging:
+        said.append(f"{len(serving)} of {plural(len(serving | lagging), 'endpoint')} serve it")
+    return f"{', '.join(said)}." if said else ""
 
 
 def _directories(estate: EstateView, lineage: Node) -> Iterator[str]:

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Kind, Malformed, Parsed, Relation
 from collectors.certbot import CertbotCollector
+from collectors.key_pins import KeyPinsCollector
+from collectors.key_stores import KeyStoresCollector
 from collectors.shell import ShellCollector
 from collectors.x509 import X509Collector
 
@@ -135,6 +137,8 @@ COLLECTORS: list[tuple[Collector, str]] = [
     (ShellCollector(), "/x.sh"),
     (CertbotCollector(), "/etc/letsencrypt/renewal/x.conf"),
     (CertbotCollector(), "/etc/letsencrypt/cli.ini"),
+    (KeyPinsCollector(), "/etc/app/pins.conf"),
+    (KeyStoresCollector(), "/etc/tomcat10/server.xml"),
 ]
 _PIECES = st.sampled_from(
     [
@@ -157,6 +161,10 @@ _PIECES = st.sampled_from(
         der(LEAF)[:100],
         b"dns_rfc2136_server = ",
         b"#!/bin/sh\n",
+        b"sha256//" + b"A" * 43 + b"=",
+        b"ab:" * 31 + b"ab",
+        b"keystore=/x/y.jks",
+        b"trustStore {{ x }} '/x.p12'",
         b"\xff\xfe",
         b"\x00",
     ]

@@ -10,20 +10,24 @@ A case is a directory `<family>/<rule>/<case>/` with a `case.yaml`:
       - {rule: some-rule, subject: part of it, severity: block, evidence: ["hosts/old/etc/x:3"], says: [words]}
     absent: [other-rule]           # rules that must have looked, and found nothing
     unseen: [blind-rule]           # rules that could not look at all they need
+    passed: ["3 of 3 servers"]     # words of what rules say is as it should be
 
 `says` holds words of the message, the reason or the action. Certificates are made anew for each run, from a
-`certificates.yaml`: a list of `{names, not_before, not_after, files, ca, issuer, links, served}`, paths relative to the
-case. `served` are endpoints (and, behind a blank, their addresses) that showed it when they were probed. Their keys
-are never written.
+`certificates.yaml`: a list of `{names, not_before, not_after, files, ca, issuer, links, served, der, pinned}`, paths
+relative to the case. `served` are endpoints (and, behind a blank, their addresses) that showed it when they were
+probed, `der` files in DER form, and `pinned` maps files to text in which KEY becomes the hash of its key in base64, and
+CERTIFICATE its own in hexadecimal digits. Their keys are never written.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from auditor.api import Collector, Finding, Lifecycle, Relation, Rule
@@ -43,7 +47,7 @@ from auditor.registry import RULES, load_collectors, load_rules
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/*/*/case.yaml"))
-CASE_KEYS = {"why", "ask", "as", "now", "on", "expect", "absent", "unseen"}
+CASE_KEYS = {"why", "ask", "as", "now", "on", "expect", "absent", "unseen", "passed"}
 EXPECT_KEYS = {"rule", "subject", "severity", "confidence", "evidence", "says", "never", "impact", "deadline"}
 OWN_FILES = ("case.yaml", "certificates.yaml")
 
@@ -88,7 +92,18 @@ def make_certificates(estate: Path) -> None:
         if names:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
-        pem = builder.sign(signer, SHA256()).public_bytes(Encoding.PEM)
+        certificate = builder.sign(signer, SHA256())
+        pem = certificate.public_bytes(Encoding.PEM)
+        public = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        pin = b64encode(sha256(public).digest()).decode()
+        for name, text in one.get("pinned", {}).items():
+            path = estate / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("KEY", pin).replace("CERTIFICATE", certificate.fingerprint(SHA256()).hex()))
+        for name in one.get("der", ()):
+            path = estate / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(certificate.public_bytes(Encoding.DER))
         for name in one.get("files", ()):
             path = estate / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +182,12 @@ def check(described: Mapping[str, Any], report: Report) -> list[str]:
         problems.extend(f"{rule}: also found {one.subject}: {one.message}" for one in left)
     for rule in described.get("absent", ()):
         problems.extend(f"{rule}: found {one.subject}: {one.message}" for one in report.findings if one.rule == rule)
+    statements = [f"{run.rule}: {text}" for run in report.rules for text in run.passed]
+    problems.extend(
+        f"not stated: {words!r}, but {statements}"
+        for words in described.get("passed", ())
+        if not any(words in text for text in statements)
+    )
     problems.extend(
         f"{rule}: is said to have looked at all it needs"
         for rule in described.get("unseen", ())
@@ -185,7 +206,7 @@ def test_case(case: Path, tmp_path: Path) -> None:
         *described.get("absent", ()),
         *described.get("unseen", ()),
     ]
-    assert named, "a case that can't fail"
+    assert named or described.get("passed"), "a case that can't fail"
     assert set(named) <= set(RULES), "a rule that does not exist"
     problems = check(described, run(case, described, tmp_path))
     assert not problems, "\n".join(problems)

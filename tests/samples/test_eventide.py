@@ -353,6 +353,29 @@ def test_nothing_went_wrong_on_the_way() -> None:
         assert result.report.failures == ()
 
 
+# -- what is as it should be ----------------------------------------------------------------------------------------
+
+
+def stated(result: Audited) -> dict[str, str]:
+    return {run.rule: " ".join(run.passed) for run in result.report.rules if run.passed}
+
+
+def test_what_went_well_in_the_incident_is_stated() -> None:
+    """The push reached all servers, and nothing there wants another form than PEM."""
+    said = stated(demo())
+    assert said["renewed-not-deployed"].startswith("340 of 340 servers have the newest certificate of *.eventide.net")
+    assert said["certificate-format"].startswith("340 of 340 servers have *.eventide.net as PEM")
+    assert set(said) == {"renewed-not-deployed", "certificate-format"}
+
+
+def test_afterwards_it_is_stated_that_each_stage_is_watched_and_heard() -> None:
+    said = stated(after())
+    assert re.search(r"3 of 3 stages .*attempted by .*succeeded by .*deployed by", said["renewal-stages-unwatched"])
+    assert said["renewal-alert-unheard"].startswith("3 of 3 alerts on the renewal of *.eventide.net reach somebody")
+    assert "340 of 340" in said["renewed-not-deployed"]
+    assert "340 of 340" in said["certificate-format"]
+
+
 # -- what must not be found -----------------------------------------------------------------------------------------
 
 
