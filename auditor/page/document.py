@@ -72,9 +72,18 @@ def render_graph(graph: PageGraph, title: str, report: Report) -> str:
 
 
 def document(
-    title: str, header: Markup, sections: Iterable[Section], data: Iterable[Markup], graph: PageGraph | None
+    title: str,
+    header: Markup,
+    sections: Iterable[Section],
+    data: Iterable[Markup],
+    graph: PageGraph | None,
+    *,
+    forms: bool = False,
 ) -> str:
-    """A whole HTML file of a header and sections; the scripts of a graph are in it only if there is one."""
+    """A whole HTML file of a header and sections; the scripts of a graph are in it only if there is one.
+
+    With `forms` a form may ask the server that the page came from.
+    """
     parts = list(sections)
     contents = [
         tag(
@@ -93,7 +102,8 @@ def document(
     allowed = (
         "default-src 'none'; "
         f"script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)} {_hash(_CYTOSCAPE_STYLE)}; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+        f"base-uri 'none'; form-action {_SELF if forms else _NONE}; "
+        f"require-trusted-types-for 'script'; trusted-types {_NONE}"
     )
     main = [
         tag(
@@ -133,6 +143,10 @@ def document(
             "</body>\n</html>\n",
         )
     )
+
+
+_SELF: Final = "'self'"
+_NONE: Final = "'none'"
 
 
 def _hash(content: str) -> str:

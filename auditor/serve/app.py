@@ -1,0 +1,216 @@
+"""The server: it answers to this machine alone, changes nothing, and does one audit at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from auditor.audit.diff import compare
+from auditor.audit.engine import Audited, Request, audit
+from auditor.audit.scenario import Asked, parse_host
+from auditor.audit.waves import judge_wave, read_hosts
+from auditor.errors import AuditorError, UsageError
+from auditor.model import Failure, Lifecycle
+from auditor.page import render_page
+from auditor.page.review import review_of
+from auditor.registry import load_collectors
+from auditor.serve import pages
+from auditor.serve.store import Store, Stored, open_store
+
+LOOPBACK: Final = ("127.0.0.1", "::1")
+PAGES_KEPT: Final = 32
+QUERY_LIMIT: Final = 8_192
+HOSTS_LIMIT: Final = 200
+WAVE_LIMIT: Final = 1 << 24
+_HEADERS: Final = (
+    ("Content-Type", "text/html; charset=utf-8"),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+)
+
+
+@dataclass
+class App:
+    """What answers requests. `rules` gives the rules anew, as a policy may change their thresholds."""
+
+    place: Path
+    waves: Sequence[Path]
+    rules: Callable[[], tuple[list[Any], list[Failure]]]
+    now: datetime | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _kept: OrderedDict[tuple[object, ...], str] = field(default_factory=OrderedDict)
+
+    def page(self, path: str, query: Mapping[str, list[str]]) -> str:
+        """The page of a path. Raises AuditorError for what makes no sense, LookupError for what there is not."""
+        makers = {"/": self._home, "/review": self._review, "/diff": self._diff, "/wave": self._wave}
+        if path not in makers:
+            raise LookupError(path)
+        with self._lock:
+            return makers[path](open_store(self.place, self.waves), query)
+
+    def _home(self, store: Store, query: Mapping[str, list[str]]) -> str:
+        return pages.home_page(store)
+
+    def _review(self, store: Store, query: Mapping[str, list[str]]) -> str:
+        one = store.snapshot(_one(query, "snapshot"))
+        hosts = [parse_host(word) for word in query.get("host", [])[:HOSTS_LIMIT]]
+        lifecycle, on = _one(query, "as"), _one(query, "on")
+        names = tuple(one.name for one in hosts)
+        key = ("review", one.name, one.at, names, lifecycle, on, len(store.snapshots))
+
+        def made() -> str:
+            audited = self._audited(one, hosts, lifecycle, _day(on))
+            return render_page(review_of(audited), before=[pages.around(store, one, names, lifecycle)])
+
+        return self._once(key, made)
+
+    def _diff(self, store: Store, query: Mapping[str, list[str]]) -> str:
+        old, new = store.snapshot(_one(query, "old")), store.snapshot(_one(query, "new"))
+        hosts = tuple(parse_host(word) for word in query.get("host", [])[:HOSTS_LIMIT])
+
+        def made() -> str:
+            collectors, failures = load_collectors()
+            rules, more = self.rules()
+            diff = compare(old.path, new.path, hosts, None, self._now(new), collectors, rules, (*failures, *more))
+            return pages.diff_page(diff, old, new)
+
+        return self._once(("diff", old.name, old.at, new.name, new.at, hosts), made)
+
+    def _wave(self, store: Store, query: Mapping[str, list[str]]) -> str:
+        name = _one(query, "wave")
+        path = store.wave(name)
+        one = store.snapshot(_one(query, "snapshot"))
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            hosts = read_hosts(stream.read(WAVE_LIMIT), name)
+
+        def made() -> str:
+            audited = self._audited(one, hosts, "", None)
+            return pages.wave_page(judge_wave(name, audited, hosts), store, one)
+
+        return self._once(("wave", name, tuple(hosts), one.name, one.at, len(store.snapshots)), made)
+
+    def _audited(self, one: Stored, hosts: Sequence[Asked], lifecycle: str, on: datetime | None) -> Audited:
+        if lifecycle not in ("", Lifecycle.RETIRED, Lifecycle.READ_ONLY):
+            raise UsageError(f"{lifecycle!r}: say retired or read-only", hint="Choose one of the list.")
+        collectors, failures = load_collectors()
+        rules, more = self.rules()
+        request = Request(
+            one.path,
+            tuple(hosts),
+            Lifecycle(lifecycle) if lifecycle else None,
+            self._now(one),
+            on,
+            confirmed=len(hosts) or HOSTS_LIMIT,
+        )
+        return audit(request, collectors, rules, (*failures, *more))
+
+    def _now(self, one: Stored) -> datetime:
+        """The time at which a snapshot is judged: when it was made, unless the command line says otherwise."""
+        return self.now or one.at or datetime.now(UTC)
+
+    def _once(self, key: tuple[object, ...], made: Callable[[], str]) -> str:
+        """A page that was made before, or a new one. Called with the lock held."""
+        if key not in self._kept:
+            self._kept[key] = made()
+            while len(self._kept) > PAGES_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def _one(query: Mapping[str, list[str]], name: str) -> str:
+    return (query.get(name) or [""])[0]
+
+
+def _day(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no date", hint="Write it as 2026-12-01.") from error
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    app: App
+
+    def names(self) -> frozenset[str]:
+        """How a browser may call this server: any other name is another site's, led here (DNS rebinding)."""
+        port = self.server_address[1]
+        return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    server_version = "auditor"
+    sys_version = ""
+    timeout = 30
+
+    def do_GET(self) -> None:
+        """A page."""
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        """What a page would be."""
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        status, body = self._made()
+        content = body.encode("utf-8", "backslashreplace")
+        self.send_response(status)
+        for name, value in _HEADERS:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(content)
+
+    def _made(self) -> tuple[int, str]:
+        if self.headers.get("Host", "") not in self.server.names():
+            return 403, pages.error_page(403, "This server answers to this machine alone.", "Open it as localhost.")
+        asked = urlsplit(self.path)
+        if len(asked.query) > QUERY_LIMIT:
+            return 414, pages.error_page(414, "The question is too long.", "Ask about fewer hosts at once.")
+        try:
+            return 200, self.server.app.page(asked.path, parse_qs(asked.query, max_num_fields=500))
+        except LookupError:
+            return 404, pages.error_page(404, "There is no such page.", "Begin with the list of snapshots.")
+        except AuditorError as error:
+            return 400, pages.error_page(400, str(error), error.hint)
+        except (ValueError, OSError) as error:
+            return 400, pages.error_page(400, f"{type(error).__name__}: {error}", "Begin with the list of snapshots.")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what is asked names hosts."""
+
+
+def server_of(app: App, address: str, port: int) -> _Server:
+    """A server that listens, and serves once `serve_forever` is called. Port 0 is any free one.
+
+    Raises UsageError for an address that is not this machine's loopback, or in use.
+    """
+    if address not in LOOPBACK:
+        raise UsageError(f"{address}: only 127.0.0.1 and ::1 are served", hint="Put a proxy with a login before it.")
+    import socket
+
+    kind = type("_Bound", (_Server,), {"address_family": socket.AF_INET6 if ":" in address else socket.AF_INET})
+    try:
+        server: _Server = kind((address, port), _Handler)
+    except OSError as error:
+        raise UsageError(f"{address}:{port}: {error.strerror}", hint="Give another port, or 0 for any.") from error
+    server.app = app
+    return server
