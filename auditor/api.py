@@ -37,6 +37,7 @@ from auditor.model import (
     Need,
     Outcome,
     Parsed,
+    Phase,
     Provenance,
     Ref,
     Relation,
@@ -110,6 +111,7 @@ __all__ = [
     "Outcome",
     "Parsed",
     "Period",
+    "Phase",
     "Procedure",
     "ProcedureStep",
     "Provenance",
@@ -291,6 +293,8 @@ class EstateView(Protocol):
     on: datetime | None
     going: tuple[Going, ...]
     recovery: Recovery
+    phase: Phase
+    """Whether the hosts are to go, or are said to be gone."""
 
     def nodes(self, kind: Kind) -> Iterable[Node]:
         """All nodes of a kind."""
@@ -408,6 +412,8 @@ class Rule(ABC):
     confidence: ClassVar[Confidence] = Confidence.HIGH
     """The highest that its findings have; a single one may be less sure."""
     since: ClassVar[str] = "0.1.0"
+    phases: ClassVar[frozenset[Phase]] = frozenset({Phase.BEFORE})
+    """When it is asked: before the switch-off, after it (`--after`), or both."""
     needs: ClassVar[frozenset[Relation]] = frozenset()
 
     @abstractmethod

@@ -123,6 +123,13 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "after-job-not-run": "rules.after.successor:AfterJobNotRunRule",
+        "after-still-answers": "rules.after.answers:AfterStillAnswersRule",
+        "after-still-called": "rules.after.jobs:AfterStillCalledRule",
+        "after-still-in-dns": "rules.after.names:AfterStillInDnsRule",
+        "after-still-referred-to": "rules.after.others:AfterStillReferredToRule",
+        "after-still-watched": "rules.after.monitoring:AfterStillWatchedRule",
+        "after-webhook-left": "rules.after.webhooks:AfterWebhookLeftRule",
         "address-reserved-for-going-host": "rules.dns.reservation:AddressReservedForGoingHostRule",
         "alert-blind": "rules.monitoring.alert_blind:AlertBlindRule",
         "alert-degraded": "rules.monitoring.alert_degraded:AlertDegradedRule",

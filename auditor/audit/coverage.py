@@ -92,6 +92,23 @@ def of_estate(
     return tuple(rows)
 
 
+def afterwards(rows: Sequence[Coverage], going: Sequence[Going], known: Collection[str]) -> tuple[Coverage, ...]:
+    """The lines of coverage once the hosts are said to be gone: that they do not answer any more is no gap.
+
+    `known` are the hosts that the inventory declares: that nothing else names them is as it should be.
+    """
+    gone = {one.host for one in going}
+    result = []
+    for row in rows:
+        if row.source in gone and not row.seen:
+            if row.outcome is Outcome.UNSEEN and (row.area is not Area.COVERAGE or row.source in known):
+                continue
+            if row.outcome is not Outcome.UNSEEN:
+                row = replace(row, needed=False)
+        result.append(row)
+    return tuple(result)
+
+
 def aged(
     reading: Reading,
     hosts: HostTable,

@@ -39,6 +39,7 @@ from auditor.model import (
     Need,
     Outcome,
     Parsed,
+    Phase,
     Profile,
     Provenance,
     Ref,
@@ -102,6 +103,7 @@ class Request:
     """How many hosts may be going. None: as many as there are; 0: as many as the policy lets go unasked."""
     profile: Profile | None = PLAIN
     """None: the one that the policy names, or the built-in one."""
+    phase: Phase = Phase.BEFORE
     digest: bool = False
     """Whether the report is to hold a digest of all that was read."""
     own: tuple[str, ...] = ()
@@ -265,11 +267,15 @@ def judge(
         from auditor.inventory.ways_back import declared_recovery
 
         recovery = declared_recovery(inventory, INVENTORY)
+    if request.phase is Phase.AFTER:
+        known = {name for name, record in hosts.records.items() if "inventory" in record.origins}
+        covered = covering.afterwards(covered, going, known)
     seen = sightings(reading, hosts)
-    view = View(linked, going, request.now, request.on, covered, recovery, seen)
+    view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
     if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
         covered = (*covered, *other)
-        view = View(linked, going, request.now, request.on, covered, recovery, seen)
+        view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
+    rules = [rule for rule in rules if request.phase in rule.phases]
     policy, profile = request.policy, request.profile or PLAIN
     findings, runs, crashes = _check(view, policy.configured(rules) if policy is not None else rules, progress)
     if request.merged:
@@ -277,7 +283,9 @@ def judge(
         covered = tuple(
             replace(one, estate=tree.origin(one.path)) if one.path and not one.estate else one for one in covered
         )
-    settled = settle(findings, runs, blind_to(reading), names, request.now, policy, request.baseline)
+    settled = settle(
+        findings, runs, blind_to(reading), names, request.now, policy, request.baseline, phase=request.phase
+    )
     findings, runs = settled.findings, settled.runs
     off = {f"rule {run.rule}" for run in runs if run.off}
     crashes = [one for one in crashes if one.what not in off]
@@ -302,6 +310,7 @@ def judge(
         aside=settled.aside,
         policy=settled.use,
         profile=profile,
+        phase=request.phase,
         owners=_owners(profile, inventory, going),
         digest=_digest(reading) if request.digest else "",
         signers={one.area: one.people for one in inventory.area_owners if one.people} if inventory is not None else {},

@@ -100,7 +100,7 @@ def count(text: str) -> int:
 
 
 def scenario_options(parser: argparse.ArgumentParser) -> None:
-    """--as, --on: what is to happen to the hosts, and when."""
+    """--as, --on, --after: what is to happen to the hosts, and when, or that it has happened."""
     parser.add_argument(
         "--as",
         dest="lifecycle",
@@ -108,7 +108,12 @@ def scenario_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIFECYCLE",
         help="retired or read-only (default: as the inventory declares, else retired)",
     )
-    parser.add_argument("--on", metavar="DATE", type=moment, help="the day it is to happen")
+    parser.add_argument("--on", metavar="DATE", type=moment, help="the day it is to happen, or has happened")
+    parser.add_argument(
+        "--after",
+        action="store_true",
+        help="after the switch-off: does it still answer, does anything still refer to it, did its jobs run elsewhere?",
+    )
 
 
 def output_options(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json", "markdown")) -> None:
@@ -179,6 +184,10 @@ def request_of(
     first, *others = arguments.estates or [Path()]
     now = arguments.now or datetime.now(UTC)
     request = Request(first, tuple(hosts), lifecycle, now, on, tuple(others), arguments.max_age)
+    if getattr(arguments, "after", False):
+        if lifecycle is Lifecycle.READ_ONLY:
+            raise UsageError("a host that is read-only is not gone", hint="Leave out --as, or --after.")
+        request = replace(request, lifecycle=Lifecycle.RETIRED, phase=Phase.AFTER)
     if not hasattr(arguments, "policy"):
         return request
     policy, output = arguments.policy, getattr(arguments, "output", None)

@@ -41,6 +41,7 @@ from auditor.model import (
     Lifecycle,
     Need,
     Outcome,
+    Phase,
     Provenance,
     Relation,
     Step,
@@ -174,12 +175,14 @@ class View:
         coverage: Sequence[Coverage],
         recovery: Recovery = NO_RECOVERY,
         sightings: Mapping[str, Sighting] = MappingProxyType({}),
+        phase: Phase = Phase.BEFORE,
     ) -> None:
         self.linked = linked
         self.going = tuple(going)
         self.now = now
         self.on = on
         self.recovery = recovery
+        self.phase = phase
         self._sightings = sightings
         self._coverage = tuple(coverage)
         # The same columns: rules ask for one value at a time, and of an array that takes four times as long.

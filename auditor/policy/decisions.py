@@ -17,6 +17,7 @@ from auditor.model import (
     Earlier,
     Failure,
     Finding,
+    Phase,
     PolicyUse,
     Provenance,
     RuleRun,
@@ -99,6 +100,8 @@ def settle(
     now: datetime,
     policy: Policy | None,
     baseline: Baseline | None,
+    *,
+    phase: Phase = Phase.BEFORE,
 ) -> Settled:
     """Applies a policy and a baseline. `baseline` counts before the one that the policy names.
 
@@ -117,12 +120,20 @@ def settle(
         left = [one for one in changed if isinstance(one, Finding)]
         left, waived, failures, unused = _waive(policy, left, hosts, now)
         aside += waived
+        if phase is Phase.AFTER:
+            # What was waived before the switch-off is no more.
+            unused = ()
         use = replace(use, path=policy.path, digest=policy.digest, changes=tuple(_told(policy)), unused=unused)
     if baseline is not None:
         left, known = _known(baseline, left)
         aside += known
         there = {one.fingerprint for one in findings}
-        missed = [earlier(one) for one in baseline.document.findings if one.fingerprint not in there]
+        asked = {run.rule for run in runs}
+        missed = [
+            earlier(one)
+            for one in baseline.document.findings
+            if one.fingerprint not in there and (phase is Phase.BEFORE or one.rule in asked)
+        ]
         gone, unseen = credit(missed, known_runs, blind, hosts)
         use = replace(use, baseline=baseline.path, gone=gone, unseen=unseen)
     return Settled(tuple(left), tuple(aside), tuple(known_runs), tuple(failures), use)

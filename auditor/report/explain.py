@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from auditor.errors import UsageError
-from auditor.model import Area, Severity
+from auditor.model import Area, Phase, Severity
 from auditor.report.layout import Page, clean, columns, number, pad, wrap
 from auditor.report.summary import RELATION_HINT, SEVERITY_SYMBOL
 
@@ -34,6 +34,7 @@ class RuleDocumentation(TypedDict):
     severity: str
     confidence: str
     since: str
+    phases: list[str]
     needs: list[str]
     settings: list[SettingDocumentation]
     documentation: dict[str, str]
@@ -104,7 +105,10 @@ def family_of(rule: Rule | type[Rule]) -> str:
 def in_brief(rule: Rule | type[Rule]) -> str:
     """`area renewal · severity warn · confidence high · since 0.2.0`: what a rule's page begins with."""
     confidence = f"confidence {rule.confidence.value}"
-    return f"area {rule.area.value} · severity {rule.severity.value} · {confidence} · since {rule.since}"
+    said = f"area {rule.area.value} · severity {rule.severity.value} · {confidence} · since {rule.since}"
+    if Phase.AFTER not in rule.phases:
+        return said
+    return f"{said} · {'also ' if Phase.BEFORE in rule.phases else ''}asked with --after"
 
 
 def rule_markdown(rule: Rule | type[Rule]) -> str:
@@ -182,6 +186,7 @@ def _documentation(rule: Rule | type[Rule]) -> RuleDocumentation:
         "severity": rule.severity.value,
         "confidence": rule.confidence.value,
         "since": rule.since,
+        "phases": sorted(phase.value for phase in rule.phases),
         "needs": sorted(relation.value for relation in rule.needs),
         "settings": [one.described() for one in rule.settings()],
         "documentation": {"Summary": lead, **found} if lead else found,

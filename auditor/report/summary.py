@@ -29,6 +29,7 @@ from auditor.model import (
     Lifecycle,
     ManualItem,
     Outcome,
+    Phase,
     Profile,
     Provenance,
     Relation,
@@ -440,6 +441,8 @@ def headline(report: Report) -> Headline:
     if not report.going:
         return Headline("no host of this estate is going", counts)
     who = _who(report.going)
+    if report.phase is Phase.AFTER:
+        return _afterwards(report.verdict, who, len(report.going) != 1, counts)
     asked = all(host.origin == "asked" for host in report.going)
     lifecycles = {host.lifecycle for host in report.going}
     fate = lifecycles.pop() if len(lifecycles) == 1 else None
@@ -452,6 +455,16 @@ def headline(report: Report) -> Headline:
     if asked:
         return Headline(f"{who} can {_go(fate)}", counts or f"nothing found that needs {'them' if plural else 'it'}")
     return Headline(f"{_is(who, fate, plural)}, and nothing more is needed of {'them' if plural else 'it'}", counts)
+
+
+def _afterwards(verdict: Verdict, who: str, plural: bool, counts: str) -> Headline:
+    """Whether hosts that are said to be gone are."""
+    are, them = ("are", "them") if plural else ("is", "it")
+    if verdict is Verdict.BLOCKED:
+        return Headline(f"{who} {are} not gone as {'they' if plural else 'it'} should be", counts)
+    if verdict is Verdict.INCOMPLETE:
+        return Headline(f"can't tell whether {who} {are} gone", counts or "not everything was looked at")
+    return Headline(f"{who} {are} gone", counts or f"nothing answers, and nothing refers to {them} any more")
 
 
 def _unseen(report: Report) -> str:

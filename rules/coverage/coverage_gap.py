@@ -13,6 +13,7 @@ from auditor.api import (
     Finding,
     Impact,
     Outcome,
+    Phase,
     Provenance,
     Relation,
     Rule,
@@ -69,6 +70,7 @@ class CoverageGapRule(Rule):
     title: ClassVar[str] = "Something was not looked at"
     area: ClassVar[Area] = Area.COVERAGE
     severity: ClassVar[Severity] = Severity.WARN
+    phases: ClassVar[frozenset[Phase]] = frozenset(Phase)
     needs: ClassVar[frozenset[Relation]] = frozenset()
 
     def check(self, estate: EstateView) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from auditor.api import (
     Impact,
     Lifecycle,
     Node,
+    Phase,
     Provenance,
     Relation,
     Rule,
@@ -71,6 +72,7 @@ class MentionRule(Rule):
     area: ClassVar[Area] = Area.MENTIONS
     severity: ClassVar[Severity] = Severity.WARN
     confidence: ClassVar[Confidence] = Confidence.MEDIUM
+    phases: ClassVar[frozenset[Phase]] = frozenset(Phase)
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.MENTIONS})
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
@@ -90,9 +92,9 @@ class MentionRule(Rule):
             lines = tuple(sorted((place.line, place.excerpt) for place in one.lines.values()))
             alike.setdefault((_place(one.document.text), lines), []).append(one)
         for (place, _), same in alike.items():
-            yield self._finding(place, same)
+            yield self._finding(place, same, still=estate.phase is Phase.AFTER)
 
-    def _finding(self, place: str, same: list[_Named]) -> Finding:
+    def _finding(self, place: str, same: list[_Named], *, still: bool) -> Finding:
         one = same[0]
         hosts = sorted(one.hosts)
         evidence = sorted(
@@ -108,14 +110,20 @@ class MentionRule(Rule):
             confidence=Confidence.MEDIUM if one.sure else Confidence.LOW,
             subject=one.document.text,
             identity=(*hosts, place),
-            message=f"{place if len(same) == 1 else f'{place} on {len(same)} hosts'} names {listed(hosts)}{_as(one)}",
-            why="Nothing is known of what reads this text; it may fail or mislead "
-            + ("where it expects that something can still be changed there." if harmless else "once the host is gone."),
+            message=f"{place if len(same) == 1 else f'{place} on {len(same)} hosts'} {'still ' if still else ''}names "
+            f"{listed(hosts)}{_as(one)}",
+            why=f"Nothing is known of what reads this text; it may fail or mislead {_when(harmless, still)}.",
             action=f"{f'Point it at {listed(successors)}' if successors else 'Point it elsewhere'}, or delete it.",
             impact=Impact.MENTIONED,
             evidence=tuple(evidence[:_SHOWN]),
             hosts=tuple(hosts),
         )
+
+
+def _when(harmless: bool, still: bool) -> str:
+    if still:
+        return "now that the host is gone"
+    return "where it expects that something can still be changed there" if harmless else "once the host is gone"
 
 
 def _as(one: _Named) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
@@ -14,30 +13,17 @@ from auditor.api import (
     EstateView,
     Finding,
     Impact,
-    Kind,
     Lifecycle,
     Period,
-    Provenance,
     Relation,
     Rule,
     Severity,
     listed,
-    parse_time,
 )
+from rules.lifecycle.signs import Sign, answers, work
 from rules.lifecycle.states import lines
 
-_UP: Final = frozenset({"running", "pending", "rebooting"})
 _SHOWN: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Sign:
-    """Something that only a living host does: what, when, and where it stands. `work` if it does its work."""
-
-    said: str
-    at: datetime | None
-    where: Provenance
-    work: bool = False
 
 
 class LifecycleRunningObservedRule(Rule):
@@ -88,15 +74,15 @@ class LifecycleRunningObservedRule(Rule):
             past = declared.lifecycle is Lifecycle.RETIRING and day is not None and day < estate.now
             if past or declared.lifecycle is Lifecycle.RETIRED:
                 over[going.host] = declared, day
-        signs: dict[str, list[_Sign]] = {}
-        for host, sign in (*_answers(estate, over), *_work(estate, over)) if over else ():
+        signs: dict[str, list[Sign]] = {}
+        for host, sign in (*answers(estate, over), *work(estate, over)) if over else ():
             day = over[host][1]
             if not sign.work if day is None else sign.at is not None and sign.at > day + self.slack:
                 signs.setdefault(host, []).append(sign)
         for host, found in sorted(signs.items()):
             yield self._finding(host, *over[host], found)
 
-    def _finding(self, host: str, declared: Declared, day: datetime | None, signs: list[_Sign]) -> Finding:
+    def _finding(self, host: str, declared: Declared, day: datetime | None, signs: list[Sign]) -> Finding:
         fate = "retired" if declared.lifecycle is Lifecycle.RETIRED else "to be retired"
         when = f" {'since' if fate == 'retired' else 'by'} {day.date().isoformat()}" if day else ""
         works = any(one.work for one in signs)
@@ -117,48 +103,3 @@ class LifecycleRunningObservedRule(Rule):
             evidence=lines(*(one.where for one in signs[:20]), declared.where),
             hosts=(host,),
         )
-
-
-def _answers(estate: EstateView, over: Collection[str]) -> Iterator[tuple[str, _Sign]]:
-    for name in over:
-        sighting = estate.sighting(name)
-        if sighting is not None and sighting.answered:
-            yield name, _Sign(f"it answered{_on(sighting.at)}", sighting.at, sighting.where)
-        host = estate.host(name)
-        state = host.attributes.get("state") if host is not None else None
-        if host is not None and state in _UP:
-            where = next((one for one in host.provenance if one.path.startswith("aws/")), None)
-            if where is not None:
-                at = parse_time(where.collected_at) or estate.now
-                yield name, _Sign(f"its instance is {state}{_on(at)}", at, where)
-    own: dict[str, set[str]] = {}
-    for going in estate.going:
-        for address in going.addresses:
-            own.setdefault(address, set()).add(going.host)
-    for endpoint in estate.nodes(Kind.ENDPOINT):
-        hosts = own.get(str(endpoint.attributes.get("answered_from", "")), set())
-        if len(hosts) != 1 or not hosts <= set(over):
-            continue
-        for edge in estate.outgoing(endpoint, Relation.SERVES)[:1]:
-            at = parse_time(edge.provenance.collected_at) or parse_time(endpoint.attributes.get("probed")) or estate.now
-            yield min(hosts), _Sign(f"{endpoint.text} was served from it{_on(at)}", at, edge.provenance)
-
-
-def _work(estate: EstateView, over: Collection[str]) -> Iterator[tuple[str, _Sign]]:
-    for job in estate.nodes(Kind.JOB):
-        at = parse_time(job.attributes.get("last_run")) if job.scope in over else None
-        if at is not None and job.provenance:
-            yield job.scope, _Sign(f"{job.text} ran{_on(at)}", at, job.provenance[-1], work=True)
-    for lineage in estate.nodes(Kind.LINEAGE):
-        blast = estate.blast_radius(lineage) if lineage.scope in over else None
-        if blast is None:
-            continue
-        stored = estate.outgoing(blast.certificate, Relation.STORED_AT)
-        own = next((edge for edge in stored if edge.provider.scope == lineage.scope), None)
-        at = parse_time(blast.certificate.attributes.get("not_before"))
-        if own is not None and at is not None:
-            yield lineage.scope, _Sign(f"it renewed {lineage.text}{_on(at)}", at, own.provenance, work=True)
-
-
-def _on(at: datetime | None) -> str:
-    return f" on {at.date().isoformat()}" if at is not None else ""

@@ -6,6 +6,7 @@ A case is a directory `<family>/<rule>/<case>/` with a `case.yaml`:
     as: retired                    # or read-only; without it, as the inventory declares
     now: 2025-11-21T12:00:00Z
     "on": 2025-12-01T00:00:00Z     # optional; without quotes YAML reads it as true
+    phase: after                   # optional: as with --after
     expect:                        # each must be found once, and its rule must find nothing else
       - {rule: some-rule, subject: part of it, severity: block, evidence: ["hosts/old/etc/x:3"], says: [words]}
     absent: [other-rule]           # rules that must have looked, and found nothing
@@ -39,7 +40,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from auditor.api import Collector, Finding, Lifecycle, Relation, Rule
+from auditor.api import Collector, Finding, Lifecycle, Phase, Relation, Rule
 from auditor.audit.engine import Request, audit
 from auditor.audit.scenario import parse_host
 from auditor.model import Report
@@ -47,7 +48,7 @@ from auditor.registry import RULES, load_collectors, load_rules
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/*/*/case.yaml"))
-CASE_KEYS = {"why", "ask", "as", "now", "on", "expect", "absent", "unseen", "passed"}
+CASE_KEYS = {"why", "ask", "as", "now", "on", "phase", "expect", "absent", "unseen", "passed"}
 EXPECT_KEYS = {"rule", "subject", "severity", "confidence", "evidence", "says", "never", "impact", "deadline"}
 OWN_FILES = ("case.yaml", "certificates.yaml")
 
@@ -135,6 +136,7 @@ def run(case: Path, described: Mapping[str, Any], workspace: Path) -> Report:
         lifecycle=Lifecycle(described["as"]) if "as" in described else None,
         now=moment(described["now"]),
         on=moment(described["on"]) if "on" in described else None,
+        phase=Phase(described.get("phase", "before")),
     )
     return audit(request, collectors, rules).report
 

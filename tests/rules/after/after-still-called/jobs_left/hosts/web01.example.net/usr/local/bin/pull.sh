@@ -1,0 +1,2 @@
+#!/bin/sh
+curl -fsS http://10.0.0.1/list
