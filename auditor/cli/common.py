@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import UsageError
-from auditor.model import Failure, Lifecycle, Profile, Report
+from auditor.model import Failure, Lifecycle, Phase, Profile, Report
 from auditor.policy import POLICY
 
 if TYPE_CHECKING:
