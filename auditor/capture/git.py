@@ -27,6 +27,7 @@ WORKTREE: Final = "worktree"
 """What --head calls the files that are on disk now, committed or not."""
 
 _HUNK: Final = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_OFF: Final = {".required": "false"}
 _REGULAR, _LINK, _SUBMODULE = "100", "120000", "160000"
 
 
@@ -202,7 +203,8 @@ class Repository:
             "--ignore-submodules=all", "--full-index", "-l2000",
         ]  # fmt: skip
         revisions = [base] if head == WORKTREE else [base, head]
-        output = self._run([*command, *revisions, "--"], at=self.root)
+        unfiltered = self._without_filters() if head == WORKTREE else []
+        output = self._run([*unfiltered, *command, *revisions, "--"], at=self.root)
         found = _changes(output)
         if head == WORKTREE:
             known = {one.after for one in found}
@@ -212,6 +214,17 @@ class Repository:
                 if path and path not in known:
                     found.append(FileChange("", path, [(0, 0, 1, 1 << 30)]))
         return found
+
+    def _without_filters(self) -> list[str]:
+        """What switches off the programs that the repository's settings have for files on disk, such as Git LFS."""
+        try:
+            names = self._run(
+                ["config", "-z", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge|required)$"]
+            )
+        except UsageError:
+            return []
+        known = [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
+        return [word for name in dict.fromkeys(known) for word in ("-c", f"{name}={_OFF.get(name[-9:], '')}")]
 
     def _run(self, arguments: Sequence[str], *, at: Path | None = None, why: str = "") -> bytes:
         try:
@@ -228,12 +241,16 @@ class Repository:
             hint = "Install git, and run this within a clone."
             raise UsageError(f"{self._directory}: git is not installed, or no such directory", hint=hint) from error
         except subprocess.TimeoutExpired as error:
-            raise EstateError(f"{self._directory}: git {arguments[0]} took more than {TIMEOUT:.0f} s") from error
+            raise EstateError(f"{self._directory}: git {_command(arguments)} took more than {TIMEOUT:.0f} s") from error
         if done.returncode != 0:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise UsageError(why or f"git {arguments[0]} failed in {self._directory}", hint=said[0] if said else "")
+            raise UsageError(
+                why or f"git {_command(arguments)} failed in {self._directory}", hint=said[0] if said else ""
+            )
         if len(done.stdout) > MAX_LISTING:
-            raise EstateError(f"{self._directory}: git {arguments[0]} answered with more than {MAX_LISTING:,} bytes")
+            raise EstateError(
+                f"{self._directory}: git {_command(arguments)} answered with more than {MAX_LISTING:,} bytes"
+            )
         return done.stdout
 
 
@@ -242,6 +259,16 @@ _GIT: Final = (
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",
     "-c", "diff.renames=true", "-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false",
 )  # fmt: skip
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The command of git among its arguments."""
+    words = iter(arguments)
+    for word in words:
+        if word != "-c":
+            return word
+        next(words, "")
+    return ""
 
 
 def object_id(content: bytes, *, sha256: bool = False) -> bytes:
@@ -268,6 +295,9 @@ def _environment() -> Mapping[str, str]:
         **kept,
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_LAZY_FETCH": "1",
+        # Git before 2.45 would fetch a missing object of a partial clone, with the program that its settings name.
+        "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_GRAFT_FILE": os.devnull,
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
     }
