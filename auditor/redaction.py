@@ -103,6 +103,9 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     ),
     # openssl -passin pass:x
     (("-pass",), re.compile(r"(?P<keep>-pass(?:in|out)?\s+pass:)\S+")),
+    # keytool -storepass x, Tomcat's keystorePass="x"
+    (("storepass", "keypass"), re.compile(r"(?P<keep>\s-(?:src|dest)?(?:store|key)pass\s+['\"]?)[^\s'\"]+", re.I)),
+    (("storepass", "keypass"), re.compile(r"(?P<keep>\b(?:key|trust)(?:store)?pass=['\"])[^'\"]+", re.I)),
     # .netrc: machine h login u password x; BIND's: secret "x"
     (("passw",), re.compile(r"(?P<keep>\b(?:login|user|account|machine)\s+\S+\s+passw(?:or)?d\s+)\S+", re.I)),
     (("passw",), re.compile(r"(?P<keep>^\s*(?:default\s+)?passw(?:or)?d\s+)\S+(?=\s*$)", re.I | re.M)),

@@ -26,6 +26,8 @@ WORD = "s3cr3tW0rdXYZ0123456789"
         f"ldapsearch -H ldap://host -w {WORD}",
         f"ipmitool -H host -U admin -P {WORD} power status",
         f"openssl rsa -passin pass:{WORD} -in key",
+        f"keytool -importkeystore -deststorepass {WORD} -destkeystore x.jks",
+        f'<Connector keystorePass="{WORD}" keystoreFile="/x.jks"/>',
         f"wget --http-password {WORD} https://host",
         f"tool --api-key={WORD} --host host",
         f"machine host login user password {WORD}",

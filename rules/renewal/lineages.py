@@ -131,7 +131,9 @@ class Lineages:
     def _schedules_seen(self, host: str) -> bool:
         """Whether a host's crontabs and timers were captured, so that a missing one is missing."""
         if self._with_schedules is None:
-            self._with_schedules = frozenset(job.scope for job in self.estate.nodes(Kind.JOB))
+            # Of some timers only their last runs were captured: that is no look at schedules.
+            jobs = (job for job in self.estate.nodes(Kind.JOB) if self.estate.outgoing(job, Relation.RUNS_ON))
+            self._with_schedules = frozenset(job.scope for job in jobs)
         return not host or host in self._with_schedules or self.estate.looked_at(host, Area.SCHEDULES)
 
 
