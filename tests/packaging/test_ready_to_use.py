@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def test_the_action(clone: Path, tmp_path: Path, base: str, status: int) -> None
     assert all("${{" not in step["run"] for step in (install, gate))
     inputs = dict.fromkeys(action["inputs"], "")
     inputs |= {"base": base, "head": "HEAD", "fail-on": "block", "directory": str(clone)}
+    inputs["cache-dir"] = str(tmp_path / "cache")
     variables = {}
     for name, value in gate["env"].items():
         variables[name] = inputs[value.removeprefix("${{ inputs.").removesuffix(" }}")]
@@ -104,3 +106,24 @@ def test_the_hook() -> None:
     (hook,) = load(".pre-commit-hooks.yaml")
     gate_options(shlex.split(hook["entry"]))
     assert hook["pass_filenames"] is False
+
+
+@pytest.mark.parametrize("page", ["docs/gate.md", "docs/guard.md"])
+def test_the_commands_of_the_pages(page: str) -> None:
+    """Those of Jenkins, Atlantis and of a shell are commands that there are."""
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    found = re.findall(r"(?:^    |sh '|run: )(auditor (?:gate|guard) [^#'\n]+)", text, re.MULTILINE)
+    assert len(found) >= 1
+    for command in found:
+        parser().parse_args(shlex.split(command)[1:])
+
+
+def test_jenkins_and_atlantis_are_documented() -> None:
+    text = (ROOT / "docs/gate.md").read_text()
+    groovy = text.split("```groovy")[1].split("```")[0]
+    assert "junit 'auditor.xml'" in groovy
+    assert "--report junit=auditor.xml" in groovy
+    workflow = yaml.safe_load(text.split("## Atlantis")[1].split("```yaml")[1].split("```")[0])
+    steps = workflow["workflows"]["default"]["plan"]["steps"]
+    assert steps[:2] == ["init", "plan"]
+    assert '--plan "$PLANFILE.json"' in steps[-1]["run"]
