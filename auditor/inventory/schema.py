@@ -427,14 +427,6 @@ class NetboxSource(_TokenSource):
     ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
 
 
-class HttpSource(_TokenSource):
-    """Another service that answers over HTTP."""
-
-    kind: Literal["http"] = Field(description="A service over HTTP.")
-    url: Url = Field(description="Its URL.")
-    ca: Text | None = Field(default=None, description="A file with the CA certificates to trust.")
-
-
 class DnsSource(_TokenSource):
     """A DNS server: zones to transfer, and names to look up."""
 
@@ -490,7 +482,6 @@ Source = Annotated[
     | NetboxSource
     | DnsSource
     | TlsSource
-    | HttpSource
     | TreeSource
     | GitSource,
     Field(discriminator="kind"),

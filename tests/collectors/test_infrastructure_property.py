@@ -155,9 +155,9 @@ SLOW = {
 @pytest.mark.parametrize("name", SLOW)
 def test_hostile_text_takes_no_long_time(name: str) -> None:
     collector, path, content = SLOW[name]
-    start = time.perf_counter()
+    start = time.process_time()
     everything(collector(), path, content)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 CORPUS: dict[str, Collector] = {
@@ -182,9 +182,9 @@ def test_real_files(kind: str) -> None:
         if not collector.recognizes(path, content[:4096]):
             continue
         read += 1
-        start = time.perf_counter()
+        start = time.process_time()
         facts = everything(collector, path, content)
-        assert time.perf_counter() - start < 2, file.name
+        assert time.process_time() - start < 2, file.name
         lines = content.count(b"\n") + 1
         for fact in facts:
             assert 0 <= fact.where.line <= lines, (file.name, fact)

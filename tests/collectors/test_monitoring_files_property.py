@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -90,6 +90,6 @@ def test_dashboards(content: bytes) -> None:
 def test_text_made_to_be_slow(path: str, content: bytes) -> None:
     of_prometheus: Collector = PrometheusCollector() if "alert" in path else GrafanaDashboardsCollector()
     collector = of_prometheus if "grafana" in path or "alert" in path else LogShippersCollector()
-    start = perf_counter()
+    start = process_time()
     holds(collector, path, content)
-    assert perf_counter() - start < 10
+    assert process_time() - start < 10

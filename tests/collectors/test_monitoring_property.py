@@ -133,9 +133,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", COLLECTORS)
 def test_hostile_text_is_read_in_time(name: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     read(COLLECTORS[name], WORDS[name][0], HOSTILE[name])
-    assert time.perf_counter() - begun < 2.0
+    assert time.process_time() - begun < 2.0
 
 
 def test_nagios_templates_and_groups_that_use_themselves_end() -> None:
@@ -145,9 +145,9 @@ def test_nagios_templates_and_groups_that_use_themselves_end() -> None:
         % (n, (n + 1) % 60, (n + 7) % 60, n, n, (n + 1) % 60, (n + 7) % 60)
         for n in range(60)
     )
-    begun = time.perf_counter()
+    begun = time.process_time()
     read(COLLECTORS["nagios"], "/etc/nagios4/x.cfg", loops)
-    assert time.perf_counter() - begun < 2.0
+    assert time.process_time() - begun < 2.0
 
 
 def test_nagios_values_do_not_double_with_every_template() -> None:
@@ -155,6 +155,6 @@ def test_nagios_values_do_not_double_with_every_template() -> None:
     ladder = b"define host {\n name t0\n hostgroups a\n}\n" + b"".join(
         b"define host {\n name t%d\n use t%d,t%d\n hostgroups +b%d\n}\n" % (n, n - 1, n - 1, n) for n in range(1, 40)
     )
-    begun = time.perf_counter()
+    begun = time.process_time()
     read(COLLECTORS["nagios"], "/etc/nagios4/x.cfg", ladder)
-    assert time.perf_counter() - begun < 2.0
+    assert time.process_time() - begun < 2.0

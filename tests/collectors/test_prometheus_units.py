@@ -136,13 +136,13 @@ def test_conditions_hold_for_what_they_are_matched_with(expression: str, metrics
     ids=["spaces", "statements"],
 )
 def test_text_made_to_be_slow(text: str, limit: float) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match="matcher"):
         parse_matchers(text)
     without_templates(text)
     list(literal_names("(" + "a|" * 400 + "b)(c|d)(e|f)(g|h)(i|j)(k|l)"))
     read_expression('"' + '\\"' * 30_000)
-    assert time.monotonic() - started < limit
+    assert time.process_time() - started < limit
 
 
 @pytest.mark.parametrize("text", ["(" * 50_000 + "x", "+".join(["x"] * 50_000), "-" * 50_000 + "x", "x" * 100_000, ""])

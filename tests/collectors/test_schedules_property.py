@@ -185,13 +185,13 @@ def test_any_bytes(kind: type[Collector], path: str, content: bytes) -> None:
     ("kind", "path"), [(kind, paths[0]) for kind, paths in PATHS.items()], ids=lambda v: getattr(v, "name", v)
 )
 def test_hostile_sizes_take_bounded_time(kind: type[Collector], path: str, content: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     count = 0
     collector = kind()
     collector.recognizes(path, content[:4096])
     for _ in collector.parse(Document(path, content)):
         count += 1
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     assert count < 100_000
 
 
@@ -213,10 +213,10 @@ def test_real_files(directory: str) -> None:
         path = file.name.replace("__", "/")
         for kind in PATHS:
             collector = kind()
-            started = time.monotonic()
+            started = time.process_time()
             recognized = collector.recognizes(path, content[:4096])
             facts = everything(collector, Document(path, content))
-            assert time.monotonic() - started < 2, file.name
+            assert time.process_time() - started < 2, file.name
             check(facts, content.count(b"\n") + 1)
             if recognized:
                 jobs += sum(1 for fact in facts if isinstance(fact, Entity) and fact.ref.kind is Kind.JOB)

@@ -144,16 +144,9 @@ def test_words_of_the_format_in_any_order(drawn: tuple[int, list[str], str]) -> 
 )
 def test_much_of_one_thing_takes_no_time(collector: Collector, path: str, _words: str, piece: str) -> None:
     content = (piece * (50_000 // len(piece))).encode()
-    started = time.monotonic()
+    started = time.process_time()
     read(collector, path, content)
-    assert time.monotonic() - started < 2 * _pace()
-
-
-def _pace() -> float:
-    """How much slower than usual this machine is just now: 1 or more."""
-    started = time.perf_counter()
-    sum(range(1_000_000))
-    return max(1.0, (time.perf_counter() - started) / 0.03)
+    assert time.process_time() - started < 5
 
 
 def test_a_pattern_of_includes_does_not_multiply() -> None:
@@ -166,9 +159,9 @@ def test_a_pattern_of_includes_does_not_multiply() -> None:
         for one in collector.parse(Document(name, b"http { include conf.d/*.conf; }" if "nginx.c" in name else body)):
             assert isinstance(one, Fragment)
             fragments.append(Fragment(one.kind, one.value, one.where, "h", name))
-    started = time.monotonic()
+    started = time.process_time()
     list(collector.combine(fragments, lambda _: None))
-    assert time.monotonic() - started < 4 * _pace()
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(("kind", "index"), [("nginx", 0), ("apache", 1), ("haproxy", 2)])
@@ -181,8 +174,8 @@ def test_every_file_of_the_corpus(kind: str, index: int) -> None:
     for file in files:
         path = f"{kind}/{file.name.replace('__', '/')}"
         content = file.read_bytes()
-        started = time.monotonic()
+        started = time.process_time()
         known += collector.recognizes(path, content[:4096])
         read(collector, path, content)
-        assert time.monotonic() - started < 2
+        assert time.process_time() - started < 2
     assert known >= len(files) * 0.8

@@ -205,10 +205,10 @@ def test_cname_loops_lead_nowhere() -> None:
 def test_a_chain_of_ten_thousand() -> None:
     items: list[Item] = [("", resolves(f"n{n}.example.org", f"n{n + 1}.example.org")) for n in range(10_000)]
     items.append(("", resolves("n10000.example.org", "10.0.0.1")))
-    started = time.perf_counter()
+    started = time.process_time()
     made = linker(table(addresses={"10.0.0.1": A}), *items)
     found = made.aliases({A})
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert found["n0.example.org"] == A
     assert len(found) == 10_001
     assert reached(made.build(), Kind.NAME, "n0.example.org") == {A}

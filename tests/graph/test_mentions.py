@@ -315,9 +315,9 @@ def test_long_lines_are_linear_and_cut() -> None:
         b"10.0.0.17." * 100_000,
         b"web01\n" * 200_000,
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         found = SCANNER.scan(text)
-        assert time.perf_counter() - started < 5, text[:40]
+        assert time.process_time() - started < 5, text[:40]
         assert all(len(one.text) < 10_000 for one in found)
     (one,) = SCANNER.scan(b"x" * 1_000_000 + b" web01 " + b"y" * 1_000_000)
     assert "web01" in one.text[:200]

@@ -321,9 +321,9 @@ def test_without_tree_sitter(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=range(9),
 )
 def test_hostile_scripts_end(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     list(analyse_script(text, JOB))
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 @given(st.text(max_size=200))
