@@ -18,6 +18,11 @@ COMMON_FIRST_LABELS: Final = frozenset(
     ).split()
 )
 
+INTERFACE_LABELS: Final = frozenset(
+    "bmc console drac idrac ilo imm int internal ipmi ipv4 ipv6 lan mgmt oob priv private vpn wg".split()
+)
+"""Second labels that name an interface of a machine, or a network it is also in: `web01.mgmt.example.org`."""
+
 
 @dataclass(slots=True)
 class HostRecord:
@@ -215,9 +220,18 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
 def _owns_short(table: HostTable, short: str, name: str, going: set[str]) -> bool:
     if not distinctive(short):
         return False
-    others = [one for one in table.with_short(short) if one not in going]
+    others = [one for one in table.with_short(short) if one not in going and not _interface_of(one, name)]
     # `proxy01` means proxy01.example.org rather than proxy01.stg.example.org, whoever of them is going.
     return all(len(other.split(".")) > len(name.split(".")) for other in others)
+
+
+def _interface_of(other: str, name: str) -> bool:
+    """Whether a name with the same first label is only an interface of the machine with this name."""
+    labels = other.split(".", 2)
+    if len(labels) < 2 or labels[1] not in INTERFACE_LABELS:
+        return False
+    domain = name.partition(".")[2]
+    return len(labels) == 2 or domain == labels[2] or domain.endswith("." + labels[2])
 
 
 def _owns_prefix(table: HostTable, prefix: str, name: str, going: set[str]) -> bool:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from ipaddress import IPv6Address
 from typing import Final
 
-from auditor.graph.hosts import HostTable, Identity
+from auditor.graph.hosts import INTERFACE_LABELS, HostTable, Identity
 from auditor.model import EXCERPT_LIMIT
 from auditor.redaction import redact
 from auditor.text import decode, normal_address
@@ -215,7 +215,7 @@ class MentionScanner:
         more = (after == 46 or dot > end) and dot + 1 < len(lower) and lower[dot + 1] in _WORD
         # More labels: another name, unless it is only the ending of a file's name.
         if more and (below or not _file_ending(lower, dot)):
-            return None
+            return True if kind == "short" and not below and self._elsewhere(lower, identity, dot + 1) else None
         if below:
             if self._table.is_domain(identity.text) or kind == "reverse":
                 return None
@@ -238,6 +238,28 @@ class MentionScanner:
             tail += 1
         domain = lower[end + 1 : tail].rstrip(b".-").decode()
         return _file_ending(lower, end) or f"{identity.text}.{domain}" in self._table.records[identity.host].names
+
+    def _elsewhere(self, lower: bytes, identity: Identity, start: int) -> bool:
+        """Whether the labels from here make it the machine's name in another of its networks, or outside of its site.
+
+        `web01.mgmt.example.org` and `web01.example.org` are names of `web01.iad.example.org`, unless the latter is
+        a machine of its own.
+        """
+        tail = start
+        while tail < len(lower) and (lower[tail] in _TOKEN or _escaped_dot(lower, tail)):
+            tail += 1
+        labels = lower[start:tail].replace(b"\\", b"").decode("ascii", "replace").strip(".-").split(".")
+        inside = labels[0] in INTERFACE_LABELS
+        domain = ".".join(labels[inside:])
+        if inside and not domain:
+            return True
+        for name in self._table.records[identity.host].names:
+            site = name.partition(".")[2]
+            while "." in site:
+                if domain == site or (domain.startswith(site) and domain[len(site)] in "-_"):
+                    return inside or self._table.find(f"{identity.text}.{site}") is None
+                site = site.partition(".")[2]
+        return False
 
     def _known(self, token: bytes) -> bool:
         return self._table.find(token.decode("ascii", "replace")) is not None
