@@ -44,6 +44,38 @@ _TOKEN_WORDS: Final = (
     *("xox", "hvs.", "aiza", "k_live_", "sg.", "eyj"),
 )
 
+_NAMES: Final = (
+    r"password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|"
+    r"(?:_|\b)pass\b|_pwd\b|_key\b"
+)
+"""What the names of variables and headers hold whose values are secrets."""
+_OPTION: Final = r"--[\w-]*(?:password|passwd|passphrase|pass|token|secret|api-?key|access-?key)"
+_KEY_NAME: Final = (
+    r"(?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|"
+    r"(?:private|secret|signing|encryption|auth|session|routing|service|user|client|integration|license|shared|master|"
+    r"nsupdate|hmac|tsig)[_-]?key|credential|authtok|bindpw|rootpw)s?(?:_?(?:id|value|base|string|text|data))?|"
+    r"rediscli_auth|(?-i:[A-Z]\w{1,15}_Key)|(?:[\w.-]*[_.-])?(?:pass|pwd|psk|community))"
+)
+_PLAIN_VALUE: Final = (
+    r"(?!\s|['\"]|\{\{|\{\$|\{\}|\[\]|\$|<|%|/|[a-z][a-z0-9+.-]*://|"
+    r"(?:true|false|yes|no|null|none|optional|required|read|write)\b)"
+)
+# `key` alone stands in most lines of JSON.
+_KEYS: Final = (
+    *("_key", "-key"),
+    *(
+        f"{word}key"
+        for word in (
+            "api access private secret signing encryption auth session routing service user client integration license "
+            "shared master nsupdate hmac tsig"
+        ).split()
+    ),
+)
+_KEY_WORDS: Final = (
+    *("pass", "secret", "token", "credential", "pwd", "psk", "community", "redis", "authtok", "bindpw", "rootpw"),
+    *_KEYS,
+)
+
 _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # Words of which a line must hold one, and what to look for: all after the group `keep` is the secret.
     # scheme://user:password@host
@@ -94,10 +126,57 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         re.compile(r"(?P<keep>\b(?:ipmitool|mosquitto_\w+|sqlcmd|zip)\b[^|;&\n]*?\s-P\s*['\"]?)[^\s'\"]+"),
     ),
     (
-        ("pass", "token", "secret", "key"),
+        ("pass", "token", "secret", *_KEYS),
         re.compile(
-            r"(?P<keep>--[\w-]*(?:password|passwd|passphrase|pass|token|secret|api-?key|access-?key)[ =]['\"]?)"
-            r"[^\s'\"]+",
+            rf"(?P<keep>{_OPTION}[ =]['\"]?)[^\s'\"]+",
+            re.I,
+        ),
+    ),
+    # The same as a list of arguments: ["--token", "x"], [curl, -u, "user:x"]
+    (
+        ("pass", "token", "secret", *_KEYS),
+        re.compile(
+            rf"(?P<keep>[\[,\s]['\"]?{_OPTION}['\"]?\s*,\s*['\"]?)"
+            r"(?!-)[^\s'\",\]]+",
+            re.I,
+        ),
+    ),
+    (
+        ("curl",),
+        re.compile(
+            r"(?P<keep>\bcurl\b[^|;&\n]*?[\s,]['\"]?(?:-[a-zA-Z]*u|--user|--proxy-user)['\"]?\s*,\s*['\"]?[^\s:'\",]*:)[^\s'\",\]]+"
+        ),
+    ),
+    # powershell -Password x
+    (
+        ("pass", "token", "secret", "apikey", "api-key"),
+        re.compile(
+            r"(?P<keep>(?:^|\s)-\w*(?:password|passwd|passphrase|secret|token|api-?key)\s+['\"]?)(?!-)[^\s'\"<]+", re.I
+        ),
+    ),
+    # check_http -a user:x, and what Icinga calls it
+    (
+        ("check_http", "auth_pair"),
+        re.compile(
+            r"(?P<keep>(?:\bcheck_http\w*\b[^|;&\n]*?[\s!,]['\"]?-[ab]['\"]?[\s!,]+['\"]?|"
+            r"auth_pair['\"]?\s*[:=]\s*['\"]?)[^\s:'\",]+:)[^\s'\",\]!]+",
+            re.I,
+        ),
+    ),
+    # {"name": "DB_PASSWORD", "value": "x"}, in either order
+    (
+        ("value",),
+        re.compile(
+            rf"(?P<keep>\b(?:name|key)['\"]?\s*:\s*['\"]?[\w.-]*(?:{_NAMES})[\w.-]*['\"]?\s*,\s*['\"]?value['\"]?\s*:\s*['\"]?)"
+            r"[^\s'\",}]{3,}",
+            re.I,
+        ),
+    ),
+    (
+        ("value",),
+        re.compile(
+            r"(?P<keep>\bvalue['\"]?\s*:\s*['\"])[^'\"]{3,}"
+            rf"(?=['\"]\s*,\s*['\"]?(?:name|key)['\"]?\s*:\s*['\"]?[\w.-]*(?:{_NAMES}))",
             re.I,
         ),
     ),
@@ -125,14 +204,27 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # ipsec.secrets, keepalived, HAProxy, Postfix's static map, Nagios' resource.cfg
     (("psk", "xauth", "eap"), re.compile(r"(?P<keep>:\s*(?:PSK|XAUTH|EAP)\s+\")[^\"]+", re.I)),
     (("auth_pass", "insecure-password"), re.compile(r"(?P<keep>\b(?:auth_pass|insecure-password)\s+)\S+", re.I)),
+    # Redis, LDAP, Monit, chrony, PgBouncer, Squid, Apache httpd: the directive, and behind a blank the secret
+    (
+        ("requirepass", "masterauth", "bindpw", "rootpw", "bindpassword"),
+        re.compile(
+            r"(?P<keep>^\s*(?:requirepass|masterauth|(?:root)?bindpw|rootpw|\w*BindPassword)\s+['\"]?)[^\s'\"]+",
+            re.I | re.M,
+        ),
+    ),
+    (("allow ",), re.compile(r"(?P<keep>^\s*(?:and\s+)?allow\s+[\w.-]+:)(?!\d+(?:\s|$))\S+", re.I | re.M)),
+    ((" md5 ", " sha", " aes"), re.compile(r"(?P<keep>^\s*\d+\s+(?:MD5|SHA\d*|AES\d+)\s+)\S+", re.I | re.M)),
+    (('"md5', '"scram-'), re.compile(r"(?P<keep>\"[^\"\n]+\" \")(?:md5[0-9a-f]{32}|SCRAM-[^\"\n]+)(?=\")", re.I)),
+    (("login=",), re.compile(r"(?P<keep>\blogin=[^\s:]+:)\S+")),
+    (("basic ",), re.compile(r"(?P<keep>\bauthorization['\"]?\s+['\"]?basic\s+)[\w+/=]{8,}", re.I)),
     (("stats",), re.compile(r"(?P<keep>\bstats\s+auth\s+[^\s:]+:)\S+", re.I)),
     (("static:",), re.compile(r"(?P<keep>\bstatic:[^\s:]+:)\S+", re.I)),
     (("$",), re.compile(r"(?P<keep>^\s*\$USER\d+\$\s*=\s*)(?![\d.]+\s*$|[\w-]+(?:\.[\w-]+)+\s*$)[^\s/]\S*", re.M)),
     # <password>x</password>, name="password" value="x"
     (
-        ("pass", "secret", "token", "key"),
+        ("pass", "secret", "token", *_KEYS),
         re.compile(
-            r"(?P<keep><(?:[\w.-]+:)?[\w.-]*(?:password|passwd|passphrase|secret|token|api-?key)(?:\s[^<>]*)?>\s*)[^<>\s][^<>]{2,}",
+            r"(?P<keep><(?:[\w.-]+:)?[\w.-]*(?:password|passwd|passphrase|secret|token|api-?key|private-?key)(?:\s[^<>]*)?>\s*)[^<>\s][^<>]{2,}",
             re.I,
         ),
     ),
@@ -147,7 +239,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (("secret", "password"), re.compile(r"(?P<keep>\b(?:secret|password)\s+\")[^\"]+", re.I)),
     # Authorization: Bearer x
     (
-        ("authorization", "token", "key"),
+        ("authorization", "x-"),
         re.compile(
             r"(?P<keep>\b(?:authorization|x-[\w-]*(?:token|key))['\"]?[ \t]*[:=][ \t]*['\"]?"
             r"(?:bearer\s+|basic\s+|token\s+)?)"
@@ -156,15 +248,19 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         ),
     ),
     (("bearer",), re.compile(r"(?P<keep>\bbearer\s+)[\w.~+/=-]{12,}", re.I)),
-    # PASSWORD=x, api_key: x, "secret": "x"
+    # PASSWORD=x, api_key: x, "secret": "x"; a line of its own to its end, whatever signs are in it
     (
-        ("pass", "secret", "token", "key", "credential", "pwd", "psk", "community", "redis"),
+        _KEY_WORDS,
         re.compile(
-            r"(?P<keep>(?<![\w-])(?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|"
-            r"(?:private|secret|signing|encryption|auth|session|routing|service|user|client|integration|license|shared|master|"
-            r"nsupdate|hmac|tsig)[_-]?key|credential)s?(?:_?(?:id|value|base))?|rediscli_auth|(?-i:[A-Z]\w{1,15}_Key)|"
-            r"(?:[\w.-]*[_.-])?(?:pass|pwd|psk|community))['\"]?\s*[:=]\s*['\"]{0,3})"
-            r"(?!\s|['\"]|\{\{|\$|<|%|/|true\b|false\b|yes\b|no\b|null\b|none\b)[^\s'\",;]{3,}",
+            rf"(?P<keep>^\s*(?:export\s+|set\s+)?{_KEY_NAME}\s*[:=]\s*){_PLAIN_VALUE}[^\s'\"]{{3,}}(?=\s*$|\s+[#;])",
+            re.I | re.M,
+        ),
+    ),
+    (
+        _KEY_WORDS,
+        re.compile(
+            rf"(?P<keep>(?<![\w-])(?<!\d:){_KEY_NAME}['\"]?\s*[:=]\s*['\"]{{0,3}}){_PLAIN_VALUE}"
+            r"(?:(?<=\")(?:\\.|[^\"\\\n]){3,4096}|(?<=')(?:\\.|[^'\\\n]){3,4096}|[^\s'\",;]{3,})",
             re.I,
         ),
     ),
@@ -231,16 +327,40 @@ def mark(secret: str, key: bytes = b"") -> str:
 def redact(text: str, key: bytes = b"") -> str:
     """The text with passwords, tokens and keys replaced by marks (see `mark`). What is marked already stays."""
 
-    def replaced(found: re.Match[str]) -> str:
-        keep = found.groupdict().get("keep") or ""
-        return keep + mark(found[0][len(keep) :], key)
-
     lower = text.lower()
     if "__acme_base64__" in lower:
         text = _ACME.sub(lambda found: found[1] + _inside(found[2], key) + found[3], text)
-    for number in sorted(_rules_for(lower)):
-        text = _RULES[number][1].sub(replaced, text)
+    rules = sorted(_rules_for(lower))
+    for number in rules:
+        text = _replaced(_RULES[number][1], text, key)
+    if rules and "\\n" in text:
+        # Lines within a string of JSON: in `\ncurl -u` no word begins with `curl`.
+        parts = text.split("\\n")
+        for number in rules:
+            parts = [_replaced(_RULES[number][1], part, key) for part in parts]
+        text = "\\n".join(parts)
     return text
+
+
+_OPENED: Final = re.compile(r"(['\"])[^'\"\s]*$")
+_CLOSING: Final = {quote: re.compile(rf"(?:\\.|[^\\\n{quote}]){{0,4096}}{quote}") for quote in "'\""}
+
+
+def _replaced(pattern: re.Pattern[str], text: str, key: bytes) -> str:
+    """Text in which all after the group `keep` is marked; where it stands in quotes, up to their end."""
+    pieces: list[str] = []
+    done = 0
+    for found in pattern.finditer(text):
+        if found.start() < done:
+            continue
+        start, end = found.start() + len(found.groupdict().get("keep") or ""), found.end()
+        opened = _OPENED.search(text, found.start(), start)
+        closing = _CLOSING[opened[1]].match(text, end) if opened is not None else None
+        if closing is not None:
+            end = closing.end() - 1
+        pieces += text[done:start], mark(text[start:end], key)
+        done = end
+    return "".join((*pieces, text[done:])) if pieces else text
 
 
 def _inside(encoded: str, key: bytes) -> str:

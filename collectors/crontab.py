@@ -488,6 +488,9 @@ class _File:
                 return
             bad |= dict.fromkeys(self._crons(), "bad command: there is none")
         command, stdin = (rest, "") if self.dialect == "busybox" else _split_percent(rest)
+        if stdin:
+            # As a part of the whole line: in `-U user%password` the sign tells what the rest is.
+            stdin = _split_percent(excerpt(rest))[1]
         if bad:
             self.problems.append((number, line, bad))
         if not rest or (bad and not _is_entry(text, wrong=1)):

@@ -143,7 +143,7 @@ class _Side:
             return path
         directories = self.directories.get(host, [host])
         holder = next((one for one in directories if (one, path) in self.reading.by_path), directories[0])
-        return f"hosts/{holder}{path}"
+        return f"hosts/{holder}{path}".rstrip("/")
 
 
 class _Sight(Enum):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import stat
 import threading
@@ -18,37 +17,20 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from auditor.capture.redacted import redacted
 from auditor.capture.tree import CAPTURES, INCOMPLETE
 from auditor.capture.tree import SNAPSHOT as MARKER
 from auditor.errors import EstateError, UsageError
 from auditor.model import Outcome
-from auditor.redaction import MARK, mark, may_hold_secrets, redact
+from auditor.redaction import redact
 from auditor.text import is_binary
 
 INVENTORY: Final = "inventory.yaml"
 CUT_OFF: Final = "the collection was cut off here"
 _KEY: Final = "key"
 _KEY_BYTES: Final = 32
-_LINE_LIMIT: Final = 65536
-"""Characters of a line up to which secrets are looked for at once; a longer one is taken in pieces."""
-
-_KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
-_KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
-_KEY_LINE: Final = re.compile(
-    r"[\s\"'>|#;*+-]*(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*"
-)
 _REMEMBERED: Final = 4096
 _REMEMBERED_BYTES: Final = 32 * 1024
-_SECRET_WORD: Final = re.compile(
-    r"passw|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|private key", re.I
-)
-"""What stands in each text that has a secret in several lines."""
-_BLOCK_SECRET: Final = re.compile(
-    r"(?P<indent>\s*)(?:-\s+)?['\"]?[\w.-]*"
-    r"(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|credentials?)"
-    r"['\"]?\s*:\s*(?:[|>][-+0-9]*)\s*(?:#.*)?",
-    re.I,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,49 +41,6 @@ class Record:
     outcome: Outcome
     collected_at: str
     detail: str = ""
-
-
-def redacted(content: bytes, key: bytes = b"") -> bytes:
-    """Text without its secrets, line by line, with as many lines as before. Bytes that are no text stay as they are.
-
-    `key` is that of `auditor.redaction.mark`.
-    """
-    text = content.decode("utf-8", "surrogateescape")
-    if not may_hold_secrets(text) and _SECRET_WORD.search(text) is None:
-        return content
-    lines: list[str] = []
-    in_key = False
-    block: int | None = None
-    for line in text.split("\n"):
-        indent = len(line) - len(line.lstrip())
-        if block is not None:
-            if not line.strip():
-                lines.append(line)
-                continue
-            if indent > block:
-                lines.append(line[:indent] + mark(line.strip(), key))
-                continue
-            block = None
-        if in_key:
-            if _KEY_ENDS.search(line):
-                in_key = False
-                lines.append(_KEY_ENDS.sub(MARK, line[:_LINE_LIMIT]) if len(line) < 200 else MARK)
-                continue
-            if _KEY_LINE.fullmatch(line):
-                lines.append(mark(line.strip(), key) if line.strip() else line)
-                continue
-            in_key = False
-        if found := _KEY_BEGINS.search(line):
-            in_key = _KEY_ENDS.search(line, found.end()) is None
-            lines.append(redact(line[: found.start()], key) + MARK)
-            continue
-        if (found := _BLOCK_SECRET.fullmatch(line)) is not None:
-            block = len(found["indent"])
-        if len(line) > _LINE_LIMIT:
-            lines.append("".join(redact(line[at : at + _LINE_LIMIT], key) for at in range(0, len(line), _LINE_LIMIT)))
-        else:
-            lines.append(redact(line, key))
-    return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
 def keepable(path: str, content: bytes) -> str:

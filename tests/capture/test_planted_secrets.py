@@ -1,17 +1,25 @@
-"""Two hundred secrets planted in what hosts hold: none is in a snapshot, a report, an explanation or on stderr."""
+"""Secrets planted in what hosts hold and what other sources answer, three hundred of them.
+
+None is in a snapshot, a report, an export, the answer of a gate, a difference, an explanation or on stderr.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import itertools
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
-from auditor.capture.snapshot import Record, Snapshot, redacted
+from auditor.capture.redacted import redacted
+from auditor.capture.snapshot import Record, Snapshot
+from auditor.cli import gate, graph
 from auditor.cli.main import main
 from auditor.model import Outcome
 from auditor.redaction import mark, redact
@@ -19,8 +27,8 @@ from auditor.redaction import mark, redact
 HOST = "legacy-cert-01"
 FORMATS = ("text", "markdown", "json")
 
-# File, lines. {s} is a secret of letters and digits, {q} one with signs as well, {b} one in base64, {h} one in
-# hexadecimal; each place is filled with a secret of its own.
+# File, lines. {s} is a secret of letters and digits, {q} one with signs as well, {m} one with a comma and a semicolon,
+# {w} one of several words, {b} one in base64, {h} one in hexadecimal; each place is filled with a secret of its own.
 FILES: dict[str, str] = {
     "etc/crontab": """\
 MAILTO=ops
@@ -274,6 +282,180 @@ zip -P {s} x.zip x
 }
 
 
+FILES |= {
+    "etc/app/hard.env": """\
+DB_PASSWORD={m}
+export DEPLOY_TOKEN="{w}"
+password = {m}
+password: "{w}"
+"secret": "{w}",
+""",
+    "opt/hard.sh": """\
+curl -u "deploy:{w}" https://legacy-cert-01/
+/opt/push --password "{w}" --host legacy-cert-01
+/opt/push --token='{w}' --host legacy-cert-01
+mysqldump -p"{w}" -h legacy-cert-01 shop
+""",
+    "etc/redis/redis.conf": "bind 10.20.4.17\nrequirepass {s}\nmasterauth {s}\n",
+    "etc/nslcd.conf": "uri ldap://legacy-cert-01/\nbindpw {s}\n",
+    "etc/sssd/sssd.conf": "[domain/x]\nldap_uri = ldap://legacy-cert-01\nldap_default_authtok = {s}\n",
+    "etc/monit/monitrc": """\
+set mailserver legacy-cert-01 username "x" password "{s}"
+set httpd port 2812
+  allow admin:{s}
+""",
+    "etc/pgbouncer/userlist.txt": '"shop" "md5{h32}"\n"ops" "SCRAM-SHA-256$4096:{b}"\n',
+    "etc/chrony/chrony.keys": "1 SHA1 HEX:{h}\n2 MD5 {s}\n",
+    "etc/squid/squid.conf": "cache_peer legacy-cert-01 parent 3128 0 login=user:{s} default\n",
+    "etc/nginx/conf.d/a.conf": """\
+location / {{ proxy_set_header Authorization "Basic {b}"; proxy_pass http://legacy-cert-01; }}
+""",
+    "etc/apache2/conf.d/ldap.conf": """\
+AuthLDAPUrl ldap://legacy-cert-01/
+AuthLDAPBindPassword {s}
+AuthLDAPBindPassword "{w}"
+""",
+}
+
+# What other sources answer, and files of a repository, by their estate paths.
+AWS = "aws/210987654321/eu-central-1"
+ANSWERS: dict[str, str] = {
+    f"{AWS}/lambda.ListFunctions.json": """\
+{{"Functions": [{{"FunctionName": "push", "Environment": {{"Variables": {{"DB_PASSWORD": "{s}",
+ "API_TOKEN": "{s}", "HOST": "legacy-cert-01.eventide.net", "AWS_SECRET_ACCESS_KEY": "{k}"}}}}}}]}}
+""",
+    f"{AWS}/codebuild.BatchGetProjects.json": """\
+{{"projects": [{{"name": "site", "webhook": {{"url": "https://legacy-cert-01.eventide.net/cb", "secret": "{s}"}},
+ "environment": {{"environmentVariables": [{{"name": "DEPLOY_TOKEN", "value": "{s}", "type": "PLAINTEXT"}},
+ {{"value": "{s}", "name": "DB_PASSWORD"}}, {{"name": "OLD_TOKEN", "type": "PLAINTEXT", "value": "{w}"}}]}},
+ "source": {{"location": "https://ci:{s}@legacy-cert-01.eventide.net/a.git"}}}}]}}
+""",
+    f"{AWS}/events.DescribeConnection.json": """\
+{{"AuthParameters": {{"BasicAuthParameters": {{"Username": "a", "Password": "{s}"}},
+ "ApiKeyAuthParameters": {{"ApiKeyName": "X-Api-Key", "ApiKeyValue": "{s}"}},
+ "InvocationHttpParameters": {{"HeaderParameters": [
+  {{"Key": "X-Auth-Token", "Value": "{s}", "IsValueSecret": false}}]}}}}}}
+""",
+    f"{AWS}/sns.ListSubscriptions.json": """\
+{{"Subscriptions": [{{"Protocol": "https", "Endpoint": "https://sns:{s}@legacy-cert-01.eventide.net/in?token={s}"}}]}}
+""",
+    f"{AWS}/dms.DescribeEndpoints.json": """\
+{{"Endpoints": [{{"ServerName": "legacy-cert-01.eventide.net", "Username": "u", "Password": "{s}",
+ "ExtraConnectionAttributes": "user=u;password={s};host=legacy-cert-01"}}]}}
+""",
+    f"{AWS}/ec2.DescribeInstanceAttribute.json": """\
+{{"InstanceId": "i-0a1b2c3d4e5f60718", "UserData": {{"Value": "#!/bin/sh\\ncurl -u deploy:{s} https://legacy-cert-01/\\n"}}}}
+""",
+    "services/code/hooks/parcel/site.json": """\
+[{{"id": 1, "config": {{"url": "https://u:{s}@legacy-cert-01.eventide.net/hook?access_token={s}", "secret": "{s}"}}}},
+ {{"id": 2, "config": {{"url": "https://hooks.slack.com/services/T2/B2/{s}"}}}}]
+""",
+    "services/gitlab/hooks/parcel.json": """\
+[{{"id": 3, "url": "https://legacy-cert-01.eventide.net/gl", "token": "{s}", "enable_ssl_verification": true}}]
+""",
+    "services/k8s/objects.json": """\
+{{"kind": "List", "items": [
+{{"kind": "Secret", "apiVersion": "v1", "metadata": {{"name": "db"}}, "data": {{"password": "{b}", "url": "{b}"}}}},
+{{"kind": "CronJob", "apiVersion": "batch/v1", "spec": {{"containers": [{{"command": ["curl", "-u", "deploy:{s}",
+ "https://legacy-cert-01.eventide.net/"], "args": ["--token", "{s}", "--password={s}"],
+ "env": [{{"name": "PGPASSWORD", "value": "{s}"}}, {{"name": "HOST", "value": "legacy-cert-01"}}]}}]}}}}]}}
+""",
+    "kubernetes/push.yaml": """\
+apiVersion: v1
+kind: Secret
+metadata: {{name: push}}
+stringData:
+  password: {s}
+  dsn: postgres://shop:{s}@legacy-cert-01/shop
+data:
+  anything: {b}
+  tls.key: {b}
+---
+apiVersion: batch/v1
+kind: CronJob
+spec:
+  containers:
+  - env:
+    - name: API_TOKEN
+      value: "{s}"
+    - name: HOST
+      value: legacy-cert-01.eventide.net
+    command: [curl, -u, "deploy:{s}", https://legacy-cert-01.eventide.net/]
+    args:
+    - --token
+    - {s}
+    - -u
+    - deploy:{s}
+""",
+    "services/prom/prometheus/config.json": """\
+{{"status": "success", "data": {{"yaml": "scrape_configs:\\n- basic_auth:\\n    username: a\\n    password: {s}\\n"}}}}
+""",
+    "services/grafana/contact-points.json": """\
+[{{"type": "webhook", "settings": {{"url": "https://legacy-cert-01.eventide.net/g", "password": "{s}",
+ "authorization_credentials": "{s}", "integrationKey": "{h}", "bottoken": "123:{s}", "apiKey": "{s}"}}}}]
+""",
+    "services/icinga/objects.json": """\
+{{"results": [{{"name": "a", "attrs": {{"address": "legacy-cert-01", "vars": {{
+ "snmp_community": "{s}", "mysql_password": "{s}",
+ "check_command": ["check_http", "-a", "ops:{s}"], "http_auth_pair": "ops:{s}"}}}}}}]}}
+""",
+    "services/hc/checks.json": """\
+{{"checks": [{{"name": "renew", "ping_url": "https://hc-ping.com/{u}", "unique_key": "x"}}]}}
+""",
+    "dns/eventide.net.zone": """\
+$ORIGIN eventide.net.
+@ IN SOA ns root 1 2 3 4 5
+legacy-cert-01 IN A 10.20.4.17
+note IN TXT "password={s}"
+""",
+    "terraform/terraform.tfstate": """\
+{{"resources": [{{"type": "aws_db_instance", "instances": [{{"attributes": {{"address": "legacy-cert-01.eventide.net",
+ "password": "{s}", "master_password": "{s}",
+ "private_key_pem": "-----BEGIN RSA PRIVATE KEY-----\\n{b}\\n-----END RSA PRIVATE KEY-----\\n",
+ "secret_string": "{s}", "value": "plain"}}}}]}}]}}
+""",
+    "docker-compose.yml": """\
+services:
+  db:
+    image: postgres
+    environment:
+      - POSTGRES_PASSWORD={s}
+      - "REDIS_URL=redis://:{s}@legacy-cert-01:6379/0"
+    command: ["redis-server", "--requirepass", "{s}"]
+""",
+    "ansible/group_vars/all.yml": """\
+ansible_become_pass: {s}
+ansible_ssh_pass: '{q}'
+vault_db_password: "{s}"
+push_url: https://push:{s}@legacy-cert-01.eventide.net/
+""",
+    ".github/workflows/push.yml": """\
+on: {{schedule: [{{cron: '1 1 * * *'}}]}}
+jobs:
+  push:
+    env: {{DEPLOY_TOKEN: {s}}}
+    steps:
+    - run: curl -H "Authorization: token {s}" https://legacy-cert-01.eventide.net/
+""",
+    f"hosts/{HOST}/etc/systemd/system/push.service": """\
+[Service]
+Environment="API_TOKEN={s}" "HOST=legacy-cert-01"
+Environment=DB_PASSWORD={s}
+ExecStart=/usr/bin/curl -u deploy:{s} https://legacy-cert-01.eventide.net/
+""",
+    "windows/task.xml": """\
+<Task><Actions><Exec><Command>C:\\push.exe</Command>
+<Arguments>/server:legacy-cert-01 /user:ops /password:{s}</Arguments></Exec>
+<Exec><Command>powershell</Command>
+<Arguments>-File push.ps1 -Password {s} -ApiKey "{s}"</Arguments></Exec></Actions></Task>
+""",
+    "jenkins/config.xml": """\
+<project><url>https://legacy-cert-01.eventide.net/</url><authToken>{s}</authToken>
+<privateKey>{b}</privateKey><apiToken>{s}</apiToken></project>
+""",
+}
+
+
 def secrets() -> Iterator[tuple[str, str]]:
     """Name of a place, and a secret that fits there; never the same again."""
     for number in itertools.count():
@@ -282,11 +464,14 @@ def secrets() -> Iterator[tuple[str, str]]:
         mixed = re.sub(r"[^A-Za-z0-9]", "x", base64.b64encode(digest).decode())
         yield "s", f"Zq{word[:12]}7"
         yield "q", f"Zq{word[12:20]}!#x9"
+        yield "m", f"Zq{word[26:31]},{word[31:36]};{word[36:41]}7"
+        yield "w", f"Zq{word[41:46]} {word[46:51]}, {word[51:56]}; {word[56:60]}7"
         yield "s8", f"Zq{word[20:25]}7"
         yield "b", base64.b64encode(digest[:33]).decode()
         yield "c", base64.b64encode(f"curl -u a:{word[:16]} https://legacy-cert-01/".encode()).decode()
         yield "h", digest.hex()[:40]
         yield "h8", digest.hex()[40:48]
+        yield "h32", digest.hex()[48:80]
         yield "a", "AKIA" + word[:16].upper().replace("=", "7")
         yield "k", mixed[:40]
         yield "g", "ghp_" + mixed[:36]
@@ -307,7 +492,8 @@ def plant() -> tuple[dict[str, str], list[tuple[str, str]]]:
     source = secrets()
     planted: list[tuple[str, str]] = []
     files: dict[str, str] = {}
-    for path, template in FILES.items():
+    hosts = {f"hosts/{HOST}/{path}": text for path, text in FILES.items()}
+    for path, template in {**hosts, **ANSWERS}.items():
 
         def fill(found: re.Match[str], path: str = path) -> str:
             kind = found[1]
@@ -342,7 +528,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple
     inventory = f"version: 1\ndomains: [eventide.net]\nhosts:\n  - name: {HOST}\n    lifecycle: read-only\n".encode()
     into = Snapshot.open(root, inventory=inventory, started_at="2026-11-23T00:00:00Z", resume=False)
     for path, text in files.items():
-        into.store(f"hosts/{HOST}/{path}", text.encode())
+        into.store(path, text.encode())
     _, secret = planted[1]
     into.record([Record(f"hosts/{HOST}", Outcome.PARTIAL, "2026-11-23T00:00:00Z", f"it said: password={secret}")])
     into.close()
@@ -361,31 +547,148 @@ def test_none_is_in_the_snapshot(snapshot: tuple[Path, list[tuple[str, str]]]) -
     assert lines_with(text, planted) == []
     files, _ = plant()
     for path, before in files.items():
-        assert (root / f"hosts/{HOST}" / path).read_text().count("\n") == before.count("\n"), path
+        assert (root / path).read_text().count("\n") == before.count("\n"), path
 
 
-def test_none_is_said(
-    snapshot: tuple[Path, list[tuple[str, str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def raw(
+    snapshot: tuple[Path, list[tuple[str, str]]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[tuple[str, str]]]:
+    """The same estate as it was before redaction, as a repository that has it since its second commit."""
+    root = tmp_path_factory.mktemp("raw")
+
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.net"]
+        subprocess.run(["git", *who, *words], cwd=root, check=True, capture_output=True)
+
+    git("init", "-q")
+    (root / "README").write_text("x\n")
+    git("add", "-A")
+    git("commit", "-q", "-m", "one")
+    for path, text in plant()[0].items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (root / "inventory.yaml").write_bytes((snapshot[0] / "inventory.yaml").read_bytes())
+    git("add", "-A")
+    git("commit", "-q", "-m", "two")
+    return root, snapshot[1]
+
+
+def said_by(words: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """All that a command says: on both streams, and in the files that it writes below a directory."""
+    for path in out.parent.iterdir():
+        path.unlink()
+    assert main([*words, "--quiet", "-o", str(out)]) in (0, 1, 4), words
+    streams = capsys.readouterr()
+    files = [path.read_bytes().decode("utf-8", "replace") for path in out.parent.iterdir()]
+    assert any(files), words
+    # Some formats encode what they write.
+    return "\n".join((streams.out, streams.err, *files, *(unquote(html.unescape(text)) for text in files)))
+
+
+CHECKLISTS = [["checklist", HOST, "--format", form] for form in FORMATS]
+WHY = ["why", "https://legacy-cert-01.eventide.net/renewed", HOST]
+
+
+@pytest.mark.parametrize("words", [*CHECKLISTS, ["report", HOST]], ids=" ".join)
+@pytest.mark.parametrize("before", [False, True], ids=["snapshot", "raw"])
+def test_none_is_in_a_report(
+    request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], before: bool
 ) -> None:
     """Of the snapshot, and of the same estate as it was before redaction."""
+    estate, planted = request.getfixturevalue("raw" if before else "snapshot")
+    (tmp_path / "out").mkdir()
+    said = said_by([*words, "--estate", str(estate)], tmp_path / "out/report", capsys)
+    assert HOST in said
+    assert lines_with(said, planted) == []
+
+
+def test_none_is_in_an_explanation(raw: tuple[Path, list[tuple[str, str]]], capsys: pytest.CaptureFixture[str]) -> None:
+    estate, planted = raw
+    assert main([*WHY, "--estate", str(estate), "--quiet"]) == 0
+    streams = capsys.readouterr()
+    assert HOST in streams.out
+    assert lines_with(streams.out + streams.err, planted) == []
+
+
+@pytest.mark.parametrize("form", [form for form in graph.FORMATS if form not in ("svg", "png")])
+def test_none_is_in_an_export(
+    raw: tuple[Path, list[tuple[str, str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    estate, planted = raw
+    (tmp_path / "out").mkdir()
+    words = ["graph", "--estate", str(estate), "--mentions", "--max-nodes", "0", "--format", form]
+    said = said_by(words, tmp_path / "out/graph", capsys)
+    assert HOST in said
+    assert lines_with(said, planted) == []
+
+
+@pytest.mark.parametrize("form", gate.FORMATS)
+def test_none_is_in_the_answer_of_a_gate(
+    raw: tuple[Path, list[tuple[str, str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    estate, planted = raw
+    (tmp_path / "out").mkdir()
+    words = ["gate", "--repo", str(estate), "--base", "HEAD~1", "--head", "HEAD", "--fail-on", "warn", "--format", form]
+    said = said_by(words, tmp_path / "out/gate", capsys)
+    assert HOST in said
+    assert lines_with(said, planted) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_none_is_in_a_difference(
+    raw: tuple[Path, list[tuple[str, str]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+    turned: bool,
+) -> None:
+    estate, planted = raw
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "out").mkdir()
+    sides = [str(tmp_path / "empty"), str(estate)]
+    words = ["diff", *(sides[::-1] if turned else sides), "--host", HOST, "--format", form]
+    said = said_by(words, tmp_path / "out/diff", capsys)
+    assert HOST in said
+    assert lines_with(said, planted) == []
+
+
+def test_none_is_in_the_metrics_and_reports_of_a_guard(
+    snapshot: tuple[Path, list[tuple[str, str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, planted = snapshot
-    raw = tmp_path / "raw"
-    for path, text in plant()[0].items():
-        (raw / f"hosts/{HOST}" / path).parent.mkdir(parents=True, exist_ok=True)
-        (raw / f"hosts/{HOST}" / path).write_text(text)
-    (raw / "inventory.yaml").write_bytes((root / "inventory.yaml").read_bytes())
-    said = []
-    for estate in (root, raw):
-        for form in FORMATS:
-            assert main(["checklist", HOST, "--estate", str(estate), "--format", form]) in (1, 4)
-            out = capsys.readouterr()
-            said += [out.out, out.err]
-        main(["why", f"path:{HOST}:/opt/deploy.sh", HOST, "--estate", str(estate)])
-        out = capsys.readouterr()
-        said += [out.out, out.err]
-    everything = "\n".join(said)
-    assert "deploy.sh" in everything
-    assert lines_with(everything, planted) == []
+    words = ["--textfile", str(tmp_path / "a.prom"), "--report", f"json={tmp_path / 'a.json'}"]
+    assert main(["guard", "--snapshot", str(root), *words]) in (1, 3, 4)
+    streams = capsys.readouterr()
+    said = "\n".join((streams.out, streams.err, *(path.read_text() for path in tmp_path.iterdir())))
+    assert HOST in said
+    assert lines_with(said, planted) == []
+
+
+def test_none_is_in_the_log_of_a_collection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A declaration that holds one is refused without saying it; a token is in no record of why a source failed."""
+    (tmp_path / "estate").mkdir()
+
+    def collect(sources: str) -> tuple[int, str]:
+        (tmp_path / "estate/inventory.yaml").write_text(f"version: 1\nsources:\n{sources}")
+        words = ["--estate", str(tmp_path / "estate"), "-o", str(tmp_path / "snapshot")]
+        code = main(["collect", *words])
+        streams = capsys.readouterr()
+        return code, streams.out + streams.err
+
+    code, said = collect(
+        "  - {kind: tls, name: edge, endpoints: ['https://ops:Zqplanted7@127.0.0.1:9/?token=Zqplanted8']}\n"
+    )
+    assert (code, "this holds a secret" in said, "Zqplanted" in said) == (2, True, False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLANTED_TOKEN", "Zqplanted9")
+        code, said = collect(
+            "  - {kind: prometheus, name: prom, url: 'http://127.0.0.1:9/x', token_env: PLANTED_TOKEN}\n"
+        )
+    assert code == 4
+    files = [path.read_text() for path in (tmp_path / "snapshot").rglob("*") if path.is_file()]
+    assert "Zqplanted" not in "\n".join((said, *files))
 
 
 def test_equal_secrets_have_equal_marks_and_no_others(tmp_path: Path) -> None:
