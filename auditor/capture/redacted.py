@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from auditor.redaction import MARK, mark, redact
+from auditor.redaction import MARK, mark, may_hold_secrets, redact
 
 _LINE_LIMIT: Final = 65536
 """Characters of a line up to which secrets are looked for at once; a longer one is taken in pieces."""
