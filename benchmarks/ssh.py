@@ -7,8 +7,8 @@ What is compared is from a virtual environment of its own, made beforehand and o
     python3 -m venv /tmp/bench && /tmp/bench/bin/pip install asyncssh ansible-core pyinfra
     python benchmarks/ssh.py --tools /tmp/bench --hosts 200
 
-Ours is the transport with frames, redaction and the snapshot's files, without the collectors. CPU is that of the client
-and its children, by getrusage.
+Ours is `auditor collect` from its start to its end, with frames, redaction, the snapshot's files and a look into each
+file. CPU is that of the client and its children, by getrusage.
 """
 
 from __future__ import annotations
@@ -137,31 +137,16 @@ class Bench:
             process.wait(20)
 
 
-def auditor(bench: Bench) -> list[str]:
-    """The transport in a process of its own."""
-    return [sys.executable, __file__, "--client", str(bench.root)]
-
-
-def client(root: Path) -> None:
-    """What `auditor collect` does for its hosts, without collectors: called in a process of its own."""
-    from auditor.capture.named import Named
-    from auditor.capture.snapshot import Snapshot
-    from auditor.capture.sources import SshConfig, Target
-    from auditor.capture.ssh import Collection, Connector
-
-    hosts = (root / "hosts").read_text().split()
-    place = Path(tempfile.mkdtemp(dir=root))
-    snapshot = Snapshot.open(place, inventory=b"version: 1\n", started_at="2026-01-01T00:00:00Z", resume=False)
-    connector = Connector(SshConfig.read(root / "config", root / "none"))
-    collection = Collection(snapshot, connector, Named([]), timeout=120.0)
-    results = collection.run([Target(host) for host in hosts], 32, lambda _: None)
-    bad = [one for one in results if one.outcome.value != "ok" or one.files < 1]
-    if bad:
-        raise SystemExit(f"{len(bad)} of {len(results)} failed: {bad[0]}")
-
-
 def ours(bench: Bench, servers: str) -> Sequence[str]:
-    return auditor(bench)
+    """The command as people run it; what is collected is also looked into for further files."""
+    hosts = "".join(f'  - name: "{host}"\n' for host in bench.hosts)
+    estate = bench.root / "estate"
+    estate.mkdir(exist_ok=True)
+    (estate / "inventory.yaml").write_text(f"version: 1\nhosts:\n{hosts}sources:\n  - kind: ssh\n")
+    return [
+        sys.executable, "-m", "auditor.cli.main", "collect", "--quiet", "--estate", str(estate), "-o",
+        tempfile.mkdtemp(dir=bench.root), "--ssh-config", f"{bench.root}/config", "--timeout", "120",
+    ]  # fmt: skip
 
 
 def openssh(bench: Bench, servers: str) -> Sequence[str]:
@@ -223,7 +208,6 @@ CLIENTS: dict[str, Callable[[Bench, str], Sequence[str]]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--client", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--tools", type=Path, help="a virtual environment with asyncssh, ansible-core and pyinfra")
     parser.add_argument("--server", choices=("light", "sshd"), default="light")
@@ -232,9 +216,6 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", action="append", default=[], help="only clients whose name has this in it")
     arguments = parser.parse_args()
-    if arguments.client:
-        client(arguments.client)
-        return 0
     if arguments.tools is None:
         parser.error("--tools is needed")
     root = Path(tempfile.mkdtemp(prefix="ssh-bench-"))

@@ -6,6 +6,7 @@ recorded as cut off until its last capture is there. Secrets are taken out befor
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -101,6 +102,26 @@ class Snapshot:
             raise EstateError(f"{root}: {error.strerror}", hint="Give another directory with -o.") from error
         return snapshot
 
+    @classmethod
+    def join(cls, root: Path) -> Snapshot:
+        """A snapshot that another process has opened, to be written by this one too. Raises OSError."""
+        snapshot = cls(root)
+        snapshot._key = (root / INCOMPLETE / _KEY).read_bytes()
+        return snapshot
+
+    def learn(self, outcomes: Mapping[str, Outcome]) -> None:
+        """What another process has recorded."""
+        with self._lock:
+            self._records.update(outcomes)
+
+    def forget(self, path: str) -> dict[str, Outcome]:
+        """The outcomes of a path and of all below it, which are not kept any longer here."""
+        with self._lock:
+            found = {one: self._records.pop(one) for one in list(self._records) if one.startswith(path + "/")}
+            if path in self._records:
+                found[path] = self._records.pop(path)
+        return found
+
     def _secret(self) -> bytes:
         """The key of this snapshot's marks. It lies there while the snapshot is written, so that a run can go on."""
         place = self.root / INCOMPLETE / _KEY
@@ -192,6 +213,8 @@ class Snapshot:
         data = "".join(lines).encode("ascii")
         with self._lock:
             descriptor = os.open(self.root / CAPTURES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Another process may write the same file; closing it lets go.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             size = os.lseek(descriptor, 0, os.SEEK_END)
             try:
                 while data:

@@ -1,4 +1,4 @@
-"""A source of kind ssh: its hosts, several at once, with a few threads for each source if there are several."""
+"""A source of kind ssh: its hosts, several at once, in several processes if they are many."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from auditor.model import Outcome
 
 if TYPE_CHECKING:
     from auditor.capture.snapshot import Snapshot
+    from auditor.capture.sources import Target
     from auditor.capture.ssh import HostResult
 
 
 def collect(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], progress: Progress) -> SourceResult:
     """Captures the hosts of one source that no earlier source has. Raises UsageError for an unusable ssh_config."""
-    from auditor.capture.named import Named
-    from auditor.capture.ssh import Collection, Connector
-    from auditor.registry import load_collectors
+    from auditor.capture.ssh_workers import HOSTS_A_PROCESS, processes_for, run
 
     options = job.options
     by_source = targets_by_source(job.inventory, options.hosts)
@@ -32,9 +31,6 @@ def collect(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], pro
     config = SshConfig.read(options.ssh_config)
     if config.skipped:
         progress(0, len(left), f"{config.skipped} Match blocks of ssh_config were left out")
-    collectors, _ = load_collectors()
-    connector = Connector(config)
-    collection = Collection(snapshot, connector, Named(collectors), timeout=options.timeout)
     done = failed = 0
     first = ""
 
@@ -48,8 +44,30 @@ def collect(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], pro
             first = first or problem
         progress(done, len(left), problem)
 
+    jobs = max(1, round(options.jobs * len(own) / max(everyone, 1)))
+    processes = processes_for(min(len(left), jobs * HOSTS_A_PROCESS))
+    if processes > 1:
+        run(snapshot, left, options.ssh_config, processes=processes, jobs=jobs, timeout=options.timeout, done=one)
+    else:
+        _here(snapshot, left, config, jobs, options.timeout, one)
+    return SourceResult(job.name, len(left), failed, first, noun="host", before=len(own) - len(left))
+
+
+def _here(
+    snapshot: Snapshot,
+    targets: list[Target],
+    config: SshConfig,
+    jobs: int,
+    timeout: float,
+    done: Callable[[HostResult], None],
+) -> None:
+    from auditor.capture.named import Named
+    from auditor.capture.ssh import Collection, Connector
+    from auditor.registry import load_collectors
+
+    collectors, _ = load_collectors()
+    connector = Connector(config)
     try:
-        collection.run(left, max(1, round(options.jobs * len(own) / max(everyone, 1))), one)
+        Collection(snapshot, connector, Named(collectors), timeout=timeout).run(targets, jobs, done)
     finally:
         connector.close()
-    return SourceResult(job.name, len(left), failed, first, noun="host", before=len(own) - len(left))

@@ -476,3 +476,58 @@ def test_killed_in_the_middle_then_resumed(
 def test_known_hosts_that_are_no_such_file(tmp_path: Path) -> None:
     (tmp_path / "known").write_bytes(b"\xff\xfe|1|x|y ssh-rsa !!\nhost ssh-ed25519\n|1| ssh-rsa AAAA\n@revoked\n" * 3)
     assert KnownHosts([str(tmp_path / "known"), str(tmp_path / "none"), str(tmp_path)]).keys("host", 22) == []
+
+
+def several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes for two hosts."""
+    monkeypatch.setattr("auditor.capture.ssh_workers.HOSTS_A_PROCESS", 1)
+    monkeypatch.setattr("auditor.capture.ssh_workers.os.cpu_count", lambda: 2)
+
+
+def test_many_hosts_are_collected_by_several_processes(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    several(monkeypatch)
+    words = estate(server, tmp_path, "good", "cut", "motd", "garbage")
+    assert main(words) == 4
+    out, err = capsys.readouterr()
+    found = records(tmp_path / "snapshot")
+    assert {name: found[f"hosts/{name}"]["outcome"] for name in ("good", "cut", "motd", "garbage")} == {
+        "good": "ok",
+        "cut": "partial",
+        "motd": "ok",
+        "garbage": "unsupported",
+    }
+    assert found["hosts/cut/etc/fstab"]["outcome"] == "partial"
+    assert "2 of 4 hosts collected" in out
+    assert "cut: partial: it stopped in the middle" in err
+    assert not (tmp_path / "snapshot/.incomplete").exists()
+    assert main([*words, "--resume"]) == 4
+    assert "2 were complete before" in capsys.readouterr().out
+
+
+def test_a_process_that_dies_loses_its_own_hosts_only(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import multiprocessing
+
+    several(monkeypatch)
+
+    def kill() -> None:
+        until = time.monotonic() + 30
+        place = tmp_path / "snapshot/captures.jsonl"
+        while time.monotonic() < until:
+            text = place.read_text() if place.exists() else ""
+            if "hosts/hang-later" in text and '"hosts/good", "outcome": "ok"' in text:
+                # The first process has the first host, which hangs.
+                min(multiprocessing.active_children(), key=lambda one: one.pid or 0).kill()
+                return
+            time.sleep(0.05)
+
+    threading.Thread(target=kill, daemon=True).start()
+    assert main([*estate(server, tmp_path, "hang-later", "good"), "--timeout", "40"]) == 4
+    found = records(tmp_path / "snapshot")
+    assert found["hosts/good"]["outcome"] == "ok"
+    assert found["hosts/hang-later"]["outcome"] == "partial"
+    assert "the process ended" in found["hosts/hang-later"]["detail"]
+    assert "hang-later: partial" in capsys.readouterr().err

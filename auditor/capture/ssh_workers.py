@@ -1,0 +1,114 @@
+"""Hosts over SSH in several processes: the threads of one share a core, and connections are mostly computing.
+
+Each process writes into the same snapshot, with its own files and its own connections to jump hosts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auditor.capture.snapshot import Record, Snapshot
+from auditor.model import Outcome
+
+if TYPE_CHECKING:
+    from auditor.capture.sources import Target
+    from auditor.capture.ssh import HostResult
+
+HOSTS_A_PROCESS: Final = 48
+"""Of fewer it is not worth to start one, which takes half a second."""
+MAX_PROCESSES: Final = 8
+
+
+def processes_for(hosts: int) -> int:
+    """How many processes collect so many hosts; 1 is none beside this one."""
+    return max(1, min(os.cpu_count() or 1, hosts // HOSTS_A_PROCESS, MAX_PROCESSES))
+
+
+def run(
+    snapshot: Snapshot,
+    targets: Sequence[Target],
+    ssh_config: Path | None,
+    *,
+    processes: int,
+    jobs: int,
+    timeout: float,
+    done: Callable[[HostResult], None],
+) -> None:
+    """Collects all of them; `done` is called in this thread as each ends. A process that dies loses its own hosts."""
+    from auditor.capture.ssh import HostResult
+
+    # Not forked: other sources have threads of their own here.
+    context = multiprocessing.get_context("spawn")
+    started = []
+    waiting: dict[Connection, set[str]] = {}
+    try:
+        for number in range(processes):
+            own = targets[number::processes]
+            here, there = context.Pipe(duplex=False)
+            arguments = (there, str(snapshot.root), own, ssh_config, timeout, max(1, jobs // processes))
+            process = context.Process(target=_work, args=arguments, daemon=True)
+            process.start()
+            there.close()
+            started.append(process)
+            waiting[here] = {one.host for one in own}
+        while waiting:
+            for connection in wait(list(waiting)):
+                assert isinstance(connection, Connection)
+                try:
+                    result, outcomes = connection.recv()
+                except (EOFError, OSError):
+                    for host in sorted(waiting.pop(connection)):
+                        lost = HostResult(host, Outcome.PARTIAL, "a fault of the auditor: the process ended")
+                        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                        snapshot.record([Record(f"hosts/{host}", lost.outcome, stamp, lost.detail)])
+                        done(lost)
+                    continue
+                snapshot.learn(outcomes)
+                waiting[connection].discard(result.host)
+                done(result)
+    finally:
+        for process in started:
+            if waiting:
+                process.terminate()
+            process.join(10)
+
+
+def _work(
+    connection: Connection,
+    root: str,
+    targets: Sequence[Target],
+    ssh_config: Path | None,
+    timeout: float,
+    jobs: int,
+) -> None:
+    """One process: its hosts, with a word to the other side as each ends."""
+    # Interrupting is for the process that started this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from auditor.capture.named import Named
+    from auditor.capture.sources import SshConfig
+    from auditor.capture.ssh import Collection, Connector
+    from auditor.registry import load_collectors
+
+    snapshot = Snapshot.join(Path(root))
+    collectors, _ = load_collectors()
+    connector = Connector(SshConfig.read(ssh_config))
+    collection = Collection(snapshot, connector, Named(collectors), timeout=timeout)
+
+    def tell(result: HostResult) -> None:
+        connection.send((result, snapshot.forget(f"hosts/{result.host}")))
+
+    try:
+        # If nobody listens any more, there is nobody to collect for.
+        with suppress(BrokenPipeError):
+            collection.run(targets, jobs, tell)
+    finally:
+        connector.close()
+        connection.close()
