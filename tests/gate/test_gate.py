@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -382,6 +383,23 @@ def test_what_is_the_same_is_parsed_once(clone: Clone, capsys: pytest.CaptureFix
     clone.write({"roles/backup/files/backup.cron": CRONTAB})
     disk = judged(clone, capsys, *cache, "--head", "worktree", base="HEAD")
     assert disk["counts"]["parsed"] == 0
+
+
+def test_a_cache_full_of_nonsense_changes_nothing(
+    clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cache = ["--cache-dir", str(tmp_path / "cache")]
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    first = judged(clone, capsys, *cache)
+    (file,) = (tmp_path / "cache").iterdir()
+    head, body = file.read_bytes().split(b"\n", 1)
+    said = json.loads(head)
+    for wrong in (b"{}", b"[]", b'["x","",0,true,"",true,[],[],[]]'):
+        # Each with a sum that is right, as anybody can make one without a key.
+        made = b"\n".join(line[:33] + wrong for line in body.split(b"\n"))
+        said["sum"] = blake2b(made, digest_size=32).hexdigest()
+        file.write_bytes(json.dumps(said).encode() + b"\n" + made)
+        assert judged(clone, capsys, *cache) == first
 
 
 def test_a_cache_that_a_change_can_write_is_refused(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
