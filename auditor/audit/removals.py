@@ -238,9 +238,10 @@ def set_going(before: Survey, after: Survey, now: Named, lines: Lines) -> list[G
             stop = next((line for path, line in noted if path == where.path and line > where.line), 1 << 30)
         elif where is not None and where.path == INVENTORY:
             stop = next((line for line in declared if line > where.line), 1 << 30)
-        if where is not None and (number := lines.first_new(where.path, where.line, stop)) > where.line:
-            where = Provenance(where.path, number, _line(after, where.path, number))
-        found.append(Gone(record.name, what, [], [where] if where is not None else [], declared=True))
+        if where is not None:
+            if (number := lines.first_new(where.path, where.line, stop)) > where.line:
+                where = Provenance(where.path, number, _line(after, where.path, number))
+            found.append(Gone(record.name, what, [], [where], declared=True))
     return sorted(found, key=lambda one: one.name)
 
 
