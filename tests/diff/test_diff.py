@@ -292,6 +292,16 @@ def test_files_that_somebody_laid_down(make: Make) -> None:
     assert [one.rule for one in diff(make("first", FILES), stated).fixed] == ["job-calls-going-host"]
 
 
+def test_another_policy_is_no_change_of_the_estate(make: Make) -> None:
+    """Both are judged by that of the new side: what it switches off is neither new nor gone."""
+    rules = "version: 1\nowner: me\nrules: [{rule: job-calls-going-host, enabled: false, reason: known}]\n"
+    off = {**FILES, "policy.yaml": rules}
+    found = diff(make("old", FILES), make("new", off))
+    assert not found.fixed
+    assert "job-calls-going-host" not in [one.rule for one in found.findings_left]
+    assert not found.differs
+
+
 def test_when_a_thing_was_looked_at_is_no_change_of_it(make: Make) -> None:
     probes = '{"tls_probes": "edge", "asked": 1, "at": "2026-05-30T00:00:00Z"}\n'
     probes += '{"endpoint": "api.example.net:443", "protocol": "tls", "status": "unreachable", "detail": "why"}\n'

@@ -96,7 +96,7 @@ def _finding(page: Page, symbol: str, finding: Finding, *, brief: bool = False) 
     for item in finding.evidence[: 1 if brief else _PLACES]:
         _place(page, place(item), item.excerpt)
     if not brief and len(finding.evidence) > _PLACES:
-        page.hang("       ", f"and {number(len(finding.evidence) - _PLACES, 'place')} more")
+        page.hang("       ", f"and {number(len(finding.evidence) - _PLACES, 'more place')}")
     if not brief:
         page.hang("  do   ", f"{clean(finding.action)} [{clean(finding.rule)}]".lstrip(), label="dim")
 
