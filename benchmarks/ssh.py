@@ -91,8 +91,10 @@ class Bench:
         keygen(root / "host")
         key = " ".join((root / "host.pub").read_text().split()[:2])
         (root / "known_hosts").write_text("".join(f"[{one}]:{self.port} {key}\n" for one in self.hosts))
+        # The inventory's names are not addresses.
+        blocks = "".join(f"Host h{number}.bench\n  HostName {one}\n" for number, one in enumerate(self.hosts))
         (root / "config").write_text(
-            f"Host *\n  Port {self.port}\n  User {os.environ.get('USER', 'root')}\n  IdentityFile {root}/id\n"
+            f"{blocks}Host *\n  Port {self.port}\n  User {os.environ.get('USER', 'root')}\n  IdentityFile {root}/id\n"
             f"  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {root}/known_hosts\n"
             "  GlobalKnownHostsFile none\n  BatchMode yes\n  StrictHostKeyChecking yes\n"
         )
@@ -139,7 +141,7 @@ class Bench:
 
 def ours(bench: Bench, servers: str) -> Sequence[str]:
     """The command as people run it; what is collected is also looked into for further files."""
-    hosts = "".join(f'  - name: "{host}"\n' for host in bench.hosts)
+    hosts = "".join(f"  - name: h{number}.bench\n" for number in range(len(bench.hosts)))
     estate = bench.root / "estate"
     estate.mkdir(exist_ok=True)
     (estate / "inventory.yaml").write_text(f"version: 1\nhosts:\n{hosts}sources:\n  - kind: ssh\n")

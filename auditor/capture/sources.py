@@ -248,6 +248,8 @@ def _applies(patterns: Sequence[str], host: str) -> bool:
 
 def _glob(pattern: str, text: str) -> bool:
     """`*` and `?` only: brackets are letters (ssh_config(5), PATTERNS)."""
+    if "*" not in pattern and "?" not in pattern:
+        return pattern == text
     expression = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in re.sub(r"\*+", "*", pattern))
     return re.fullmatch(expression, text) is not None
 
