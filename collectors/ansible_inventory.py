@@ -62,9 +62,15 @@ _NAMES: Final = frozenset({"hosts", "inventory"})
 _DIRECTORIES: Final = frozenset({"inventory", "inventories"})
 _VARS: Final = re.compile(r"(?:^|/)(group|host)_vars/([^/]+)(?:/.+)?$")
 _VARS_SUFFIX: Final = re.compile(r"\.(?:ya?ml|json)$")
+_OWN_ADDRESS: Final = re.compile(
+    r"(?:ansible_(?:ssh_)?host|(?:(?:eth|em|en|br|bond|vlan|wg|wireguard|vpn|public|private|internal|external|primary"
+    r"|main|mgmt|ipmi|idrac|ilo)[a-z0-9]*_)?(?:ipv?[46]?|ipaddr|address)(?:_(?:ip|addr|address))?)[ \t]*:[ \t]*"
+    r"[\"']?([0-9A-Fa-f.:]{3,45})(?:/\d{1,3})?[\"']?[ \t]*(?:#.*)?",
+)
+"""A variable of a host, at the margin, that is an address of its own, not of its gateway or its name servers."""
 _YAML_GROUP: Final = re.compile(rb"^[ \t]+(?:hosts|children):[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-_YAML_ALL: Final = re.compile(rb"^(?:all|ungrouped):[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-_PLAY: Final = re.compile(rb"^(?:- +|[ ]{1,6})hosts:", re.MULTILINE)
+_YAML_ALL: Final = re.compile(rb"(?:all|ungrouped):[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_PLAY: Final = re.compile(rb"(?:- +|[ ]{1,6})hosts:", re.MULTILINE)
 _TOP_LIST: Final = re.compile(rb"^- *[\w\"'#]", re.MULTILINE)
 _IMPORT: Final = re.compile(rb"^- +[\"']?(?:ansible\.builtin\.)?(?:import_playbook|include)[\"']?:", re.MULTILINE)
 _IMPORT_KEYS: Final = ("import_playbook", "ansible.builtin.import_playbook", "include")
@@ -89,7 +95,8 @@ class AnsibleInventoryCollector(Collector):
     Yields
     ------
     Hosts with the address Ansible uses, groups with their members as alternatives, and which playbook selects which
-    group or host. A variable file selects the group or host that it is called after.
+    group or host. A variable file selects the group or host that it is called after; that of a host also gives the
+    addresses of its interfaces (`eth0_ip`, `eth0_ipv4`, `ipv6_address`, `public_ip`).
 
     Can't see
     ---------
@@ -111,7 +118,7 @@ class AnsibleInventoryCollector(Collector):
         path, content = document.path, document.content
         form = _form(path, content[:4096])
         if form == "vars":
-            yield from _variables(path)
+            yield from _variables(path, content)
         elif form == "ini":
             yield from _Ini().read(decode(content).removeprefix("\ufeff").split("\n"))
         elif form in ("yaml", "json", "playbook"):
@@ -256,8 +263,8 @@ def _is_variable(word: str) -> bool:
     return bool(sign) and key.isidentifier()
 
 
-def _variables(path: str) -> Iterator[Parsed]:
-    """Variables belong to the group or host that their file or directory is called after."""
+def _variables(path: str, content: bytes) -> Iterator[Parsed]:
+    """Variables belong to what their file or directory is called after; those of a host may give its addresses."""
     found = _VARS.search(path)
     if found is None:
         return
@@ -266,6 +273,12 @@ def _variables(path: str) -> Iterator[Parsed]:
         return
     provider = Ref(Kind.HOST, normal_name(name)) if found[1] == "host" else Ref(Kind.GROUP, name)
     yield Dependency(Ref(Kind.DOCUMENT, path), provider, Relation.SELECTS, Where())
+    if provider.kind is not Kind.HOST:
+        return
+    for number, line in enumerate(decode(content).split("\n"), 1):
+        said = _OWN_ADDRESS.fullmatch(line.rstrip("\r"))
+        if said is not None and (address := normal_address(said[1])):
+            yield Entity(provider, Where(number, excerpt(line)), {"address": address})
 
 
 def _without_port(text: str) -> str:

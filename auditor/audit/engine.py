@@ -492,12 +492,21 @@ def _mentions(
         elif _DIRECTORIES.match(bound.file.estate_path):
             understood = _describing(reading, bound)
         log = _SEEN_FROM.match(bound.file.estate_path) is not None
+        described = {
+            hosts.find(item.provider.text)
+            for _, item in bound.template.items
+            if isinstance(item, Dependency)
+            and item.relation is Relation.SELECTS
+            and item.consumer.kind is Kind.DOCUMENT
+        }
         for one in found:
             if one.line in understood:
                 continue
             linker.identity_seen.add(one.identity.host)
             if one.identity.host in own or document is None or log:
                 continue
+            if one.identity.kind == "address" and one.identity.host in described:
+                continue  # its own variables say where it is
             host = nodes.get(one.identity.host)
             if host is None:
                 host = nodes[one.identity.host] = linker.require(Ref(Kind.HOST, one.identity.host))

@@ -43,6 +43,10 @@ _MAX_RANGES: Final = 4
 MAX_PER_FILE: Final = 20_000
 _LONG: Final = 4096
 """Bytes of a line that are looked at around a mention."""
+_RUN: Final = 8
+"""Addresses one after another, in lines that are alike else, that are a network written out."""
+_RUN_LINE: Final = 200
+"""Bytes of a line of such a list."""
 BATCH: Final = 4 * 1024 * 1024
 """Bytes of small files that are searched as one text: a call a file costs more than its matches."""
 
@@ -187,7 +191,7 @@ class MentionScanner:
         after = lower[end] if end < len(lower) else 10
         kind = identity.kind
         if kind == "address":
-            return _address_stands(lower, start, end)
+            return None if _written_out(lower, start, end) else _address_stands(lower, start, end)
         if kind == "word":
             return True if before not in _LABEL and after not in _LABEL else None
         if before in _LABEL and not _escape_before(lower, start):
@@ -397,6 +401,32 @@ def _address_stands(lower: bytes, start: int, end: int) -> bool | None:
     if after == 46 and end + 1 < len(lower) and lower[end + 1] in _DIGIT:
         return None
     return None if after == 45 and end + 1 < len(lower) and lower[end + 1] in _DIGIT and before == 45 else True
+
+
+def _written_out(lower: bytes, start: int, end: int) -> bool:
+    """Whether a network is written out here, an address a line: that is about the network, and no use of one host."""
+    base = lower.rfind(b".", start, end) + 1
+    begin = lower.rfind(b"\n", 0, start) + 1
+    after = lower.find(b"\n", end)
+    after = len(lower) if after < 0 else after
+    if after - begin > _RUN_LINE:
+        return False
+    head, number, tail = lower[begin:base], int(lower[base:end]), lower[end:after]
+    run, at = 1, begin
+    while run < _RUN:
+        line = b"%s%d%s\n" % (head, number - run, tail)
+        if number < run or not lower.endswith(line, 0, at):
+            break
+        at -= len(line)
+        run += 1
+    below, at = run - 1, after
+    while run < _RUN:
+        line = b"\n%s%d%s" % (head, number + run - below, tail)
+        if not lower.startswith(line, at) or lower[at + len(line) : at + len(line) + 1] not in (b"", b"\n"):
+            break
+        at += len(line)
+        run += 1
+    return run >= _RUN
 
 
 def _escape_before(lower: bytes, start: int) -> bool:

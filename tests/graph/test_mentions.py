@@ -75,6 +75,10 @@ def hosts_in(text: str | bytes) -> set[str]:
         "web01.example.org_access.log",
         "web01.example.org-0001",
         "docs.web01.example.org",
+        "web01.mgmt.example.org",
+        r"web01\.mgmt\.example\.org",
+        "web01.vpn",
+        "web01.mgmt.example.org-https",
         "web[01:20]",
         "web[01:20].example.org",
         "web{01..20}.example.org",
@@ -127,6 +131,11 @@ def test_names_the_host(text: str) -> None:
         "myweb01.example.org",
         "x_web01",
         "web01.other.org",
+        "web01.mgmt.other.org",
+        "web01.stg.example.org",
+        "web01.mgmt.stg.example.org",
+        "old-web01.mgmt.example.org",
+        "web01.mgmtx",
         "web01.example.org.uk",
         "web01.example.organic",
         r"web01\.example\.org\.uk",
@@ -217,6 +226,35 @@ def test_exact_and_inexact() -> None:
     assert not only("docs.web01.example.org").exact
     assert not only("qa-stg01-1").exact
     assert not only("web01.example.org-access.log").exact
+
+
+def test_names_outside_of_a_site_and_in_other_networks() -> None:
+    table = HostTable()
+    for name in ("web01.iad.example.org", "web02.iad.example.org", "web02.example.org", "web01.ipmi.example.org"):
+        table.add(name, "test")
+    scanner = MentionScanner(table, identities(table, ["web01.iad.example.org", "web02.iad.example.org"]))
+
+    def found(text: str) -> set[str]:
+        return {one.identity.host for one in scanner.scan(text.encode())}
+
+    for text in ("web01", "web01.example.org", "web01.ipmi.example.org", "web01.vpn.iad.example.org"):
+        assert found(text) == {"web01.iad.example.org"}, text
+    for text in ("web02.example.org", "web02", "web01.lhr.example.org", "web01.org", "web01.example.org.uk"):
+        assert not found(text), text
+
+
+@pytest.mark.parametrize("last", [24, 17, 20])
+def test_a_network_that_is_written_out_is_no_use_of_one_host(last: int) -> None:
+    lines = [f"allow 10.0.0.{number};" for number in range(last - 7, last + 1)]
+    assert not hosts_in("deny all;\n" + "\n".join(lines) + "\n")
+    assert not hosts_in("\n".join(lines))
+    at = lines.index("allow 10.0.0.17;")
+    assert hosts_in("\n".join([*lines[:at], lines[at] + " # web", *lines[at + 1 :]])) == {WEB}
+
+
+def test_few_addresses_one_after_another_are_hosts() -> None:
+    assert hosts_in("\n".join(f"allow 10.0.0.{number};" for number in range(14, 21))) == {WEB}
+    assert hosts_in("\n".join(f"10.0.0.{number} host{number}" for number in range(10, 30))) == {WEB}
 
 
 def test_one_mention_a_line_and_host_by_the_longest_name() -> None:
