@@ -318,7 +318,9 @@ def _read(plain: socket.socket, deadline: float, size: int) -> bytes:
     while len(found) < size:
         plain.settimeout(max(deadline - time.monotonic(), 0.01))
         more = plain.recv(size - len(found))
-        if not more or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        if not more:
             raise FailedError(Outcome.PARTIAL, "the server ends the connection before TLS")
         found += more
     return found
