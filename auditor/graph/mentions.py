@@ -21,6 +21,8 @@ _WORD: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
 _DIGIT: Final = frozenset(b"0123456789")
 _LABEL: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 _HEX: Final = frozenset(b"0123456789abcdef")
+_CONSOLES: Final = frozenset(b"mgmt ipmi ilo idrac drac bmc oob console".split())
+"""What the service processor of a machine is called, behind its name."""
 _BOMS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _FILE_ENDINGS: Final = frozenset(
     "cfg conf config yml yaml json toml ini j2 erb tmpl pem crt cer key csr service timer socket sh txt log cron zone"
@@ -203,12 +205,16 @@ class MentionScanner:
             return True if ended and before != 46 else None
         below = before == 46 and _label_ends(lower, start - 1)
         if after == 45 or (after == 95 and kind == "full"):
-            # An instance (qa-stg01-1), or what no top-level domain can go on with (web01.example.org-access.log).
+            # An instance (qa-stg01-1), its service processor (qa-stg01-mgmt), or what no top-level domain can go on
+            # with (web01.example.org-access.log).
             tail = end + 1
             while tail < len(lower) and lower[tail] in _DIGIT:
                 tail += 1
             numbered = tail > end + 1 and not (tail < len(lower) and lower[tail] in _LABEL)
-            if numbered and kind == "short" and not below and self._stays(lower, identity, tail):
+            while not numbered and tail < len(lower) and lower[tail] in _LABEL:
+                tail += 1
+            instance = numbered or lower[end + 1 : tail] in _CONSOLES
+            if instance and kind == "short" and not below and self._stays(lower, identity, tail):
                 return None if self._known(lower[start:tail]) else False
             if kind == "full" and identity.text.count(".") >= 2 and not below:
                 return False

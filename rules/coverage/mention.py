@@ -147,6 +147,7 @@ def _is_of_inventory(estate: EstateView, document: Node, host: Node | None) -> b
     """Whether a file holds the variables of a host (`host_vars/…`) that the rule about its inventory names already."""
     return (
         host is not None
+        and "host_vars/" in document.text
         and bool(estate.outgoing(document, Relation.SELECTS))
         and bool(estate.incoming(host, Relation.MEMBER))
     )

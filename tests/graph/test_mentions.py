@@ -183,6 +183,9 @@ def test_names_the_host(text: str) -> None:
         "build03.arm.example.org",
         "qa-stg01-2",
         "qa-stg01x",
+        "qa-stg01-build",
+        "qa-stg01-mgmt2",
+        "old-qa-stg01-mgmt",
         "%2web01",
     ],
 )
@@ -196,6 +199,8 @@ def test_names_something_else(text: str) -> None:
         ("qa-stg01-1", STAGING),
         ("qa-stg01-1.example.org", STAGING),
         ("qa-stg01-1.conf", STAGING),
+        ("qa-stg01-mgmt", STAGING),
+        ("qa-stg01-ipmi.example.org", STAGING),
         ("seoul.mirror", SEOUL),
         ("kr-mirror", SEOUL),
         ("arm.example.org", ARM),
