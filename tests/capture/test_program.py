@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import time
@@ -298,3 +299,26 @@ def test_it_ends_itself_at_the_deadline(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 20
     assert not items
     assert not reader.done
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_it_ends_without_the_program_timeout(shell: str) -> None:
+    if shell not in HERE:
+        pytest.skip(f"there is no {shell}")
+    text = program(NONCE, ["/etc/hosts"]).replace("if timeout 1 true", "if no-timeout 1 true")
+    text = text.replace("elif timeout -t 1 true", "elif no-timeout -t 1 true")
+    assert text.count("no-timeout") == 2
+    items, reader = run(shell, text)
+    assert reader.done
+    assert [item.name for item in items] == ["/etc/hosts"]
+
+
+@pytest.mark.integration
+def test_a_full_disk_is_no_matter_to_it() -> None:
+    """No file may grow by a byte: whoever wrote one would be killed."""
+    if "dash" not in HERE:
+        pytest.skip("there is no dash")
+    items, reader = run("dash", program(NONCE), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    assert reader.done
+    assert {"host.txt", "states.txt"} <= {item.name for item in items if item.kind == "OUT"}
