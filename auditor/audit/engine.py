@@ -73,6 +73,7 @@ _DESCRIBING: Final = re.compile(
     r'\s*"(?:InstanceId|Private(?:Dns|Ip)\w*|Public(?:Dns|Ip)\w*|Carrier\w*|Name|name|address|dns_name)"'
     r'\s*:\s*"[^"]*",?\s*$'
 )
+_HCL: Final = (".tf", ".tfvars", ".hcl")
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
 CONNECTIONS = ("/.auditor/ss-established.txt", "/.auditor/ss-listening.txt")
 """What hosts are connected to: each line is understood, or no connection. A mention would tell it once more."""
@@ -447,7 +448,7 @@ def _mentions(
     inventory: Inventory | None,
 ) -> None:
     """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
-    from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
+    from auditor.graph.mentions import MAX_PER_FILE, MentionScanner, named_entries
 
     scanner = MentionScanner(hosts, wanted)
     texts = [
@@ -484,6 +485,8 @@ def _mentions(
             reading.coverage.append(
                 Coverage(bound.file.source, Area.MENTIONS, where, Outcome.PARTIAL, detail=detail, path=where)
             )
+        if bound.file.path.endswith(_HCL):
+            found = [*found, *named_entries(decode(reading.content(bound)), found)]
         own = canonical.get(bound.file.source, set())
         document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
         understood: set[int] = set()
