@@ -171,6 +171,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "lifecycle-read-only-observed": "rules.lifecycle.read_only:LifecycleReadOnlyObservedRule",
         "lifecycle-running-observed": "rules.lifecycle.running:LifecycleRunningObservedRule",
         "lifecycle-writable-observed": "rules.lifecycle.writable:LifecycleWritableObservedRule",
+        "logs-and-mail-through-going-host": "rules.services.logs_and_mail:LogsAndMailThroughGoingHostRule",
         "mention": "rules.coverage.mention:MentionRule",
         "monitoring-server-going": "rules.monitoring.monitoring_server_going:MonitoringServerGoingRule",
         "mount-of-going-host": "rules.storage.mount:MountOfGoingHostRule",

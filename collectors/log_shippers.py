@@ -130,7 +130,7 @@ class LogShippersCollector(Collector):
             return
         on_host = document.path.startswith("/")
         service = Ref(Kind.SERVICE, program if on_host else f"{program} in {document.path}")
-        yield Entity(service, outputs[0].where, {"program": program})
+        yield Entity(service, outputs[0].where, {"program": program, "sends": "logs"})
         if on_host:
             yield Dependency(service, THIS_HOST, Relation.RUNS_ON, outputs[0].where)
         for output in outputs:

@@ -134,7 +134,7 @@ class SyslogCollector(Collector):
                 continue
             where = Where(number, excerpt(lines[number - 1]))
             if first:
-                yield Entity(service, where, {"program": program})
+                yield Entity(service, where, {"program": program, "sends": "logs"})
                 yield Dependency(service, THIS_HOST, Relation.RUNS_ON, where)
                 first = False
             yield Dependency(service, ref, Relation.CONNECTS, where, Need.WRITE, group, sure)

@@ -241,7 +241,7 @@ def keep(path: Path, report: Report, *, quiet: bool) -> None:
     """Adds a run to a file."""
     from auditor.policy.chain import append
     from auditor.policy.kept import check_hosts, run_record
-    from auditor.report.summary import EXIT_CODES, NO_CHECK, areas
+    from auditor.report.summary import EXIT_CODES, NO_GAP, areas
 
     rows = [
         {
@@ -249,7 +249,7 @@ def keep(path: Path, report: Report, *, quiet: bool) -> None:
             "blockers": row.blockers,
             "warnings": row.warnings,
             "notes": row.notes,
-            "not_looked_at": "" if row.unseen == NO_CHECK else row.unseen,
+            "not_looked_at": "" if row.unseen in NO_GAP else row.unseen,
         }
         for row in areas(report)
     ]

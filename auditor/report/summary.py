@@ -56,6 +56,9 @@ ALIKE: Final = 3
 """Findings of one rule that differ in their message alone share their heading from this number on."""
 NO_CHECK: Final = "no check here"
 """Why an area is unseen for which there is neither a rule nor a capture."""
+NONE_SEEN: Final = "none seen"
+"""What is said of an area that has rules, of which nothing was captured, nor had to be: it is no tick, and no gap."""
+NO_GAP: Final = frozenset({"", NO_CHECK, NONE_SEEN})
 _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 _CONFIDENCE_RANK: Final = {confidence: rank for rank, confidence in enumerate(Confidence)}
 _AREA_RANK: Final = {area: rank for rank, area in enumerate(Area)}
@@ -236,8 +239,8 @@ def _summarize(
             reasons.append(number(count, "gap"))
         if report.failures:
             reasons.append(number(len(report.failures), "failure"))
-    elif not known and not coverage and not items:
-        reasons.append(NO_CHECK)
+    elif not coverage and not items and not severities and not reasons:
+        reasons.append(NONE_SEEN if known else NO_CHECK)
     return AreaSummary(
         area=area,
         blockers=severities[Severity.BLOCK],
@@ -470,9 +473,7 @@ def _afterwards(verdict: Verdict, who: str, plural: bool, counts: str) -> Headli
 def _unseen(report: Report) -> str:
     """What was not seen, in a few words: `2 areas not fully looked at, 1 part of the audit failed`."""
     parts = []
-    rows = [
-        row for row in areas(report) if row.unseen and row.unseen != NO_CHECK and Area.COVERAGE not in row.area.covers
-    ]
+    rows = [row for row in areas(report) if row.unseen not in NO_GAP and Area.COVERAGE not in row.area.covers]
     if rows:
         parts.append(f"{number(len(rows), 'area')} not fully looked at")
     if report.failures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import ClassVar, Final, TypeAlias
 
 from auditor.api import (
@@ -37,6 +38,7 @@ _Targets: TypeAlias = list[tuple[Ref | None, Where]]
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\}|\((\w+)\))")
 _NEXT_HOP: Final = re.compile(r"\[([^\]\s]+)\](?::([\w-]+))?|([A-Za-z0-9_][\w.-]*)(?::([\w-]+))?")
 _INET: Final = re.compile(r"(?:^|[\s:,{=])inet6?:(\[[^\]]+\]|[A-Za-z0-9_][\w.-]*):([\w-]+)")
+_MAIL: Final = MappingProxyType({"sends": "mail"})
 _POLICY: Final = re.compile(r"check_policy_service\s+\{?\s*inet:(\[[^\]]+\]|[\w.-]+):([\w-]+)")
 _NO_NEXT_HOP: Final = frozenset({"local", "error", "retry", "discard", "virtual", "pipe", "defer", "hold"})
 _REMOTE: Final = frozenset({"", "smtp", "relay", "lmtp", "smtps", "uucp", "slow", "submission"})
@@ -165,20 +167,20 @@ def _main(source: Source) -> Iterator[Parsed]:
     relays: _Targets = []
     for text, where in pieces("relayhost", "smtp_fallback_relay", "fallback_relay"):
         relays += [(found, where) for word in re.split(r"[,\s]+", text) if (found := _next_hop(word)) is not None]
-    yield from source.uses("postfix relay", relays, Need.WRITE, "relays")
+    yield from source.uses("postfix relay", relays, Need.WRITE, "relays", _MAIL)
     for name in _TRANSPORTS:
         for text, where in pieces(name):
             scheme, _, hop = text.partition(":")
             if scheme in _REMOTE or name == "content_filter":
                 inet = _INET.search(f":{hop}")
                 found = target(inet[1], inet[2]) if inet else _next_hop(hop.removeprefix("inet:"))
-                yield from source.uses(f"postfix {name}", [(found, where)], Need.WRITE)
+                yield from source.uses(f"postfix {name}", [(found, where)], Need.WRITE, attributes=_MAIL)
     for names, title in ((_MILTERS, "postfix milters"), (_CHECKS, "postfix policy services")):
         services: _Targets = []
         for text, where in pieces(*names):
             pattern = _INET if "milters" in title or text.startswith("inet:") else _POLICY
             services += [(target(one[1], one[2]), where) for one in pattern.finditer(text)]
-        yield from source.uses(title, services)
+        yield from source.uses(title, services, attributes=_MAIL)
     networks = [(word, where) for text, where in pieces("mynetworks") for word in re.split(r"[,\s]+", text)]
     yield from source.allows("postfix mynetworks", [one for one in networks if names_host(one[0])])
 
@@ -219,7 +221,7 @@ def _transport(source: Source) -> Iterator[Parsed]:
         found = target(inet[1], inet[2]) if inet else _next_hop(hop)
         if found is not None:
             name = f"postfix transport of {excerpt(words[0])[:100]}"
-            yield from source.uses(name, [(found, source.where(number))], Need.WRITE)
+            yield from source.uses(name, [(found, source.where(number))], Need.WRITE, attributes=_MAIL)
 
 
 def _table(source: Source) -> Iterator[Parsed]:
@@ -231,7 +233,7 @@ def _table(source: Source) -> Iterator[Parsed]:
         for word in re.split(r"[,\s]+", setting.value):
             if word and not word.startswith(("unix:", "/")):
                 targets.append((url_target(word.removeprefix("inet:")), source.where(setting.line)))
-    yield from source.uses(name, targets, group="servers")
+    yield from source.uses(name, targets, group="servers", attributes=_MAIL)
 
 
 def _relay(source: Source, form: str) -> Iterator[Parsed]:
@@ -252,4 +254,4 @@ def _relay(source: Source, form: str) -> Iterator[Parsed]:
             # Exim writes a port as host::port.
             host, _, port = part.strip().replace("::", ":").partition(":")
             targets.append((target(host, port), where))
-    yield from source.uses("mail relay", targets, Need.WRITE, "relays")
+    yield from source.uses("mail relay", targets, Need.WRITE, "relays", _MAIL)

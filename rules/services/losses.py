@@ -148,6 +148,11 @@ def is_neither(service: Node) -> bool:
     return not (is_backup(service) or is_replica(service) or is_observed(service))
 
 
+def sends(loss: Loss) -> str:
+    """`logs` or `mail`, for what sends these on: relays and log shippers; empty for any other service."""
+    return str(loss.node.attributes.get("sends", ""))
+
+
 def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> list[Loss]:
     """What services elsewhere lose with the going hosts, equal ones on many hosts as one: those that fit."""
     leaving = {one.host for one in estate.going}

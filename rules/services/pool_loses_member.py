@@ -28,6 +28,7 @@ from rules.services.losses import (
     member_name,
     only_writing,
     pools_of,
+    sends,
     successor_names,
 )
 from rules.ways import files
@@ -92,7 +93,7 @@ class PoolLosesMemberRule(Rule):
             said.append("It is declared as critical")
         return Finding(
             rule=self.id,
-            area=self.area,
+            area=Area.LOGS if sends(loss) else self.area,
             severity=self.severity if loss.confidence is not Confidence.LOW else Severity.INFO,
             confidence=loss.confidence,
             subject=loss.label,

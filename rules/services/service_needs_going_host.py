@@ -31,6 +31,7 @@ from rules.services.losses import (
     once,
     only_writing,
     pools_of,
+    sends,
     state,
     strongest,
     successor_names,
@@ -52,24 +53,24 @@ class ServiceNeedsGoingHostRule(Rule):
 
     What it does
     ------------
-    Takes the services of hosts and repositories: web servers and their upstreams, load balancers, mail relays,
-    directory and time clients, log shippers, containers and Kubernetes objects, load balancers and services of the
-    inventory. It reports those that connect to the host, pass requests to it, mount from it or run on it, directly or
-    over names that lead to it alone, where every alternative goes with it. It names what stops working in turn. Of a
-    host that becomes read-only only those are told that must write there. Equal services on many hosts are one finding.
+    Takes the services of hosts and repositories: web servers and their upstreams, load balancers, directory and time
+    clients, containers and Kubernetes objects, load balancers and services of the inventory. It reports those that
+    connect to the host, pass requests to it, mount from it or run on it, directly or over names that lead to it alone,
+    where every alternative goes with it. It names what stops working in turn. Of a host that becomes read-only only
+    those are told that must write there. Equal services on many hosts are one finding.
 
     Left to others: pools that keep a member (pool-loses-member), Prometheus and Alertmanager (monitoring-server-going),
-    jobs and scripts (job-calls-going-host), file systems that are mounted on hosts (mount-of-going-host), backups
-    (backup-of-going-host, backup-kept-on-going-host) and replicas (replication-source-going).
+    logs and mail (logs-and-mail-through-going-host), jobs and scripts (job-calls-going-host), file systems that are
+    mounted on hosts (mount-of-going-host), backups (backup-of-going-host, backup-kept-on-going-host) and replicas
+    (replication-source-going).
 
     Why it matters
     --------------
-    The service stops on another host, often of another team, and only when somebody uses it: a relay when mail is
-    sent.
+    The service stops on another host, often of another team, and only when somebody uses it.
 
     Example
     -------
-    `upstream tracking { server old-01.example.net:8080; }`, and `relayhost = [old-01.example.net]` on 340 hosts
+    `upstream tracking { server old-01.example.net:8080; }`
 
     What to do
     ----------
@@ -91,8 +92,12 @@ class ServiceNeedsGoingHostRule(Rule):
         """One finding for each service, equal ones on many hosts as one."""
         for loss in losses(estate):
             whole = [edge for edge in loss.edges if is_whole(estate, edge)]
-            if whole:
+            if whole and self.is_told(loss):
                 yield self._finding(estate, loss, whole)
+
+    def is_told(self, loss: Loss) -> bool:
+        """Whether a loss is told by this rule, and not by the one about logs and mail."""
+        return not sends(loss)
 
     def _finding(self, estate: EstateView, loss: Loss, whole: Sequence[Edge]) -> Finding:
         going = list(loss.going.values())
