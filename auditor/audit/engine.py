@@ -508,8 +508,8 @@ def _mentions(
             linker.identity_seen.add(one.identity.host)
             if one.identity.host in own or document is None or log:
                 continue
-            if one.identity.kind == "address" and one.identity.host in described:
-                continue  # its own variables say where it is
+            if one.identity.kind == "address" and not described.isdisjoint(hosts.at(one.identity.text)):
+                continue  # variables of a machine say where that machine is
             host = nodes.get(one.identity.host)
             if host is None:
                 host = nodes[one.identity.host] = linker.require(Ref(Kind.HOST, one.identity.host))

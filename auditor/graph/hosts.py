@@ -203,7 +203,9 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
                 continue
             labels = known.split(".")
             say(known, "full" if len(labels) > 1 else "short", record, provenance)
-            if len(labels) > 1 and _owns_short(table, labels[0], known, going):
+            # By the longest: `web01.stg` is no shorter name than web01.example.org, but one that is cut.
+            longest = max((n for n in record.names if n.split(".", 1)[0] == labels[0]), key=lambda n: n.count("."))
+            if len(labels) > 1 and _owns_short(table, labels[0], longest, going):
                 say(labels[0], "short", record, provenance)
             for length in range(2, len(labels) - 1):
                 prefix = ".".join(labels[:length])

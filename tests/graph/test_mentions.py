@@ -482,6 +482,14 @@ def test_any_bytes_do_no_harm(content: bytes) -> None:
         assert one.line >= 1
 
 
+def test_a_cut_name_of_a_staging_host_does_not_make_it_own_the_short_name() -> None:
+    table = HostTable()
+    table.add("db01.example.org", "test")
+    table.alias(table.add("db01.stg.example.org", "test"), "db01.stg")
+    assert "db01" not in {one.text for one in identities(table, ["db01.stg.example.org"])}
+    assert "db01" in {one.text for one in identities(table, ["db01.example.org"])}
+
+
 def test_common_short_names_in_entries_that_name_the_host() -> None:
     text = """\
 machines = {
