@@ -13,7 +13,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from auditor.graph.hosts import INTERFACE_LABELS, HostTable, Identity
-from auditor.model import EXCERPT_LIMIT
+from auditor.model import EXCERPT_LIMIT, Lifecycle
 from auditor.redaction import redact
 from auditor.text import decode, normal_address
 
@@ -84,6 +84,7 @@ class MentionScanner:
         self._table = table
         self._identities: dict[bytes, list[Identity]] = {}
         self._named: dict[str, list[Identity]] = {}
+        self._others: list[str] | None = None
         self._sixes: dict[str, list[Identity]] = {}
         means: dict[bytes, tuple[bytes, _Form]] = {}
         stems: set[bytes] = set()
@@ -285,7 +286,9 @@ class MentionScanner:
         at = end - 1 if lower[end - 1] in b"[{(" else end - 2
         head = stem.decode("utf-8", "replace")
         pieces: list[str | list[Callable[[str], bool]]] = []
+        every = True
         while len(pieces) < 2 * _MAX_RANGES and (read := _range_at(lower, at)) is not None:
+            every = every and _DIGITS.match(lower, at) is not None
             parts, tail = read
             at = tail
             while at < len(lower) and (lower[at] in _TOKEN or _escaped_dot(lower, at)):
@@ -294,6 +297,8 @@ class MentionScanner:
         if not pieces or (at < len(lower) and lower[at] in b"[{(\\" and pieces[-1]):
             return []  # something else that opens within the name
         pieces[-1] = str(pieces[-1]).rstrip(".")
+        if every and any(_fits(name[len(head) :], pieces) for name in self._staying(head)):
+            return []  # any number: it is about the machines that stay as much, and need not change
         hits: list[tuple[Identity, bool]] = []
         for number in range(bisect_left(self._names, head), len(self._names)):
             text = self._names[number]
@@ -302,6 +307,21 @@ class MentionScanner:
             if _fits(text[len(head) :], pieces):
                 hits.extend((identity, True) for identity in self._named[text])
         return hits
+
+    def _staying(self, head: str) -> Iterator[str]:
+        """Names that begin so, in full and short, of the machines that are not looked for and still run."""
+        if self._others is None:
+            looked = {one.host for found in self._named.values() for one in found}
+            others: set[str] = set()
+            for record in self._table.records.values():
+                if record.name not in looked and record.lifecycle is Lifecycle.ACTIVE:
+                    others.update(record.names)
+                    others.update(name.split(".", 1)[0] for name in record.names)
+            self._others = sorted(others)
+        for at in range(bisect_left(self._others, head), len(self._others)):
+            if not self._others[at].startswith(head):
+                return
+            yield self._others[at]
 
     def _six(self, lower: bytes, start: int) -> list[tuple[Identity, bool]]:
         """An IPv6 address in any spelling (RFC 4291 section 2.2) that begins here."""

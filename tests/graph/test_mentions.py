@@ -490,6 +490,17 @@ def test_a_cut_name_of_a_staging_host_does_not_make_it_own_the_short_name() -> N
     assert "db01" in {one.text for one in identities(table, ["db01.example.org"])}
 
 
+def test_a_pattern_of_any_number_is_no_use_of_one_of_many() -> None:
+    table = HostTable()
+    for name in ("web01.example.org", "web02.example.org", "db01.example.org"):
+        table.add(name, "test")
+    scanner = MentionScanner(table, identities(table, ["web01.example.org", "db01.example.org"]))
+    assert not scanner.scan(rb"Rewrite (web\d+)/x")
+    assert not scanner.scan(b"web[0-9]{2}.example.org")
+    assert [one.identity.host for one in scanner.scan(b"web[01:20].example.org")] == ["web01.example.org"]
+    assert [one.identity.host for one in scanner.scan(rb"match (db\d+)")] == ["db01.example.org"]
+
+
 def test_common_short_names_in_entries_that_name_the_host() -> None:
     text = """\
 machines = {
