@@ -34,6 +34,7 @@ _PLACES: Final = (
     ("/etc/ssh", Area.IDENTITY),
     ("/etc/sudoers", Area.IDENTITY),
     ("/root/.ssh", Area.IDENTITY),
+    ("/home", Area.IDENTITY),
     ("/etc/hosts", Area.NAMES),
     ("/etc/resolv.conf", Area.NAMES),
     ("/Windows/System32/Tasks", Area.SCHEDULES),

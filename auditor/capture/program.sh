@@ -369,6 +369,17 @@ first_round() {
         /etc/puppet /etc/puppetlabs/puppet /etc/salt/minion /etc/salt/minion.d /etc/hosts.allow /etc/hosts.deny \
         /etc/nftables.conf /etc/iptables /etc/ufw/user.rules /etc/redis /etc/mysql /etc/my.cnf /etc/pgbouncer /etc/logrotate.d
 
+    # Whom each user's keys let in: the files alone, nothing else below their homes.
+    mode=all
+    perhaps /etc/ssh/authorized_keys /etc/ssh/authorized_keys.d
+    quiet=1
+    for d in /root /home/*; do
+        for f in "$d/.ssh/authorized_keys" "$d/.ssh/authorized_keys2"; do
+            if reachable "$f"; then grab "$f"; fi
+        done
+    done
+    quiet=
+
     # Who this machine is, who listens, who talks.
     output ip-addr.txt 5 ip -o addr || output ip-addr.txt 5 ifconfig -a
     if command -v ss >/dev/null; then

@@ -40,6 +40,9 @@ PLANTED = {
         "[renewalparams]\nauthenticator = webroot\n"
         "renew_hook = /opt/hooks/deploy.sh\n"
     ),
+    "home/deploy/.ssh/authorized_keys": (
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGWqD3PaDuXpVyTqJLbnQwIDrtHCRr1Zu7PXUVm2bH0x jobs@build-07\n"
+    ),
     "opt/renew.sh": "#!/bin/sh\ncertbot renew --quiet\n. /opt/lib/common.sh\n",
     "opt/lib/common.sh": "curl -s https://hooks.eventide.net/renewed\n",
     "opt/hooks/deploy.sh": "#!/bin/sh\ncurl -u deploy:hunter2000 https://acme-hook.eventide.net/renewed\n",
@@ -278,6 +281,8 @@ def test_from_a_host_to_its_checklist(
     for name in PLANTED:
         assert (root / name).is_file(), f"{name}: {result.records.get(f'hosts/legacy-cert-01/{name}')}"
     assert (root / "etc/crontab").read_text() == PLANTED["etc/crontab"]
+    keys = "home/deploy/.ssh/authorized_keys"
+    assert (root / keys).read_text() == PLANTED[keys]
     # A second round fetched what a job calls, a third what that includes.
     assert (root / "opt/lib/common.sh").read_text() == PLANTED["opt/lib/common.sh"]
     everything = b"".join(path.read_bytes() for path in result.snapshot.rglob("*") if path.is_file())
@@ -412,6 +417,7 @@ def test_what_sudo_does_not_allow_is_denied_not_absent(bench: Bench, collect: Co
         pytest.skip("needs root, to answer as another user")
     place, enter = bench.root(sudo=REFUSES)
     (place / "etc/cron.d").chmod(0o700)
+    (place / "home/deploy/.ssh").chmod(0o700)
     (place / "etc/letsencrypt").chmod(0o700)
     (place / "opt/renew.sh").chmod(0o700)
     (place / "etc/anacrontab").write_text("1 5 nightly /opt/nightly.sh\n")
@@ -421,7 +427,13 @@ def test_what_sudo_does_not_allow_is_denied_not_absent(bench: Bench, collect: Co
     result = collect(server.port, source=", sudo: true")
     base = "hosts/legacy-cert-01"
     assert result.host()["outcome"] == "ok", (result.err, server.log)
-    for name in ("etc/cron.d", "etc/letsencrypt/renewal", "opt/renew.sh", "etc/anacrontab"):
+    for name in (
+        "etc/cron.d",
+        "etc/letsencrypt/renewal",
+        "opt/renew.sh",
+        "etc/anacrontab",
+        "home/deploy/.ssh/authorized_keys",
+    ):
         assert result.records[f"{base}/{name}"]["outcome"] == "denied", name
     assert result.records[f"{base}/etc/crontab"]["outcome"] == "ok"
     assert result.records[f"{base}/etc/cron.hourly"]["outcome"] == "absent"
