@@ -7,8 +7,14 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["pytester"]
+
+# What continuous integration says of a commit must not change from run to run: chance belongs to runs by hand.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 INTEGRATION = Path(__file__).parent / "integration"
 

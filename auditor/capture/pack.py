@@ -22,6 +22,7 @@ import posixpath
 import shutil
 import sqlite3
 import stat
+import weakref
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -292,12 +293,12 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class PackTree(Tree):
     """An estate in a pack, read as it is: nothing is extracted."""
 
     content_addressed: ClassVar[bool] = True
-    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
+    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:", check_same_thread=False))
     _cuts: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -323,8 +324,9 @@ class PackTree(Tree):
         finally:
             database.close()
 
-    def __del__(self) -> None:
-        self.database.close()
+    def __post_init__(self) -> None:
+        # Not __del__: in a cycle of references the database may be finalized first, and warn that it is open.
+        weakref.finalize(self, self.database.close)
 
     def _hosts_of_names(self, has_inventory: bool) -> None:
         inside: dict[str, set[str]] = {}
@@ -480,7 +482,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     hint = "`auditor snapshot pack DIR -o FILE` makes one."
     if not is_pack(path):
         raise PackError(f"{path}: neither a directory nor a packed estate", hint=hint)
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    # A server's worker opens it, and whichever thread collects garbage closes it. SQLite itself is built thread-safe.
+    database = sqlite3.connect(uri, uri=True, check_same_thread=False)
     try:
         database.text_factory = _text
         # Not SQLITE_DBCONFIG_DEFENSIVE, which Python 3.11 can't set: read-only and an untrusted schema are enough.

@@ -217,7 +217,9 @@ def _elsewhere(lineage: Ref, location: str, relation: Relation, where: Where) ->
         return
     rest = found[2]
     if found[1] == "ssh":
-        host = rest.split(":", 1)[0].rpartition("@")[2].split()[-1] if rest.split(":", 1)[0].split() else ""
+        # Words before the host are options of ssh.
+        words = rest.partition(":")[0].rpartition("@")[2].split()
+        host = words[-1] if words else ""
     else:
         parts = rest.split(":")
         host = parts[2] if len(parts) > 3 else ""

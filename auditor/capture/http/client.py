@@ -305,7 +305,7 @@ class Client:
                 kind = type(error).__name__
                 raise FailedError(Outcome.PARTIAL, f"the answer is no HTTP, or breaks off ({kind})") from None
             except OSError as error:
-                if isinstance(error, ssl.SSLError) and _wants_certificate(error, connection.sock):
+                if _wants_certificate(error, connection.sock):
                     why = "the server accepts no client without a certificate that it knows"
                     raise FailedError(Outcome.DENIED, why, gone=True) from None
                 if time.monotonic() >= deadline or isinstance(error, TimeoutError):
@@ -336,17 +336,15 @@ class _Secure(http.client.HTTPSConnection):
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
-def _wants_certificate(error: ssl.SSLError, sock: socket.socket | None) -> bool:
+def _wants_certificate(error: OSError, sock: socket.socket | None) -> bool:
     """Whether a server ends a connection for want of a client certificate. In TLS 1.3 it says so after the handshake,
     perhaps while the request is being sent: then its alert is still to be read."""
-    if isinstance(error, ssl.SSLEOFError) and sock is not None:
+    if isinstance(error, (ssl.SSLEOFError, BrokenPipeError, ConnectionResetError)) and isinstance(sock, ssl.SSLSocket):
         try:
             sock.recv(1)
-        except ssl.SSLError as later:
+        except OSError as later:
             error = later
-        except OSError:
-            return False
-    return "CERTIFICATE" in str(error.reason)
+    return isinstance(error, ssl.SSLError) and "CERTIFICATE" in str(error.reason)
 
 
 def _body(answer: http.client.HTTPResponse, deadline: float) -> bytes:
