@@ -34,22 +34,13 @@ from collectors.prometheus.config import Config, final_targets
 from collectors.prometheus.promql import Matcher, Selector, read_expression
 from collectors.prometheus.rules import RuleFile
 from collectors.run_parts import runs
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 
 SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 CORPUS = SHARED / "corpus"
 NOW = datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC)
-
-
-def program(name: str) -> str:
-    """The path of a program; skips without it, except where CI says that it must be there."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def files_of(kind: str) -> list[Path]:
@@ -91,7 +82,7 @@ def elapses(told: str) -> list[datetime]:
 
 
 def test_calendars_of_real_timers_elapse_as_systemd_says() -> None:
-    analyze = program("systemd-analyze")
+    analyze = need("systemd-analyze")
     expressions = calendars()
     if not expressions:
         pytest.skip("no real timers here: set AUDITOR_SHARED")
@@ -112,7 +103,7 @@ def test_calendars_of_real_timers_elapse_as_systemd_says() -> None:
 
 def test_real_crontabs_are_taken_and_refused_as_by_debian(tmp_path: Path) -> None:
     """`crontab -n` tells whether cron would take a file as a user's: a user's name is then part of the command."""
-    crontab = program("crontab")
+    crontab = need("crontab")
     if "-n" not in run(crontab, "-h").stderr:
         pytest.skip("this crontab can't check a file without installing it (-n)")
     taken = refused = 0
@@ -135,7 +126,7 @@ def test_real_crontabs_are_taken_and_refused_as_by_debian(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("flavour", ["debian", "lsbsysinit", "busybox"])
 def test_names_of_real_files_are_run_as_by_run_parts(flavour: str, tmp_path: Path) -> None:
-    command = [program("busybox"), "run-parts"] if flavour == "busybox" else [program("run-parts")]
+    command = [need("busybox"), "run-parts"] if flavour == "busybox" else [need("run-parts")]
     if flavour == "lsbsysinit":
         command.append("--lsbsysinit")
     files_of("cron")
@@ -223,7 +214,7 @@ def served(prometheus: str, directory: Path, *paths: str) -> list[Any]:
 
 
 def test_targets_are_those_of_a_running_server(tmp_path: Path) -> None:
-    prometheus, promtool = program("prometheus"), program("promtool")
+    prometheus, promtool = need("prometheus"), need("promtool")
     jobs = list(static_jobs(promtool, tmp_path))
     text = yaml.safe_dump({"global": {"scrape_interval": "1d"}, "scrape_configs": jobs})
     (tmp_path / "prometheus.yml").write_text(text)
@@ -264,7 +255,7 @@ def as_set(found: tuple[Selector, ...]) -> frozenset[tuple[str, frozenset[Matche
 
 def test_rules_are_those_of_a_running_server(tmp_path: Path) -> None:
     """Names, labels and the series that each rule asks for; Prometheus writes an expression in its own way."""
-    prometheus, promtool = program("prometheus"), program("promtool")
+    prometheus, promtool = need("prometheus"), need("promtool")
     taken = {}
     for number, path in enumerate(files_of("prometheus-rules")):
         # Prometheus 2 takes the name of a YAML alias in a rule for its value.
@@ -326,7 +317,7 @@ def label_sets(root: Route) -> Iterator[dict[str, str]]:
 
 
 def test_real_routes_lead_where_amtool_says(tmp_path: Path) -> None:
-    amtool = program("amtool")
+    amtool = need("amtool")
     files = compared = 0
     for path in files_of("alertmanager"):
         shutil.copy(path, tmp_path / "alertmanager.yml")

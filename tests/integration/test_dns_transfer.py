@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -21,6 +19,7 @@ from auditor.inventory import load_inventory
 from auditor.model import Outcome
 from collectors.dns_lookups import DnsLookupsCollector
 from collectors.zone import ZoneCollector
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 
@@ -39,15 +38,6 @@ www IN CNAME api
 txt IN TXT "a \"quoted\" text; with a semicolon" "second"
 *.wild IN A 10.20.4.20
 """
-
-
-def need(program: str) -> str:
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is not installed")
-        pytest.skip(f"{program} is not installed")
-    return found
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,22 +16,16 @@ from auditor.cli.main import main, parser
 from auditor.model import Document, Kind
 from auditor.registry import load_collectors
 from auditor.report.metrics import Run, render_metrics
+from tests.integration.programs import need
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEDULE = ROOT / "docs/schedule"
 HOSTILE = 'a"b\\c\nd\u202ee\udce9 {x="y"} 1'
 
 
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
 @pytest.mark.integration
 def test_promtool_takes_the_metrics(tmp_path: Path) -> None:
-    promtool = program("promtool")
+    promtool = need("promtool")
     textfile = tmp_path / "auditor.prom"
     estate = ROOT / "sample_inventories/eventide"
     assert main(["guard", "--snapshot", str(estate), "--now", "2025-11-21T12:00:00Z", "--textfile", str(textfile)]) == 1
@@ -45,7 +38,7 @@ def test_promtool_takes_the_metrics(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_promtool_takes_the_alerts(tmp_path: Path) -> None:
-    promtool = program("promtool")
+    promtool = need("promtool")
     alerts = {one["alert"]: one for one in yaml.safe_load((SCHEDULE / "alerts.yml").read_text())["groups"][0]["rules"]}
 
     def fires(alert: str, series: dict[str, str], **labels: str) -> dict[str, object]:
@@ -91,7 +84,7 @@ def test_promtool_takes_the_alerts(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    analyze = program("systemd-analyze")
+    analyze = need("systemd-analyze")
     for name in ("auditor.service", "auditor.timer"):
         text = (SCHEDULE / name).read_text()
         # systemd looks whether the program is there.

@@ -24,6 +24,7 @@ from auditor.cli.main import main
 from auditor.model import Lifecycle
 from auditor.registry import load_collectors, load_rules
 from collectors.icinga2 import Icinga2Collector
+from tests.integration.programs import free_port, need
 
 pytestmark = pytest.mark.integration
 
@@ -77,21 +78,6 @@ sources:
 """
 
 
-def need(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is missing (package icinga2-bin)")
-        pytest.skip(f"{program} is not installed (package icinga2-bin)")
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass(frozen=True)
 class Icinga:
     home: Path
@@ -105,7 +91,7 @@ class Icinga:
 
 
 def prepared(home: Path, permissions: str) -> Icinga:
-    program = need("icinga2")
+    program = need("icinga2", "icinga2-bin")
     user, group = getpwuid(os.getuid()).pw_name, getgrgid(os.getgid()).gr_name
     settings = ["-D", f"RunAsUser={user}", "-D", f"RunAsGroup={group}"]
     for name in ("CacheDir", "DataDir", "LogDir", "InitRunDir", "SpoolDir"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from grp import getgrgid
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from auditor.api import Dependency, Document, Relation
 from collectors.icinga2 import Icinga2Collector
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 
@@ -58,11 +58,7 @@ apply Notification "by-night" to Service {
 
 
 def test_the_list_is_read_as_icinga_resolved_it(tmp_path: Path) -> None:
-    program = shutil.which("icinga2")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("icinga2 is missing (package icinga2-bin)")
-        pytest.skip("icinga2 is not installed (package icinga2-bin)")
+    program = need("icinga2", "icinga2-bin")
     (tmp_path / "main.conf").write_text(CONFIGURATION)
     user, group = getpwuid(os.getuid()).pw_name, getgrgid(os.getgid()).gr_name
     settings = ["-D", f"RunAsUser={user}", "-D", f"RunAsGroup={group}"]

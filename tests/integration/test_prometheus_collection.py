@@ -4,9 +4,6 @@ then finds: the live target, the alert on it, the receiver, the silence."""
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -22,6 +19,7 @@ from auditor.audit.scenario import parse_host
 from auditor.cli.main import main
 from auditor.model import Lifecycle, Report
 from auditor.registry import load_collectors, load_rules
+from tests.integration.programs import free_port, need
 
 pytestmark = pytest.mark.integration
 
@@ -58,21 +56,6 @@ ROUTES = """
 route: {receiver: team}
 receivers: [{name: team, webhook_configs: [{url: "http://old-cert-01.example.net:9095/alert"}]}]
 """
-
-
-def need(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is not installed")
-        pytest.skip(f"{program} is not installed")
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def post(url: str, data: object) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -23,6 +21,7 @@ from collectors.prometheus import PrometheusCollector
 from collectors.prometheus.alertmanager import Routing, holds, receivers_of
 from collectors.prometheus.config import Config, TargetGroup, final_targets
 from collectors.prometheus.promql import Matcher
+from tests.integration.programs import free_port, need
 
 pytestmark = pytest.mark.integration
 
@@ -140,13 +139,6 @@ LABEL_SETS: list[dict[str, str]] = [
 ]
 
 
-def need(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    return found
-
-
 @pytest.mark.parametrize("kind", CHECKS)
 def test_what_the_program_accepts_is_not_complained_about(kind: str) -> None:
     command = CHECKS[kind]
@@ -196,12 +188,6 @@ def test_single_rules(tmp_path: Path, rule: str, reason: str) -> None:
 def fragments(path: str, text: str, kind: str) -> list[Fragment]:
     items = COLLECTOR.parse(Document(path, text.encode()))
     return [item for item in items if isinstance(item, Fragment) and item.kind == kind]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def active_targets(port: int, expected: int) -> list[dict[str, object]]:

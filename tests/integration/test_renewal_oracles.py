@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,20 +16,11 @@ import pytest
 from auditor.api import Dependency, Document, Entity, Fragment, Kind, Relation
 from collectors.acme.caddy import CaddyCollector
 from collectors.acme.dehydrated import DehydratedCollector
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 
 CASES = Path(__file__).parents[1] / "collectors" / "acme.caddy"
-
-
-def program(name: str) -> str:
-    """The path of a program; skips without it, except where CI says that it must be there."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def _values(node: Any, key: str) -> Iterator[Any]:
@@ -49,7 +39,7 @@ def _adapted(text: str, directory: Path) -> tuple[set[str], set[str]]:
     file = directory / "Caddyfile"
     file.write_text(text, "utf-8")
     done = subprocess.run(
-        [program("caddy"), "adapt", "--config", str(file), "--adapter", "caddyfile"],
+        [need("caddy"), "adapt", "--config", str(file), "--adapter", "caddyfile"],
         capture_output=True,
         text=True,
         check=False,
@@ -108,7 +98,7 @@ def _random_caddyfile(chance: random.Random) -> str:
 
 
 def test_caddyfiles_are_read_as_caddy_reads_them(tmp_path: Path) -> None:
-    program("caddy")
+    need("caddy")
     chance = random.Random(20261123)
     texts = [_random_caddyfile(chance) for _ in range(60)]
     for text in texts:
@@ -117,7 +107,7 @@ def test_caddyfiles_are_read_as_caddy_reads_them(tmp_path: Path) -> None:
 
 def test_cases_are_what_caddy_takes(tmp_path: Path) -> None:
     """Cases of plain sites are valid, and say what Caddy says."""
-    program("caddy")
+    need("caddy")
     single = (CASES / "single_site.raw").read_text("utf-8")
     assert _read(single) == _adapted(single, tmp_path)
     # Arguments in brackets are newer than Debian's Caddy; key files are loaded by `adapt`.
@@ -126,9 +116,7 @@ def test_cases_are_what_caddy_takes(tmp_path: Path) -> None:
 
 
 def _environment(config: Path) -> dict[str, str]:
-    done = subprocess.run(
-        [program("dehydrated"), "--env", "-f", str(config)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([need("dehydrated"), "--env", "-f", str(config)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return dict(re.findall(r'^declare -[-x]+ (\w+)="(.*)"$', done.stdout, re.MULTILINE))
 
@@ -158,7 +146,7 @@ def _random_config(chance: random.Random, base: Path) -> str:
 
 
 def test_dehydrated_configurations_mean_what_dehydrated_says(tmp_path: Path) -> None:
-    program("dehydrated")
+    need("dehydrated")
     chance = random.Random(20261123)
     base = tmp_path / "base"
     for name in ("more", "challenges", "acme"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,20 +15,11 @@ from auditor.schedule import last_elapse, next_run
 from collectors.crontab import CrontabCollector
 from collectors.run_parts import runs
 from collectors.systemd import SystemdCollector
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC)
-
-
-def program(name: str) -> str:
-    """The path of a program; skips without it, except where CI says that it must be there."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +81,7 @@ def _expressions() -> list[str]:
 
 @pytest.mark.parametrize("expression", _expressions())
 def test_calendar_against_systemd(expression: str) -> None:
-    analyze = program("systemd-analyze")
+    analyze = need("systemd-analyze")
     told = run(analyze, "calendar", "--iterations=3", f"--base-time=@{int(NOW.timestamp())}", "--", expression)
     if told.returncode:
         with pytest.raises(ValueError, match=r"."):
@@ -150,7 +140,7 @@ NAMES = [
 
 @pytest.mark.parametrize("flavour", ["debian", "lsbsysinit", "busybox"])
 def test_names_against_run_parts(flavour: str, tmp_path: Path) -> None:
-    command = [program("busybox"), "run-parts"] if flavour == "busybox" else [program("run-parts")]
+    command = [need("busybox"), "run-parts"] if flavour == "busybox" else [need("run-parts")]
     if flavour == "lsbsysinit":
         command.append("--lsbsysinit")
     for name in NAMES:
@@ -242,7 +232,7 @@ CRONTABS = [
 @pytest.mark.parametrize("text", CRONTABS)
 def test_crontabs_against_debian(text: str, tmp_path: Path) -> None:
     """Debian's crontab refuses exactly what we say that Debian's cron ignores."""
-    crontab = program("crontab")
+    crontab = need("crontab")
     if "-n" not in run(crontab, "-h").stderr:
         pytest.skip("this crontab can't check a file without installing it (-n)")
     file = tmp_path / "crontab"
@@ -260,7 +250,7 @@ def test_crontabs_against_debian(text: str, tmp_path: Path) -> None:
 
 def test_drop_ins_against_systemd(tmp_path: Path) -> None:
     """`systemd-analyze verify` complains of the same lines, with the same numbers."""
-    analyze = program("systemd-analyze")
+    analyze = need("systemd-analyze")
     text = "Lost=1\n[Unit]\nDescription=a \\\n# c\n b\nnone\n=x\n[Serivce]\nUser=a\n[Service]\nExecStart=/bin/true\n"
     (tmp_path / "probe.service").write_text(text)
     told = run(analyze, "verify", "--man=no", str(tmp_path / "probe.service")).stderr

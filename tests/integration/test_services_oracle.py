@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,16 +13,15 @@ from collectors.services.name_servers import NameServersCollector
 from collectors.services.named import NamedCollector
 from collectors.services.ssh import SshCollector
 from collectors.services.time_sync import TimeSyncCollector
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 
 
 def run(program: str, package: str, *arguments: str | Path, directory: Path | None = None) -> tuple[int, str]:
     """Exit code and output of a program that must be there."""
-    found = shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin")
-    if found is None:
-        pytest.skip(f"{program} is not installed (Debian: {package})")
-    done = subprocess.run([found, *arguments], cwd=directory, capture_output=True, timeout=30, check=False)
+    command = [need(program, package), *arguments]
+    done = subprocess.run(command, cwd=directory, capture_output=True, timeout=30, check=False)
     return done.returncode, done.stdout.decode()
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from auditor.cli.main import main
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 
@@ -47,16 +48,6 @@ PLANTED = {
     "opt/lib/common.sh": "curl -s https://hooks.eventide.net/renewed\n",
     "opt/hooks/deploy.sh": "#!/bin/sh\ncurl -u deploy:hunter2000 https://acme-hook.eventide.net/renewed\n",
 }
-
-
-def need(program: str, package: str) -> str:
-    """The path of a program that the tests drive."""
-    found = shutil.which(program, path=SEARCH)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is not installed (Debian: {package})")
-        pytest.skip(f"{program} is not installed (Debian: {package})")
-    return found
 
 
 def keygen(*arguments: str | Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -21,6 +20,7 @@ from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malfo
 from collectors.traffic.apache import ApacheCollector
 from collectors.traffic.haproxy import HaproxyCollector
 from collectors.traffic.nginx import NginxCollector
+from tests.integration.programs import need
 
 pytestmark = pytest.mark.integration
 SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
@@ -29,13 +29,6 @@ SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shar
 OF_THE_FORM = re.compile(
     r"unexpected (?:\"[;{}]\"|end of file)|is not terminated by \";\"|has no opening \"\{\"|invalid number of arguments"
 )
-
-
-def program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def facts_of(collector: Collector, documents: dict[str, bytes]) -> list[Parsed]:
@@ -59,7 +52,7 @@ def edges(facts: list[Parsed]) -> set[tuple[str, str, str, str]]:
 
 def nginx(prefix: Path, main: str) -> tuple[str, str]:
     """What `nginx -T` prints of a configuration, and what it complains of. It gets a private place for its files."""
-    command = [program("nginx"), "-T", "-p", str(prefix), "-c", str(prefix / main), "-e", str(prefix / "error.log")]
+    command = [need("nginx"), "-T", "-p", str(prefix), "-c", str(prefix / main), "-e", str(prefix / "error.log")]
     command += ["-g", f"pid {prefix}/nginx.pid;"]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     errors = done.stderr.decode(errors="replace")
@@ -214,7 +207,7 @@ def test_the_corpus_is_taken_and_refused_as_nginx_does(tmp_path: Path) -> None:
 
 def haproxy_says(tmp_path: Path, text: str) -> list[int]:
     (tmp_path / "haproxy.cfg").write_text(text)
-    command = [program("haproxy"), "-c", "-f", str(tmp_path / "haproxy.cfg")]
+    command = [need("haproxy"), "-c", "-f", str(tmp_path / "haproxy.cfg")]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     return [int(line) for line in re.findall(r"\[\S*haproxy\.cfg:(\d+)\]", done.stderr.decode(errors="replace"))]
 
@@ -264,7 +257,7 @@ def test_a_running_haproxy_has_the_same_servers(tmp_path: Path) -> None:
     place = tmp_path / "s"
     text = RUNNING.replace("{socket}", str(place)).replace("{directory}", str(tmp_path))
     (tmp_path / "haproxy.cfg").write_text(text)
-    with subprocess.Popen([program("haproxy"), "-db", "-f", str(tmp_path / "haproxy.cfg")]) as running:
+    with subprocess.Popen([need("haproxy"), "-db", "-f", str(tmp_path / "haproxy.cfg")]) as running:
         try:
             answer = _asked(place, "show servers state\n")
         finally:
@@ -373,7 +366,7 @@ use site two two.example.net
 
 def apache(root: Path, *options: str) -> tuple[int, str]:
     """What apache2 says of a configuration in a directory, with the modules that the tests need."""
-    found = program("apache2")
+    found = need("apache2")
     loads = [*MODULES, "macro"]
     modules = Path("/usr/lib/apache2/modules")
     head = "".join(f"LoadModule {one}_module {modules}/mod_{one}.so\n" for one in loads)

@@ -8,7 +8,6 @@ answer that shares no code with the collector.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from auditor.api import Dependency, Document, Entity, Fragment, Malformed, Parsed, Relation
 from collectors.zone import ZoneCollector
+from tests.integration.programs import need
 
 PROGRAM = "named-compilezone"
 SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
@@ -65,9 +65,7 @@ PART = "host A 10.2.0.1\n     A 10.2.0.2\n$ORIGIN deep.{zone}.\nhost A 10.2.0.3\
 
 def compiled(zone: str, directory: Path, name: str) -> str | None:
     """The program's reading of a file; None if it refuses the zone."""
-    program = shutil.which(PROGRAM)
-    if program is None:
-        pytest.skip(f"{PROGRAM} is not installed (Debian: bind9-utils)")
+    program = need(PROGRAM, "bind9-utils")
     arguments = [program, "-i", "none", "-k", "ignore", "-n", "ignore", "-m", "ignore", "-r", "ignore", "-o", "-"]
     done = subprocess.run([*arguments, zone, name], cwd=directory, capture_output=True, timeout=30, check=False)
     return done.stdout.decode() if done.returncode == 0 else None
