@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,8 @@ def test_one_file_that_the_audit_reads(estate: Path, tmp_path: Path, capsys: pyt
     assert main(["audit", "-q", "--estate", str(target), "--format", "json"]) == 4
     report = json.loads(capsys.readouterr().out)
     assert "tls/tls-1.jsonl" in [one["path"] for one in report["coverage"]]
-    names = [name for (name,) in sqlite3.connect(target).execute("SELECT name FROM sqlar")]
+    with closing(sqlite3.connect(target)) as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlar")]
     assert {"inventory.yaml", "captures.jsonl", "snapshot.json"} <= set(names)
 
 
