@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
@@ -90,16 +91,17 @@ class ServiceNeedsGoingHostRule(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each service, equal ones on many hosts as one."""
+        alike = Counter(one.text for one in estate.nodes(Kind.SERVICE))
         for loss in losses(estate):
             whole = [edge for edge in loss.edges if is_whole(estate, edge)]
             if whole and self.is_told(loss):
-                yield self._finding(estate, loss, whole)
+                yield self._finding(estate, loss, whole, alike[loss.bare])
 
     def is_told(self, loss: Loss) -> bool:
         """Whether a loss is told by this rule, and not by the one about logs and mail."""
         return not sends(loss)
 
-    def _finding(self, estate: EstateView, loss: Loss, whole: Sequence[Edge]) -> Finding:
+    def _finding(self, estate: EstateView, loss: Loss, whole: Sequence[Edge], alike: int) -> Finding:
         going = list(loss.going.values())
         sure = any(edge.confidence is not Confidence.LOW for edge in whole)
         evidence = loss.evidence()
@@ -111,7 +113,7 @@ class ServiceNeedsGoingHostRule(Rule):
             subject=loss.label,
             identity=(loss.node.kind.value, loss.bare, *loss.hosts, files(evidence)[0]),
             message=_message(estate, loss, whole, going),
-            why=_why(estate, loss, whole, going),
+            why=_why(estate, loss, whole, going, alike),
             action=_action(loss, going) + written(estate, evidence, loss.hosts),
             impact=Impact.BROKEN,
             evidence=evidence[:_SHOWN],
@@ -145,7 +147,7 @@ def _as(estate: EstateView, edges: Sequence[Edge]) -> str:
     return next((text for edge in edges if (text := called_as(estate, edge))), "")
 
 
-def _why(estate: EstateView, loss: Loss, whole: Sequence[Edge], going: Sequence[Going]) -> str:
+def _why(estate: EstateView, loss: Loss, whole: Sequence[Edge], going: Sequence[Going], alike: int) -> str:
     if strongest(whole) is Need.WRITE:
         said = ["What it sends there is refused or lost"]
     elif only_writing(going):
@@ -158,8 +160,7 @@ def _why(estate: EstateView, loss: Loss, whole: Sequence[Edge], going: Sequence[
         said = ["It has nothing else to turn to"]
     if len(loss.consumers) > 1:
         said[0] += f", on {plural(len(loss.consumers), 'host')}"
-    alike = sum(1 for one in estate.nodes(Kind.SERVICE) if one.text == loss.bare) if loss.homes else 0
-    if alike > len(loss.consumers):
+    if loss.homes and alike > len(loss.consumers):
         said[0] += f": {len(loss.consumers)} of {alike} hosts with it have it so"
     if any(one.attributes.get("critical") is True for one in loss.consumers):
         said.append("It is declared as critical")
