@@ -486,11 +486,11 @@ class Account:
 
             def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
                 self.send_response(status)
-                for name, value in ({"Content-Length": str(len(body))} | dict(headers)).items():
+                # Said, and not only done: a client may send its next call on a connection that closes unannounced.
+                for name, value in ({"Content-Length": str(len(body)), "Connection": "close"} | dict(headers)).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
-                self.close_connection = True
 
             def log_message(self, format: str, *args: Any) -> None:
                 return
