@@ -171,6 +171,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "lifecycle-gone-observed": "rules.lifecycle.gone:LifecycleGoneObservedRule",
         "lifecycle-read-only-observed": "rules.lifecycle.read_only:LifecycleReadOnlyObservedRule",
         "lifecycle-running-observed": "rules.lifecycle.running:LifecycleRunningObservedRule",
+        "lifecycle-tag-differs": "rules.lifecycle.tagged:LifecycleTagDiffersRule",
         "lifecycle-writable-observed": "rules.lifecycle.writable:LifecycleWritableObservedRule",
         "logs-and-mail-through-going-host": "rules.services.logs_and_mail:LogsAndMailThroughGoingHostRule",
         "mention": "rules.coverage.mention:MentionRule",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
-from auditor.audit.observed import observe_hosts, sightings
+from auditor.audit.observed import observe_hosts, observe_tags, sightings
 from auditor.audit.sight import blind_to
 from auditor.capture.estates import open_estates, read_inventory
 from auditor.capture.reading import Bound, Reading, Templates, documents, items, machines, read_estate
@@ -210,6 +210,7 @@ def survey(
     if instances:
         declare_instances(hosts, instances)
     observe_hosts(reading, hosts, instances)
+    observe_tags(hosts, instances, inventory.lifecycle_tags if inventory is not None else None)
     return Survey(tree, inventory, reading, hosts)
 
 
@@ -234,7 +235,7 @@ def judge(
     names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
     if not names and request.going_required:
         raise EstateError(
-            f"{request.estate}: no host is declared as retired, retiring or read-only, or was seen to be so",
+            f"{request.estate}: no host is declared as retired, retiring or read-only, or was seen or is tagged so",
             hint="Name a host: `auditor checklist HOST --estate DIR`.",
         )
 
@@ -252,6 +253,8 @@ def judge(
         node = linker.require(Ref(Kind.HOST, name))
         if record.provenance is not None and record.provenance.path == INVENTORY:
             linker.describe(node, {}, record.provenance)
+        if record.tagged is not None:
+            linker.describe(node, {"tagged": record.tagged.value, "lifecycle_tag": record.tag}, None)
     progress("linking", 0)
     linker.resolve()
     wanted = _wanted(linker, hosts, set(names))
@@ -342,7 +345,8 @@ def _ask(going: Iterable[Going], hosts: int, request: Request) -> None:
     if request.confirmed is None:
         return
     count = sum(
-        one.origin == "asked" or (one.origin == "declared" and one.lifecycle is not Lifecycle.RETIRED) for one in going
+        one.origin == "asked" or (one.origin in ("declared", "tagged") and one.lifecycle is not Lifecycle.RETIRED)
+        for one in going
     )
     why = too_many(count, hosts, request.policy)
     if why and count > request.confirmed:

@@ -5,13 +5,14 @@ A host that can't be written any more, or is gone, is one to ask about whether o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 from auditor.api import Sighting
 from auditor.capture.reading import Reading
 from auditor.capture.tree import moment_of
 from auditor.graph.hosts import HostTable
+from auditor.inventory.values import tag_word
 from auditor.model import Entity, Kind, Lifecycle, Provenance
 from auditor.text import expand_range
 
@@ -21,6 +22,26 @@ WRITABLE_KINDS: Final = frozenset(
     "ext2 ext3 ext4 xfs btrfs f2fs zfs jfs reiserfs nilfs2 bcachefs ufs ffs apfs hfs vfat".split()
 )
 """File systems that are made to be written; a root of squashfs or overlay may be meant to be read-only."""
+
+TAG_KEYS: Final = ("lifecycle", "auditor:lifecycle")
+"""Tags that say what is to become of an instance, unless the inventory names others."""
+TAG_WORDS: Final[Mapping[Lifecycle, tuple[str, ...]]] = {
+    Lifecycle.ACTIVE: ("active",),
+    Lifecycle.READ_ONLY: ("read-only", "readonly"),
+    Lifecycle.RETIRING: ("retiring", "decommissioning"),
+    Lifecycle.RETIRED: ("retired", "decommissioned"),
+}
+
+
+class LifecycleTag(Protocol):
+    """A tag and what its values mean, as an inventory declares it."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def accounts(self) -> Sequence[str]: ...
+    @property
+    def words(self) -> Mapping[Lifecycle, Sequence[str]]: ...
 
 
 def observe_hosts(reading: Reading, hosts: HostTable, instances: Iterable[tuple[Entity, Provenance]]) -> None:
@@ -38,6 +59,40 @@ def observe_hosts(reading: Reading, hosts: HostTable, instances: Iterable[tuple[
         # A machine that is known by its id alone is nobody's: nothing else depends on it.
         if record is not None and entity.attributes.get("observed") == "retired" and record.name != entity.ref.text:
             record.observed, record.observed_at = Lifecycle.RETIRED, where
+
+
+def observe_tags(
+    hosts: HostTable, instances: Iterable[tuple[Entity, Provenance]], declared: Sequence[LifecycleTag] | None
+) -> None:
+    """Writes into the table what tags say of machines. `declared` is what the inventory says of tags, if anything."""
+    for entity, _ in instances:
+        tags = entity.attributes.get("tags")
+        # A terminated instance is listed for an hour, with the tags of its life.
+        if not isinstance(tags, tuple) or entity.attributes.get("observed") == "retired":
+            continue
+        found = _tagged(tags, str(entity.attributes.get("account", "")), declared)
+        record = hosts.records.get(hosts.find(entity.ref.text) or "")
+        if found is not None and record is not None:
+            record.tagged, record.tag = found
+
+
+def _tagged(tags: Sequence[str], account: str, declared: Sequence[LifecycleTag] | None) -> tuple[Lifecycle, str] | None:
+    """What the first tag that says anything says, and that tag."""
+    meanings: list[tuple[str, Mapping[Lifecycle, Sequence[str]]]]
+    if declared is None:
+        meanings = [(key, TAG_WORDS) for key in TAG_KEYS]
+    else:
+        asked = [one for one in declared if not one.accounts or account in one.accounts]
+        meanings = [(one.key.casefold(), one.words or TAG_WORDS) for one in asked]
+    for key, words in meanings:
+        for tag in tags:
+            if tag[: len(key) + 1].casefold() != f"{key}=":
+                continue
+            word = tag_word(tag[len(key) + 1 :])
+            for lifecycle, known in words.items():
+                if word in map(tag_word, known):
+                    return lifecycle, tag
+    return None
 
 
 def _read_only_root(reading: Reading, source: str) -> Provenance | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from auditor.errors import UsageError
-from auditor.graph.hosts import HostRecord, HostTable
+from auditor.graph.hosts import HostRecord, HostTable, is_less
 from auditor.model import Going, Lifecycle
 from auditor.text import is_address, is_hostname, normal_name
 
@@ -65,32 +65,30 @@ def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:
 
 
 def declared(hosts: HostTable) -> list[str]:
-    """The hosts that the inventory declares as retired, retiring or read-only, and those seen to be so, sorted."""
+    """The hosts that the inventory declares as retired, retiring or read-only, and those seen or tagged so, sorted."""
     return sorted(
         record.name
         for record in hosts.records.values()
-        if record.lifecycle is not Lifecycle.ACTIVE or record.observed is not None
+        if record.lifecycle is not Lifecycle.ACTIVE or record.noticed is not None
     )
 
 
 def going(
     hosts: HostTable, names: Iterable[str], lifecycle: Lifecycle | None, now: datetime, on: datetime | None
 ) -> tuple[Going, ...]:
-    """What is to happen to each host: as asked (`--as`), else as declared, else as it was seen, else retired."""
+    """What is to happen to each host: as asked (`--as`), else as declared, else as it was seen or is tagged, else
+    retired."""
     return tuple(_one(hosts.records[name], lifecycle, now, on) for name in names)
 
 
 def _one(record: HostRecord, lifecycle: Lifecycle | None, now: datetime, on: datetime | None) -> Going:
     asked = lifecycle
-    observed = False
+    noticed = ""
     if asked is None:
         asked = record.lifecycle if record.lifecycle is not Lifecycle.ACTIVE else Lifecycle.RETIRED
-        if (
-            "asked" not in record.origins
-            and record.observed is not None
-            and _is_less(record.observed, record.lifecycle)
-        ):
-            asked, observed = record.observed, True
+        found = record.noticed if "asked" not in record.origins else None
+        if found is not None and is_less(found[0], record.lifecycle):
+            asked, noticed = found
     same = asked is record.lifecycle
     since = record.since[:10] if same and record.lifecycle in (Lifecycle.READ_ONLY, Lifecycle.RETIRED) else ""
     return Going(
@@ -100,14 +98,6 @@ def _one(record: HostRecord, lifecycle: Lifecycle | None, now: datetime, on: dat
         tuple(sorted(record.addresses)),
         record.successor,
         since,
-        "observed" if observed else "declared" if same else "asked",
+        noticed or ("declared" if same else "asked"),
         record.on if same else "",
     )
-
-
-def _is_less(observed: Lifecycle | None, declared: Lifecycle) -> bool:
-    """Whether a host was seen to be less than it is declared to be."""
-    left = (Lifecycle.RETIRED, Lifecycle.READ_ONLY)
-    if observed is None:
-        return False
-    return declared not in left or left.index(observed) < left.index(declared)

@@ -1,4 +1,4 @@
-"""`auditor audit`: every host that is declared as retired, retiring or read-only, or was seen to be so."""
+"""`auditor audit`: every host that is declared as retired, retiring or read-only, or was seen or is tagged so."""
 
 from __future__ import annotations
 

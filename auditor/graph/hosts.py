@@ -24,6 +24,14 @@ INTERFACE_LABELS: Final = frozenset(
 """Second labels that name an interface of a machine, or a network it is also in: `web01.mgmt.example.org`."""
 
 
+_LEAST_FIRST: Final = (Lifecycle.RETIRED, Lifecycle.READ_ONLY, Lifecycle.RETIRING, Lifecycle.ACTIVE)
+
+
+def is_less(one: Lifecycle, other: Lifecycle) -> bool:
+    """Whether less is left of a host now. One that retires is active until its day."""
+    return _LEAST_FIRST.index(one) < _LEAST_FIRST.index(other)
+
+
 @dataclass(slots=True)
 class HostRecord:
     """One machine. `names` hold every full or declared name; short names are derived where needed."""
@@ -34,6 +42,8 @@ class HostRecord:
     words: dict[str, Provenance | None] = field(default_factory=dict)
     """What it is also called, and is no host name: a service, a module, an instance id."""
     lifecycle: Lifecycle = Lifecycle.ACTIVE
+    stated: bool = False
+    """Whether somebody wrote that lifecycle down, rather than that it is what holds otherwise."""
     since: str = ""
     on: str = ""
     successor: str = ""
@@ -46,6 +56,22 @@ class HostRecord:
     observed: Lifecycle | None = None
     """What was seen of it: read-only as a whole, or gone. None if it is what it was, or nobody looked."""
     observed_at: Provenance | None = None
+    tagged: Lifecycle | None = None
+    """What a tag in its cloud says of it."""
+    tag: str = ""
+    """That tag, as `Lifecycle=retired`."""
+
+    @property
+    def noticed(self) -> tuple[Lifecycle, str] | None:
+        """What it is though nobody declares it so, and how that is known: `observed` or `tagged`.
+
+        A tag counts where the inventory does not state a lifecycle: whoever wrote that down knows better.
+        """
+        found = (self.observed, "observed") if self.observed is not None else None
+        known = self.observed or self.lifecycle
+        if self.tagged is not None and not self.stated and is_less(self.tagged, known):
+            return self.tagged, "tagged"
+        return found
 
     @property
     def short(self) -> str:

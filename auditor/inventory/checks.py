@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Final
 
 from auditor.inventory.entries import Entry
 from auditor.inventory.expansion import ExpandedHost, expand_names, spread_addresses, spread_names
-from auditor.inventory.schema import Host, Inventory, Procedure
+from auditor.inventory.schema import Host, Inventory, LifecycleTag, Procedure
+from auditor.inventory.values import tag_word
 from auditor.inventory.yaml_lines import Problem
 from auditor.model import Lifecycle
 
@@ -39,6 +40,7 @@ def check(inventory: Inventory, now: datetime | None = None, unread: Collection[
     yield from _successors(inventory, unread)
     yield from _statements(inventory, now)
     yield from _names(inventory)
+    yield from _tags(inventory.lifecycle_tags or ())
     for procedure in inventory.procedures:
         yield from _procedure(procedure, [*(key.name for key in inventory.keys), *unread])
     for source in inventory.sources:
@@ -224,6 +226,26 @@ def _twice(section: str, entries: Iterable[Entry]) -> Iterator[Problem]:
             yield Problem(
                 entry.line_of("name"), f"`{section}` has `{name}` twice, first on line {line}", "give each its own name"
             )
+
+
+def _tags(entries: Sequence[LifecycleTag]) -> Iterator[Problem]:
+    """Tags that one rule gives two meanings, and those that an earlier entry has all to itself."""
+    read: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        key = entry.key.casefold()
+        earlier = [read.get((key, account)) or read.get((key, "")) for account in entry.accounts or ("",)]
+        if (first := earlier[0]) is not None and None not in earlier:
+            hint = "keep one of them, or give the other `accounts` and write it first"
+            yield Problem(entry.line_of("key"), f"the tag `{entry.key}` is read on line {first} already", hint)
+        for account in entry.accounts or ("",):
+            read.setdefault((key, account), entry.line)
+        meanings: dict[str, Lifecycle] = {}
+        for lifecycle, words in entry.words.items():
+            for word in words:
+                first_meaning = meanings.setdefault(tag_word(word), lifecycle)
+                if first_meaning is not lifecycle:
+                    what = f"`{word}` is to mean {first_meaning.value} and {lifecycle.value}"
+                    yield Problem(entry.line_of(lifecycle.value.replace("-", "_")), what, "keep one of them")
 
 
 def _procedure(procedure: Procedure, keys: list[str]) -> Iterator[Problem]:

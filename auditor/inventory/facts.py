@@ -68,7 +68,7 @@ def declare_hosts(inventory: Inventory, hosts: HostTable, path: str) -> None:
             hosts.address(record, address, provenance)
         if host.instance_id:
             record.words[host.instance_id] = provenance
-        record.lifecycle = host.lifecycle
+        record.lifecycle, record.stated = host.lifecycle, "lifecycle" in host.lines
         record.since, record.on = _iso(host.since), _iso(host.on)
         record.successor = host.successor
         record.owner, record.site, record.roles = host.owner, host.site, tuple(host.roles)

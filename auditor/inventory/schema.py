@@ -488,6 +488,34 @@ Source = Annotated[
 ]
 
 
+class LifecycleTag(Entry):
+    """A tag of cloud instances that says what is to become of them. Case and `_` or blanks for `-` make no difference.
+
+    Without words of its own, a key has these: `retired` and `decommissioned`; `retiring` and `decommissioning`;
+    `read-only` and `readonly`; `active`. A value that none of the words is says nothing.
+    """
+
+    key: Text = Field(description="The tag's key, as `Lifecycle`.")
+    accounts: tuple[Account, ...] = Field(
+        default=(), description="The accounts in which it has this meaning; without this key, all."
+    )
+    active: tuple[Text, ...] = Field(default=(), description="Values that mean `active`.")
+    read_only: tuple[Text, ...] = Field(default=(), description="Values that mean `read-only`.")
+    retiring: tuple[Text, ...] = Field(default=(), description="Values that mean `retiring`.")
+    retired: tuple[Text, ...] = Field(default=(), description="Values that mean `retired`.")
+
+    @property
+    def words(self) -> dict[Lifecycle, tuple[str, ...]]:
+        """What its values mean; empty if no values are given."""
+        given = {
+            Lifecycle.ACTIVE: self.active,
+            Lifecycle.READ_ONLY: self.read_only,
+            Lifecycle.RETIRING: self.retiring,
+            Lifecycle.RETIRED: self.retired,
+        }
+        return {lifecycle: words for lifecycle, words in given.items() if words}
+
+
 class Absent(Entry):
     """A person's statement that there is nothing of an area, which counts as looked at, with the person's name."""
 
@@ -677,6 +705,11 @@ class Inventory(Entry):
     area_owners: tuple[AreaOwner, ...] = Field(default=(), description="Who signs off the areas of a checklist.")
     hosts: tuple[Host, ...] = Field(default=(), description="The machines, with what is to become of them.")
     sources: tuple[Source, ...] = Field(default=(), description="What to collect from.")
+    lifecycle_tags: tuple[LifecycleTag, ...] | None = Field(
+        default=None,
+        description="Tags of cloud instances that say what is to become of them, the first that speaks counts; without "
+        "this key `lifecycle` and `auditor:lifecycle`, with `[]` none.",
+    )
     absent: tuple[Absent, ...] = Field(default=(), description="Areas of which a person says that there is nothing.")
     webhooks: tuple[Webhook, ...] = Field(default=(), description="Webhooks that can't be collected.")
     services: tuple[Service, ...] = Field(default=(), description="What people use, and what it needs.")

@@ -36,6 +36,11 @@ class WrongValueError(ValueError):
         self.hint = hint
 
 
+def tag_word(text: str) -> str:
+    """A tag's value as it is compared: `Read Only` and `READ_ONLY` are `read-only`."""
+    return re.sub(r"[_\s]+", "-", text.strip().casefold())
+
+
 def parse_time(text: str) -> datetime:
     """A date or ISO 8601 time as an aware time in UTC. A date is its first moment; a time without zone is UTC.
 

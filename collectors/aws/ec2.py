@@ -25,11 +25,8 @@ from auditor.api import (
 )
 from collectors.aws.common import INSTANCE, Answer, is_answer, known, maps, moment, parsed, scalars, text, value
 
-LIFECYCLE_TAGS: Final = ("lifecycle", "auditor:lifecycle")
-"""Tags, in lower case, that say what is to become of an instance."""
-
-MAX_TAGS: Final = 50
-"""As many as AWS allows for one thing."""
+MAX_TAGS: Final = 80
+"""Fifty are what AWS allows for one thing, beside those of its own services (`aws:…`)."""
 
 _GONE: Final = frozenset({"shutting-down", "terminated"})
 _STOPPED: Final = frozenset({"stopping", "stopped"})
@@ -49,8 +46,8 @@ class Ec2Collector(Collector):
     Yields
     ------
     A host for each instance: its id, Name tag, private and public DNS names and addresses, also those of further
-    interfaces and Elastic IPs, and what the machine calls itself; its state, why and since when it stopped, its tags
-    and its lifecycle tag; volumes of it that AWS calls broken.
+    interfaces and Elastic IPs, and what the machine calls itself; its state, why and since when it stopped, its
+    tags; volumes of it that AWS calls broken.
 
     Can't see
     ---------
@@ -102,7 +99,6 @@ def _instance(answer: Answer, instance: YamlNode) -> Iterator[Parsed]:
         return
     tags = {tag.text("Key"): tag.text("Value") for tag in maps(instance, "Tags")}
     state = text(instance, "State", "Name")
-    lifecycle = next((tags[key].strip().lower() for key in tags if key.lower() in LIFECYCLE_TAGS), "")
     names: list[str] = []
     addresses: list[str] = []
     if state not in _GONE:
@@ -116,7 +112,6 @@ def _instance(answer: Answer, instance: YamlNode) -> Iterator[Parsed]:
         name_tag=tags.get("Name", ""),
         state=state,
         state_reason=text(instance, "StateTransitionReason"),
-        lifecycle_tag=lifecycle,
         tags=tuple(excerpt(f"{key}={tags[key]}") for key in sorted(tags)[:MAX_TAGS]),
         launched=moment(text(instance, "LaunchTime")),
         account=answer.account,

@@ -175,6 +175,8 @@ def state_of(estate: EstateView, going: Going) -> str:
     word = going.lifecycle.value
     if going.since:
         return f"has been {word} since {going.since[:10]}"
+    if going.origin == "tagged":
+        return f"is tagged {word}"
     if going.lifecycle is Lifecycle.RETIRING:
         word = "retired"
     if going.lifecycle is Lifecycle.READ_ONLY and going.origin in ("declared", "observed"):

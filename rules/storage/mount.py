@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from auditor.api import (
     Area,
@@ -24,6 +24,8 @@ from auditor.api import (
     ranged,
 )
 from rules.texts import written
+
+_NOW: Final = {"observed": "is", "tagged": "is tagged"}
 
 
 class MountOfGoingHostRule(Rule):
@@ -96,7 +98,7 @@ class MountOfGoingHostRule(Rule):
         state = (
             f"has been {going.lifecycle.value} since {going.since[:10]}"
             if going.since
-            else f"{'is' if going.origin == 'observed' else 'is to be'} "
+            else f"{_NOW.get(going.origin, 'is to be')} "
             f"{'read-only' if going.lifecycle is Lifecycle.READ_ONLY else 'retired'}"
         )
         if read_only:

@@ -117,7 +117,7 @@ class WriteOnReadOnlyRule(Rule):
 
 
 def _now(going: Going) -> str:
-    return "is read-only" if going.origin == "observed" else "is to be read-only"
+    return {"observed": "is read-only", "tagged": "is tagged read-only"}.get(going.origin, "is to be read-only")
 
 
 def _of_lineages(estate: EstateView) -> set[int]:
