@@ -554,6 +554,10 @@ class Answered:
     evidence: str = ""
 
 
+ALWAYS_SEEN: Final = frozenset({Area.RENEWAL, Area.MONITORING, Area.SCHEDULES, Area.WEBHOOKS, Area.NAMES, Area.STORAGE})
+"""Areas of which something must have been seen, whatever a profile says."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChecklistArea:
     """A part of the checklist, as a profile has it: what rules find in it, and what people are asked."""
@@ -566,6 +570,8 @@ class ChecklistArea:
     owner: str = ""
     """The role that signs it off, unless the inventory names somebody."""
     items: tuple[ManualItem, ...] = ()
+    must_see: bool = False
+    """Whether the verdict can't be CLEAR where nothing of it was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,6 +589,11 @@ class Profile:
             (one for one in self.areas if rule in one.rules),
             next(one for one in self.areas if area in one.covers),
         )
+
+    @property
+    def must_see(self) -> frozenset[Area]:
+        """The areas of which something must have been seen."""
+        return frozenset(covered for area in self.areas if area.must_see for covered in area.covers)
 
     def items(self, phase: Phase) -> tuple[ManualItem, ...]:
         """All manual items of a phase."""

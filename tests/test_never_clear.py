@@ -7,6 +7,7 @@ where the dependency must be pointed at (`found`), or that the verdict must not 
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ import yaml
 from auditor.api import Collector, Lifecycle, Rule
 from auditor.audit.engine import Request, audit
 from auditor.audit.scenario import parse_host
-from auditor.model import Report, Severity, Verdict
+from auditor.model import PLAIN, Report, Severity, Verdict
 from auditor.phrases import parse_time
 from auditor.registry import load_collectors, load_rules
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("never_clear.yaml").read_text())
 CALM = CASES.pop("calm")
-KEYS = {"why", "files", "bytes", "links", "without", "ask", "as", "on"}
+KEYS = {"why", "files", "bytes", "links", "without", "ask", "as", "on", "must_see"}
 CLAIMS = {"found", "blocked", "open", "gap", "clear", "not"}
 
 
@@ -45,7 +46,9 @@ def run(case: dict[str, Any], root: Path) -> Report:
     now, on = parse_time("2025-11-21T12:00:00Z"), parse_time(case.get("on"))
     assert now is not None
     asked = tuple(parse_host(word) for word in case.get("ask", ["old.example.net"]))
-    request = Request(root, asked, Lifecycle(case.get("as", "retired")), now, on)
+    areas = tuple(replace(area, must_see=area.id in case.get("must_see", ())) for area in PLAIN.areas)
+    profile = replace(PLAIN, areas=areas)
+    request = Request(root, asked, Lifecycle(case.get("as", "retired")), now, on, profile=profile)
     return audit(request, *parts()).report
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -16,7 +16,7 @@ from auditor.capture.reading import Bound, Reading, estate_path_of
 from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
 from auditor.capture.tree import OF_THE_ESTATE, moment_of
 from auditor.graph.hosts import HostTable
-from auditor.model import Area, Coverage, Going, Malformed, Outcome, Relation
+from auditor.model import ALWAYS_SEEN, Area, Coverage, Going, Lifecycle, Malformed, Outcome, Relation
 from auditor.phrases import listed, plural
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ _HOW: Final = {
     Area.MONITORING: "add the monitoring's configuration and rules to the estate",
     Area.NAMES: "add the zone files to the estate",
     Area.WEBHOOKS: "add the lists of webhooks to the estate",
+    Area.TRAFFIC: "add the load balancers' and proxies' configuration, such as haproxy.cfg, or AWS's target groups",
+    Area.IDENTITY: "capture /etc/ssh, authorized_keys and hosts.allow of the hosts that stay",
+    Area.CONFIGURATION: "add the configuration management's repository, such as Ansible's inventory and playbooks",
+    Area.LOGS: "capture /etc/rsyslog.conf, rsyslog.d and /etc/postfix of the hosts that stay",
 }
 
 _LOST: Final = "recorded as captured, and not among the files of the estate"
@@ -46,6 +50,8 @@ _HOOKS: Final = re.compile(r"services/[^/]+/hooks[./]")
 _MONITORING: Final = re.compile(
     r"(?:^|[/_.-])(?:prometheus|alertmanager|grafana|nagios|icinga2?|zabbix|thanos|mimir)(?=[/_.-])", re.I
 )
+_TABLES_BESIDE: Final = frozenset({Area.COVERAGE, Area.LOGS, Area.TRAFFIC})
+"""Areas where a file that is no text is a table made of the text beside it, or says nothing of other machines."""
 _FETCHED: Final = frozenset({"node_modules", ".terraform"})
 _THEY: Final = {DATABASE: "databases", PICTURE: "pictures or fonts"}
 
@@ -57,8 +63,12 @@ def of_estate(
     going: Sequence[Going],
     named: Collection[str],
     inventory_path: str,
+    must_see: Collection[Area] = (),
 ) -> tuple[Coverage, ...]:
-    """All lines of coverage: what was parsed, what was asked and not had, what a person declared, what nobody asked."""
+    """All lines of coverage: what was parsed, what was asked and not had, what a person declared, what nobody asked.
+
+    `must_see` are the areas of which something must have been seen, beyond those that always must.
+    """
     rows: list[Coverage] = []
     canonical = {
         source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
@@ -89,6 +99,10 @@ def of_estate(
                 )
             )
     rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical)))
+    rows.extend(_unseen_areas(reading, rows, must_see))
+    if inventory is not None:
+        going_hosts = {one.host for one in going}
+        rows.extend(_unseen_hosts(reading, inventory, canonical, going_hosts, needed=Area.COVERAGE in must_see))
     return tuple(rows)
 
 
@@ -266,7 +280,7 @@ def _sealed(reading: Reading, canonical: Mapping[str, tuple[str, ...]], going: s
         path = bound.file.path
         names = canonical.get(bound.file.source, (bound.file.source,))
         area = area_of(path)
-        own = area is not Area.COVERAGE and any(name in going for name in names)
+        own = area not in _TABLES_BESIDE and any(name in going for name in names)
         watching = kind in HOLDS_TEXT and (area is Area.MONITORING or _MONITORING.search(path) is not None)
         if kind != PICTURE and (own or watching):
             where = bound.file.estate_path
@@ -408,6 +422,48 @@ def _unseen(
         if area not in anywhere
     )
     return gaps
+
+
+def _unseen_areas(reading: Reading, rows: Sequence[Coverage], must_see: Collection[Area]) -> Iterator[Coverage]:
+    """Areas of which something must have been seen, and of which nothing was, on any host or in any file.
+
+    That one cloud account or service has none of it says nothing of the estate.
+    """
+    wanted = set(must_see) - ALWAYS_SEEN - {Area.MENTIONS, Area.COVERAGE}
+    wanted -= {row.area for row in rows if row.seen and not (row.recorded and row.path.startswith(_ANSWERS))}
+    if wanted:
+        # A file may be looked at, and say nothing that becomes a fact.
+        wanted -= {area_of(path) for path in {bound.file.path for bound in reading.bound}}
+    for area in sorted(wanted, key=list(Area).index):
+        yield _gap(
+            "", area, f"{area.value}, anywhere", f"To see it, {_HOW[area]}, or declare it absent in the inventory."
+        )
+
+
+def _unseen_hosts(
+    reading: Reading,
+    inventory: Inventory,
+    canonical: Mapping[str, tuple[str, ...]],
+    going: Collection[str],
+    *,
+    needed: bool,
+) -> Iterator[Coverage]:
+    """Hosts that the inventory declares, that stay, and of which there is no capture at all."""
+    looked = {name for names in canonical.values() for name in names}
+    looked |= {name for one in reading.tree.captures.values() for name in canonical.get(one.source, (one.source,))}
+    there = [
+        host.name for host in inventory.expanded() if host.lifecycle is not Lifecycle.RETIRED and host.name not in going
+    ]
+    if unseen := [name for name in there if name not in looked]:
+        yield Coverage(
+            "",
+            Area.COVERAGE,
+            f"{len(unseen):,} of {plural(len(there), 'host')} that {'stays' if len(there) == 1 else 'stay'}",
+            Outcome.UNSEEN,
+            len(unseen),
+            f"Nothing was captured of {listed(unseen)}. Collect from there, too: what goes may be needed there.",
+            needed=needed,
+        )
 
 
 def _everywhere(row: Coverage) -> bool:

@@ -263,7 +263,8 @@ def judge(
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
     _ask(going, len(hosts.records), request)
-    covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY)
+    policy, profile = request.policy, request.profile or PLAIN
+    covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY, profile.must_see)
     if request.max_age is not None:
         covered = covering.aged(reading, hosts, going, covered, request.now, request.max_age)
     recovery = Recovery()
@@ -280,7 +281,6 @@ def judge(
         covered = (*covered, *other)
         view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
     rules = [rule for rule in rules if request.phase in rule.phases]
-    policy, profile = request.policy, request.profile or PLAIN
     findings, runs, crashes = _check(view, policy.configured(rules) if policy is not None else rules, progress)
     if request.merged:
         findings = tuple(_placed(one, tree) for one in findings)

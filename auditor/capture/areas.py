@@ -9,6 +9,7 @@ from auditor.capture.aws_calls import AREAS
 from auditor.model import Area, Relation
 
 _PLACES: Final = (
+    ("/etc/systemd/journal-upload", Area.LOGS),
     ("/etc/cron", Area.SCHEDULES),
     ("/etc/anacrontab", Area.SCHEDULES),
     ("/var/spool/cron", Area.SCHEDULES),
@@ -35,6 +36,15 @@ _PLACES: Final = (
     ("/etc/sudoers", Area.IDENTITY),
     ("/root/.ssh", Area.IDENTITY),
     ("/home", Area.IDENTITY),
+    ("/etc/rsyslog", Area.LOGS),
+    ("/etc/syslog-ng", Area.LOGS),
+    ("/etc/postfix", Area.LOGS),
+    ("/etc/exim4", Area.LOGS),
+    ("/etc/nginx", Area.TRAFFIC),
+    ("/etc/apache2", Area.TRAFFIC),
+    ("/etc/httpd", Area.TRAFFIC),
+    ("/etc/haproxy", Area.TRAFFIC),
+    ("/etc/keepalived", Area.TRAFFIC),
     ("/etc/hosts", Area.NAMES),
     ("/etc/resolv.conf", Area.NAMES),
     ("/Windows/System32/Tasks", Area.SCHEDULES),

@@ -357,12 +357,14 @@ first_round() {
     mode=configuration
     perhaps /etc/prometheus /etc/alertmanager /etc/nagios /etc/nagios3 /etc/nagios4 /usr/local/nagios/etc /etc/icinga \
         /etc/icinga2 /etc/naemon /etc/zabbix /etc/monit /etc/monitrc /etc/telegraf /etc/collectd /etc/collectd.conf \
-        /etc/grafana /etc/blackbox_exporter /etc/rsyslog.conf /etc/rsyslog.d /etc/syslog-ng /etc/filebeat /etc/fluent-bit \
+        /etc/grafana /etc/blackbox_exporter /etc/rsyslog.d /etc/syslog-ng /etc/filebeat /etc/fluent-bit \
         /etc/fluentd /etc/td-agent /etc/vector /etc/promtail /etc/alloy /etc/otelcol /etc/default/prometheus \
         /var/cache/nagios4/objects.precache /var/lib/nagios/objects.precache
     perhaps /etc/nginx /etc/apache2 /etc/httpd /etc/haproxy /etc/caddy /etc/traefik /etc/keepalived /etc/squid /etc/varnish \
         /etc/envoy /usr/local/etc/nginx /usr/local/etc/haproxy.conf /usr/local/etc/apache24 /usr/local/nginx/conf
-    perhaps /etc/ssh/ssh_config /etc/ssh/ssh_config.d /etc/ssh/sshd_config /etc/ssh/sshd_config.d /etc/ssh/ssh_known_hosts \
+    # That a machine sends no logs by these, or lets nobody in, is worth a word: nothing else may speak of it.
+    places /etc/rsyslog.conf /etc/ssh/sshd_config
+    perhaps /etc/ssh/ssh_config /etc/ssh/ssh_config.d /etc/ssh/sshd_config.d /etc/ssh/ssh_known_hosts \
         /etc/exports /etc/exports.d /etc/auto.master /etc/bind /etc/named.conf /etc/named /etc/unbound /etc/dnsmasq.conf \
         /etc/dnsmasq.d /etc/chrony.conf /etc/chrony /etc/ntp.conf /etc/systemd/timesyncd.conf /etc/systemd/resolved.conf \
         /etc/systemd/network /etc/postfix /etc/exim4 /etc/dhcp /etc/kea /etc/rsyncd.conf /etc/ldap/ldap.conf /etc/krb5.conf \

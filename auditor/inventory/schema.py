@@ -216,7 +216,16 @@ WorkingHours = Annotated[
 ]
 TimeZone = Annotated[StrictStr, AfterValidator(checked(check_time_zone))]
 AbsentArea: TypeAlias = Literal[
-    "webhooks", "names", "monitoring", "renewal", "schedules", "identity", "storage", "configuration"
+    "webhooks",
+    "names",
+    "monitoring",
+    "renewal",
+    "schedules",
+    "traffic",
+    "identity",
+    "storage",
+    "configuration",
+    "logs",
 ]
 
 

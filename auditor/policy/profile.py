@@ -13,13 +13,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, WithJsonSchema
 
 from auditor.errors import PolicyError
 from auditor.inventory.entries import Entry, Text, checked, read, schema_of, told, without_value
 from auditor.inventory.values import WrongValueError
 from auditor.inventory.yaml_lines import SIZE_LIMIT, Problem
-from auditor.model import PLAIN, Area, ChecklistArea, ManualItem, Phase, Profile
+from auditor.model import ALWAYS_SEEN, PLAIN, Area, ChecklistArea, ManualItem, Phase, Profile
+from auditor.phrases import listed
 
 BUILT_IN: Final = Path(__file__).parent / "built_in_profile.yaml"
 _ID: Final = r"[a-z][a-z0-9-]{0,39}"
@@ -53,6 +54,12 @@ class ProfileArea(Entry):
     rules: tuple[Text, ...] = Field(default=(), description="Rules that belong here whatever their own area is.")
     owner: Text | None = Field(
         default=None, description="The role that signs it off, unless the inventory's `area_owners` names somebody."
+    )
+    must_see: StrictBool = Field(
+        default=False,
+        description="Whether the verdict is INCOMPLETE where nothing of it was captured. Of renewal, monitoring, "
+        "schedules, webhooks, names and storage something must be seen in any case; of `coverage` it asks for each "
+        "host that the inventory declares.",
     )
     items: tuple[ProfileItem, ...] = Field(default=(), description="What people are asked.")
 
@@ -108,7 +115,7 @@ def profile_of(content: bytes, path: str) -> Profile:
 
 def _area(one: ProfileArea) -> ChecklistArea:
     items = tuple(ManualItem(item.id, item.text, item.who, item.evidence or "", item.when) for item in one.items)
-    return ChecklistArea(one.id, one.title, one.covers, one.rules, one.owner or "", items)
+    return ChecklistArea(one.id, one.title, one.covers, one.rules, one.owner or "", items, one.must_see)
 
 
 def _check(document: ProfileDocument) -> Iterator[Problem]:
@@ -121,6 +128,18 @@ def _check(document: ProfileDocument) -> Iterator[Problem]:
         "the area of rules",
     )
     yield from _twice(((rule, area.line_of("rules")) for area in document.areas for rule in area.rules), "the rule")
+    for one in document.areas:
+        always = listed([area.value for area in one.covers if area in ALWAYS_SEEN])
+        if one.must_see and not one.covers:
+            yield Problem(
+                one.line_of("must_see"), f"`{one.id}` covers no area of rules: there is nothing to see", "add `covers`"
+            )
+        elif not one.must_see and "must_see" in one.key_lines and always:
+            yield Problem(
+                one.line_of("must_see"),
+                f"of {always} something must be seen in any case",
+                "take `must_see` out; that there is none is a statement of the inventory, under `absent`",
+            )
 
 
 def _twice(named: Iterable[tuple[str, int]], what: str) -> Iterator[Problem]:

@@ -138,6 +138,7 @@ class ChecklistAreaJson(TypedDict):
     title: str
     areas: list[str]
     owner: str
+    must_see: bool
     blockers: int
     warnings: int
     notes: int
@@ -366,6 +367,7 @@ def _checklist(report: Report) -> ChecklistJson:
                 "title": row.area.title,
                 "areas": [area.value for area in row.area.covers],
                 "owner": report.owners.get(row.area.id, ""),
+                "must_see": row.area.must_see,
                 "blockers": row.blockers,
                 "warnings": row.warnings,
                 "notes": row.notes,

@@ -103,6 +103,16 @@ RELATION_HINT: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+AREA_HINT: Final[Mapping[Area, str]] = MappingProxyType(
+    {
+        Area.TRAFFIC: "the load balancers' and proxies' configuration, and resolv.conf of the hosts",
+        Area.LOGS: "the hosts' /etc/rsyslog.conf, rsyslog.d and /etc/postfix",
+        Area.IDENTITY: "the hosts' /etc/ssh, authorized_keys and hosts.allow",
+    }
+)
+"""Where an area's checks ask for connections of its own kind, which no script of a job shows."""
+
+
 def ordered(findings: Iterable[Finding], profile: Profile = PLAIN) -> tuple[Finding, ...]:
     """Findings in the order of urgency, the same in each format.
 
@@ -239,7 +249,7 @@ def _summarize(
             reasons.append(number(count, "gap"))
         if report.failures:
             reasons.append(number(len(report.failures), "failure"))
-    elif not coverage and not items and not severities and not reasons:
+    elif not coverage and not severities and not reasons and (known or not items):
         reasons.append(NONE_SEEN if known else NO_CHECK)
     return AreaSummary(
         area=area,
@@ -294,7 +304,8 @@ def gaps(report: Report) -> tuple[Gap, ...]:
     def alike(line: Coverage) -> tuple[int, bool, str, str, str]:
         rank = _AREA_RANK[line.area]
         if not line.needed:
-            return (rank, True, line.outcome.value, "", "")
+            told = (line.detail, line.what) if line.outcome is Outcome.UNSEEN else ("", "")
+            return (rank, True, line.outcome.value, *told)
         # A place is shown as such: many places with the same trouble are one gap.
         what = "" if line.path and line.what.startswith(line.path) else line.what
         return (rank, False, line.outcome.value, line.detail, what)
@@ -309,6 +320,7 @@ def gaps(report: Report) -> tuple[Gap, ...]:
         why, action = first.outcome.value + (f": {said}" if said else ""), OUTCOME_HINT.get(first.outcome, "")
         if first.outcome is Outcome.UNSEEN:
             why, action = NOBODY_LOOKED, said.removeprefix("To see it, ")
+            why += ", and that rules out nothing" if minor else ""
         elif minor:
             reasons = some(sorted({clean(line.detail) for line in lines if line.detail}))
             why = f"{first.outcome.value}, and rules out nothing" + (f": {reasons}" if reasons else "")
@@ -345,7 +357,7 @@ def gaps(report: Report) -> tuple[Gap, ...]:
                     why=f"nothing in the estate shows what {some((clean(run.rule) for run in blind), len(blind))} ask",
                     sources=(),
                     places=(),
-                    action=f"add to the estate: {_wanted(name for run in blind for name in run.missing)}",
+                    action=f"add to the estate: {_wanted((name for run in blind for name in run.missing), area)}",
                     needed=True,
                 )
             )
@@ -359,12 +371,13 @@ def gaps(report: Report) -> tuple[Gap, ...]:
     return tuple(sorted(found, key=lambda gap: (not gap.needed, _AREA_RANK[gap.area])))
 
 
-def _wanted(missing: Iterable[str]) -> str:
+def _wanted(missing: Iterable[str], area: Area) -> str:
     """The files to add for relations that nobody looked at, written `runs-on` or `runs-on on web-01`."""
     wanted: dict[str, dict[str, None]] = {}
     for text in missing:
         relation, _, host = text.partition(" on ")
-        hosts = wanted.setdefault(RELATION_HINT.get(relation, clean(relation)), {})
+        hint = AREA_HINT.get(area) if relation == Relation.CONNECTS else None
+        hosts = wanted.setdefault(hint or RELATION_HINT.get(relation, clean(relation)), {})
         if host:
             hosts[clean(host)] = None
     of = some(sorted({host for hosts in wanted.values() for host in hosts}))

@@ -21,6 +21,9 @@ hosts:
 absent:
   - {area: monitoring, reason: none, by: me, on: 2026-05-20}
   - {area: webhooks, reason: none, by: me, on: 2026-05-20}
+  - {area: identity, reason: none, by: me, on: 2026-05-20}
+  - {area: configuration, reason: none, by: me, on: 2026-05-20}
+  - {area: logs, reason: none, by: me, on: 2026-05-20}
 """
 BEFORE = {
     "hosts/old.example.net/etc/crontab": "5 5 * * * root /usr/local/bin/report.sh --all\n",

@@ -31,6 +31,8 @@ absent:
   - {area: storage, reason: none, by: me, on: 2026-05-01}
   - {area: schedules, host: old.example.org, reason: none, by: me, on: 2026-05-01}
   - {area: configuration, reason: none, by: me, on: 2026-05-01}
+  - {area: identity, reason: none, by: me, on: 2026-05-01}
+  - {area: logs, reason: none, by: me, on: 2026-05-01}
 """
 FILES = {
     "inventory.yaml": INVENTORY,

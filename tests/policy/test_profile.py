@@ -112,3 +112,27 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("version: 2\n")
     assert main(["profile", "check", str(file)]) == 2
     assert f"{file}:1: " in capsys.readouterr().err
+
+
+def test_what_must_be_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The built-in profile asks for no balancer, which an estate may not have; a company's own may."""
+    files = {"hosts__web01.example.org__etc__cron.d__push": "1 1 * * * root true\n", "docs__wiki.md": "Nothing.\n"}
+    root = estate(tmp_path / "estate", **files)
+    report = run(root, capsys)
+    assert report["verdict"] == "CLEAR"
+    (traffic,) = [one for one in report["checklist"]["areas"] if one["id"] == "traffic"]
+    assert (traffic["must_see"], traffic["not_looked_at"]) == (False, "none seen")
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "version: 1\nname: own\nareas:\n  - {id: web, title: Web, covers: [traffic], must_see: true}\n"
+        "  - {id: names, title: Names, covers: [names]}\n"
+    )
+    report = run(root, capsys, "--profile", str(own))
+    assert report["verdict"] == "INCOMPLETE"
+    (web,) = [one for one in report["checklist"]["areas"] if one["id"] == "web"]
+    assert (web["must_see"], web["not_looked_at"]) == (True, "1 unseen")
+    (row,) = [one for one in report["coverage"] if one["area"] == "traffic"]
+    assert "haproxy.cfg" in row["detail"]
+    inventory = root / "inventory.yaml"
+    inventory.write_text(inventory.read_text() + "  - {area: traffic, reason: none, by: me, on: 2026-05-01}\n")
+    assert run(root, capsys, "--profile", str(own))["verdict"] == "CLEAR"
