@@ -12,8 +12,12 @@ _NUMBERED: Final = re.compile(r"([^.]*?)(\d+)([^.\d]*(?:\..*)?)", re.DOTALL)
 _ARN: Final = re.compile(r"arn:aws[\w-]*:([a-z0-9-]+):[a-z0-9-]*:\d*:([\w./:$*-]*[\w$*])")
 _ARN_KINDS: Final = {
     ("acm", "certificate"): "ACM certificate",
+    ("apigateway", "vpclinks"): "VPC link",
+    ("autoscaling", "autoScalingGroup"): "Auto Scaling group",
     ("cloudfront", "distribution"): "CloudFront distribution",
     ("cloudwatch", "alarm"): "CloudWatch alarm",
+    ("datasync", "agent"): "DataSync agent",
+    ("datasync", "location"): "DataSync location",
     ("ec2", "instance"): "instance",
     ("elasticloadbalancing", "listener"): "listener of load balancer",
     ("elasticloadbalancing", "loadbalancer"): "load balancer",

@@ -89,6 +89,17 @@ def references_to(estate: EstateView, host: Node) -> list[Node]:
     return list(seen.values())
 
 
+def told_in_front(estate: EstateView, edge: Edge) -> bool:
+    """Whether an Auto Scaling group loses what a target group before it loses as well, which then tells of it."""
+    groups = edge.consumer.attributes.get("target_groups")
+    return isinstance(groups, tuple) and any(
+        one.provider.id == edge.provider.id
+        for text in groups
+        if (group := estate.find(Kind.SERVICE, text)) is not None
+        for one in estate.outgoing(group, Relation.BACKED_BY)
+    )
+
+
 def only_read_only(estate: EstateView, hosts: Iterable[str]) -> bool:
     """Whether all of these going hosts stay, without being written to."""
     ways_of_going = {one.lifecycle for one in estate.going if one.host in set(hosts)}

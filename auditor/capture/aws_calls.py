@@ -223,6 +223,20 @@ OPERATIONS: Final = (
             LocationArn="LocationArn",
         ),
     ),
+    Operation(
+        "datasync",
+        "DescribeLocationHdfs",
+        each=_each(
+            "datasync.ListLocations", "Locations", only=("LocationUri", ("hdfs://",)), LocationArn="LocationArn"
+        ),
+    ),
+    Operation(
+        "datasync",
+        "DescribeLocationAzureBlob",
+        each=_each(
+            "datasync.ListLocations", "Locations", only=("LocationUri", ("azure-blob://",)), LocationArn="LocationArn"
+        ),
+    ),
     Operation("datasync", "ListTasks"),
     Operation("datasync", "DescribeTask", each=_each("datasync.ListTasks", "Tasks", TaskArn="TaskArn")),
     Operation("dms", "DescribeEndpoints"),

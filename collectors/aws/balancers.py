@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -11,10 +11,13 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Parsed,
+    Read,
     Ref,
     Relation,
+    Where,
     YamlNode,
     excerpt,
     host_ref,
@@ -45,23 +48,26 @@ class AwsBalancersCollector(Collector):
     Reads
     -----
     `elbv2.DescribeLoadBalancers`, `DescribeListeners`, `DescribeListenerCertificates`, `DescribeRules`,
-    `DescribeTargetGroups`, `DescribeTargetHealth`, `elb.DescribeLoadBalancers` and
-    `servicediscovery.ListInstances` under `aws/<account>/<region>/`.
+    `DescribeTargetGroups`, `DescribeTargetHealth`, `elb.DescribeLoadBalancers`,
+    `autoscaling.DescribeAutoScalingGroups`, `DescribeScheduledActions` and `servicediscovery.ListInstances` under
+    `aws/<account>/<region>/`.
 
     Yields
     ------
     The load balancer behind its DNS name, its target groups, their instances, addresses and functions, the
-    certificates that it serves, and hosts that a rule redirects to. The instances of a
-    service of Cloud Map.
+    certificates that it serves, and hosts that a rule redirects to. Auto Scaling groups with their instances as
+    alternatives, their sizes, and their target groups, for which they stand where no targets were seen; a job for each
+    scheduled change of their size. The instances of a service of Cloud Map.
 
     Can't see
     ---------
     Whether a target that is unhealthy now would take over: it counts as one of the alternatives, and the target group
-    carries how many are. That an Auto Scaling group would replace a target is not taken into account.
+    carries how many are. That an Auto Scaling group would replace a target is not taken into account. Instances of a
+    warm pool.
     """
 
     name: ClassVar[str] = "aws_balancers"
-    title: ClassVar[str] = "AWS load balancers, target groups and Cloud Map"
+    title: ClassVar[str] = "AWS load balancers, target groups, Auto Scaling groups and Cloud Map"
     area: ClassVar[Area] = Area.TRAFFIC
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.BACKED_BY, Relation.SERVES})
 
@@ -72,6 +78,15 @@ class AwsBalancersCollector(Collector):
     def parse(self, document: Document) -> Iterator[Parsed]:
         """Load balancers, target groups and their targets."""
         return parsed(document, _PARSERS)
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """An Auto Scaling group is behind its target groups: said where these did not tell their targets."""
+        told = {one.value for one in fragments if one.kind == "targets told"}
+        for one in fragments:
+            if one.kind == "behind" and isinstance(one.value, tuple) and one.value[0] not in told:
+                group, scaling = (Ref(Kind.SERVICE, text) for text in one.value)
+                where = Where(one.where.line, one.where.excerpt, one.path, one.where.api)
+                yield Dependency(group, scaling, Relation.BACKED_BY, where, group="targets")
 
 
 def _balancers(answer: Answer) -> Iterator[Parsed]:
@@ -205,6 +220,8 @@ def _target_health(answer: Answer) -> Iterator[Parsed]:
         found = instance_ref(target.scalar) or arn_ref(target.scalar) or host_ref(target.scalar)
         if found is not None:
             yield Dependency(group, found, Relation.BACKED_BY, answer.where(target), group="targets")
+    if first is not None:
+        yield Fragment("targets told", group.text, answer.where(first))
     if first is not None and unhealthy:
         yield Entity(group, answer.where(first), {"unhealthy": tuple(dict.fromkeys(unhealthy))})
 
@@ -229,6 +246,62 @@ def _classic(answer: Answer) -> Iterator[Parsed]:
                 yield Dependency(service, found, Relation.BACKED_BY, answer.where(target), group="targets")
 
 
+def _scaling_groups(answer: Answer) -> Iterator[Parsed]:
+    for group in maps(answer.body, "AutoScalingGroups"):
+        arn = value(group, "AutoScalingGroupARN")
+        scaling = arn_ref(arn.scalar) if arn is not None else None
+        if arn is None or scaling is None:
+            continue
+        targets = {one.scalar: one for one in scalars(group, "TargetGroupARNs")}
+        for source in maps(group, "TrafficSources"):
+            identifier = value(source, "Identifier")
+            if identifier is not None and source.text("Type") == "elbv2":
+                targets.setdefault(identifier.scalar, identifier)
+        attributes = known(
+            program="Auto Scaling",
+            name=group.text("AutoScalingGroupName"),
+            minimum=_number(group, "MinSize"),
+            maximum=_number(group, "MaxSize"),
+            desired=_number(group, "DesiredCapacity"),
+            suspended=tuple(excerpt(one.text("ProcessName")) for one in maps(group, "SuspendedProcesses")),
+            target_groups=tuple(targets),
+        )
+        yield Entity(scaling, answer.where(arn), attributes)
+        for target, written in targets.items():
+            if (behind := arn_ref(target)) is not None:
+                yield Fragment("behind", (behind.text, scaling.text), answer.where(written))
+        for instance in maps(group, "Instances"):
+            identity = value(instance, "InstanceId")
+            found = instance_ref(identity.scalar) if identity is not None else None
+            if identity is not None and found is not None and instance.text("LifecycleState") in _SERVING:
+                yield Dependency(scaling, found, Relation.BACKED_BY, answer.where(identity), group="instances")
+
+
+def _number(node: YamlNode, key: str) -> int | None:
+    written = node.text(key)
+    return int(written) if written.isdecimal() and len(written) < 10 else None
+
+
+def _scheduled(answer: Answer) -> Iterator[Parsed]:
+    for action in maps(answer.body, "ScheduledUpdateGroupActions"):
+        arn, name = value(action, "ScheduledActionARN"), value(action, "AutoScalingGroupName")
+        if arn is None or name is None:
+            continue
+        job = Ref(Kind.JOB, arn.scalar)
+        attributes = known(
+            program="Auto Scaling",
+            name=action.text("ScheduledActionName"),
+            schedule=action.text("Recurrence") or action.text("StartTime"),
+            time_zone=action.text("TimeZone"),
+            minimum=_number(action, "MinSize"),
+            maximum=_number(action, "MaxSize"),
+            desired=_number(action, "DesiredCapacity"),
+        )
+        yield Entity(job, answer.where(arn), attributes)
+        scaling = Ref(Kind.SERVICE, own_arn(answer, "autoscaling", f"autoScalingGroup:{name.scalar}"))
+        yield Dependency(job, scaling, Relation.SELECTS, answer.where(name))
+
+
 def _registered(answer: Answer) -> Iterator[Parsed]:
     identity = answer.parameter("ServiceId")
     service = Ref(Kind.SERVICE, own_arn(answer, "servicediscovery", f"service/{identity}"))
@@ -241,7 +314,12 @@ def _registered(answer: Answer) -> Iterator[Parsed]:
                 break
 
 
+_SERVING: Final = frozenset({"", "InService", "Pending", "Pending:Wait", "Pending:Proceed"})
+"""States of an instance of a group in which it serves, or soon will. In standby it does not."""
+
 _PARSERS: Final = {
+    "autoscaling.DescribeAutoScalingGroups": _scaling_groups,
+    "autoscaling.DescribeScheduledActions": _scheduled,
     "elb.DescribeLoadBalancers": _classic,
     "elbv2.DescribeListenerCertificates": _listener_certificates,
     "elbv2.DescribeListeners": _listeners,

@@ -165,7 +165,8 @@ def arn_ref(arn: str) -> Ref | None:
     """What an ARN stands for, the same wherever it is named; None if it is none.
 
     An instance is its id, a topic a RECEIVER, an API destination or delivery stream a WEBHOOK, a certificate a
-    CERTIFICATE, a pipe or schedule a JOB, anything else a SERVICE. A Lambda function's version or alias is left out.
+    CERTIFICATE, a pipe or schedule a JOB, anything else a SERVICE. A Lambda function's version or alias is left out,
+    and so is the id in an Auto Scaling group's.
     """
     parts = arn.strip().split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5] or len(arn) > 2048:
@@ -183,6 +184,9 @@ def arn_ref(arn: str) -> Ref | None:
         return Ref(Kind.CERTIFICATE, bare)
     if (service == "events" and rest.startswith("api-destination/")) or service == "firehose":
         return Ref(Kind.WEBHOOK, bare)
+    if service == "autoscaling" and rest.startswith("autoScalingGroup:"):
+        # Metrics and schedules name the group without the id before its name.
+        return Ref(Kind.SERVICE, ":".join([*parts[:5], f"autoScalingGroup:{rest.rsplit('/', 1)[-1]}"]))
     if service in ("pipes", "scheduler") or (service == "events" and rest.startswith("rule/")):
         return Ref(Kind.JOB, bare)
     if service == "apigateway" or ":$" in bare:
@@ -198,6 +202,11 @@ def own_arn(answer: Answer, service: str, rest: str) -> str:
     elif answer.region.startswith("us-gov-"):
         partition = "aws-us-gov"
     return f"arn:{partition}:{service}:{answer.region}:{answer.account}:{rest}"
+
+
+def vpc_link_ref(answer: Answer, identity: str) -> Ref:
+    """A VPC link of API Gateway by its id, of either version of its API."""
+    return Ref(Kind.SERVICE, own_arn(answer, "apigateway", f"vpclinks/{identity}"))
 
 
 def outside(written: str) -> Ref | None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from auditor.api import (
     Area,
     Collector,
+    Confidence,
     Dependency,
     Document,
     Entity,
@@ -20,6 +21,7 @@ from auditor.api import (
     Relation,
     Where,
     YamlNode,
+    host_ref,
     is_hostname,
     normal_name,
 )
@@ -54,19 +56,23 @@ class AwsDataCollector(Collector):
     Reads
     -----
     `rds.DescribeDBInstances`, `DescribeDBClusters`, `DescribeDBParameters`, `DescribeDBProxies`,
-    `DescribeDBProxyTargets`; `dms.DescribeEndpoints`, `DescribeReplicationTasks`; `datasync.ListLocations`,
-    `DescribeTask`; `transfer.DescribeConnector`, `DescribeServer`, `DescribeWorkflow`; `backup.GetBackupPlan`,
-    `GetBackupSelection`; `secretsmanager.ListSecrets` under `aws/<account>/<region>/`.
+    `DescribeDBProxyTargets`; `dms.DescribeEndpoints`, `DescribeReplicationTasks`; `datasync.ListAgents`,
+    `ListLocations`, `DescribeLocationNfs`, `DescribeLocationSmb`, `DescribeLocationObjectStorage`,
+    `DescribeLocationHdfs`, `DescribeLocationAzureBlob`, `DescribeTask`; `transfer.DescribeConnector`,
+    `DescribeServer`, `DescribeWorkflow`; `backup.GetBackupPlan`, `GetBackupSelection`; `secretsmanager.ListSecrets`
+    under `aws/<account>/<region>/`.
 
     Yields
     ------
-    A service for each database, proxy, endpoint, location, connector and server, with the hosts that it reaches and
-    the names that lead to it; whether a parameter makes a database read-only. A job for each replication, transfer,
-    backup plan and rotation of a secret: what it reads, writes, backs up and calls, and when.
+    A service for each database, proxy, endpoint, location, agent, connector and server, with the hosts that it reaches
+    and the names that lead to it; all agents of a location, as it needs each of them; whether a parameter
+    makes a database read-only. A job for each replication, transfer, backup plan and rotation of a secret: what it
+    reads, writes, backs up and calls, and when.
 
     Can't see
     ---------
-    What a backup plan selects by tags, and parameters that a cluster's own group sets.
+    What a backup plan selects by tags, and parameters that a cluster's own group sets. On which machine an agent of
+    DataSync runs, unless it is called by the machine's name.
     """
 
     name: ClassVar[str] = "aws_data"
@@ -211,6 +217,33 @@ def _locations(answer: Answer) -> Iterator[Parsed]:
             yield from reach(answer, service, uri)
 
 
+def _described(answer: Answer) -> Iterator[Parsed]:
+    """The agents of a location: a transfer begins only if all of them are online. Of Hadoop, the name nodes."""
+    service = arn_ref(answer.body.text("LocationArn"))
+    if service is None:
+        return
+    for agent in (*scalars(answer.body, "AgentArns"), *scalars(answer.body, "OnPremConfig", "AgentArns")):
+        if (found := arn_ref(agent.scalar)) is not None:
+            yield Dependency(service, found, Relation.CONNECTS, answer.where(agent), Need.RUN)
+    nodes = [one for node in maps(answer.body, "NameNodes") if (one := value(node, "Hostname")) is not None]
+    for node in nodes:
+        yield from reach(answer, service, node, group="name nodes" if len(nodes) > 1 else "")
+
+
+def _agents(answer: Answer) -> Iterator[Parsed]:
+    for agent in maps(answer.body, "Agents"):
+        arn, name = value(agent, "AgentArn"), value(agent, "Name")
+        service = arn_ref(arn.scalar) if arn is not None else None
+        if arn is None or service is None:
+            continue
+        attributes = known(program="DataSync", name=agent.text("Name"), state=agent.text("Status"))
+        yield Entity(service, answer.where(arn), attributes)
+        # The API does not say where an agent runs; people often call it as its machine.
+        if name is not None and (host := host_ref(name.scalar)) is not None:
+            at, sure = answer.where(name), Confidence.MEDIUM
+            yield Dependency(service, host, Relation.RUNS_ON, at, Need.RUN, confidence=sure)
+
+
 def _task(answer: Answer) -> Iterator[Parsed]:
     arn = value(answer.body, "TaskArn")
     if arn is None:
@@ -314,7 +347,13 @@ def _secrets(answer: Answer) -> Iterator[Parsed]:
 _PARSERS: Final = {
     "backup.GetBackupPlan": _plan,
     "backup.GetBackupSelection": _selection,
+    "datasync.DescribeLocationAzureBlob": _described,
+    "datasync.DescribeLocationHdfs": _described,
+    "datasync.DescribeLocationNfs": _described,
+    "datasync.DescribeLocationObjectStorage": _described,
+    "datasync.DescribeLocationSmb": _described,
     "datasync.DescribeTask": _task,
+    "datasync.ListAgents": _agents,
     "datasync.ListLocations": _locations,
     "dms.DescribeEndpoints": _endpoints,
     "dms.DescribeReplicationTasks": _replications,

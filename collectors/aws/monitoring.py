@@ -160,6 +160,8 @@ def _dimension(answer: Answer, name: str, written: str) -> Ref | None:
     if name in ("LoadBalancer", "TargetGroup") and "/" in written:
         rest = written if name == "TargetGroup" else f"loadbalancer/{written}"
         return Ref(Kind.SERVICE, own_arn(answer, "elasticloadbalancing", rest))
+    if name == "AutoScalingGroupName":
+        return Ref(Kind.SERVICE, own_arn(answer, "autoscaling", f"autoScalingGroup:{written}"))
     if name == "CertificateArn":
         return arn_ref(written)
     if name == "HealthCheckId":

@@ -33,6 +33,7 @@ from collectors.aws.common import (
     scalars,
     text,
     value,
+    vpc_link_ref,
 )
 
 _HOST_KEYS: Final = ("host", "hostname", "server", "servers", "endpoint", "url", "uri", "addr", "address", "proxy")
@@ -44,14 +45,16 @@ class AwsServicesCollector(Collector):
     Reads
     -----
     `lambda.ListFunctions`, `ListFunctionUrlConfigs`, `ListEventSourceMappings`; `apigateway.GetResources`,
-    `GetDomainNames`; `apigatewayv2.GetIntegrations`, `GetAuthorizers`, `GetDomainNames`;
+    `GetVpcLinks`, `GetDomainNames`; `apigatewayv2.GetIntegrations`, `GetVpcLinks`, `GetAuthorizers`, `GetDomainNames`;
     `cloudfront.ListDistributions`, `ListVpcOrigins`; `appsync.ListDataSources`; `ssm.GetParameters`;
     `glue.GetConnections` under `aws/<account>/<region>/`.
 
     Yields
     ------
     A service for each, with the hosts that its variables, integrations, issuers, origins, data sources and values
-    name; origins of one group as alternatives; and the names that stand for a function, an API or a distribution.
+    name; origins of one group as alternatives; VPC links with the load balancers that they lead to; and the names that
+    stand for a function, an API or a distribution. The URL of an integration over a VPC link only says which host its
+    requests are to name, and is no dependency.
 
     Can't see
     ---------
@@ -137,8 +140,46 @@ def _resources(answer: Answer) -> Iterator[Parsed]:
         methods = resource.get("resourceMethods")
         for _, method in methods.items() if methods is not None and methods.is_map else ():
             integration = method.get("methodIntegration") if method.is_map else None
-            if text(integration, "type") in ("HTTP", "HTTP_PROXY"):
+            if text(integration, "type") not in ("HTTP", "HTTP_PROXY"):
+                continue
+            if text(integration, "connectionType") == "VPC_LINK":
+                gateway = _gateway(answer, identity)
+                yield from _over_link(answer, gateway, value(integration, "connectionId"))
+                # Of version 2 the link leads into a network, and the integration names the load balancer.
+                yield from _leads_to(answer, gateway, value(integration, "integrationTarget"))
+            else:
                 yield from reach(answer, _gateway(answer, identity), value(integration, "uri"))
+
+
+def _over_link(answer: Answer, gateway: Ref, link: YamlNode | None) -> Iterator[Dependency]:
+    """A private integration; a stage's variable (`${stageVariables.link}`) may be any link."""
+    if link is not None and link.scalar.isalnum():
+        yield Dependency(gateway, vpc_link_ref(answer, link.scalar), Relation.CALLS, answer.where(link))
+
+
+def _leads_to(answer: Answer, gateway: Ref, arn: YamlNode | None) -> Iterator[Dependency]:
+    if arn is not None and (found := _target_of(arn.scalar)) is not None:
+        yield Dependency(gateway, found, Relation.CALLS, answer.where(arn))
+
+
+def _vpc_links(answer: Answer) -> Iterator[Parsed]:
+    """Links of both versions: one has a network load balancer, the other only subnets."""
+    for link in (*maps(answer.body, "items"), *maps(answer.body, "Items")):
+        identity = value(link, "id") or value(link, "VpcLinkId")
+        if identity is None:
+            continue
+        service = vpc_link_ref(answer, identity.scalar)
+        attributes = known(
+            program="API Gateway",
+            name=link.text("name") or link.text("Name"),
+            state=link.text("status") or link.text("VpcLinkStatus"),
+        )
+        yield Entity(service, answer.where(identity), attributes)
+        targets = scalars(link, "targetArns")
+        for target in targets:
+            if (balancer := arn_ref(target.scalar)) is not None:
+                group = "targets" if len(targets) > 1 else ""
+                yield Dependency(service, balancer, Relation.BACKED_BY, answer.where(target), group=group)
 
 
 def _integrations(answer: Answer) -> Iterator[Parsed]:
@@ -147,13 +188,15 @@ def _integrations(answer: Answer) -> Iterator[Parsed]:
         return
     for integration in maps(answer.body, "Items"):
         uri = value(integration, "IntegrationUri")
+        private = integration.text("ConnectionType") == "VPC_LINK"
+        if private:
+            yield from _over_link(answer, _gateway(answer, identity), value(integration, "ConnectionId"))
         if uri is None:
             continue
         if uri.scalar.startswith("arn:"):
             # A private integration leads to a listener, which is its load balancer's.
-            if (found := _target_of(uri.scalar)) is not None:
-                yield Dependency(_gateway(answer, identity), found, Relation.CALLS, answer.where(uri))
-        elif integration.text("IntegrationType") in ("HTTP", "HTTP_PROXY"):
+            yield from _leads_to(answer, _gateway(answer, identity), uri)
+        elif not private and integration.text("IntegrationType") in ("HTTP", "HTTP_PROXY"):
             yield from reach(answer, _gateway(answer, identity), uri)
 
 
@@ -287,9 +330,11 @@ def _glue(answer: Answer) -> Iterator[Parsed]:
 _PARSERS: Final = {
     "apigateway.GetDomainNames": _domains,
     "apigateway.GetResources": _resources,
+    "apigateway.GetVpcLinks": _vpc_links,
     "apigatewayv2.GetAuthorizers": _authorizers,
     "apigatewayv2.GetDomainNames": _domains,
     "apigatewayv2.GetIntegrations": _integrations,
+    "apigatewayv2.GetVpcLinks": _vpc_links,
     "appsync.ListDataSources": _data_sources,
     "cloudfront.ListDistributions": _distributions,
     "cloudfront.ListVpcOrigins": _vpc_origins,

@@ -27,7 +27,7 @@ from auditor.api import (
     ranged,
 )
 from rules.texts import written
-from rules.ways import Ways
+from rules.ways import Ways, told_in_front
 
 _TRANSPARENT: Final = (Relation.STANDS_FOR, Relation.RESOLVES)
 _VERBS: Final = {
@@ -165,7 +165,7 @@ def _needing(estate: EstateView, ways: Ways, host: Node) -> Iterator[Edge]:
                 seen.add(consumer.id)
                 pending.append(consumer)
         for edge in estate.incoming(node, *_VERBS):
-            if edge.lost and _is_ours(edge):
+            if edge.lost and _is_ours(edge) and not told_in_front(estate, edge):
                 yield edge
 
 

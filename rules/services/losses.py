@@ -21,7 +21,7 @@ from auditor.api import (
     plural,
     ranged,
 )
-from rules.ways import Ways, distinct, files, is_own_name
+from rules.ways import Ways, distinct, files, is_own_name, told_in_front
 
 NEEDED: Final = (Relation.BACKED_BY, Relation.CONNECTS, Relation.MOUNTS, Relation.RUNS_ON)
 MONITORING: Final = frozenset({"alertmanager", "prometheus", "promtail"})
@@ -163,6 +163,8 @@ def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> lis
         for edge in _needing(estate, ways, host) if host is not None else ():
             consumer = edge.consumer
             if consumer.scope in leaving or consumer.attributes.get("program") in MONITORING or not fits(consumer):
+                continue
+            if told_in_front(estate, edge):
                 continue
             _, edges, hosts = found.setdefault(consumer.id, (consumer, {}, {}))
             edges[edge.id] = edge
