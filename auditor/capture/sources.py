@@ -63,6 +63,8 @@ class Endpoint:
     """The agent's socket; empty for none."""
     jumps: tuple[str, ...] = ()
     known_hosts: tuple[str, ...] = ()
+    revoked: str = ""
+    """A file of keys of hosts that are not to be trusted."""
 
 
 @dataclass(slots=True)
@@ -145,7 +147,7 @@ class SshConfig:
         """Keyword in lower case -> words, the first one found winning; IdentityFile collects all."""
         found: dict[str, tuple[str, ...]] = {}
         for block in self._blocks:
-            if not all(_applies(patterns, host) for patterns in (*block.above, block.patterns)):
+            if not all(any_applies(patterns, host) for patterns in (*block.above, block.patterns)):
                 continue
             for keyword, words in block.settings:
                 if keyword in _MANY:
@@ -206,6 +208,7 @@ class SshConfig:
             agent=path(agent) if agent else "",
             jumps=() if not jumps or jumps.lower() == "none" else tuple(jumps.split(",")),
             known_hosts=tuple(path(text) for text in known if text.lower() != "none"),
+            revoked="" if one("revokedhostkeys").lower() == "none" else path(one("revokedhostkeys")),
         )
 
     def hop(self, text: str) -> Endpoint:
@@ -235,18 +238,19 @@ def _user() -> str:
     return getpass.getuser()
 
 
-def _applies(patterns: Sequence[str], host: str) -> bool:
+def any_applies(patterns: Sequence[str], host: str) -> bool:
+    """Whether a list of patterns means a host: one fits, and none with `!` does. Letters count alike in both cases."""
     matched = False
     for pattern in patterns:
         negated = pattern.startswith("!")
-        if _glob(pattern[negated:].lower(), host.lower()):
+        if glob_fits(pattern[negated:].lower(), host.lower()):
             if negated:
                 return False
             matched = True
     return matched
 
 
-def _glob(pattern: str, text: str) -> bool:
+def glob_fits(pattern: str, text: str) -> bool:
     """`*` and `?` only: brackets are letters (ssh_config(5), PATTERNS)."""
     if "*" not in pattern and "?" not in pattern:
         return pattern == text

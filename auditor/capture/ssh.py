@@ -7,9 +7,6 @@ run what it says, and lets Nagle's delay be switched off.
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
-import hmac
 import os
 import queue
 import secrets
@@ -27,12 +24,15 @@ from auditor.capture.named import UNIT_PLACES, Named
 from auditor.capture.program import MAX_CONTENT, MAX_FILES, FrameError, FrameReader, Item, program, usable
 from auditor.capture.snapshot import CUT_OFF, Record, Snapshot, keepable
 from auditor.capture.sources import MAX_JUMPS, Endpoint, SshConfig, Target
+from auditor.capture.ssh_host_keys import HostKey, KnownHosts, algorithms, plain_key, refusal
 from auditor.errors import UsageError
 from auditor.model import Outcome
 from auditor.text import printable
 
 if TYPE_CHECKING:
     import paramiko
+
+    from auditor.capture.ssh_transport import Transport
 
 ROUNDS: Final = 3
 """The first, and two that ask for what was named before."""
@@ -46,7 +46,6 @@ _SUDO_SHELL: Final = (
     "exec /bin/sh -c 'if sudo -n /bin/sh -c : 2>/dev/null; then exec sudo -n /bin/sh -s; fi; exec /bin/sh -s'"
 )
 _MAX_GREETING: Final = 32768
-_MAX_KNOWN_HOSTS: Final = 64 * 1024 * 1024
 
 
 class ConnectError(Exception):
@@ -71,73 +70,6 @@ class HostResult:
     detail: str = ""
     files: int = 0
     unseen: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _HostKey:
-    marker: str
-    kind: str
-    blob: bytes
-    where: str
-
-
-class KnownHosts:
-    """The keys of known_hosts files (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): plain, with patterns, and hashed."""
-
-    def __init__(self, files: Sequence[str]) -> None:
-        self._plain: dict[str, list[_HostKey]] = {}
-        self._patterns: list[tuple[tuple[str, ...], _HostKey]] = []
-        self._hashed: list[tuple[bytes, bytes, _HostKey]] = []
-        for name in files:
-            try:
-                with open(name, "rb") as stream:
-                    text = stream.read(_MAX_KNOWN_HOSTS).decode("utf-8", "replace")
-            except OSError:
-                continue
-            for number, line in enumerate(text.splitlines(), 1):
-                self._line(line, f"{name}:{number}")
-
-    def _line(self, line: str, where: str) -> None:
-        words = line.split()
-        marker = words.pop(0) if words and words[0].startswith("@") else ""
-        if len(words) < 3 or words[0].startswith("#"):
-            return
-        try:
-            blob = base64.b64decode(words[2], validate=True)
-        except (binascii.Error, ValueError):
-            return
-        key = _HostKey(marker, words[1], blob, where)
-        if words[0].startswith("|1|"):
-            _, _, salt, digest = [*words[0].split("|"), "", "", "", ""][:4]
-            try:
-                self._hashed.append((base64.b64decode(salt), base64.b64decode(digest), key))
-            except (binascii.Error, ValueError):
-                return
-            return
-        names = tuple(words[0].lower().split(","))
-        if any(mark in words[0] for mark in "*?!"):
-            self._patterns.append((names, key))
-        else:
-            for name in names:
-                self._plain.setdefault(name, []).append(key)
-
-    def keys(self, name: str, port: int) -> list[_HostKey]:
-        """All keys of a host, by its name or address as it is called."""
-        from auditor.capture.sources import _applies
-
-        called = name.lower() if port == 22 else f"[{name.lower()}]:{port}"
-        found = list(self._plain.get(called, ()))
-        found.extend(key for patterns, key in self._patterns if _applies(patterns, called))
-        for salt, digest, key in self._hashed:
-            # SHA-1 is what the format has.
-            if hmac.compare_digest(hmac.new(salt, called.encode(), hashlib.sha1).digest(), digest):
-                found.append(key)
-        return found
-
-
-def fingerprint(blob: bytes) -> str:
-    """As `ssh-keygen -l` prints it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 class _Deadlines:
@@ -228,20 +160,23 @@ class Connector:
     def _connect(self, endpoint: Endpoint, until: float, address: str = "", depth: int = 0) -> paramiko.Transport:
         import paramiko
 
+        from auditor.capture.ssh_transport import Transport
+
+        known = self._known_hosts(endpoint).keys(endpoint.key_name, endpoint.port)
         stream = self._stream(endpoint, until, address, depth)
         try:
-            transport = paramiko.Transport(cast("paramiko.Channel", _Stream(stream)))
+            transport = Transport(cast("paramiko.Channel", _Stream(stream)))
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise ConnectError(Outcome.UNREACHABLE, f"no SSH there: {_why(error)}") from error
         number = self.deadlines.add(until, transport.close)
         try:
-            self._start(transport, endpoint, until)
+            self._start(transport, endpoint, known, until)
             self._log_in(transport, endpoint)
         except ConnectError:
-            transport.close()
+            _hang_up(transport)
             raise
         except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
-            transport.close()
+            _hang_up(transport)
             why = "it took too long" if time.monotonic() >= until else _why(error)
             raise ConnectError(Outcome.UNREACHABLE, f"no connection to {endpoint.host}: {why}") from error
         finally:
@@ -308,58 +243,38 @@ class Connector:
                 jump.failure = ConnectError(error.outcome, f"jump host {jumps[-1]}: {error.detail}")
             raise jump.failure
 
-    def _start(self, transport: paramiko.Transport, endpoint: Endpoint, until: float) -> None:
+    @staticmethod
+    def _start(transport: Transport, endpoint: Endpoint, known: Sequence[HostKey], until: float) -> None:
         """Key exchange, and the host's key against those that are known."""
-        with self._lock:
-            known = self._known.get(endpoint.known_hosts)
-            if known is None:
-                known = self._known[endpoint.known_hosts] = KnownHosts(endpoint.known_hosts)
-        keys = known.keys(endpoint.key_name, endpoint.port)
         options = transport.get_security_options()
         offered = options.ciphers
         options.ciphers = tuple(name for name in _CIPHERS if name in offered)
-        usual = options.key_types
-        kinds = {key.kind for key in keys if not key.marker}
-        first = [name for name in usual if name in kinds or (name.startswith("rsa-sha2") and "ssh-rsa" in kinds)]
-        options.key_types = tuple(dict.fromkeys([*first, *usual]))
+        transport.host_key_algorithms = algorithms(known, options.key_types)
         seconds = max(0.1, until - time.monotonic())
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
         transport.start_client(timeout=seconds)
-        key = transport.get_remote_server_key()
-        blob = key.asbytes()
-        print_of = f"{key.get_name()} {fingerprint(blob)}"
-        same = [one for one in keys if one.blob == blob]
-        if revoked := [one for one in same if one.marker == "@revoked"]:
-            raise ConnectError(
-                Outcome.UNREACHABLE, f"host key revoked: {print_of} is @revoked at {revoked[0].where}; not connected"
-            )
-        if any(not one.marker for one in same):
-            return
-        if others := [one for one in keys if not one.marker]:
-            raise ConnectError(
-                Outcome.UNREACHABLE,
-                f"host key changed: it shows {print_of}, and {others[0].where} has another. Somebody may be in "
-                "between, or the host was set up anew: find out before you replace the line; not connected",
-            )
-        if any(one.marker == "@cert-authority" for one in keys):
-            raise ConnectError(
-                Outcome.UNREACHABLE,
-                f"host key not known: {print_of}; known_hosts has a certificate authority only, and host certificates "
-                "are not supported. Add the key itself; not connected",
-            )
-        raise ConnectError(
-            Outcome.UNREACHABLE,
-            f"host key unknown: it shows {print_of}, and {endpoint.key_name} port {endpoint.port} is not in "
-            "known_hosts. Compare the fingerprint, then add the key (`ssh-keyscan`); not connected",
-        )
+        why = refusal(transport.host_key_blob, known, endpoint.key_name, endpoint.port, now=time.time())
+        if why:
+            raise ConnectError(Outcome.UNREACHABLE, f"{why}; not connected")
+
+    def _known_hosts(self, endpoint: Endpoint) -> KnownHosts:
+        files = (*endpoint.known_hosts, endpoint.revoked)
+        with self._lock:
+            known = self._known.get(files)
+            if known is None:
+                try:
+                    known = self._known[files] = KnownHosts(endpoint.known_hosts, endpoint.revoked)
+                except ValueError as error:
+                    raise ConnectError(Outcome.UNREACHABLE, f"{error}; not connected") from error
+            return known
 
     def _log_in(self, transport: paramiko.Transport, endpoint: Endpoint) -> None:
         import paramiko
 
         keys, problems = self._identities(endpoint)
-        agent, agent_keys = _agent(endpoint.agent)
+        agent, agent_keys = _agent(endpoint.agent, endpoint.certificates)
         try:
-            own = {key.asbytes() for key in keys} | _public(endpoint.identities)
+            own = {key.asbytes() for key in keys} | _public((*endpoint.identities, *endpoint.certificates))
             offered: list[paramiko.PKey] = [key for key in agent_keys if key.asbytes() in own]
             offered += keys
             if not endpoint.only_identities:
@@ -437,7 +352,7 @@ def _load_keys(files: Sequence[str], certificates: Sequence[str]) -> tuple[list[
 
 
 def _public(files: Iterable[str]) -> set[bytes]:
-    """The public halves beside identity files: which of the agent's keys are meant."""
+    """The public halves beside identity files, and those in certificates: which of the agent's keys are meant."""
     blobs: set[bytes] = set()
     for name in files:
         for place in (f"{name}.pub", name):
@@ -445,18 +360,21 @@ def _public(files: Iterable[str]) -> set[bytes]:
                 with open(place, "rb") as stream:
                     words = stream.read(65536).split()
                 if len(words) >= 2 and words[0].startswith((b"ssh-", b"ecdsa-", b"sk-")):
-                    blobs.add(base64.b64decode(words[1], validate=True))
+                    blobs.add(plain_key(base64.b64decode(words[1], validate=True)))
             except (OSError, ValueError):
                 continue
     return blobs
 
 
-def _agent(path: str) -> tuple[socket.socket | None, list[paramiko.PKey]]:
-    """The agent's keys over a connection of our own: one agent connection answers one question at a time."""
+def _agent(path: str, certificates: Sequence[str]) -> tuple[socket.socket | None, list[paramiko.PKey]]:
+    """The agent's keys over a connection of our own: one agent connection answers one question at a time.
+
+    A certificate in a file goes with the agent's key that it is for, beside the key alone.
+    """
     if not path:
         return None, []
     import paramiko
-    from paramiko.agent import AgentSSH
+    from paramiko.agent import AgentKey, AgentSSH
 
     stream = socket.socket(socket.AF_UNIX)
     try:
@@ -464,8 +382,16 @@ def _agent(path: str) -> tuple[socket.socket | None, list[paramiko.PKey]]:
         stream.connect(path)
         agent = AgentSSH()
         agent._connect(stream)  # type: ignore[attr-defined]
-        return stream, list(agent.get_keys())
-    except (OSError, paramiko.SSHException):
+        keys: list[paramiko.PKey] = []
+        for key in agent.get_keys():
+            for certificate in certificates:
+                if key.asbytes() in _public([certificate]):
+                    certified = AgentKey(key.agent, key.blob)
+                    certified.load_certificate(certificate)
+                    keys.append(certified)
+            keys.append(key)
+        return stream, keys
+    except (OSError, ValueError, paramiko.SSHException):
         stream.close()
         return None, []
 
@@ -476,6 +402,8 @@ def _hang_up(transport: paramiko.Transport) -> None:
     with suppress(OSError, EOFError):
         transport.sock.shutdown(socket.SHUT_RDWR)
     transport.close()
+    # paramiko closes those only that had begun.
+    transport.sock.close()
 
 
 def _quiet() -> None:

@@ -23,7 +23,8 @@ import pytest
 from auditor.capture.named import Named
 from auditor.capture.snapshot import Snapshot
 from auditor.capture.sources import SshConfig, Target
-from auditor.capture.ssh import Collection, Connector, HostResult, KnownHosts
+from auditor.capture.ssh import Collection, Connector, HostResult
+from auditor.capture.ssh_host_keys import KnownHosts
 from auditor.cli.main import main
 from auditor.model import Outcome
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.capture.sources import MAX_INCLUDES, SshConfig
-from auditor.capture.ssh import KnownHosts
+from auditor.capture.ssh_host_keys import HostKey, KnownHosts, refusal
 from auditor.errors import UsageError
 
 CONFIG = """\
@@ -173,7 +173,7 @@ def hashed(name: str) -> str:
     [
         ("web-01,10.20.4.1", "WEB-01", 22, True),
         ("web-01,10.20.4.1", "10.20.4.1", 22, True),
-        ("web-01", "web-01", 2222, False),
+        ("web-01", "web-01", 2222, True),
         ("[web-01]:2222", "web-01", 2222, True),
         ("*.eventide.net,!old.eventide.net", "a.eventide.net", 22, True),
         ("*.eventide.net,!old.eventide.net", "old.eventide.net", 22, False),
@@ -185,3 +185,14 @@ def hashed(name: str) -> str:
 def test_keys_are_found_as_sshd_8_says(line: str, name: str, port: int, known: bool, tmp_path: Path) -> None:
     (tmp_path / "known").write_text(f"# a comment\n{line} ssh-ed25519 {KEY} a comment\n")
     assert bool(KnownHosts([str(tmp_path / "known")]).keys(name, port)) is known
+
+
+CERTIFIED = b"\x00\x00\x00\x20ssh-ed25519-cert-v01@openssh.com"
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_whatever_a_host_shows_is_refused_if_nobody_vouches_for_it(shown: bytes, certificate: bool) -> None:
+    keys = [HostKey(marker, "ssh-ed25519", b"none", "known:1") for marker in ("", "@cert-authority", "@revoked")]
+    blob = CERTIFIED + shown if certificate else shown
+    for known in ([], keys, keys[1:]):
+        assert refusal(blob, known, "web-01", 22, now=0.0)

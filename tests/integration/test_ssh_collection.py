@@ -9,10 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,155 +18,11 @@ import pytest
 
 from auditor.cli.main import main
 from tests.integration.programs import need
+from tests.integration.sshds import PLANTED, Bench, Sshd, agent, keygen
 
 pytestmark = pytest.mark.integration
 
-SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
-
-PLANTED = {
-    "etc/hostname": "legacy-cert-01\n",
-    "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
-    "etc/hosts": "127.0.0.1 localhost\n10.20.4.17 legacy-cert-01.eventide.net legacy-cert-01\n",
-    "etc/resolv.conf": "search eventide.net\nnameserver 10.20.0.53\n",
-    "etc/fstab": "/dev/sda1 / ext4 ro 0 1\n",
-    "etc/crontab": "17 3 * * * root /opt/renew.sh\n",
-    "etc/cron.d/sync": "*/5 * * * * root rsync -a /srv/certs/ db07.eventide.net:/srv/certs/\n",
-    "etc/letsencrypt/renewal/eventide.conf": (
-        "cert = /etc/letsencrypt/live/eventide/cert.pem\nprivkey = /etc/letsencrypt/live/eventide/privkey.pem\n"
-        "chain = /etc/letsencrypt/live/eventide/chain.pem\nfullchain = /etc/letsencrypt/live/eventide/fullchain.pem\n"
-        "[renewalparams]\nauthenticator = webroot\n"
-        "renew_hook = /opt/hooks/deploy.sh\n"
-    ),
-    "home/deploy/.ssh/authorized_keys": (
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGWqD3PaDuXpVyTqJLbnQwIDrtHCRr1Zu7PXUVm2bH0x jobs@build-07\n"
-    ),
-    "opt/renew.sh": "#!/bin/sh\ncertbot renew --quiet\n. /opt/lib/common.sh\n",
-    "opt/lib/common.sh": "curl -s https://hooks.eventide.net/renewed\n",
-    "opt/hooks/deploy.sh": "#!/bin/sh\ncurl -u deploy:hunter2000 https://acme-hook.eventide.net/renewed\n",
-}
-
-
-def keygen(*arguments: str | Path) -> None:
-    subprocess.run([need("ssh-keygen", "openssh-client"), "-q", *arguments], check=True, timeout=20)
-
-
-@dataclass
-class Sshd:
-    """A running server."""
-
-    directory: Path
-    port: int
-
-    @property
-    def key(self) -> str:
-        """Its public host key: kind and base64."""
-        return " ".join((self.directory / "host.pub").read_text().split()[:2])
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "log").read_text()
-
-
-class Bench:
-    """One directory of keys and sshds, and a configuration of the client that knows only them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.running: list[subprocess.Popen[bytes]] = []
-        self.made = False
-        keygen("-t", "ed25519", "-N", "", "-f", directory / "id")
-        keygen("-t", "ed25519", "-N", "", "-f", directory / "other")
-        self.known = directory / "known_hosts"
-
-    def root(self, *, sudo: str = "") -> tuple[Path, str]:
-        """A root of planted files with busybox for programs, and the command that enters it."""
-        busybox = need("busybox", "busybox-static")
-        place = self.directory / f"root{len(list(self.directory.glob('root*')))}"
-        for name, text in PLANTED.items():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_text(text)
-        for name in ("bin", "dev", "proc", "usr/bin", "etc/systemd/system", "var/spool/cron"):
-            (place / name).mkdir(parents=True, exist_ok=True)
-        (place / "dev/null").write_text("")
-        (place / "dev/null").chmod(0o666)
-        shutil.copy2(busybox, place / "bin/busybox")
-        applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
-        for name in applets:
-            if name != "busybox":
-                (place / "bin" / name).symlink_to("busybox")
-        if sudo:
-            (place / "usr/bin/sudo").write_text(sudo)
-            (place / "usr/bin/sudo").chmod(0o755)
-        for directory in (place, *place.rglob("*")):
-            if directory.is_dir():
-                directory.chmod(0o755)
-        chroot = need("chroot", "coreutils")
-        if os.geteuid() != 0:
-            unshare = need("unshare", "util-linux")
-            if subprocess.run([unshare, "-r", "true"], capture_output=True, check=False).returncode:
-                pytest.skip("needs root, or namespaces of users, to enter a root of planted files")
-            return place, f"{unshare} -r {chroot} {place}"
-        return place, f"{chroot} {place}"
-
-    def start(self, name: str, *lines: str, force: str = "") -> Sshd:
-        """An sshd that takes the key `id`, unless these lines say otherwise (the first of a keyword wins)."""
-        sshd = need("sshd", "openssh-server")
-        inside: list[str] = []
-        if os.geteuid() == 0 and not Path("/run/sshd").is_dir():
-            # The service makes it when it starts (sshd(8), FILES). Here in a mount of its own, which nobody else sees.
-            inside = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs x /run && mkdir -m 755 /run/sshd && exec "$@"', "sh"]
-            if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
-                # A container of CI has no services, and perhaps no mounts.
-                if not os.environ.get("CI"):
-                    pytest.skip("sshd as root needs /run/sshd, which the service makes when it starts")
-                inside = []
-                Path("/run/sshd").mkdir(mode=0o755)
-                self.made = True
-        place = self.directory / name
-        place.mkdir()
-        keygen("-t", "ed25519", "-N", "", "-f", place / "host")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        configuration = [
-            *lines,
-            f"ListenAddress 127.0.0.1:{port}",
-            f"HostKey {place}/host",
-            f"PidFile {place}/pid",
-            f"AuthorizedKeysFile {self.directory}/id.pub",
-            "PermitRootLogin yes",
-            "PasswordAuthentication no",
-            "KbdInteractiveAuthentication no",
-            "StrictModes no",
-            "UsePAM no",
-            "LogLevel VERBOSE",
-        ]
-        if force:
-            configuration.append(f'ForceCommand {force} /bin/sh -c "$SSH_ORIGINAL_COMMAND"')
-        (place / "sshd_config").write_text("\n".join(configuration) + "\n")
-        command = [*inside, sshd, "-D", "-f", str(place / "sshd_config"), "-E", str(place / "log")]
-        self.running.append(subprocess.Popen(command))
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return Sshd(place, port)
-        pytest.fail((place / "log").read_text() if (place / "log").exists() else "sshd did not start")
-
-    def stop(self) -> None:
-        for process in self.running:
-            process.terminate()
-        for process in self.running:
-            process.wait(10)
-        if self.made:
-            Path("/run/sshd").rmdir()
-
-    def knows(self, *lines: str) -> None:
-        self.known.write_text("".join(f"{line}\n" for line in lines))
 
 
 @pytest.fixture(scope="module")
@@ -377,27 +230,11 @@ def test_with_a_certificate(bench: Bench, collect: Collect) -> None:
 
 
 def test_with_an_agent(bench: Bench, planted: Sshd, collect: Collect, tmp_path: Path) -> None:
-    place = f"{bench.directory}/agent"
-    agent = subprocess.Popen(
-        [need("ssh-agent", "openssh-client"), "-D", "-a", place], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        until = time.monotonic() + 5
-        while not Path(place).exists() and time.monotonic() < until:
-            time.sleep(0.02)
-        subprocess.run(
-            [need("ssh-add", "openssh-client"), "-q", bench.directory / "id"],
-            env={"SSH_AUTH_SOCK": place, "PATH": SEARCH},
-            check=True,
-            timeout=10,
-            capture_output=True,
-        )
+    with agent(bench.directory) as (place, add):
+        add(bench.directory / "id")
         bench.knows(f"[127.0.0.1]:{planted.port} {planted.key}")
         result = collect(planted.port, f"IdentityAgent {place}", identity=str(tmp_path / "none"))
         assert result.host()["outcome"] == "ok", result.err
-    finally:
-        agent.terminate()
-        agent.wait(5)
 
 
 REFUSES = "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n"

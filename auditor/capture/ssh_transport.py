@@ -1,0 +1,24 @@
+"""paramiko's Transport, asked for certificates of hosts where they are of use. Imported only by who connects."""
+
+from __future__ import annotations
+
+import paramiko
+
+
+class Transport(paramiko.Transport):
+    """A connection that offers these algorithms of host keys, in this order.
+
+    paramiko itself puts those with certificates behind all others, and a host with both never shows its certificate.
+    """
+
+    host_key_algorithms: tuple[str, ...] = ()
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        return self.host_key_algorithms
+
+    @property
+    def host_key_blob(self) -> bytes:
+        """The key or certificate that the host has shown and, by its signature, has. In the form of the wire."""
+        key = self.get_remote_server_key()
+        return key.asbytes() if key.public_blob is None else key.public_blob.key_blob
