@@ -26,6 +26,9 @@ _CONTROL: Final = re.compile(
 )
 # Underscores are not in RFC 1123, and are in real service and Windows names.
 _LABEL: Final = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)"
+_LOOPBACK: Final = frozenset(
+    {"localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "0.0.0.0", "::", "::1"}
+)
 _HOSTNAME: Final = re.compile(rf"(?=.{{1,253}}\.?$)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _WORD: Final = re.compile(r"[^ \t\r\n]+")
@@ -124,6 +127,19 @@ def is_hostname(text: str) -> bool:
     """Whether text could be a host name, short or full. Numbers alone and addresses are not."""
     name = normal_name(text)
     return bool(_HOSTNAME.fullmatch(name)) and not name.replace(".", "").isdigit() and not is_address(name)
+
+
+@lru_cache(maxsize=65536)
+def is_loopback(text: str) -> bool:
+    """Whether a host, `host:port` or URL is the machine that it is used on: so no dependency on another.
+
+    `localhost` and what Linux distributions call it besides, 127.0.0.0/8, `::1` (RFC 5735, RFC 4291), and the
+    unspecified address, which a connection takes for it.
+    """
+    parts = split_endpoint(text)
+    if parts is None:
+        return False
+    return parts.host in _LOOPBACK or (parts.host.startswith("127.") and is_address(parts.host))
 
 
 class Endpoint(NamedTuple):

@@ -25,6 +25,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     split_words,
     without_templates,
 )
@@ -36,7 +37,6 @@ _SUFFIXES: Final = (".conf", ".conf.j2", ".conf.erb", ".conf.epp", ".conf.tmpl")
 _HEAD: Final = re.compile(rb"^\s*(?:LoadPlugin\s|<Plugin\s|<LoadPlugin\s)", re.MULTILINE | re.IGNORECASE)
 _OPEN: Final = re.compile(r"<(\w+)(?:\s+(.*?))?\s*>")
 _CLOSE: Final = re.compile(r"</(\w+)\s*>")
-_LOCAL: Final = re.compile(r"(?:^|//)(?:localhost|127\.|\[?::1\]?(?:$|[:/]))")
 _WRITERS: Final = frozenset(
     {
         "network",
@@ -210,6 +210,6 @@ def _with_port(host: str, port: str) -> str:
 
 
 def _reference(text: str) -> Ref | None:
-    if not text or TEMPLATE in text or _LOCAL.search(text) or text.startswith(("/", "unix:")):
+    if not text or TEMPLATE in text or is_loopback(text) or text.startswith(("/", "unix:")):
         return None
     return endpoint_ref(text) if ":" in text and host_ref(text) is None else host_ref(text)

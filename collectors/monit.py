@@ -30,6 +30,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     without_templates,
 )
 
@@ -53,7 +54,6 @@ _ADDRESS: Final = re.compile(r"\baddress\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGN
 _FAILED: Final = re.compile(r"\bfailed\s+(?:host|url)\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
 _PORT: Final = re.compile(r"[\s(]+port\s+(\d{1,5})", re.IGNORECASE)
 _PATH: Final = re.compile(r"\bpath\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
-_LOCAL: Final = re.compile(r"(?:^|//)(?:localhost|127\.|\[?::1\]?(?:$|[:/]))")
 _SERVICE: Final = Ref(Kind.SERVICE, "monit")
 _MAIL: Final = Ref(Kind.RECEIVER, "monit mail")
 
@@ -200,6 +200,6 @@ def _servers(kind: str, body: str, place: _Place) -> Iterator[Parsed]:
 
 
 def _reference(text: str) -> Ref | None:
-    if not text or TEMPLATE in text or _LOCAL.search(text):
+    if not text or TEMPLATE in text or is_loopback(text):
         return None
     return endpoint_ref(text) if ":" in text and host_ref(text) is None else host_ref(text)

@@ -27,6 +27,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     without_templates,
 )
 
@@ -147,7 +148,7 @@ def _blank(found: re.Match[str]) -> str:
 
 def _reference(target: str) -> Ref | None:
     ref = endpoint_ref(target) if "://" in target or re.search(r":\d+$", target) else host_ref(target.strip("[]"))
-    if ref is None or re.search(r"(?:^|//)(?:localhost|127\.|\[?::1\]?(?:$|:))", ref.text):
+    if ref is None or is_loopback(ref.text):
         return None
     return ref
 

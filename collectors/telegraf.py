@@ -26,6 +26,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     without_templates,
 )
 
@@ -71,7 +72,6 @@ _NO_HOSTS: Final = frozenset(
 )
 _DATABASE: Final = re.compile(r"(?:@|^)(?:tcp|udp)\(([\w.:\[\]-]+)\)")
 _KEYWORDS: Final = re.compile(r"(?:^|\s)host=([\w.:-]+)(?:.*?\sport=(\d+))?")
-_LOCAL: Final = re.compile(r"(?:^|//)(?:localhost|127\.|\[?::1\]?(?:$|:)|0\.0\.0\.0)|^:\d+$")
 
 
 class TelegrafCollector(Collector):
@@ -172,7 +172,7 @@ def _reference(text: str, port: int | None) -> Ref | None:
         text = found[1]
     elif found := _KEYWORDS.search(text):
         text = f"{found[1]}:{found[2]}" if found[2] else found[1]
-    if not text or _LOCAL.search(text) or text.startswith(("unix:", "file:", "/", "cert:")):
+    if not text or is_loopback(text) or text.startswith((":", "unix:", "file:", "/", "cert:")):
         return None
     if port is not None and ":" not in text:
         text = f"{text}:{port}"

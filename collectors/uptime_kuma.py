@@ -24,6 +24,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     read_yaml,
 )
 
@@ -36,7 +37,6 @@ _BY_HOST: Final = frozenset(
 )
 _CHANNEL: Final = re.compile(r"(?:url|host|server|homeserver)$", re.IGNORECASE)
 _DATABASE: Final = re.compile(r"^(?:postgres|postgresql|mysql|mongodb|redis|rediss)://", re.IGNORECASE)
-_LOCAL: Final = re.compile(r"(?:^|//)(?:localhost|127\.|\[?::1\]?(?:$|[:/]))")
 
 
 class UptimeKumaCollector(Collector):
@@ -141,7 +141,7 @@ def _target(monitor: YamlNode) -> tuple[YamlNode, Ref] | None:
     port = monitor.text("port")
     if key == "hostname" and kind in ("port", "mqtt", "radius") and port.isdigit() and "://" not in text:
         text = f"[{text}]:{port}" if text.count(":") > 1 else f"{text}:{port}"
-    if _LOCAL.search(text):
+    if is_loopback(text):
         return None
     ref = endpoint_ref(text) if ":" in text and host_ref(text) is None else host_ref(text)
     return None if ref is None else (node, ref)
@@ -152,7 +152,7 @@ def _channels(settings: YamlNode) -> Iterator[Ref]:
     seen = set()
     for key, value in settings.items():
         text = value.scalar if value.is_scalar else ""
-        if not text or not _CHANNEL.search(key.written) or _LOCAL.search(text):
+        if not text or not _CHANNEL.search(key.written) or is_loopback(text):
             continue
         if "://" in text:
             head, _, rest = text.partition("://")

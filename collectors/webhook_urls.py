@@ -28,6 +28,7 @@ from auditor.api import (
     decode,
     endpoint_ref,
     excerpt,
+    is_loopback,
     split_endpoint,
 )
 
@@ -139,7 +140,7 @@ def _host_only(url: str) -> Ref | None:
     parts = split_endpoint(url)
     if parts is None or "{" in url.partition("://")[2].partition("/")[0] or "$" in parts.host:
         return None
-    if parts.host in ("localhost", "::1") or parts.host.startswith("127.") or "." not in parts.host.strip("."):
+    if is_loopback(parts.host) or "." not in parts.host.strip("."):
         return None
     host = f"[{parts.host}]" if ":" in parts.host else parts.host
     return endpoint_ref(f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}")

@@ -29,7 +29,7 @@ from auditor.model import (
     Relation,
     Where,
 )
-from auditor.text import normal_address, normal_name, split_endpoint
+from auditor.text import is_loopback, normal_address, normal_name, split_endpoint
 
 NodeId: TypeAlias = int
 EvidenceKey: TypeAlias = tuple[str, Where, str | None]
@@ -117,7 +117,7 @@ class Linker:
             record = self.hosts.records[host]
             where = Provenance(path, item.where.line, item.where.excerpt, collected_at)
             for name in own if isinstance(own, tuple) else ():
-                if normal_name(name) not in ("localhost", "localhost.localdomain"):
+                if not is_loopback(name):
                     self.hosts.alias(record, name, where)
             if "hostname" in known:
                 self.hosts.alias(record, str(known["hostname"]), where)
@@ -244,7 +244,7 @@ class Linker:
             return self._node(kind, text, "") if text else None
         if kind is Kind.NAME:
             text = normal_name(text)
-            if text in ("localhost", "localhost.localdomain", "ip6-localhost", "127.0.0.1"):
+            if is_loopback(text):
                 return self._node(Kind.HOST, host, "") if host else None
             if host and ("." not in text or text in self._table(host)):
                 return self._short_name(host, text)

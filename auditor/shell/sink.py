@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from auditor.model import Confidence, Dependency, Fact, Kind, Need, Ref, Relation, Where
-from auditor.text import endpoint_ref, excerpt, host_ref, normal_address, normal_name
+from auditor.text import endpoint_ref, excerpt, host_ref, is_loopback
 
 HOLE: Final = "\ue000"
 """Stands in a word for what is known only at run time: a parameter, the output of a command."""
@@ -17,9 +17,6 @@ FACT_LIMIT: Final = 20_000
 _GLOB: Final = re.compile(r"[*?\[]")
 _URL: Final = re.compile(r"[a-z\ue000][a-z0-9+.\ue000-]*://[^\s'\"<>|]+", re.IGNORECASE)
 _NO_HOST_SCHEMES: Final = frozenset({"file", "unix", "data", "s3", "s3a", "gs", "az", "docker-archive", "oci", "about"})
-_LOOPBACK: Final = frozenset(
-    {"localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "0.0.0.0", "::", "::1"}
-)
 # Devices and kernel files are no files that a job depends on.
 _NO_FILES: Final = ("/dev/", "/proc/", "/sys/")
 
@@ -45,14 +42,6 @@ def is_url(text: str) -> bool:
     if "://" not in text:
         return False
     return bool(_URL.fullmatch(text)) and text.split("://", 1)[0].lower() not in _NO_HOST_SCHEMES
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is the one the command runs on: not a dependency on another."""
-    address = normal_address(host)
-    if address is not None:
-        return address.startswith("127.") or address in _LOOPBACK
-    return normal_name(host) in _LOOPBACK
 
 
 class Sink:

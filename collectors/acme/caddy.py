@@ -32,6 +32,7 @@ from auditor.api import (
     excerpt,
     is_address,
     is_hostname,
+    is_loopback,
     normal_name,
     parse_time,
     read_yaml,
@@ -57,7 +58,6 @@ _STORED: Final = re.compile(rb'"(?:issuer_data|sans)"\s*:')
 _PUBLIC: Final = "https://acme-v02.api.letsencrypt.org/directory"
 _ZERO: Final = "https://acme.zerossl.com/v2/DV90"
 _LOCAL: Final = (".localhost", ".local", ".internal", ".home.arpa")
-_LOOPBACK: Final = re.compile(r"(?:https?://|h2c://)?(?:localhost|127\.|\[::1\]|:\d)")
 _NAMESERVER_KEYS: Final = frozenset(
     {"server", "nameserver", "endpoint", "url", "api_url", "server_url", "api_endpoint", "host", "address"}
 )
@@ -404,7 +404,7 @@ def _traffic(
                 if "{" in word or word.startswith(("unix/", "unix+", "fd/")):
                     continue
                 provider = target(word)
-                if provider is None and group and _LOOPBACK.match(word):
+                if provider is None and group and (word.startswith(":") or is_loopback(word)):
                     provider = THIS_HOST
                 if provider is not None:
                     yield Dependency(service, provider, relation, where(line), None, group)

@@ -30,6 +30,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_hostname,
+    is_loopback,
     normal_name,
 )
 
@@ -48,7 +49,6 @@ _ASSIGNMENT: Final = re.compile(
     r"^[ \t]*(?:(?:export|readonly|declare|typeset)[ \t]+(?:-\w+[ \t]+)*)?([A-Za-z_]\w*)(\+?)=", re.MULTILINE
 )
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?-([^{}$`]*))?\}|([A-Za-z_]\w*))")
-_LOOPBACK: Final = re.compile(r"localhost(?:\.localdomain)?|127\.\d+\.\d+\.\d+|\[?::1\]?|0\.0\.0\.0", re.IGNORECASE)
 
 
 class Setting(NamedTuple):
@@ -103,10 +103,7 @@ def target(text: str) -> Ref | None:
     """A URL, `host:port`, host or address as a reference; None for loopback and for what is none of these."""
     text = text.strip()
     found = endpoint_ref(text) if "://" in text or re.search(r"[\w\]]:\d+$", text) else host_ref(text)
-    if found is None:
-        return None
-    host = re.sub(r"^[a-z][a-z0-9+.-]*://", "", found.text).split("/", 1)[0]
-    return None if _LOOPBACK.fullmatch(re.sub(r":\d+$", "", host) if host.count(":") == 1 else host) else found
+    return None if found is None or is_loopback(found.text) else found
 
 
 def issued_by(lineage: Ref, server: str, where: Where, group: str = "") -> Iterator[Parsed]:

@@ -30,6 +30,7 @@ from auditor.api import (
     YamlStream,
     decode,
     excerpt,
+    is_loopback,
     read_yaml,
     without_templates,
 )
@@ -274,12 +275,7 @@ def _services(stream: YamlStream, part: YamlNode, section: str) -> Iterator[Pars
         for server in servers.elements:
             node = _get(server, "url") or _get(server, "address")
             provider = target(node.scalar) if node is not None else None
-            if (
-                provider is None
-                and group
-                and node is not None
-                and re.search(r"//(?:localhost|127\.|\[::1\])", node.scalar)
-            ):
+            if provider is None and group and node is not None and is_loopback(node.scalar):
                 provider = THIS_HOST
             if provider is not None and node is not None:
                 yield Dependency(consumer, provider, Relation.BACKED_BY, stream.where(node), None, group)

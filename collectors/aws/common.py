@@ -30,6 +30,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     parse_time,
     read_yaml,
     split_endpoint,
@@ -41,7 +42,6 @@ TEXT_LIMIT: Final = 200_000
 """Characters of one value in which instance ids are looked for."""
 
 _EFFECT: Final = "what stands after it is not seen"
-_NO_HOST: Final = ("localhost", "127.", "169.254.", "::1", "0.0.0.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,12 @@ def outside(written: str) -> Ref | None:
     if not bare or len(bare) > 2048:
         return None
     parts = split_endpoint(bare)
-    if parts is None or parts.host.startswith(_NO_HOST) or parts.host.endswith((".invalid", ".example")):
+    if (
+        parts is None
+        or is_loopback(parts.host)
+        or parts.host.startswith("169.254.")
+        or parts.host.endswith((".invalid", ".example"))
+    ):
         return None
     if "." not in parts.host and ":" not in parts.host:
         return None

@@ -26,6 +26,7 @@ from auditor.api import (
     analyse_command,
     decode,
     excerpt,
+    is_loopback,
     read_cron_schedule,
     split_endpoint,
     split_words,
@@ -45,7 +46,6 @@ _CRON: Final = ("cron", "ansible.builtin.cron", "ansible.legacy.cron")
 _MOUNT: Final = ("mount", "ansible.posix.mount", "ansible.builtin.mount")
 _LISTS: Final = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always")
 _FIELDS: Final = ("minute", "hour", "day", "month", "weekday")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NETWORK: Final = ("nfs", "cifs", "smb", "fuse.sshfs", "glusterfs", "ceph")
 
 
@@ -104,7 +104,7 @@ def _cron(
         # What it calls, reads and writes is on the hosts that get it: which these are, the task does not say.
         if isinstance(fact, Dependency) and fact.relation is Relation.CONNECTS:
             parts = split_endpoint(fact.provider.text)
-            if parts is not None and TEMPLATE not in fact.provider.text and parts.host not in _LOOPBACK:
+            if parts is not None and TEMPLATE not in fact.provider.text and not is_loopback(parts.host):
                 yield replace(fact, where=_line_with(stream, place, parts.host))
 
 

@@ -25,6 +25,7 @@ from auditor.api import (
     decode,
     excerpt,
     is_hostname,
+    is_loopback,
     normal_address,
     normal_name,
 )
@@ -40,7 +41,6 @@ _GROUP: Final = re.compile(
     r"\{\{\s*groups\s*(?:\[\s*['\"]([\w.-]+)['\"]\s*\]|\.(\w+))\s*(?:\[\s*0\s*\]|\|\s*first)\s*\}\}"
 )
 _MODULE: Final = re.compile(rb"(?m)^[ \t-]*(?:ansible\.(?:builtin|legacy|posix)\.)?(?:cron|mount)[ \t]*:")
-_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", "inventory_hostname"})
 
 
 class AnsibleTasksCollector(Collector):
@@ -102,6 +102,6 @@ def _delegations(document: Document) -> Iterator[Parsed]:
             yield Dependency(
                 consumer, provider, Relation.SELECTS, where, None, f"delegate_to {provider.text}", Confidence.MEDIUM
             )
-        elif host not in _LOCAL and (normal_address(host) or is_hostname(host)):
+        elif host != "inventory_hostname" and not is_loopback(host) and (normal_address(host) or is_hostname(host)):
             provider = Ref(Kind.HOST, normal_address(host) or normal_name(host))
             yield Dependency(consumer, provider, Relation.CONNECTS, where, Need.RUN)

@@ -24,6 +24,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     read_yaml,
     split_endpoint,
     without_templates,
@@ -44,7 +45,6 @@ _HOST_KEY: Final = re.compile(
 _INSIDE: Final = (
     ".svc", ".cluster.local", ".docker.internal", ".containers.internal", ".localhost", ".localdomain", ".invalid",
 )  # fmt: skip
-_NOT_OURS: Final = frozenset({"localhost", "0.0.0.0", "::", "::1"})
 
 
 def bare_path(path: str) -> str:
@@ -73,7 +73,7 @@ def known(text: str) -> str:
 
 def is_outside(host: str) -> bool:
     """Whether a name or address is one that other machines share: not loopback, not single-label, not of a cluster."""
-    if host in _NOT_OURS or host.startswith(("127.", "169.254.")):
+    if is_loopback(host) or host.startswith("169.254."):
         return False
     return ":" in host or ("." in host and not host.endswith(_INSIDE))
 

@@ -23,6 +23,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     normal_address,
     split_words,
 )
@@ -34,7 +35,6 @@ LISTED_LIMIT: Final = 20
 """Members of a list that an attribute shows."""
 
 _MACRO: Final = re.compile(r"\$(ARG\d{1,2}|USER\d{1,3}|_?CONTACT\w{1,40})\$")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "localhost.localdomain"})
 _URL: Final = re.compile(r"(?:https?|ftps?|ldaps?|wss?|smtps?|imaps?|amqps?|tcp)://[^\s\"'|;<>$]+", re.IGNORECASE)
 _HOST_OPTION: Final = re.compile(r"(?:-H|--hostname|--host|-I|--IP-address|-s|--server)(?:=(.+))?")
 _ADDRESS_OPTIONS: Final = ("-I", "--IP-address")
@@ -133,7 +133,7 @@ class Facts:
         full = _full_name(name, host.text("alias"))
         for token in own if full else ():
             address = normal_address(token.text)
-            if address is not None and address not in _LOOPBACK:
+            if address is not None and not is_loopback(address):
                 yield Entity(Ref(Kind.HOST, full), token.where, {"known_as": (full, address)})
         yield from self._notifies(alert, self._nagios.contacts(host))
 
@@ -260,7 +260,7 @@ class Facts:
             found = asked_hosts(text)
         for one in sorted(found):
             ref = endpoint_ref(one) if "://" in one else host_ref(one)
-            if ref is not None and ref.text not in _LOOPBACK and not _is_local(one):
+            if ref is not None and not is_loopback(ref.text):
                 yield ref, place
 
     def _filled(self, line: str, arguments: Sequence[str], contact: Object | None = None) -> str:
@@ -404,7 +404,3 @@ def asked_hosts(command: str) -> set[str]:
     if asked and "$" not in asked and not asked.startswith("-") and TEMPLATE not in asked:
         found.add(asked)
     return found
-
-
-def _is_local(text: str) -> bool:
-    return any(f"//{name}" in text for name in _LOOPBACK)

@@ -20,6 +20,7 @@ from auditor.api import (
     Relation,
     Where,
     endpoint_ref,
+    is_loopback,
     split_endpoint,
 )
 from collectors.prometheus.config import Target, probe_ref
@@ -34,7 +35,6 @@ from collectors.prometheus.servers import (
     Server,
     common_directories,
     documents_of,
-    is_own,
     modules_of_probes,
     ranked_documents,
     same_host,
@@ -171,7 +171,7 @@ def _asked_servers(piece: Piece, urls: Iterable[str], servers: Sequence[Server])
         index
         for index, server in enumerate(servers)
         if any(
-            same_host(host, server.piece.source) or (is_own(host) and server.piece.source == piece.source)
+            same_host(host, server.piece.source) or (is_loopback(host) and server.piece.source == piece.source)
             for host in hosts
         )
     ]

@@ -31,7 +31,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
-    normal_address,
+    is_loopback,
     parse_time,
     split_endpoint,
 )
@@ -108,13 +108,8 @@ def _read_server(root: YamlNode, stream: YamlStream) -> Iterator[Parsed]:
     service = Ref(Kind.SERVICE, program)
     yield Entity(service, stream.where(url), attributes)
     parts = split_endpoint(url.scalar)
-    if parts is not None and not _is_loopback(parts.host) and (host := host_ref(parts.host)):
+    if parts is not None and not is_loopback(parts.host) and (host := host_ref(parts.host)):
         yield Dependency(service, host, Relation.RUNS_ON, stream.where(url), confidence=Confidence.MEDIUM)
-
-
-def _is_loopback(host: str) -> bool:
-    address = normal_address(host) or ""
-    return host == "localhost" or address == "::1" or address.startswith("127.")
 
 
 def _read_targets(nodes: YamlNode, stream: YamlStream) -> Iterator[Parsed]:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from auditor.api import TEMPLATE, Confidence, Dependency, Entity, Kind, Parsed, Ref, Relation, split_endpoint
+from auditor.api import (
+    TEMPLATE,
+    Confidence,
+    Dependency,
+    Entity,
+    Kind,
+    Parsed,
+    Ref,
+    Relation,
+    is_loopback,
+    split_endpoint,
+)
 from collectors.prometheus.alertmanager import Routing, holds, receivers_of
 from collectors.prometheus.pool import Pool
 from collectors.prometheus.promql import Matcher
 from collectors.prometheus.relabel import Relabel, anchored, relabel
 from collectors.prometheus.rules import RuleItem
-from collectors.prometheus.servers import Piece, common_directories, is_own, same_host
+from collectors.prometheus.servers import Piece, common_directories, same_host
 
 
 def managers_of(piece: Piece, pool: Pool, managers: Sequence[Piece]) -> list[Piece]:
@@ -21,7 +32,7 @@ def managers_of(piece: Piece, pool: Pool, managers: Sequence[Piece]) -> list[Pie
             parts = split_endpoint(address)
             if parts is None:
                 continue
-            own = is_own(parts.host)
+            own = is_loopback(parts.host)
             named += (
                 manager
                 for manager in managers

@@ -27,6 +27,7 @@ from auditor.api import (
     Relation,
     Where,
     endpoint_ref,
+    is_loopback,
     split_endpoint,
 )
 from collectors.prometheus.alertmanager import holds
@@ -172,11 +173,6 @@ def same_host(host: str, source: str) -> bool:
     return bool(source) and (host in (source, source.partition(".")[0]) or host.partition(".")[0] == source)
 
 
-def is_own(host: str) -> bool:
-    """Whether a host is the one itself."""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
-
-
 def _compatible(asked: Selector, labels: Mapping[str, str]) -> bool:
     """Whether a federation's selector may select series of a target."""
     return all(
@@ -197,7 +193,7 @@ def modules_of_probes(servers: Sequence[Server], files: Sequence[Piece]) -> Iter
             near = [
                 file
                 for file in files
-                if (file.source == server.piece.source and (not file.source or is_own(host)))
+                if (file.source == server.piece.source and (not file.source or is_loopback(host)))
                 or same_host(host, file.source)
             ]
             probe = probe_ref(target)

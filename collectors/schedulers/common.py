@@ -22,6 +22,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_hostname,
+    is_loopback,
     split_endpoint,
 )
 
@@ -29,7 +30,8 @@ VALUES_LIMIT: Final = 2_000
 """Values of one pipeline's job that are looked at."""
 
 _UNKNOWN: Final = re.compile(r"[${}<>%*\s,|]")
-_LOOPBACK: Final = frozenset({"localhost", "0.0.0.0", "::1", "host.docker.internal"})
+_RUNNER: Final = "host.docker.internal"
+"""What a container calls the machine that it runs on."""
 _HOST_KEY: Final = re.compile(
     r"(?:.*[_-])?(?:host|hosts|hostname|server|addr|address|endpoint|url|remote|target)", re.IGNORECASE
 )
@@ -50,7 +52,7 @@ def outside(text: str) -> Ref | None:
     """A URL, `host:port`, full name or address, without its path; None for short names and loopback."""
     text = plain(text)
     parts = split_endpoint(text) if text else None
-    if parts is None or parts.host in _LOOPBACK or parts.host.startswith("127."):
+    if parts is None or parts.host == _RUNNER or is_loopback(parts.host):
         return None
     if "." not in parts.host and ":" not in parts.host:
         return None
@@ -89,7 +91,7 @@ def script(
         provider = fact.provider
         if fact.relation is Relation.CONNECTS:
             parts = split_endpoint(provider.text)
-            if parts is not None and parts.host not in inside and parts.host not in _LOOPBACK:
+            if parts is not None and parts.host not in (*inside, _RUNNER) and not is_loopback(parts.host):
                 yield fact
         elif fact.relation is Relation.CALLS and provider.kind is Kind.CLIENT:
             yield fact

@@ -32,6 +32,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
     split_endpoint,
 )
 from collectors.schedulers.xmlnodes import XmlNode, XmlProblem, read_xml
@@ -232,7 +233,7 @@ def _exec(job: Ref, action: XmlNode, lines: list[str]) -> Iterator[Parsed]:
             targets += [(host_ref(found[1]), Need.RUN, Confidence.MEDIUM) for found in _LOGIN.finditer(text)]
         for target, need, sure in targets:
             parts = split_endpoint(target.text) if target is not None else None
-            if target is None or parts is None or parts.host in ("localhost", "127.0.0.1") or (target, need) in seen:
+            if target is None or parts is None or is_loopback(parts.host) or (target, need) in seen:
                 continue
             seen.add((target, need))
             yield Dependency(job, target, Relation.CONNECTS, where, need, confidence=sure)

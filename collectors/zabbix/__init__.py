@@ -23,6 +23,7 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_loopback,
 )
 from collectors.zabbix.tree import BadExportError, Export, Item, read_export
 
@@ -54,7 +55,6 @@ _ASKING: Final[Mapping[str, tuple[int, int]]] = {
 }
 _OLD_HOSTS: Final = re.compile(r"\{([\w .-]{1,128}):[^{}]{1,2000}\.\w+\([^{}]{0,200}\)\}")
 _NEW_HOSTS: Final = re.compile(r"\(/([^/()]{1,128})/")
-_LOCAL: Final = re.compile(r"(?:^|//)(?:localhost|127\.|\[?::1\]?(?:$|[:/]))")
 
 
 class ZabbixCollector(Collector):
@@ -223,7 +223,7 @@ class _Reader:
         receiver = Ref(Kind.RECEIVER, named.text.strip())
         targets: list[tuple[Ref, Where]] = []
         server = media.get("smtp_server")
-        if server is not None and (ref := host_ref(server.text.strip())) and not _LOCAL.search(ref.text):
+        if server is not None and (ref := host_ref(server.text.strip())) and not is_loopback(ref.text):
             port = media.value("smtp_port")
             made = endpoint_ref(f"{ref.text}:{port}") if port.isdigit() and ":" not in ref.text else ref
             targets.append((made or ref, self.export.where(server)))
@@ -232,7 +232,7 @@ class _Reader:
             # Of a webhook only where it is: the path may be a secret.
             if value is not None and (found := _URL.fullmatch(value.text.strip())):
                 ref = endpoint_ref("/".join(found[0].split("/", 3)[:3]))
-                if ref is not None and not _LOCAL.search(ref.text):
+                if ref is not None and not is_loopback(ref.text):
                     targets.append((ref, self.export.where(value)))
         if targets:
             yield Entity(receiver, self.export.where(named), {"program": "zabbix"})
@@ -253,7 +253,7 @@ def _literal(text: str) -> Ref | None:
     text = text.strip()
     if "://" not in text or _MACRO.search(text.split("/", 3)[2] if text.count("/") >= 2 else text):
         return None
-    if _LOCAL.search(text):
+    if is_loopback(text):
         return None
     return endpoint_ref(text.split("{", 1)[0])
 
@@ -271,7 +271,7 @@ def _asked(key: str) -> Ref | None:
             break
     host = values[at] if at < len(values) else ""
     port = values[port_at] if 0 <= port_at < len(values) else ""
-    if not host or "{" in host or _LOCAL.search(host):
+    if not host or "{" in host or is_loopback(host):
         return None
     if "://" in host:
         return endpoint_ref(host)
