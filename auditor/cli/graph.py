@@ -57,7 +57,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--group-by", choices=("host", "site", "owner", "kind"), default="", help="draw a frame around each of these"
     )
-    parser.add_argument("--collapse", action="store_true", help="equal nodes as one that says how many")
+    parser.add_argument(
+        "--collapse",
+        action=argparse.BooleanOptionalAction,
+        help="equal nodes as one that says how many (default: of a page, which can expand them)",
+    )
     parser.add_argument("--mentions", action="store_true", help="also text that only names a host")
     parser.add_argument(
         "--max-nodes", metavar="N", type=_depth, help="draw up to N nodes, 0 for any number (default: by format)"
@@ -96,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.depth,
         Only(arguments.only),
         GroupBy(arguments.group_by),
-        arguments.collapse,
+        page if arguments.collapse is None else arguments.collapse,
         arguments.mentions,
     )
     if page:
@@ -104,7 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
         from auditor.page.graph import page_graph
 
         names = ", ".join(arguments.focus) or "the whole estate"
-        common.write_file(render_graph(page_graph(view, findings, wanted), names, audited.report), arguments.output)
+        graph = page_graph(view, findings, wanted, arguments.max_nodes)
+        common.write_file(render_graph(graph, names, audited.report), arguments.output)
         return 0
     picture = select(view, wanted, findings)
     require_room(picture, chosen, arguments.max_nodes, findings)

@@ -272,7 +272,8 @@ def clusters(view: View, by: GroupBy) -> Callable[[int], str]:
         return record.site if record else ""
 
     def of_owner(node: int) -> str:
-        own = linked.attributes.get(node, {}).get("owner")
+        # A record of the DNS has an owner, too: its name there.
+        own = None if KINDS[graph.kinds[node]] is Kind.RECORD else linked.attributes.get(node, {}).get("owner")
         record = records.get(of_host(node))
         return own if isinstance(own, str) and own else record.owner if record else ""
 

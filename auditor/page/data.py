@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from auditor.page.drawing import HEIGHT, WIDTH
 from auditor.page.findings import DETAILED
-from auditor.page.layered import COLUMN, ROW
+from auditor.page.layered import COLUMN, HEAD, PAD, ROW
 from auditor.page.markup import Markup
 from auditor.page.model import PageGraph, Review
 from auditor.report.layout import clean, iso
@@ -91,7 +91,9 @@ def graph_data(graph: PageGraph) -> dict[str, Any]:
         ],
         "total": [graph.total_nodes, graph.total_edges],
         "paths": graph.paths,
-        "size": {"width": WIDTH, "height": HEIGHT, "column": COLUMN, "row": ROW},
+        "size": {"width": WIDTH, "height": HEIGHT, "column": COLUMN, "row": ROW, "head": HEAD, "pad": PAD},
+        "frames": graph.frame_by,
+        "limit": graph.limit,
         "strings": strings.table,
     }
 

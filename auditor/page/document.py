@@ -66,7 +66,7 @@ def render_graph(graph: PageGraph, title: str, report: Report) -> str:
         tag("h1", tag("bdi", title)),
         tag("ul", going),
         tag("p", f"As of {moment(report.now)}, estate ", tag("code", tag("bdi", report.estate)), class_="counts"),
-        class_="top",
+        class_="top alone",
     )
     return document(f"Graph: {title}", header, [_graph(graph)], [], graph)
 

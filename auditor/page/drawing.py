@@ -13,7 +13,7 @@ from auditor.page.model import Drawing, GraphEdge, GraphNode, PageGraph
 WIDTH: Final = 178
 """Pixels of a node's box."""
 HEIGHT: Final = 44
-_MARGIN: Final = 12
+_MARGIN: Final = 14
 _COLUMNS: Final = 23
 _SIGNS: Final = {"broken": "✗ ", "blind": "◌ ", "degraded": "~ ", "going": "■ "}
 TABLE: Final = 400
@@ -57,6 +57,19 @@ def svg(graph: PageGraph, drawing: Drawing) -> Markup:
     wide = max((x for x, _ in at.values()), default=0) + WIDTH + 2 * _MARGIN
     high = max((y for _, y in at.values()), default=0) + HEIGHT + 2 * _MARGIN
     left, top = WIDTH // 2 + _MARGIN, HEIGHT // 2 + _MARGIN
+    around = []
+    for one in drawing.frames:
+        x, y = one.left + left, one.top + top
+        room = max(one.width // 8, 1)
+        around.append(
+            tag(
+                "g",
+                tag("title", one.name),
+                tag("rect", x=x, y=y, width=one.width, height=one.height, rx=7),
+                tag("text", _cut("host", text(one.name), room), x=x + 9, y=y + 16),
+                class_="frame",
+            )
+        )
     lines = []
     for (consumer, provider), bends in zip(drawing.edges, drawing.bends, strict=True):
         if consumer == provider:
@@ -99,7 +112,7 @@ def svg(graph: PageGraph, drawing: Drawing) -> Markup:
     label = escape(
         text(f"{drawing.title}: {len(at)} nodes, {len(drawing.edges)} dependencies; the table below says the same")
     )
-    body = arrow + "".join((*lines, *boxes))
+    body = arrow + "".join((*around, *lines, *boxes))
     return Markup(f'<svg class="drawing" role="img" aria-label="{label}" viewBox="0 0 {wide} {high}">{body}</svg>')
 
 

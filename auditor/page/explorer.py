@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from auditor.page.drawing import svg, table
 from auditor.page.markup import Markup, hidden, joined, prose, tag
-from auditor.page.model import PageGraph
+from auditor.page.model import Drawing, PageGraph
 from auditor.report.layout import number
 
 
@@ -13,65 +16,45 @@ def explorer(graph: PageGraph) -> Markup:
     drawing = next((one for one in graph.drawings if one.placed), None)
     kinds = sorted({one.kind for one in graph.nodes})
     owners = sorted({one.owner for one in graph.nodes if one.owner})
+    frames = ["host", *(("site",) if any(one.site for one in graph.nodes) else ()), *(("owner",) if owners else ())]
+    frames += [one for one in ("kind", graph.frame_by) if one and one not in frames]
+    search = tag(
+        "label",
+        hidden("Search the graph"),
+        tag(
+            "input",
+            type="search",
+            placeholder="Search nodes",
+            id="graph-search",
+            role="combobox",
+            aria_expanded="false",
+            aria_controls="graph-results",
+            autocomplete="off",
+        ),
+    )
+    results = tag("ul", "", id="graph-results", role="listbox", aria_label="Nodes", hidden=True)
+    shown = [(one.name, _drawing_name(one.title, one.groups, bool(one.placed))) for one in graph.drawings]
     body: list[Markup | None] = [
-        tag("p", _graph_lead(graph), class_="lead"),
         tag(
             "div",
             tag(
-                "label",
-                "Show ",
-                tag(
-                    "select",
-                    [
-                        tag("option", _drawing_name(one.title, one.groups, bool(one.placed)), value=one.name)
-                        for one in graph.drawings
-                    ],
-                    id="graph-drawing",
-                ),
-            ),
-            tag("label", "Area ", tag("select", tag("option", "all", value=""), id="graph-area"))
-            if graph.paths
-            else None,
-            tag(
-                "label",
-                "Kind ",
-                tag(
-                    "select",
-                    tag("option", "all", value=""),
-                    [tag("option", one, value=one) for one in kinds],
-                    id="graph-kind",
-                ),
+                "div",
+                _choice("Show", "drawing", shown),
+                _choice("Frame by", "frames", [("", "nothing"), *((one, one) for one in frames)], graph.frame_by),
+                search,
+                results,
+                class_="filters",
             ),
             tag(
-                "label",
-                "Owner ",
-                tag(
-                    "select",
-                    tag("option", "all", value=""),
-                    [tag("option", one, value=one) for one in owners],
-                    id="graph-owner",
-                ),
-            )
-            if owners
-            else None,
-            tag(
-                "label",
-                hidden("Search the graph"),
-                tag(
-                    "input",
-                    type="search",
-                    placeholder="Search nodes",
-                    id="graph-search",
-                    role="combobox",
-                    aria_expanded="false",
-                    aria_controls="graph-results",
-                    autocomplete="off",
-                ),
+                "div",
+                _choice("Area", "area", _ALL) if graph.paths else None,
+                _choice("Kind", "kind", [*_ALL, *((one, one) for one in kinds)]),
+                _choice("Owner", "owner", [*_ALL, *((one, one) for one in owners)]) if owners else None,
+                class_="filters",
             ),
-            tag("ul", "", id="graph-results", role="listbox", aria_label="Nodes", hidden=True),
-            class_="filters",
             role="search",
             aria_label="Graph",
+            class_="rows",
         ),
         tag("p", "", id="graph-note", class_="legend", role="status"),
         tag(
@@ -102,8 +85,7 @@ def explorer(graph: PageGraph) -> Markup:
                             ("+", "Zoom in", "in"),
                             ("−", "Zoom out", "out"),
                             ("⤢", "Fit", "fit"),
-                            ("⊞", "Expand all groups", "expand"),
-                            ("⊟", "Collapse all groups", "collapse"),
+                            *(_GROUPED if any(one.count > 1 for one in graph.groups) else ()),
                         )
                     ],
                     class_="zoom",
@@ -118,8 +100,24 @@ def explorer(graph: PageGraph) -> Markup:
         ),
     ]
     interactive = tag("div", body, class_="script interactive", id="graph-view")
-    static = [tag("figure", svg(graph, drawing), class_="static"), _legend(), table(graph, drawing)] if drawing else []
-    return joined([interactive, static])
+    lead = tag("p", _graph_lead(graph), class_="lead")
+    return joined([lead, interactive, _static(graph, drawing)])
+
+
+_ALL: Final = (("", "all"),)
+_GROUPED: Final = (("⊞", "Expand all groups", "expand"), ("⊟", "Collapse all groups", "collapse"))
+
+
+def _choice(said: str, name: str, choices: Iterable[tuple[str, str]], chosen: str = "") -> Markup:
+    options = [tag("option", shown, value=value, selected=bool(value) and value == chosen) for value, shown in choices]
+    return tag("label", f"{said} ", tag("select", options, id=f"graph-{name}"))
+
+
+def _static(graph: PageGraph, drawing: Drawing | None) -> list[Markup]:
+    if drawing is None:
+        said = f"More than {number(graph.limit, 'node')} would be a hairball: nothing is drawn here."
+        return [tag("p", said, class_="static empty")]
+    return [tag("figure", svg(graph, drawing), class_="static"), _legend(), table(graph, drawing)]
 
 
 def _drawing_name(title: str, groups: int, placed: bool) -> str:
@@ -127,16 +125,18 @@ def _drawing_name(title: str, groups: int, placed: bool) -> str:
 
 
 def _graph_lead(graph: PageGraph) -> Markup:
-    said = "An arrow leads from what needs to what is needed; what is going stands on the right. "
+    said = ["An arrow leads from what needs to what is needed; what is going stands on the right."]
     whole = f"{number(graph.total_nodes, 'node')}, {number(graph.total_edges, 'dependency', 'dependencies')}"
-    if len(graph.nodes) < graph.total_nodes:
-        said += (
-            f"The whole graph has {whole}: this page holds the {len(graph.nodes):,} nodes that findings need first. "
+    said.append(graph.asked or f"The whole graph has {whole}.")
+    if len(graph.nodes) < graph.total_nodes or len(graph.edges) < graph.total_edges:
+        held = f"{len(graph.nodes):,} nodes and {number(len(graph.edges), 'dependency', 'dependencies')}"
+        said.append(
+            f"This page holds the {held} that findings need first. "
             "For the rest, narrow it with `auditor graph --focus HOST`, or take a format for data."
         )
-    else:
-        said += f"The whole graph has {whole}; equal nodes are drawn as one that says how many."
-    return prose(said)
+    if any(one.count > 1 for one in graph.groups):
+        said.append("Equal nodes are drawn as one that says how many.")
+    return prose(" ".join(said))
 
 
 def _keys() -> Markup:

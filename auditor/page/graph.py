@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from auditor.export.picture import (
+    Direction,
     GroupBy,
+    Only,
     Picture,
     Wanted,
     clusters,
@@ -23,8 +26,10 @@ from auditor.graph.columns import RELATION_ID, Bools, Ints
 from auditor.graph.impact import IMPACTS
 from auditor.graph.view import NodeView, View
 from auditor.model import Attribute, Finding, Impact, Kind, Relation
-from auditor.page.layered import columns, layout
-from auditor.page.model import Drawing, GraphEdge, GraphGroup, GraphNode, PageGraph, Placed
+from auditor.page.drawing import WIDTH
+from auditor.page.layered import PAD, columns, framed, layout
+from auditor.page.model import Drawing, Frame, GraphEdge, GraphGroup, GraphNode, PageGraph, Placed
+from auditor.phrases import listed, plural
 from auditor.report.layout import clean
 from auditor.report.summary import ordered
 from auditor.text import excerpt
@@ -35,6 +40,8 @@ EDGES: Final = 40_000
 DRAWN: Final = 250
 """Groups that are drawn at once: more is a hairball."""
 DRAWN_EDGES: Final = 900
+WHOLE: Final = Wanted(collapse=True, mentions=True)
+"""All there is, with equal nodes as one."""
 
 _NAME: Final = 300
 _FACT_BYTES: Final = 600_000
@@ -44,15 +51,22 @@ _ITEMS: Final = 8
 _NO_FACTS: Final = frozenset(("owner", "mentions", "file"))
 
 
-def page_graph(view: View, findings: Iterable[Finding] = (), wanted: Wanted | None = None) -> PageGraph:
-    """The graph of a view, or the part of it that is asked for, for a page."""
+def page_graph(
+    view: View, findings: Iterable[Finding] = (), wanted: Wanted = WHOLE, limit: int | None = None
+) -> PageGraph:
+    """The graph of a view, or the part of it that is asked for, for a page.
+
+    `wanted.group_by` says what frames are drawn around at first. Without `wanted.collapse` each node stays alone.
+    `limit` is how many groups are drawn at once: None for the usual, 0 for as many as the page holds.
+    """
     urgent = ordered(findings)
-    whole = select(view, wanted or Wanted(mentions=True), urgent)
+    whole = select(view, replace(wanted, collapse=False), urgent)
     path_edges, path_nodes = shown_by(view, urgent)
     picture = _narrowed(view, whole, path_edges, path_nodes)
     graph = view.linked.graph
+    drawn, drawn_edges = (DRAWN, DRAWN_EDGES) if limit is None else (limit or NODES, EDGES)
 
-    classes = collapsed(picture)
+    classes = collapsed(picture) if wanted.collapse else picture
     group_of = np.zeros(graph.node_count, np.int32)
     counts = np.ones(len(classes.nodes), np.int64)
     for at, node in enumerate(classes.nodes.tolist()):
@@ -68,15 +82,62 @@ def page_graph(view: View, findings: Iterable[Finding] = (), wanted: Wanted | No
         for row, count, column in zip(classes.node_rows(), counts.tolist(), away, strict=True)
     )
     paths = _paths(view, urgent, path_nodes, path_edges, place)
+    nodes = tuple(_nodes(view, picture, group_of, {node for path in paths.values() for node in path}))
+    keys = _keys(wanted.group_by, nodes, groups)
+    draw = _Draw(picture, group_of, right, drawn, drawn_edges, keys)
     return PageGraph(
-        tuple(_nodes(view, picture, group_of, {node for path in paths.values() for node in path})),
+        nodes,
         tuple(_edges(picture, place)),
         groups,
-        tuple(_drawings(view, picture, urgent, paths, path_edges, group_of, right)),
+        tuple(_drawings(view, urgent, paths, path_edges, draw)),
         len(whole.nodes),
         len(whole.edges),
         paths,
+        wanted.group_by.value,
+        drawn,
+        _asked(view, wanted, whole),
     )
+
+
+def _keys(by: GroupBy, nodes: Iterable[GraphNode], groups: Sequence[GraphGroup]) -> list[str]:
+    """What the frame of each group is called; empty for none: its members have that in common, or they have none."""
+    of: dict[GroupBy, Callable[[GraphNode], str]] = {
+        GroupBy.NOTHING: lambda _node: "",
+        GroupBy.HOST: lambda node: groups[node.group].name if node.kind == Kind.HOST else groups[node.group].scope,
+        GroupBy.SITE: lambda node: node.site,
+        GroupBy.OWNER: lambda node: node.owner,
+        GroupBy.KIND: lambda node: node.kind,
+    }
+    found: list[set[str]] = [set() for _ in groups]
+    for node in nodes:
+        found[node.group].add(of[by](node))
+    return [next(iter(one)) if len(one) == 1 else "" for one in found]
+
+
+def _asked(view: View, wanted: Wanted, whole: Picture) -> str:
+    """What part of the whole graph was asked for, in words; empty for all of it."""
+    graph = view.linked.graph
+    if len(whole.nodes) == graph.node_count and len(whole.edges) == graph.edge_count:
+        return ""
+    only = {Only.EVERYTHING: "everything", Only.BROKEN: "all that fails", Only.FINDINGS: "the paths of findings"}
+    said = [only[wanted.only]]
+    if wanted.focus:
+        hosts = listed([clean(graph.texts[node]) for node in wanted.focus], 3)
+        around = {
+            Direction.DEPENDENTS: f"what needs {hosts}",
+            Direction.DEPENDENCIES: f"what {hosts} {'needs' if len(wanted.focus) == 1 else 'need'}",
+            Direction.BOTH: f"what needs {hosts} or is needed by {'it' if len(wanted.focus) == 1 else 'them'}",
+        }
+        said = [around[wanted.direction]]
+        if wanted.depth is not None:
+            said.append(f"at most {plural(wanted.depth, 'dependency', 'dependencies')} away")
+        if wanted.only is not Only.EVERYTHING:
+            said.append(f"only {only[wanted.only]}")
+    if not wanted.mentions:
+        said.append("without text that only names a host")
+    nodes = f"{len(whole.nodes):,} of {plural(graph.node_count, 'node')}"
+    edges = f"{len(whole.edges):,} of {plural(graph.edge_count, 'dependency', 'dependencies')}"
+    return f"Asked for: {', '.join(said)}. That is {nodes} and {edges}."
 
 
 def _going(view: View) -> list[int]:
@@ -214,69 +275,100 @@ def _edges(picture: Picture, place: np.ndarray) -> Iterator[GraphEdge]:
         )
 
 
+class _Draw:
+    """Makes the drawings of one page."""
+
+    def __init__(
+        self, picture: Picture, group_of: Ints, right: set[int], limit: int, edge_limit: int, keys: Sequence[str]
+    ) -> None:
+        self.picture = picture
+        self.group_of = group_of
+        self.right = right
+        self.limit = limit
+        self._edge_limit = edge_limit
+        self._keys = keys
+
+    def nearest(self, first: set[int], usable: Bools) -> set[int]:
+        """As many groups as can be drawn, from what is going outwards; of those as near, the ones in `first` first."""
+        kept = usable[self.picture.edges]
+        ends = zip(self.picture.consumers[kept], self.picture.providers[kept], strict=True)
+        consumers: dict[int, set[int]] = {}
+        for consumer, provider in ends:
+            consumers.setdefault(int(self.group_of[provider]), set()).add(int(self.group_of[consumer]))
+        found = dict.fromkeys(sorted(self.right))
+        row = list(found)
+        while row and len(found) < self.limit:
+            row = sorted({one for group in row for one in consumers.get(group, ())} - found.keys())
+            row.sort(key=lambda group: group not in first)
+            found.update(dict.fromkeys(row))
+        return set(list(found)[: self.limit])
+
+    def __call__(self, name: str, title: str, groups: set[int], usable: Bools, *, alone: bool = True) -> Drawing:
+        """A drawing of these groups with the usable edges among them; without places if they are too many.
+
+        Without `alone`, groups that no edge ties to another are left out, unless there are no others.
+        """
+        picture, group_of = self.picture, self.group_of
+        kept = usable[picture.edges]
+        consumers, providers = group_of[picture.consumers[kept]].tolist(), group_of[picture.providers[kept]].tolist()
+        edges = sorted({pair for pair in zip(consumers, providers, strict=True) if set(pair) <= groups})
+        if not alone and edges:
+            groups = {group for pair in edges for group in pair if pair[0] != pair[1]} or groups
+            edges = [pair for pair in edges if set(pair) <= groups]
+        if len(groups) > self.limit or len(edges) > self._edge_limit:
+            return Drawing(name, title, len(groups))
+        order = sorted(groups)
+        at = {group: index for index, group in enumerate(order)}
+        right = {at[one] for one in self.right if one in at}
+        found = layout(len(order), [(at[one], at[other]) for one, other in edges], right)
+        keys = [self._keys[group] for group in order]
+        if not any(keys):
+            placed = tuple(Placed(group, x, y) for group, x, y in zip(order, found.x, found.y, strict=True))
+            return Drawing(name, title, len(groups), placed, tuple(edges), tuple(found.bends))
+        heights, spans = framed(found.x, found.y, keys)
+        placed = tuple(Placed(group, x, y) for group, x, y in zip(order, found.x, heights, strict=True))
+        edge = WIDTH // 2 + PAD
+        frames = (
+            Frame(one.key, one.left - edge, one.top, one.right - one.left + 2 * edge, one.bottom - one.top)
+            for one in spans
+        )
+        return Drawing(name, title, len(groups), placed, tuple(edges), ((),) * len(edges), tuple(frames))
+
+
 def _drawings(
     view: View,
-    picture: Picture,
     findings: Sequence[Finding],
     paths: Mapping[str, tuple[int, ...]],
     path_edges: Sequence[int],
-    group_of: Ints,
-    right: set[int],
-) -> Iterator[Drawing]:
-    graph = view.linked.graph
-    rows = group_of[picture.nodes]
+    draw: _Draw,
+) -> list[Drawing]:
+    graph, picture, right = view.linked.graph, draw.picture, draw.right
+    rows = draw.group_of[picture.nodes]
+    made = []
     shown: set[int] = set()
     many, told = 0, 0
     for finding in findings:
         more = {int(rows[row]) for row in paths.get(finding.fingerprint, ())}
         many += bool(more)
-        if more and len(shown | more) <= DRAWN:
+        if more and len(shown | more) <= draw.limit:
             shown |= more
             told += 1
     if shown:
         on_path = np.zeros(graph.edge_count, bool)
         on_path[list(path_edges)] = True
         title = "Paths of findings" if told == many else f"Paths of {told:,} of {many:,} findings"
-        yield _drawn("findings", title, picture, group_of, shown | right, right, on_path, alone=False)
+        made.append(draw("findings", title, shown | right, on_path, alone=False))
     harmed = set(rows[view.result.impact[picture.nodes] >= IMPACTS.index(Impact.DEGRADED)].tolist())
     if harmed:
-        title = "All that fails"
-        yield _drawn("harmed", title, picture, group_of, harmed | right, right, view.lost_mask, alone=False)
+        made.append(draw("harmed", "All that fails", harmed | right, view.lost_mask, alone=False))
     plain = graph.relation != RELATION_ID[Relation.MENTIONS]
     if right:
         start = np.array(_going(view), np.int32)
         leading = reached(graph.by_provider, graph.consumer, start, plain, None)
         groups = set(rows[leading[picture.nodes]].tolist())
-        yield _drawn("leading", "All that depends on them", picture, group_of, groups, right, plain)
-    everything = set(rows.tolist())
-    yield _drawn("all", "Everything", picture, group_of, everything, right, np.ones(graph.edge_count, bool))
-
-
-def _drawn(
-    name: str,
-    title: str,
-    picture: Picture,
-    group_of: Ints,
-    groups: set[int],
-    right: set[int],
-    usable: Bools,
-    *,
-    alone: bool = True,
-) -> Drawing:
-    """A drawing of these groups with the usable edges among them; without places if they are too many.
-
-    Without `alone`, groups that no edge ties to another are left out, unless there are no others.
-    """
-    kept = usable[picture.edges]
-    consumers, providers = group_of[picture.consumers[kept]].tolist(), group_of[picture.providers[kept]].tolist()
-    edges = sorted({pair for pair in zip(consumers, providers, strict=True) if set(pair) <= groups})
-    if not alone and edges:
-        groups = {group for pair in edges for group in pair if pair[0] != pair[1]} or groups
-        edges = [pair for pair in edges if set(pair) <= groups]
-    if len(groups) > DRAWN or len(edges) > DRAWN_EDGES:
-        return Drawing(name, title, len(groups))
-    order = sorted(groups)
-    at = {group: index for index, group in enumerate(order)}
-    found = layout(len(order), [(at[one], at[other]) for one, other in edges], {at[one] for one in right if one in at})
-    placed = tuple(Placed(group, x, y) for group, x, y in zip(order, found.x, found.y, strict=True))
-    return Drawing(name, title, len(groups), placed, tuple(edges), tuple(found.bends))
+        made.append(draw("leading", "All that depends on them", groups, plain))
+    made.append(draw("all", "Everything", set(rows.tolist()), np.ones(graph.edge_count, bool)))
+    if right and not any(one.placed for one in made):
+        near = draw.nearest(harmed, plain)
+        made.insert(0, draw("nearest", "Only what is nearest", near, plain))
+    return made

@@ -11,12 +11,15 @@ from bisect import bisect_right, insort
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 COLUMN: Final = 224
 """Pixels from one column to the next."""
 ROW: Final = 58
 """Pixels from one node to the next in a column."""
+HEAD: Final = 24
+"""Pixels at the top of a frame, for its name; `PAD` is what it has on its other sides, and what parts two."""
+PAD: Final = 12
 _POINT: Final = 22
 """Pixels that an edge takes where it passes between nodes."""
 _SWEEPS: Final = 12
@@ -31,6 +34,50 @@ class Layout:
     x: list[int]
     y: list[int]
     bends: list[tuple[tuple[int, int], ...]]
+
+
+class Span(NamedTuple):
+    """A frame: whose it is, the middles of its outermost columns, and where it begins and ends."""
+
+    key: str
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+
+def framed(x: Sequence[int], y: Sequence[int], keys: Sequence[str]) -> tuple[list[int], list[Span]]:
+    """Other heights, by which the nodes of one key have a rectangle of their own, and these rectangles.
+
+    Nodes stay in their columns. A node with an empty key has no frame, and stands in none. The script of the page does
+    the same with what a reader adds.
+    """
+    lanes: dict[tuple[str, int], list[int]] = {}
+    for node, key in enumerate(keys):
+        lanes.setdefault((key, 0 if key else node), []).append(node)
+    middle = {lane: sum(y[node] for node in nodes) / len(nodes) for lane, nodes in lanes.items()}
+    filled = dict.fromkeys(x, 0)
+    heights = [0] * len(x)
+    spans = []
+    for (key, _), own in sorted(lanes.items(), key=lambda item: (middle[item[0]], item[1][0])):
+        left, right = min(x[node] for node in own), max(x[node] for node in own)
+        across = [column for column in filled if left <= column <= right]
+        top = max(filled[column] for column in across)
+        begin = top + HEAD if key else top
+        by_column: dict[int, list[int]] = {}
+        for node in sorted(own, key=lambda node: (y[node], node)):
+            by_column.setdefault(x[node], []).append(node)
+        tallest = max(map(len, by_column.values()))
+        for nodes in by_column.values():
+            first = begin + (tallest - len(nodes) + 1) * ROW // 2
+            for at, node in enumerate(nodes):
+                heights[node] = first + at * ROW
+        bottom = begin + tallest * ROW
+        if key:
+            spans.append(Span(key, left, right, top, bottom))
+            bottom += PAD
+        filled.update(dict.fromkeys(across, bottom))
+    return heights, spans
 
 
 def columns(size: int, edges: Sequence[tuple[int, int]], right: Collection[int]) -> list[int]:

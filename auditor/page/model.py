@@ -55,6 +55,16 @@ class GraphGroup(NamedTuple):
     """How many dependencies it is away from the right edge, for what has no place yet."""
 
 
+class Frame(NamedTuple):
+    """A rectangle around what has something in common, in pixels."""
+
+    name: str
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 class Placed(NamedTuple):
     """The place of a group's middle in a drawing, in pixels."""
 
@@ -76,11 +86,16 @@ class Drawing:
     placed: tuple[Placed, ...] = ()
     edges: tuple[tuple[int, int], ...] = ()
     bends: tuple[tuple[tuple[int, int], ...], ...] = ()
+    frames: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PageGraph:
-    """The graph, or of a large one the part that matters: `total_nodes` and `total_edges` count the whole."""
+    """The graph, or of a large one the part that matters: `total_nodes` and `total_edges` count all that was asked for.
+
+    `frame_by` is what frames are drawn around at first (host, site, owner, kind; empty for none), and `limit` how many
+    groups are drawn at once.
+    """
 
     nodes: tuple[GraphNode, ...]
     edges: tuple[GraphEdge, ...]
@@ -90,6 +105,10 @@ class PageGraph:
     total_edges: int
     paths: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The nodes that a finding is about and that its path goes over, by its fingerprint."""
+    frame_by: str = ""
+    limit: int = 250
+    asked: str = ""
+    """What was left out because nobody asked for it, in words; empty if this is the whole graph."""
 
 
 @dataclass(frozen=True, slots=True)

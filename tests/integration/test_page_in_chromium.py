@@ -204,6 +204,42 @@ def test_filters_search_and_groups_of_the_graph(page: Page, eventide: Path) -> N
     assert drawn(page) == shown
 
 
+def test_frames_around_what_has_something_in_common(page: Page, eventide: Path) -> None:
+    open_page(page, eventide)
+    before = drawn(page)
+    page.locator("#graph-frames").select_option("host")
+    assert drawn(page) == before
+    assert page.locator("#said").inner_text() == "There is a frame around each host"
+    shot(page.locator("#graph"), "graph-frames")
+    page.locator("#graph-frames").select_option("")
+    assert page.locator("#said").inner_text() == "There are no frames"
+
+
+def test_a_graph_alone_as_it_was_asked_for(page: Page, tmp_path: Path) -> None:
+    target = tmp_path / "graph.html"
+    words = ["graph", "-q", "--estate", str(ROOT / "sample_inventories/nagios-data-centre"), "-o", str(target)]
+    words += ["--focus", "core-02.gro.eventide.net", "--now", "2026-11-26T09:00:00Z"]
+    assert main([*words, "--group-by", "owner", "--no-collapse", "--max-nodes", "30"]) == 0
+    open_page(page, target)
+    assert page.locator("#graph-frames").input_value() == "owner"
+    assert page.locator("[data-graph=expand]").count() == 0
+    assert page.locator("#graph-drawing").input_value() == "nearest"
+    assert 1 < drawn(page) <= 30
+    page.locator("#graph-drawing").select_option("harmed")
+    assert drawn(page) == 0
+    assert "up to 30 are drawn at once" in page.locator("#graph-note").inner_text()
+    shot(page, "graph-alone")
+    # The owner's page on paper says the same, with its frames.
+    page.emulate_media(media="print")
+    assert page.locator("svg.drawing .frame").count() > 0
+    assert page.get_by_text("Asked for: what needs core-02").is_visible()
+    page.emulate_media(media="screen")
+    assert main([*words, "--group-by", "owner"]) == 0
+    open_page(page, target)
+    assert page.locator("[data-graph=expand]").count() == 1
+    assert page.locator("#graph-drawing").input_value() == "harmed"
+
+
 def test_the_keyboard(page: Page, eventide: Path) -> None:
     open_page(page, eventide)
     page.keyboard.press("Tab")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.page.layered import ROW, columns, layout
+from auditor.page.layered import HEAD, ROW, columns, framed, layout
 
 graphs = st.integers(1, 24).flatmap(
     lambda size: st.tuples(
@@ -81,3 +81,23 @@ def test_a_large_graph_with_cycles_ends() -> None:
     rng = random.Random(1)
     edges = [(rng.randrange(12_000), rng.randrange(12_000)) for _ in range(40_000)]
     assert len(columns(12_000, edges, {0})) == 12_000
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs, st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=24, max_size=24))
+def test_a_frame_holds_its_own_nodes_and_no_others(
+    graph: tuple[int, list[tuple[int, int]], set[int]], keys: list[str]
+) -> None:
+    size, edges, right = graph
+    keys = keys[:size]
+    places = layout(size, edges, right)
+    heights, frames = framed(places.x, places.y, keys)
+    assert sorted(one.key for one in frames) == sorted({key for key in keys if key})
+    for node, (x, y) in enumerate(zip(places.x, heights, strict=True)):
+        for one in frames:
+            beside = x < one.left or x > one.right
+            within = one.top + HEAD <= y - ROW / 2 and y + ROW / 2 <= one.bottom
+            apart = y + ROW / 2 <= one.top or y - ROW / 2 >= one.bottom
+            assert (not beside and within) if keys[node] == one.key else (beside or apart)
+    taken = sorted(zip(places.x, heights, strict=True))
+    assert all(a[0] != b[0] or b[1] - a[1] >= ROW for a, b in pairwise(taken))

@@ -9,6 +9,7 @@ import pytest
 
 from auditor.audit.engine import Audited, Request, audit
 from auditor.audit.scenario import parse_host
+from auditor.export.picture import GroupBy, Only, Wanted, focus_of
 from auditor.model import Impact, Lifecycle
 from auditor.page import graph as module
 from auditor.page.graph import page_graph
@@ -79,11 +80,57 @@ def test_the_path_of_a_finding_begins_at_the_consumer(audited: Audited) -> None:
     assert graph.nodes[rows[-1]].going
 
 
-def test_too_many_groups_are_not_drawn(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DRAWN", 5)
-    drawings = {one.name: one for one in page_graph(audited.view, audited.report.findings).drawings}
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_of_too_many_groups_the_nearest_are_drawn(audited: Audited, limit: int) -> None:
+    graph = page_graph(audited.view, audited.report.findings, limit=limit)
+    drawings = {one.name: one for one in graph.drawings}
     assert drawings["all"].placed == ()
-    assert drawings["all"].groups > 5
+    assert drawings["all"].groups > limit == graph.limit
+    if first := next((one for one in graph.drawings if one.placed), None):
+        assert len(first.placed) <= limit
+        assert graph.nodes[by_name(graph, "host", OLD)].group in {one.group for one in first.placed}
+    assert "nearest" in drawings or drawings["findings"].placed
+
+
+def test_any_number_is_drawn_if_that_is_asked_for(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DRAWN", 5)
+    graph = page_graph(audited.view, audited.report.findings, limit=0)
+    assert all(len(one.placed) == one.groups for one in graph.drawings)
+    assert "nearest" not in {one.name for one in graph.drawings}
+
+
+def test_nodes_stay_alone_if_that_is_asked_for(audited: Audited) -> None:
+    graph = page_graph(audited.view, wanted=Wanted(mentions=True))
+    assert {one.count for one in graph.groups} == {1}
+    assert len(graph.groups) == len(graph.nodes)
+
+
+@pytest.mark.parametrize("by", ["host", "owner", "kind"])
+def test_frames_are_around_what_has_something_in_common(audited: Audited, by: str) -> None:
+    graph = page_graph(audited.view, wanted=Wanted(collapse=True, group_by=GroupBy(by)))
+    drawing = next(one for one in graph.drawings if one.name == "all")
+    names = {one.name for one in drawing.frames}
+    if by == "host":
+        assert {OLD, "web[01:40].example.org", "lone.example.org"} <= names
+    elif by == "owner":
+        assert names == {"web team"}
+    else:
+        assert names == {node.kind for node in graph.nodes}
+    assert graph.frame_by == by
+    places = {(one.x, one.y) for one in drawing.placed}
+    assert len(places) == len(drawing.placed)
+
+
+def test_what_nobody_asked_for_is_said(audited: Audited) -> None:
+    assert page_graph(audited.view).asked == ""
+    focus = focus_of(audited.view, [OLD])
+    part = page_graph(audited.view, wanted=Wanted(focus, depth=1, only=Only.BROKEN))
+    total = audited.view.linked.graph.node_count
+    assert part.asked.startswith(
+        f"Asked for: what needs {OLD}, at most 1 dependency away, only all that fails, without text that only names "
+        f"a host. That is {len(part.nodes)} of {total} nodes"
+    )
+    assert "everything, without text" in page_graph(audited.view, wanted=Wanted()).asked
 
 
 def test_of_a_large_graph_what_findings_need_is_kept(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@
   const { strings: S, nodes: N, edges: E, groups: G, size: SIZE } = data;
   const [KIND, NAME, SCOPE, IMPACT, LIFECYCLE, OWNER, SITE, GROUP, PATH, LINE, SEEN, GOING] = Array(12).keys();
   const [FROM, TO, RELATION, NEED, ALTERNATIVES, CONFIDENCE, FAILS, EPATH, ELINE, EXCERPT] = Array(10).keys();
-  const LIMIT = 250;
-  const MOST = 600;
+  const LIMIT = data.limit;
+  const MOST = Math.max(600, LIMIT);
   const SIGN = { going: "■", broken: "✗", blind: "◌", degraded: "~" };
   const STATE = { going: "going", broken: "breaks", blind: "goes blind", degraded: "loses an alternative, or passes the loss on", mentioned: "names what is going", none: "unharmed" };
   const words = (text) => text.replaceAll("-", " ");
@@ -52,6 +52,7 @@
   const expanded = new Set();
   const extra = new Set();
   const filters = { area: "", kind: "", owner: "" };
+  let frameBy = data.frames;
   const item = (row) => (expanded.has(N[row][GROUP]) ? `n${row}` : `g${N[row][GROUP]}`);
   const rowsOf = (id) => (id[0] === "n" ? [Number(id.slice(1))] : members[Number(id.slice(1))]);
   const first = (id) => rowsOf(id)[0];
@@ -163,6 +164,47 @@
     }
   };
 
+  // -- frames --------------------------------------------------------------------------------------------------------
+  // What the frame of a node or group is called: what all its members have in common.
+  const keyOf = (id) => {
+    const of = {
+      host: (row) => S[N[row][KIND]] === "host" ? (id[0] === "n" ? N[row][NAME] : G[N[row][GROUP]][0]) : id[0] === "n" ? N[row][SCOPE] : G[N[row][GROUP]][1],
+      site: (row) => N[row][SITE],
+      owner: (row) => N[row][OWNER],
+      kind: (row) => N[row][KIND],
+    }[frameBy];
+    const found = new Set(rowsOf(id).map(of));
+    return found.size === 1 ? S[[...found][0]] : "";
+  };
+  // As `framed` in layered.py: nodes keep their column, and those of one frame get a rectangle of their own.
+  const framed = (ids) => {
+    const lanes = new Map();
+    for (const id of ids) {
+      const key = keyOf(id);
+      const lane = key ? `frame ${key}` : id;
+      if (!lanes.has(lane)) lanes.set(lane, { key, ids: [], sum: 0 });
+      lanes.get(lane).ids.push(id);
+      lanes.get(lane).sum += places.get(id).y;
+    }
+    const filled = new Map(ids.map((id) => [places.get(id).x, 0]));
+    const at = new Map();
+    const frames = [];
+    for (const { key, ids: own } of [...lanes.values()].sort((a, b) => a.sum / a.ids.length - b.sum / b.ids.length)) {
+      const columns = new Map();
+      for (const id of own.sort((a, b) => places.get(a).y - places.get(b).y)) columns.set(places.get(id).x, [...(columns.get(places.get(id).x) ?? []), id]);
+      const [left, right] = [Math.min(...columns.keys()), Math.max(...columns.keys())];
+      const across = [...filled.keys()].filter((x) => left <= x && x <= right);
+      const top = Math.max(...across.map((x) => filled.get(x)));
+      const begin = key ? top + SIZE.head : top;
+      const tallest = Math.max(...[...columns.values()].map((column) => column.length));
+      for (const [x, column] of columns) column.forEach((id, index) => at.set(id, { x, y: begin + ((tallest - column.length + 1) / 2 + index) * SIZE.row }));
+      const bottom = begin + tallest * SIZE.row;
+      if (key) frames.push({ key, left, right, top, bottom });
+      for (const x of across) filled.set(x, bottom + (key ? SIZE.pad : 0));
+    }
+    return { at, frames };
+  };
+
   // -- drawing -------------------------------------------------------------------------------------------------------
   const curve = (from, to, bends) => {
     const half = SIZE.width / 2;
@@ -200,24 +242,32 @@
   };
   const elements = (ids) => {
     const visible = new Set(ids);
+    const { at, frames } = frameBy ? framed(ids) : { at: places, frames: [] };
+    const around = frames.map(({ key, left, right, top, bottom }, index) => ({
+      group: "nodes",
+      data: { id: `f${index}`, label: middle(key, Math.floor((right - left + SIZE.width) / 7)), width: right - left + SIZE.width + 2 * SIZE.pad, height: bottom - top },
+      position: { x: (left + right) / 2, y: (top + bottom) / 2 },
+      classes: "frame",
+      selectable: false,
+    }));
     const nodes = ids.map((id) => ({
       group: "nodes",
       data: { id, label: label(id) },
-      position: { ...places.get(id) },
+      position: { ...at.get(id) },
       classes: `${state(first(id))}${id[0] === "g" && G[N[first(id)][GROUP]][2] > 1 ? " many" : ""}`,
     }));
     const pairs = new Map();
     for (const id of ids) {
       for (const row of rowsOf(id)) {
-        for (const at of out[row]) {
-          const edge = E[at];
+        for (const each of out[row]) {
+          const edge = E[each];
           const to = item(edge[TO]);
           if (to === id || !visible.has(to)) continue;
           const [a, b] = [N[row][GROUP], N[edge[TO]][GROUP]];
           const known = drawing.pairs.get(`${a} ${b}`);
           if (drawing.at.size && known === undefined && !extra.has(a) && !extra.has(b)) continue;
           const key = `${id} ${to}`;
-          const pair = pairs.get(key) ?? { from: id, to, fails: false, bends: id[0] === "g" && to[0] === "g" ? known ?? [] : [], relations: new Set() };
+          const pair = pairs.get(key) ?? { from: id, to, fails: false, bends: !frameBy && id[0] === "g" && to[0] === "g" ? known ?? [] : [], relations: new Set() };
           pair.fails ||= Boolean(edge[FAILS]);
           pair.relations.add(words(S[edge[RELATION]]));
           pairs.set(key, pair);
@@ -225,14 +275,14 @@
       }
     }
     const edges = [...pairs.values()].map((pair) => {
-      const bent = curve(places.get(pair.from), places.get(pair.to), pair.bends);
+      const bent = curve(at.get(pair.from), at.get(pair.to), pair.bends);
       return {
         group: "edges",
         data: { id: `${pair.from}-${pair.to}`, source: pair.from, target: pair.to, label: [...pair.relations].join(", "), ...bent },
         classes: `${pair.fails ? "fails" : "holds"}${bent ? " bent" : ""}`,
       };
     });
-    return [...nodes, ...edges];
+    return [...around, ...nodes, ...edges];
   };
   const style = () => {
     const of = getComputedStyle(document.documentElement);
@@ -245,6 +295,7 @@
       node("degraded", colour("degraded-wash"), colour("warn-edge"), 2, "dotted"),
       node("going", colour("going"), colour("going"), 1, "solid", colour("going-ink")),
       { selector: "node.many", style: { "border-style": "double", "border-width": 4 } },
+      { selector: "node.frame", style: { width: "data(width)", height: "data(height)", events: "no", "z-compound-depth": "bottom", "background-color": colour("ground"), "border-color": colour("line"), "border-width": 1, color: colour("soft"), "font-weight": "bold", "font-size": 11, "text-wrap": "none", "text-halign": "right", "text-valign": "top", "text-margin-x": (node) => 8 - node.data("width"), "text-margin-y": 18 } },
       { selector: "edge", style: { width: 1.3, "line-color": colour("edge"), "target-arrow-color": colour("edge"), "target-arrow-shape": "triangle", "arrow-scale": 0.9, "curve-style": "bezier" } },
       { selector: "edge.bent", style: { "curve-style": "unbundled-bezier", "source-endpoint": "50% 0%", "target-endpoint": "-50% 0%", "edge-distances": "endpoints", "control-point-weights": (edge) => edge.data("weights"), "control-point-distances": (edge) => edge.data("distances") } },
       { selector: "edge.fails", style: { width: 2, "line-color": colour("bad"), "target-arrow-color": colour("bad") } },
@@ -262,6 +313,7 @@
     autoungrabify: true,
     userZoomingEnabled: false,
   });
+  const boxes = () => cy.nodes().not(".frame");
   const note = document.getElementById("graph-note");
   const say = (text) => { document.getElementById("said").textContent = text; };
   const fit = (what) => {
@@ -271,12 +323,12 @@
   // All of it if that can be read, else what is going and what is next to it.
   const settle = () => {
     fit();
-    if (cy.zoom() >= 0.5 || !cy.nodes().length) return;
+    if (cy.zoom() >= 0.5 || !boxes().length) return;
     const going = cy.nodes(".going");
-    const at = (going.length ? going : cy.nodes())[0];
+    const at = (going.length ? going : boxes())[0];
     cy.zoom(0.75);
     cy.center(at);
-    const right = cy.nodes().boundingBox().x2;
+    const right = boxes().boundingBox().x2;
     cy.panBy({ x: cy.width() - 70 - (right * cy.zoom() + cy.pan().x), y: 0 });
   };
   const show = ({ keep = false } = {}) => {
@@ -289,12 +341,13 @@
     const tooMany = (!drawing.at.size && groups.size > LIMIT) || ids.length > MOST;
     const filtered = filters.area || filters.kind || filters.owner;
     if (tooMany) {
-      note.textContent = `${count(ids.length, "node")} would be too many to draw. Choose a kind or an owner, search for a node, or show less.`;
+      note.textContent = `${count(ids.length, "node")} would be too many to draw: up to ${LIMIT.toLocaleString("en")} are drawn at once. Choose a kind or an owner, search for a node, or show less.`;
       ids = [...extra].map((group) => `g${group}`);
     } else if (!ids.length) note.textContent = "Nothing here fits these filters.";
     else note.textContent = filtered ? `${count(ids.length, "node")} fit, or lie on the way from there to what is going.` : "";
     placeAll(ids);
     const made = elements(ids);
+    if (frameBy && ids.length && made[0].classes !== "frame") note.textContent = `${note.textContent} Nothing here has one ${frameBy}: there are no frames.`.trim();
     cy.batch(() => {
       cy.elements().remove();
       cy.add(made);
@@ -321,9 +374,9 @@
   const highlight = () => {
     cy.elements().removeClass("far near chosen");
     if (marked) {
-      const on = cy.nodes().filter((node) => rowsOf(node.id()).some((row) => marked.has(row)));
+      const on = boxes().filter((node) => rowsOf(node.id()).some((row) => marked.has(row)));
       const between = on.edgesWith(on);
-      cy.elements().not(on).not(between).addClass("far");
+      cy.elements().not(".frame").not(on).not(between).addClass("far");
       between.addClass("near");
     } else if (chosen) {
       const node = cy.getElementById(chosen);
@@ -334,9 +387,9 @@
         ids.add(from).add(to);
         edges.add(`${from}-${to}`);
       }
-      const on = cy.nodes().filter((one) => ids.has(one.id())).union(node.neighborhood("node"));
+      const on = boxes().filter((one) => ids.has(one.id())).union(node.neighborhood("node"));
       const lines = cy.edges().filter((one) => edges.has(one.id())).union(node.connectedEdges());
-      cy.elements().not(on).not(lines).addClass("far");
+      cy.elements().not(".frame").not(on).not(lines).addClass("far");
       lines.addClass("near");
     }
     if (chosen) cy.getElementById(chosen).addClass("chosen");
@@ -376,16 +429,16 @@
       for (const edge of out[row]) near.add(N[E[edge][TO]][GROUP]);
       for (const edge of back[row]) near.add(N[E[edge][FROM]][GROUP]);
     }
-    const before = cy.nodes().length;
+    const before = boxes().length;
     for (const group of [...near].slice(0, 60)) extra.add(group);
     extra.add(N[first(id)][GROUP]);
     show({ keep: true });
-    say(`${count(cy.nodes().length - before, "node")} more`);
+    say(`${count(boxes().length - before, "node")} more`);
     if (near.size > 60) note.textContent = `60 of its ${near.size} neighbours are shown.`;
   };
   const toggle = (group) => {
     if (expanded.has(group)) expanded.delete(group);
-    else if (members[group].length > MOST - cy.nodes().length) {
+    else if (members[group].length > MOST - boxes().length) {
       note.textContent = `${count(members[group].length, "node")} are too many to draw one by one: search for the one you mean.`;
       return;
     } else expanded.add(group);
@@ -498,12 +551,17 @@
       show();
     });
   }
+  select("frames").addEventListener("change", (event) => {
+    frameBy = event.target.value;
+    show();
+    say(frameBy ? `There is a frame around each ${frameBy}` : "There are no frames");
+  });
   select("drawing").addEventListener("change", (event) => open(event.target.value));
   const zoom = (by) => cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
   const everyGroup = (fill) => {
     expanded.clear();
     if (fill) {
-      let room = MOST - cy.nodes().length;
+      let room = MOST - boxes().length;
       for (const group of shownGroups()) {
         if (members[group].length > 1 && members[group].length <= Math.min(60, room)) {
           expanded.add(group);
@@ -575,7 +633,7 @@
 
   // -- keyboard and pointer ------------------------------------------------------------------------------------------
   const step = (key) => {
-    const nodes = cy.nodes();
+    const nodes = boxes();
     if (!nodes.length) return;
     if (!chosen) {
       const going = nodes.filter(".going");
@@ -640,7 +698,7 @@
     highlight();
     describe();
     cy.resize();
-    fit(cy.nodes().filter((node) => rowsOf(node.id()).some((row) => marked.has(row))));
+    fit(boxes().filter((node) => rowsOf(node.id()).some((row) => marked.has(row))));
     canvas.scrollIntoView({ block: "center" });
     canvas.focus({ preventScroll: true });
     say(`The path of finding ${event.detail} is marked`);
