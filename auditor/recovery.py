@@ -32,7 +32,10 @@ class OpenHours:
     holidays: frozenset[date] = frozenset()
 
     def spans(self, start: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """The hours from `start` on, in order and in UTC, day by day; the first may have begun already."""
+        """The hours from `start` on, in order and in UTC, day by day; the first may have begun already.
+
+        They never overlap, also where the windows do.
+        """
         zone = self._zone()
         pieces: dict[int, list[tuple[int, int]]] = {}
         for first, last in self.windows:
@@ -41,14 +44,16 @@ class OpenHours:
                 pieces.setdefault(first % _WEEK // _DAY, []).append((first % _DAY, end - (first - first % _DAY)))
                 first = end
         today = start.astimezone(zone).date()
+        told = start
         for number in range(_HORIZON):
             day = today + timedelta(days=number)
             if day in self.holidays:
                 continue
             for first, last in sorted(pieces.get(day.weekday(), ())):
                 begin, end_at = _wall(day, first, zone), _wall(day, last, zone)
-                if end_at > start and end_at > begin:
-                    yield begin, end_at
+                if end_at > told and end_at > begin:
+                    yield (begin if told == start else max(begin, told)), end_at
+                    told = end_at
 
     def opens(self, start: datetime) -> datetime | None:
         """The first moment from `start` on that is within these hours; None if there is none within two years."""
@@ -62,9 +67,24 @@ class OpenHours:
 
 
 def _wall(day: date, minute: int, zone: tzinfo) -> datetime:
-    """A wall clock's minute of a day, as UTC."""
+    """A wall clock's minute of a day, as UTC.
+
+    Of a minute that the clock shows twice it is the first; one that it leaves out is the moment at which it goes on.
+    """
     day, minute = day + timedelta(days=minute // _DAY), minute % _DAY
-    return datetime.combine(day, time(minute // 60, minute % 60), zone).astimezone(UTC)
+    wall = datetime.combine(day, time(minute // 60, minute % 60), zone)
+    after, before = wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
+    if after.astimezone(zone).replace(tzinfo=None) == wall.replace(tzinfo=None):
+        return after
+    # In a gap: the change of the offset is between the two readings (PEP 495).
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) // 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after.replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +220,9 @@ def earliest(procedure: Procedure, start: datetime, *, approvals: bool = True) -
         if done is None:
             return None
         begins, ends = done
-        if begins - approved > held and step.hours is not None:
+        # Where its hours end before its work does, it waits for the next ones.
+        closed = ends - approved - timedelta(seconds=step.seconds)
+        if closed > held and step.hours is not None:
             waits = f"its hours, {step.hours.text} {step.hours.time_zone}"
         steps.append(TimedStep(step, at, begins, ends, waits))
         at = ends

@@ -10,7 +10,7 @@ from typing import Final
 
 from auditor.inventory.entries import Entry
 from auditor.inventory.expansion import ExpandedHost, expand_names, spread_addresses, spread_names
-from auditor.inventory.schema import Host, Inventory, LifecycleTag, Procedure
+from auditor.inventory.schema import Approver, Authority, Host, Inventory, LifecycleTag, Procedure, Step
 from auditor.inventory.values import tag_word
 from auditor.inventory.yaml_lines import Problem
 from auditor.model import Lifecycle
@@ -43,6 +43,8 @@ def check(inventory: Inventory, now: datetime | None = None, unread: Collection[
     yield from _tags(inventory.lifecycle_tags or ())
     for procedure in inventory.procedures:
         yield from _procedure(procedure, [*(key.name for key in inventory.keys), *unread])
+    for authority in inventory.authorities:
+        yield from _hours(authority, f"authority `{authority.name}`")
     for source in inventory.sources:
         if getattr(source, "token_env", None) and getattr(source, "token_command", None):
             yield Problem(source.line_of("token_command"), "both `token_env` and `token_command` are given", "keep one")
@@ -261,5 +263,14 @@ def _procedure(procedure: Procedure, keys: list[str]) -> Iterator[Problem]:
         if step.key_store and step.key_store not in keys:
             hint = near(step.key_store, keys) or "declare it under `keys`"
             yield Problem(step.line_of("key_store"), f"{what} needs the unknown key `{step.key_store}`", hint)
-        if step.time_zone and not step.hours:
-            yield Problem(step.line_of("time_zone"), f"{what} has a time zone without hours", "add `hours`")
+        yield from _hours(step, what)
+    for approver in procedure.approvers:
+        yield from _hours(approver, f"approver `{approver.name}`")
+
+
+def _hours(entry: Step | Approver | Authority, what: str) -> Iterator[Problem]:
+    """Who can be reached at any time has no time zone and no holidays: one of the two is a slip."""
+    if not entry.hours:
+        for key, said in (("time_zone", "a time zone"), ("holidays", "holidays")):
+            if getattr(entry, key):
+                yield Problem(entry.line_of(key), f"{what} has {said} without hours", "add `hours`")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -33,7 +33,15 @@ from auditor.inventory.expansion import (
     spread_addresses,
     spread_names,
 )
-from auditor.inventory.values import Hours, WrongValueError, check_time_zone, parse_duration, parse_hours, parse_time
+from auditor.inventory.values import (
+    Hours,
+    WrongValueError,
+    check_time_zone,
+    parse_day,
+    parse_duration,
+    parse_hours,
+    parse_time,
+)
 from auditor.inventory.yaml_lines import Node, lines_of
 from auditor.model import Lifecycle, Where
 from auditor.redaction import redact
@@ -203,6 +211,11 @@ Repository = Annotated[StrictStr, AfterValidator(checked(_repository))]
 CodePath = Annotated[StrictStr, AfterValidator(checked(_code_path))]
 Resolver = Annotated[StrictStr, AfterValidator(checked(_resolver))]
 Time = Annotated[datetime, parsed(parse_time, "a date or a time, such as 2026-06-20"), WithJsonSchema(_DATE_SCHEMA)]
+Day = Annotated[
+    date,
+    parsed(parse_day, "a date, such as 2026-12-25"),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-12-25"]}),
+]
 Rehearsed = Annotated[
     datetime | None,
     parsed(_rehearsed, "a date, or `never`"),
@@ -599,7 +612,7 @@ class Approver(Entry):
     role: Text | None = Field(default=None, description="In which role they approve.")
     hours: WorkingHours | None = Field(default=None, description="When they can be reached; without it, at any time.")
     time_zone: TimeZone | None = Field(default=None, description="The IANA time zone of `hours`; without it, UTC.")
-    holidays: tuple[Time, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
+    holidays: tuple[Day, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
 
 
 class Step(Entry):
@@ -613,7 +626,7 @@ class Step(Entry):
     )
     hours: WorkingHours | None = Field(default=None, description="When it can be done; without it, at any time.")
     time_zone: TimeZone | None = Field(default=None, description="The IANA time zone of `hours`; without it, UTC.")
-    holidays: tuple[Time, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
+    holidays: tuple[Day, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
     key_store: Text | None = Field(default=None, description="The key it needs, by its name in `keys`.")
     site: Text | None = Field(default=None, description="The site someone must be at.")
     runs_on: Target | None = Field(default=None, description="The host it runs on.")
@@ -676,7 +689,7 @@ class Authority(Entry):
     contact: Text | None = Field(default=None, description="How to reach it: a URL, an e-mail address, a number.")
     hours: WorkingHours | None = Field(default=None, description="When it can be reached; without it, at any time.")
     time_zone: TimeZone | None = Field(default=None, description="The IANA time zone of `hours`; without it, UTC.")
-    holidays: tuple[Time, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
+    holidays: tuple[Day, ...] = Field(default=(), description="Days of `time_zone` on which there are no `hours`.")
     emergency: Text | None = Field(default=None, description="How to reach it outside those hours.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -56,6 +56,13 @@ def parse_time(text: str) -> datetime:
         return datetime.fromisoformat(f"{day}T{clock or '00:00'}{zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         raise WrongValueError("there is no such date or time", "check the month, the day and the hour") from None
+
+
+def parse_day(text: str) -> date:
+    """A date. Of a time it would depend on the zone which day it is. Raises WrongValueError."""
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.strip(), re.ASCII) is None:
+        raise WrongValueError("expected a date", "write it as 2026-12-25, without a time")
+    return parse_time(text).date()
 
 
 def parse_duration(text: str) -> int:

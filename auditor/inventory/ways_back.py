@@ -9,7 +9,7 @@ from auditor.inventory.facts import at_line, references
 from auditor.recovery import Contact, KeyStore, OpenHours, Procedure, ProcedureStep, Recovery
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date
 
     from auditor.inventory import schema
     from auditor.inventory.values import Hours
@@ -91,7 +91,7 @@ def _key(inventory: schema.Inventory, one: schema.Key, path: str) -> KeyStore:
     )
 
 
-def _hours(hours: Hours | None, zone: str | None, holidays: Iterable[datetime]) -> OpenHours | None:
+def _hours(hours: Hours | None, zone: str | None, holidays: Iterable[date]) -> OpenHours | None:
     if hours is None:
         return None
-    return OpenHours(hours.text, hours.windows, zone or "UTC", frozenset(one.date() for one in holidays))
+    return OpenHours(hours.text, hours.windows, zone or "UTC", frozenset(holidays))
