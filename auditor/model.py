@@ -554,6 +554,22 @@ class Answered:
     evidence: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who has signed off an area of the checklist, and when."""
+
+    by: str
+    time: str
+    """ISO 8601, UTC."""
+    note: str = ""
+    against: tuple[str, ...] = ()
+    """What spoke against it, in words."""
+    despite: str = ""
+    """Why it was signed all the same."""
+    current: bool = True
+    """Whether the area still is as it was signed."""
+
+
 ALWAYS_SEEN: Final = frozenset({Area.RENEWAL, Area.MONITORING, Area.SCHEDULES, Area.WEBHOOKS, Area.NAMES, Area.STORAGE})
 """Areas of which something must have been seen, whatever a profile says."""
 
@@ -659,6 +675,8 @@ class Report:
     """Who may sign an area off, where the inventory names them."""
     answers: Mapping[str, Answered] = field(default_factory=dict)
     """What was answered so far, by the item's id."""
+    signed: Mapping[str, Signed] = field(default_factory=dict)
+    """The newest signature of each area that has one, by the area's id."""
     since: SinceLast | None = None
     """What differs from the last run that was kept; None if there is none."""
     digest: str = ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.cli import common
-from auditor.cli.records import before, keep
+from auditor.cli.records import keep, with_kept
 
 _EPILOG = """\
 examples:
@@ -59,7 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
     if kept is None:
         return common.finish(common.run_audit(request, quiet=arguments.quiet, own=arguments.rules).report, arguments)
     audited = common.run_audit(replace(request, digest=True), quiet=arguments.quiet, own=arguments.rules)
-    answered, since = before(kept, audited)
-    report = replace(audited.report, answers=answered, since=since)
+    report = with_kept(kept, audited)
     keep(kept, report, quiet=arguments.quiet)
     return common.finish(report, arguments)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from auditor.phrases import plural
 
 if TYPE_CHECKING:
     from auditor.audit.engine import Audited
-    from auditor.model import Answered, Report, SinceLast
+    from auditor.model import Report
     from auditor.policy.chain import Record
 
 COMPLETE, ALTERED, OPEN = 0, 1, 4
@@ -222,28 +223,57 @@ def _told(path: Path, record: Record) -> None:
     print(f"{path}: record {record['number']}, head {record['hash']}")
 
 
-def before(path: Path, audited: Audited) -> tuple[dict[str, Answered], SinceLast | None]:
-    """What a file says beforehand: the answers to a report's questions, and what differs from its last run.
+def with_kept(path: Path, audited: Audited) -> Report:
+    """A run's report with what a file says: answers, signatures, and what differs from the last run that it keeps.
 
-    Raises UsageError if it is about other hosts.
+    Raises UsageError if the file is about other hosts.
     """
     from auditor.audit.sight import blind_to
-    from auditor.policy.kept import answers, check_hosts, since_last
+    from auditor.policy.kept import answers, check_hosts, signatures, since_last
 
     chain, report = _read(path), audited.report
     texts = {item.id: item.text for area in report.profile.areas for item in area.items}
     with _readable(path):
         check_hosts(chain.records, report)
-        return answers(chain.records, texts), since_last(chain.records, report, blind_to(audited.reading))
+        return replace(
+            report,
+            answers=answers(chain.records, texts),
+            signed=signatures(chain.records, report, _rows(report)),
+            since=since_last(chain.records, report, blind_to(audited.reading)),
+        )
+
+
+def intact(path: Path) -> None:
+    """Raises UsageError if there is no such file, or if it is not as it was written."""
+    _exists(path)
+    if flaws := _read(path).flaws:
+        raise UsageError(
+            f"{path}:{flaws[0].line}: this line {flaws[0].what}",
+            hint="Nothing is shown of such a file. `auditor checklist verify` says all that is wrong.",
+        )
 
 
 def keep(path: Path, report: Report, *, quiet: bool) -> None:
     """Adds a run to a file."""
     from auditor.policy.chain import append
     from auditor.policy.kept import check_hosts, run_record
-    from auditor.report.summary import EXIT_CODES, NO_GAP, areas
+    from auditor.report.summary import EXIT_CODES
 
-    rows = [
+    def make(records: Sequence[Record]) -> Record:
+        check_hosts(records, report)
+        return run_record(report, EXIT_CODES[report.verdict], _rows(report))
+
+    with _readable(path):
+        record = append(path, make)
+    if not quiet:
+        print(f"kept as record {record['number']} of {path}, head {record['hash']}", file=sys.stderr)
+
+
+def _rows(report: Report) -> list[dict[str, Any]]:
+    """What is kept of each area of a run."""
+    from auditor.report.summary import NO_GAP, areas
+
+    return [
         {
             "id": row.area.id,
             "blockers": row.blockers,
@@ -253,12 +283,3 @@ def keep(path: Path, report: Report, *, quiet: bool) -> None:
         }
         for row in areas(report)
     ]
-
-    def make(records: Sequence[Record]) -> Record:
-        check_hosts(records, report)
-        return run_record(report, EXIT_CODES[report.verdict], rows)
-
-    with _readable(path):
-        record = append(path, make)
-    if not quiet:
-        print(f"kept as record {record['number']} of {path}, head {record['hash']}", file=sys.stderr)

@@ -21,7 +21,18 @@ from auditor.page.model import PageGraph, Review
 from auditor.page.people import by_hand, policy
 from auditor.page.timeline import timeline
 from auditor.report.layout import in_utc, iso, moment, number, time_left
-from auditor.report.summary import areas, basis, changes, fate_of, gaps, headline, open_items, since_said, soonest
+from auditor.report.summary import (
+    areas,
+    basis,
+    changes,
+    fate_of,
+    gaps,
+    headline,
+    open_items,
+    signatures_said,
+    since_said,
+    soonest,
+)
 
 _VERDICT: Final = {Verdict.BLOCKED: "bad", Verdict.CLEAR: "good", Verdict.INCOMPLETE: "unseen"}
 _NAMES: Final = 12
@@ -204,6 +215,8 @@ def _header(report: Report) -> Markup:
 def _lines(report: Report) -> list[Markup]:
     """What is new since the last run, and what people are still asked."""
     lines = [tag("p", since_said(report, report.since), class_="more-lines")] if report.since is not None else []
+    if signed := signatures_said(report):
+        lines.append(tag("p", f"{signed}: ", tag("a", "by hand", href="#by-hand"), class_="more-lines"))
     if left := open_items(report):
         said = f"{number(left, 'question')} for people {'is' if left == 1 else 'are'} open: "
         lines.append(tag("p", said, tag("a", "by hand", href="#by-hand"), class_="more-lines"))

@@ -7,7 +7,7 @@ from auditor.page.findings import capital
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.phrases import parse_time
 from auditor.report.layout import clean, moment, place
-from auditor.report.summary import answer_mark, item_said, only_owner
+from auditor.report.summary import answer_mark, item_said, only_owner, signature_said, signatures_said
 
 
 def by_hand(report: Report) -> Markup:
@@ -16,16 +16,18 @@ def by_hand(report: Report) -> Markup:
     alone = only_owner(report)
     for area in report.profile.areas:
         asked = [item for item in area.items if item.phase is report.phase]
-        if not asked:
+        if not asked and area.id not in report.signed:
             continue
-        owner = report.owners.get(area.id, "")
-        signer = tag("span", "signed off by ", tag("bdi", owner), class_="many") if owner and not alone else None
+        said = signature_said(report, area)
+        signer = tag("span", prose(said), class_="many") if said else None
         name = tag("th", capital(area.title), " ", signer, scope="rowgroup", colspan=5)
         rows = [_question(item, report.answers.get(item.id)) for item in asked]
         bodies.append(tag("tbody", tag("tr", name), rows))
     heads = [tag("th", one, scope="col") for one in (hidden("State"), "Question", "Answer", "By", "When")]
     lead = "No machine can tell these. They do not change the verdict; a review is not complete without them."
-    signed = f" All areas are signed off by {clean(alone)}." if alone else ""
+    signed = f" All areas are to be signed off by {clean(alone)}." if alone else ""
+    if count := signatures_said(report):
+        signed += f" {count}."
     frame = tag(
         "div",
         tag(

@@ -23,6 +23,7 @@ from auditor.model import (
     Phase,
     Report,
     Severity,
+    Signed,
     SinceLast,
 )
 from auditor.policy.baseline import entry, plain, printed
@@ -237,6 +238,28 @@ def kept(records: Sequence[Record]) -> Kept:
         answers=given,
         areas=tuple(_area(last, area, phase, given, signatures.get(str(area["id"]))) for area in last["areas"]),
     )
+
+
+def signatures(records: Sequence[Record], report: Report, rows: Iterable[Mapping[str, Any]]) -> dict[str, Signed]:
+    """The newest signature of each area of a report that has one, by its id. `rows` are as for `run_record`.
+
+    Whether the area still is as it was signed is said of this report, kept or not.
+    """
+    if not any(one.get("kind") == "sign" for one in records):
+        return {}
+    state = kept([*records, {**run_record(report, 0, rows), "hash": ""}])
+    return {
+        area.id: Signed(
+            by=str(area.signed["by"]),
+            time=str(area.signed.get("time")),
+            note=str(area.signed["note"]),
+            against=tuple(str(one) for one in area.signed["against"]),
+            despite=str(area.signed["despite"]),
+            current=area.current,
+        )
+        for area in state.areas
+        if area.signed is not None
+    }
 
 
 def answer_record(

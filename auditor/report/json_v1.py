@@ -22,6 +22,7 @@ from auditor.model import (
     Report,
     RuleRun,
     SetAside,
+    Signed,
     Step,
 )
 from auditor.report.layout import iso
@@ -131,6 +132,17 @@ class ItemJson(TypedDict):
     answer: AnswerJson | None
 
 
+class SignedJson(TypedDict):
+    """Who has signed off an area."""
+
+    by: str
+    time: str
+    note: str
+    against: list[str]
+    despite: str
+    current: bool
+
+
 class ChecklistAreaJson(TypedDict):
     """An area of the checklist, as the profile has it."""
 
@@ -143,6 +155,7 @@ class ChecklistAreaJson(TypedDict):
     warnings: int
     notes: int
     not_looked_at: str
+    signed_off: SignedJson | None
     items: list[ItemJson]
 
 
@@ -372,6 +385,7 @@ def _checklist(report: Report) -> ChecklistJson:
                 "warnings": row.warnings,
                 "notes": row.notes,
                 "not_looked_at": row.unseen,
+                "signed_off": _signed(report.signed.get(row.area.id)),
                 "items": [
                     {
                         "item": item.id,
@@ -386,6 +400,19 @@ def _checklist(report: Report) -> ChecklistJson:
             }
             for row in areas(report)
         ],
+    }
+
+
+def _signed(one: Signed | None) -> SignedJson | None:
+    if one is None:
+        return None
+    return {
+        "by": one.by,
+        "time": one.time,
+        "note": one.note,
+        "against": list(one.against),
+        "despite": one.despite,
+        "current": one.current,
     }
 
 

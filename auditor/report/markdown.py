@@ -38,6 +38,8 @@ from auditor.report.summary import (
     passed,
     path_parts,
     seen_by_area,
+    signature_said,
+    signatures_said,
     since_said,
     weight,
 )
@@ -263,15 +265,17 @@ def _by_hand(report: Report) -> Iterator[str]:
     yield f"## By hand: {open_items(report)} of {number(len(items), 'question')} open"
     yield ""
     alone = only_owner(report)
-    signed = f" All areas are signed off by {prose(alone)}." if alone else ""
+    signed = f" All areas are to be signed off by {prose(alone)}." if alone else ""
+    if said := signatures_said(report):
+        signed += f" {said}."
     yield f"No machine can tell these. They do not change the verdict; a run is not complete without them.{signed}"
     for area in report.profile.areas:
         asked = [item for item in area.items if item.phase is report.phase]
-        if not asked:
+        if not asked and area.id not in report.signed:
             continue
-        owner = report.owners.get(area.id, "")
+        signer = signature_said(report, area)
         yield ""
-        yield f"### {prose(area.title)}" + (f" (signed off by {prose(owner)})" if owner and not alone else "")
+        yield f"### {prose(area.title)}" + (f" ({prose(signer)})" if signer else "")
         yield ""
         for item in asked:
             answered = report.answers.get(item.id)

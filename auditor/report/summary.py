@@ -642,6 +642,29 @@ def answer_said(answered: Answered) -> str:
     return said + (f"; evidence: {clean(answered.evidence)}" if answered.evidence else "")
 
 
+def signature_said(report: Report, area: ChecklistArea) -> str:
+    """`signed off by Ada on 2025-11-20, despite 1 blocker; reason: it moves tomorrow`; who is to sign if nobody has."""
+    one = report.signed.get(area.id)
+    if one is None:
+        owner = report.owners.get(area.id, "")
+        return f"to be signed off by {clean(owner)}" if owner and not only_owner(report) else ""
+    said = f"signed off by {clean(one.by)} on {one.time[:10]}"
+    if one.despite:
+        said += f", despite {clean('; '.join(one.against))}; reason: {clean(one.despite)}"
+    said += f": {clean(one.note)}" if one.note else ""
+    return said if one.current else f"{said}; no longer as it was signed: look again"
+
+
+def signatures_said(report: Report) -> str:
+    """`7 of 13 areas are signed off, 1 no longer as it was signed`; empty if none is."""
+    if not report.signed:
+        return ""
+    now = sum(one.current for one in report.signed.values())
+    said = f"{now} of {number(len(report.profile.areas), 'area')} {'is' if now == 1 else 'are'} signed off"
+    stale = len(report.signed) - now
+    return said + (f", {stale} no longer as {'it was' if stale == 1 else 'they were'} signed" if stale else "")
+
+
 def item_said(item: ManualItem) -> str:
     """`for security; wanted: the certificate of destruction`."""
     return f"for {clean(item.who)}" + (f"; wanted: {clean(item.evidence)}" if item.evidence else "")

@@ -42,6 +42,8 @@ from auditor.report.summary import (
     path_parts,
     seen_by_area,
     shape,
+    signature_said,
+    signatures_said,
     since_said,
     weight,
 )
@@ -299,15 +301,16 @@ def _by_hand(page: Page, report: Report) -> None:
     page.hang("", "No machine can tell these. They do not change the verdict; a run is not complete without them.")
     alone = only_owner(report)
     if alone:
-        page.hang("", f"All areas are signed off by {clean(alone)}.")
+        page.hang("", f"All areas are to be signed off by {clean(alone)}.")
+    if said := signatures_said(report):
+        page.hang("", f"{said}.")
     for area in report.profile.areas:
         asked = [item for item in area.items if item.phase is report.phase]
-        if not asked:
+        if not asked and area.id not in report.signed:
             continue
         page.gap()
-        owner = report.owners.get(area.id, "")
-        signer = f" (signed off by {clean(owner)})" if owner and not alone else ""
-        page.hang("", clean(area.title) + signer, style="bold")
+        signer = signature_said(report, area)
+        page.hang("", clean(area.title) + (f" ({signer})" if signer else ""), style="bold")
         for item in asked:
             answered = report.answers.get(item.id)
             page.hang(f"{answer_mark(answered)} ", clean(f"{item.text} [{item.id}]"))

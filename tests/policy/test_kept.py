@@ -259,3 +259,35 @@ def test_the_file_is_no_part_of_the_estate(book: Book) -> None:
     book.run()
     assert json.loads(book.file.read_text().splitlines()[2])["estate_sha256"] != records[0]["estate_sha256"]
     assert WIKI in rules(records[0]["findings"])
+
+
+def test_the_page_shows_answers_and_signatures(book: Book, tmp_path: Path) -> None:
+    """It adds nothing to the file, and says of each signature whether it still holds for what the page shows."""
+    page = tmp_path / "review.html"
+    command = ["report", OLD, "--estate", str(book.estate), "--now", NOW, "--quiet", "--run", str(book.file)]
+    assert main([*command, "-o", str(page)]) == 2
+    assert "no such file" in book.capsys.readouterr().err
+    book.run()
+    assert book.answer("webhooks-partners", "--answer", "na", "--note", "there are none")[0] == 0
+    assert book.does("sign", "--area", "webhooks", "--by", "Ada")[0] == 0
+    assert book.does("sign", "--area", "mentions", "--by", "Bo <b>", "--despite", "a wiki")[0] == 0
+    before = book.file.read_bytes()
+    assert main([*command, "-o", str(page)]) == 1
+    said = page.read_text()
+    assert "2 of 13 areas are signed off" in said
+    assert "signed off by Ada on " in said
+    assert "signed off by Bo &lt;b&gt; on " in said
+    assert "there are none" in said
+    assert "0 new, 0 fixed" in said
+    (book.estate / "docs" / "more.md").write_text(f"{OLD}\n")
+    assert main([*command, "-o", str(page)]) == 1
+    assert "1 of 13 areas is signed off, 1 no longer as it was signed" in page.read_text()
+    assert "no longer as it was signed: look again" in page.read_text()
+    assert book.file.read_bytes() == before
+    signed = {area["id"]: area["signed_off"] for area in book.run()["checklist"]["areas"]}
+    assert (signed["webhooks"]["by"], signed["webhooks"]["current"]) == ("Ada", True)
+    assert (signed["mentions"]["by"], signed["mentions"]["current"]) == ("Bo <b>", False)
+    assert signed["names"] is None
+    book.file.write_bytes(before.replace(b"there are none", b"there are some"))
+    assert main([*command, "-o", str(page)]) == 2
+    assert "auditor checklist verify" in book.capsys.readouterr().err

@@ -29,6 +29,7 @@ from auditor.model import (
     RuleRun,
     SetAside,
     Severity,
+    Signed,
     SinceLast,
     Step,
     Verdict,
@@ -383,6 +384,11 @@ DECIDED = replace(
             "walked", Answer.YES, "Ada", "2025-11-20T20:00:00Z", "twice", "https://tickets.eventide.net/CHG-1"
         ),
         "agreed": Answered("agreed", Answer.NO, "Bo", "2025-11-20T21:00:00Z", "not before Monday"),
+    },
+    signed={
+        "names": Signed("Nia", "2025-11-20T21:30:00Z", "see CHG-2"),
+        "others": Signed("Ada", "2025-11-20T22:00:00Z", "", ("2 blockers", "not answered: agreed"), "it *must* go"),
+        "certificates-and-alerts": Signed("Ada", "2025-11-19T08:00:00Z", current=False),
     },
     since=SinceLast("2025-11-19T09:30:00Z", frozenset({RENEWAL_FINDING.fingerprint}), (EARLIER,)),
 )
