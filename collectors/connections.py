@@ -33,12 +33,15 @@ from auditor.api import (
 
 MAX_LINES: Final = 50_000
 MAX_LINE: Final = 1_000
+MAX_STATE: Final = 10_000
+"""Bytes of host.txt that are looked into."""
 MAX_PEERS: Final = 200
 """Peers of one port that are told one by one; of more, private addresses come first."""
 MAX_SERVERS: Final = 1_000
 """Servers that one host is connected to."""
 
 _PATHS: Final = ("/.auditor/ss-listening.txt", "/.auditor/ss-established.txt")
+_HOST_STATE: Final = "/.auditor/host.txt"
 _LISTENING: Final = frozenset({"LISTEN", "UNCONN"})
 _TRIES: Final = frozenset({"SYN-SENT", "SYN_SENT"})
 # What is a connection, has been one, or is tried to be made.
@@ -70,7 +73,8 @@ class ConnectionsCollector(Collector):
     """Reads what `auditor collect` asks a host about its sockets.
 
     A connection is seen at the end where the port is one that somebody listens on; the other end is its client. Both
-    ends of a connection tell the same.
+    ends of a connection tell the same. The connection over which all this was asked is left out, by both addresses and
+    both ports: others of the same machine are not.
 
     Reads
     -----
@@ -115,8 +119,24 @@ class ConnectionsCollector(Collector):
                 elif one.value.protocol == "tcp":
                     connections.append(one)
         yield from _ports(listening)
+        if connections and (session := _session(read(_HOST_STATE))) is not None:
+            connections = [one for one in connections if _ends(one.value) != session]
         ports = {port: one.value.program for (_, port), one in listening.items() if isinstance(one.value, _Socket)}
         yield from _clients(connections, ports)
+
+
+def _session(host_state: bytes | None) -> tuple[str, int, str, int] | None:
+    """The connection of `auditor collect` itself, as `_ends` has it: `session=` is SSH_CONNECTION of ssh(1)."""
+    for line in decode((host_state or b"")[:MAX_STATE]).split("\n"):
+        words = line.removeprefix("session=").split()
+        if line.startswith("session=") and len(words) == 4 and words[1].isdecimal() and words[3].isdecimal():
+            peer, address = (_end(f"[{words[at]}]:{words[at + 1]}") for at in (0, 2))
+            return (*address, *peer) if address is not None and peer is not None else None
+    return None
+
+
+def _ends(socket: object) -> tuple[str, int, str, int] | None:
+    return (socket.address, socket.port, socket.peer, socket.peer_port) if isinstance(socket, _Socket) else None
 
 
 def _socket(line: str) -> _Socket | None:

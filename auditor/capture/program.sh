@@ -264,6 +264,8 @@ identity() {
     echo "name=$(limit 3 hostname -f)"
     echo "time=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
     echo "zone=$zone"
+    # Whose connection is that of this very program: who it comes from, and where it arrived.
+    case $session in ?*) echo "session=$session" ;; esac
 }
 
 # The last start (and end, by cronie) of each job that cron's log holds: other lines are not of interest.
@@ -412,7 +414,7 @@ named() {
 }
 
 main() {
-    zone=$(date +%z)
+    zone=$(date +%z) session=${SSH_CONNECTION:-${1-}}
     LC_ALL=C TZ=UTC0 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
     export LC_ALL TZ PATH
     nl='
@@ -457,4 +459,4 @@ main() {
     kill "$watch"
 }
 
-main </dev/null
+main "$@" </dev/null

@@ -42,8 +42,10 @@ _CIPHERS: Final = (
     "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr",
 )  # fmt: skip
 _SHELL: Final = "exec /bin/sh -s"
+# sudo takes the environment away: what of it the program needs is its argument.
 _SUDO_SHELL: Final = (
-    "exec /bin/sh -c 'if sudo -n /bin/sh -c : 2>/dev/null; then exec sudo -n /bin/sh -s; fi; exec /bin/sh -s'"
+    "exec /bin/sh -c 'if sudo -n /bin/sh -c : 2>/dev/null; "
+    """then exec sudo -n /bin/sh -s -- "$SSH_CONNECTION"; fi; exec /bin/sh -s'"""
 )
 _MAX_GREETING: Final = 32768
 

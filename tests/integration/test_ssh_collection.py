@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -266,6 +267,37 @@ def test_what_sudo_does_not_allow_is_denied_not_absent(bench: Bench, collect: Co
     assert result.records[f"{base}/etc/crontab"]["outcome"] == "ok"
     assert result.records[f"{base}/etc/cron.hourly"]["outcome"] == "absent"
     assert result.code == 4
+
+
+# As sudo does it: nothing of the environment but PATH.
+ALLOWS = '#!/bin/sh\nshift\nexec env -i PATH="$PATH" "$@"\n'
+
+
+@pytest.mark.parametrize("sudo", [False, True], ids=["as the user", "under sudo"])
+def test_the_host_tells_which_connection_is_that_of_the_collection(sudo: bool, bench: Bench, collect: Collect) -> None:
+    """So that the collector of connections leaves out that one. ss of this machine answers in the planted root."""
+    place, enter = bench.root(sudo=ALLOWS if sudo else "")
+    name = f"talking-{sudo}"
+    script = bench.directory / f"{name}.sh"
+    script.write_text(f'#!/bin/sh\n{need("ss", "iproute2")} -tn >{place}/sockets\nexec {enter} "$@"\n')
+    script.chmod(0o755)
+    (place / "bin/ss").write_text("#!/bin/sh\ncat /sockets\n")
+    (place / "bin/ss").chmod(0o755)
+    server = bench.start(name, force=str(script))
+    bench.knows(f"[127.0.0.1]:{server.port} {server.key}")
+    with socket.create_connection(("127.0.0.1", server.port)) as another:
+        result = collect(server.port, source=", sudo: true" if sudo else "")
+        assert result.host()["outcome"] == "ok", (result.err, server.log)
+        other = str(another.getsockname()[1])
+    told = result.snapshot / "hosts/legacy-cert-01/.auditor"
+    [session] = [line for line in (told / "host.txt").read_text().splitlines() if line.startswith("session=")]
+    peer, peer_port, address, port = session.removeprefix("session=").split()
+    assert (peer, address, port) == ("127.0.0.1", "127.0.0.1", str(server.port))
+    lines = [line.split() for line in (told / "ss-established.txt").read_text().splitlines()]
+    own = [line for line in lines if f"{address}:{port}" in line and f"{peer}:{peer_port}" in line]
+    # ss shows both ends, as both are here.
+    assert [line[3:5] for line in own if line[3].endswith(f":{port}")] == [[f"{address}:{port}", f"{peer}:{peer_port}"]]
+    assert any(line[3:5] == [f"{address}:{port}", f"{peer}:{other}"] for line in lines)
 
 
 def test_a_host_that_was_collected_is_not_asked_again(bench: Bench, planted: Sshd, collect: Collect) -> None:
