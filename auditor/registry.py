@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
+from importlib.machinery import PathFinder
 from inspect import isabstract
 from pathlib import Path
 from types import MappingProxyType
@@ -231,6 +232,7 @@ def load_rules() -> tuple[list[Rule], list[Failure]]:
     return _load(Rule, lambda part: part.id, RULES, RULE_GROUP)  # type: ignore[type-abstract]
 
 
+@cache
 def built_in_root() -> Path:
     """The directory that holds `collectors` and `rules`: inside a wheel its own, in a checkout the repository."""
     here = Path(__file__).resolve().parent
@@ -298,7 +300,7 @@ def _load_built_in(target: str) -> object:
         sys.path.insert(0, str(root))
     module_name, _, class_name = target.partition(":")
     package = import_module(module_name.partition(".")[0])
-    if not any(Path(place).resolve().parent == root for place in package.__path__):
+    if not any(_is_inside(place, root) for place in package.__path__):
         raise PluginError(
             f"another package called {package.__name__} is already imported, from {', '.join(package.__path__)}",
             hint="Run the auditor in a process of its own.",
@@ -307,7 +309,14 @@ def _load_built_in(target: str) -> object:
 
 
 @cache
+def _is_inside(place: str, root: Path) -> bool:
+    return Path(place).resolve().parent == root
+
+
+@cache
 def _installed(group: str) -> tuple[_Candidate, ...]:
+    if not _may_be_installed(group):
+        return ()
     from importlib.metadata import entry_points  # slow to import
 
     found = [
@@ -316,3 +325,32 @@ def _installed(group: str) -> tuple[_Candidate, ...]:
     ]
     # Which of two plugins of one name is used must not depend on the order of directories.
     return tuple(sorted(found, key=lambda candidate: (candidate.name, candidate.origin)))
+
+
+def _may_be_installed(group: str) -> bool:
+    """Whether a distribution may have entry points of a group: false only where all of them could be looked at.
+
+    importlib.metadata takes longer to import than all rules.
+    """
+    if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
+        return True
+    for place in dict.fromkeys(sys.path):
+        try:
+            names = [one.name for one in Path(place or ".").iterdir()]
+        except FileNotFoundError:
+            continue
+        except OSError:  # an archive, say
+            return True
+        for name in names:
+            if name.lower().endswith(".egg"):
+                return True
+            if not name.lower().endswith((".dist-info", ".egg-info")):
+                continue
+            try:
+                if group.encode() in Path(place, name, "entry_points.txt").read_bytes():
+                    return True
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                return True
+    return False

@@ -35,6 +35,7 @@ EMPTIED: Final = "group-left-empty"
 _OTHER: Final = frozenset({"captured", "asked", "declared before"})
 _NAMING: Final = frozenset({Relation.MEMBER, Relation.RESOLVES, Relation.STANDS_FOR})
 _OF_GROUPS_AND_NAMES: Final = _NAMING | {Relation.SELECTS}
+_NAMED: Final = frozenset({Kind.HOST, Kind.NAME})
 _DECLARED: Final[Mapping[Lifecycle, str]] = {
     Lifecycle.RETIRED: "is set to retired",
     Lifecycle.RETIRING: "is set to retiring",
@@ -86,13 +87,16 @@ class Named:
         named = cls()
         collectors = found.reading.collectors
         for source, path, _, index, item in items(found.reading):
-            if type(item) is Entity:
-                if item.ref.kind not in (Kind.HOST, Kind.NAME) or not item.ref.text:
-                    continue
-                if not living or found.tree.origin(path) not in living:
-                    named._entity(found, path, item, collectors[index].name)
-            elif type(item) is Dependency and not source and item.relation in _OF_GROUPS_AND_NAMES:
-                named._dependency(path, item, own=not living or found.tree.origin(path) not in living)
+            if type(item) is Dependency:
+                if item.relation in _OF_GROUPS_AND_NAMES and not source:
+                    named._dependency(path, item, own=not living or found.tree.origin(path) not in living)
+            elif (
+                type(item) is Entity
+                and item.ref.kind in _NAMED
+                and item.ref.text
+                and (not living or found.tree.origin(path) not in living)
+            ):
+                named._entity(found, path, item, collectors[index].name)
         return named
 
     def _entity(self, found: Survey, path: str, item: Entity, collector: str) -> None:

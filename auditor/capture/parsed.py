@@ -325,18 +325,19 @@ class _Codec:
         raise TypeError(name)
 
     def _value(self, value: Any) -> object:
-        if type(value) is list:
-            return tuple([self._value(one) for one in value])
-        if type(value) is not dict:
+        kind = type(value)
+        if kind is list:
+            return tuple([one if type(one) is str or type(one) is int else self._value(one) for one in value])
+        if kind is not dict:
             return value
-        ((kind, inner),) = value.items()
-        if kind == "made":
+        ((what, inner),) = value.items()
+        if what == "made":
             return self._class(inner[0])(*[self._value(one) for one in inner[1:]])
-        if kind == "set":
+        if what == "set":
             return frozenset(self._value(one) for one in inner)
-        if kind == "bytes":
+        if what == "bytes":
             return bytes.fromhex(inner)
-        if kind == "member":
+        if what == "member":
             name, member = inner
             return self._class(name)(self._value(member))
         raise ValueError("no such kind of value")

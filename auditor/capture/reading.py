@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import PurePosixPath
 from types import FrameType, TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from auditor.api import Collector
 from auditor.capture.sealed import sealed
@@ -146,11 +147,22 @@ class Kept(Protocol):
     def add(self, template: Template) -> None: ...
 
 
+class Placed(NamedTuple):
+    """Items of one document that stand beside each other, the facts among them, and the machines among these."""
+
+    path: str
+    items: tuple[Parsed, ...]
+    facts: tuple[Fact, ...]
+    machines: tuple[Entity, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Joined:
     """What a collector made of several documents, and which others it read for that, with the digest each had."""
 
     items: Sequence[Parsed]
+    placed: tuple[Placed, ...]
+    """The same items in the same order."""
     gap: str
     """Why this is not all; empty if it is."""
     reads: tuple[tuple[str, bytes | None], ...]
@@ -203,9 +215,17 @@ class Combined:
 
     collector: int
     source: str
-    items: Sequence[Parsed]
-    gap: str = ""
-    """Why it is not all that there is; empty if it is."""
+    joined: Joined
+
+    @property
+    def items(self) -> Sequence[Parsed]:
+        """The items, in the collector's order."""
+        return self.joined.items
+
+    @property
+    def gap(self) -> str:
+        """Why it is not all that there is; empty if it is."""
+        return self.joined.gap
 
 
 @dataclass(slots=True)
@@ -397,7 +417,7 @@ def _combine(reading: Reading, watchdog: _Watchdog, templates: Templates) -> Non
                 templates.joined[key] = known
             elif not known.reads:
                 failed[key] = known
-        reading.combined.append(Combined(index, source, known.items, known.gap))
+        reading.combined.append(Combined(index, source, known))
 
 
 def _pieces(reading: Reading, index: int, pieces: Iterable[tuple[Bound, Fragment]]) -> tuple[object, ...]:
@@ -445,7 +465,18 @@ def _join(
         hint = "Please report this, with the files if you can."
         reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
         gap = f"{collector.name} crashed, joining {pieces_of}"
-    return Joined(joined, gap, tuple(reads.items()))
+    return Joined(joined, tuple(_placed(joined)), gap, tuple(reads.items()))
+
+
+def _placed(items: Iterable[Parsed]) -> Iterator[Placed]:
+    for path, together in groupby(items, _path_of):
+        beside = tuple(together)
+        facts = facts_of(beside)
+        yield Placed(path, beside, facts, machines_of(facts))
+
+
+def _path_of(item: Parsed) -> str:
+    return item.path if type(item) is Fragment else item.where.path
 
 
 def _reader(reading: Reading, source: str, reads: dict[str, bytes | None]) -> Callable[[str], bytes | None]:
@@ -489,8 +520,10 @@ def items(reading: Reading) -> Iterator[tuple[str, str, str | None, int, Parsed]
         for index, item in bound.template.items:
             yield bound.file.source, bound.file.estate_path, bound.collected_at, index, item
     for combined in reading.combined:
-        for item in combined.items:
-            yield combined.source, _place_of(reading, combined, item), None, combined.collector, item
+        for path, beside, _, _ in combined.joined.placed:
+            place = estate_path_of(reading, combined.source, path)
+            for item in beside:
+                yield combined.source, place, None, combined.collector, item
 
 
 def machines(reading: Reading) -> Iterator[tuple[str, str, str | None, Entity]]:
@@ -499,8 +532,9 @@ def machines(reading: Reading) -> Iterator[tuple[str, str, str | None, Entity]]:
         for item in bound.template.machines:
             yield bound.file.source, bound.file.estate_path, bound.collected_at, item
     for combined in reading.combined:
-        for item in machines_of(facts_of(combined.items)):
-            yield combined.source, _place_of(reading, combined, item), None, item
+        for path, _, _, found in combined.joined.placed:
+            for item in found:
+                yield combined.source, estate_path_of(reading, combined.source, path), None, item
 
 
 def documents(reading: Reading) -> Iterator[tuple[str, str, str | None, Sequence[Fact]]]:
@@ -509,10 +543,6 @@ def documents(reading: Reading) -> Iterator[tuple[str, str, str | None, Sequence
         if bound.template.facts:
             yield bound.file.source, bound.file.estate_path, bound.collected_at, bound.template.facts
     for combined in reading.combined:
-        for item in facts_of(combined.items):
-            yield combined.source, _place_of(reading, combined, item), None, (item,)
-
-
-def _place_of(reading: Reading, combined: Combined, item: Parsed) -> str:
-    path = item.path if isinstance(item, Fragment) else item.where.path
-    return estate_path_of(reading, combined.source, path)
+        for path, _, facts, _ in combined.joined.placed:
+            if facts:
+                yield combined.source, estate_path_of(reading, combined.source, path), None, facts

@@ -157,14 +157,23 @@ class Linker:
         """The facts of one document, in its order. Those of one line share their evidence."""
         where: Where | None = None
         evidence = -1
+        seen_from = host
+        # Many facts share their references: each is looked up once. By identity, which is theirs while `facts` lasts.
+        nodes: dict[int, NodeId | None] = {}
         for item in facts:
             if type(item) is Dependency:
-                seen_from = host
                 # Facts that join several sources have no host of their own: names are as their consumer's host sees.
-                if not host and item.consumer.scope:
-                    seen_from = self.hosts.find(item.consumer.scope) or ""
-                consumer = self.node(item.consumer, seen_from)
-                provider = self.node(item.provider, seen_from)
+                if not host:
+                    scope = item.consumer.scope and (self.hosts.find(item.consumer.scope) or "")
+                    if scope != seen_from:
+                        seen_from = scope
+                        nodes.clear()
+                consumer = nodes.get(id(item.consumer), -1)
+                if consumer == -1:
+                    consumer = nodes[id(item.consumer)] = self.node(item.consumer, seen_from)
+                provider = nodes.get(id(item.provider), -1)
+                if provider == -1:
+                    provider = nodes[id(item.provider)] = self.node(item.provider, seen_from)
                 if consumer is None or provider is None or consumer == provider:
                     continue
                 if item.where is not where:

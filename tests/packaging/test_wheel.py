@@ -96,7 +96,7 @@ def test_metadata(wheel: Path) -> None:
     assert metadata["Version"] == auditor.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert dict(points["console_scripts"]) == {"auditor": "auditor.cli.main:main"}
+    assert dict(points["console_scripts"]) == {"auditor": "auditor.cli.main:entry"}
 
 
 def test_the_source_distribution_holds_the_samples_and_the_tests(tmp_path: Path) -> None:
