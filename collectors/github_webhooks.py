@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -199,6 +198,8 @@ def _deliveries(stream: YamlStream) -> Iterator[_Delivery]:
 
 def _moment(text: str) -> datetime | None:
     """A date of HTTP (RFC 9110, 5.6.7)."""
+    from email.utils import parsedate_to_datetime
+
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):

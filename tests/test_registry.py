@@ -9,6 +9,7 @@ import pkgutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -258,3 +259,22 @@ def test_loading_imports_nothing_heavy() -> None:
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout == "\n\n"
     assert time.process_time() - started < 5
+
+
+def test_a_plugin_in_an_archive_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    archive = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("archived_plugin.py", PLUGINS)
+        stream.writestr("archived-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: archived\nVersion: 1.0\n")
+        points = f"[{registry.COLLECTOR_GROUP}]\ngood = archived_plugin:Good\n"
+        stream.writestr("archived-1.0.dist-info/entry_points.txt", points)
+    monkeypatch.syspath_prepend(archive)
+    collectors, failures = registry.load_collectors()
+    assert not failures
+    assert "good" in {one.name for one in collectors}
+
+
+def test_entry_points_are_only_looked_up_where_there_may_be_some(tmp_path: Path, site: Site) -> None:
+    assert not registry._may_be_installed("auditor.nothing")
+    site.install("sample", "auditor.nothing", good="sample_plugin:Good")
+    assert registry._may_be_installed("auditor.nothing")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.cli.main import main
+from auditor.cli.main import main, parser
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = ["--now", "2025-11-20T00:00:00Z"]
@@ -300,3 +300,14 @@ def test_an_estate_that_is_a_file_system_root_of_nothing(capsys: pytest.CaptureF
     code, out, _ = run(capsys, "checklist", GOING, "--estate", str(tmp_path))
     assert code == 4
     assert "INCOMPLETE" in out
+
+
+def test_a_command_has_the_same_parser_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    helps = []
+    for whole in (parser(), parser("gate")):
+        with pytest.raises(SystemExit):
+            whole.parse_args(["gate", "--help"])
+        helps.append(capsys.readouterr().out)
+    assert helps[0] == helps[1]
+    with pytest.raises(SystemExit):
+        parser("gate").parse_args(["guard", "--help"])
