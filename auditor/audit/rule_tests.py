@@ -12,6 +12,7 @@ from auditor.api import Collector, Finding, Rule
 from auditor.audit.engine import Request, audit
 from auditor.audit.scenario import parse_host
 from auditor.errors import AuditorError
+from auditor.model import Lifecycle, Phase
 
 if TYPE_CHECKING:
     from auditor.yamlrules.loading import RuleTest
@@ -51,11 +52,12 @@ def _wrong(one: RuleTest, rules: Sequence[Rule], collectors: Sequence[Collector]
         request = Request(
             merged[0],
             tuple(parse_host(word) for word in test.ask),
-            test.lifecycle,
+            Lifecycle.RETIRED if test.phase is Phase.AFTER else test.lifecycle,
             test.now,
             test.on,
             tuple(merged[1:]),
             policy_beside=False,
+            phase=test.phase,
         )
         report = audit(request, collectors, rules).report
     for failure in report.failures:

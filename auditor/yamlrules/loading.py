@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from auditor.errors import AuditorError, PolicyError
 from auditor.inventory.entries import read, told, without_value
 from auditor.inventory.yaml_lines import SIZE_LIMIT, Problem
+from auditor.model import Lifecycle, Phase
 from auditor.yamlrules.rule import VARIABLES, Expressions, Program, YamlRule, made, text_of
 from auditor.yamlrules.schema import YamlRuleDocument, YamlRulesDocument, YamlTest
 
@@ -66,6 +67,9 @@ def rules_of(files: Mapping[str, bytes], others: Iterable[Rule]) -> YamlRules:
             expressions = _expressions(one, compiled, wrong)
             if expressions is not None:
                 rules.append(_made(one, expressions, f"{path}:{one.line}"))
+        for test in document.tests if document is not None else ():
+            if test.phase is Phase.AFTER and test.lifecycle is Lifecycle.READ_ONLY:
+                wrong.append(Problem(test.line_of("as"), "a host that is read-only is not gone", "leave out `as`"))
         if document is not None:
             tests.extend(RuleTest(Path(path), one) for one in document.tests)
         problems += told(path, wrong)
@@ -137,6 +141,7 @@ def _made(one: YamlRuleDocument, expressions: Expressions, where: str) -> YamlRu
         severity=one.severity,
         confidence=one.confidence,
         nodes=one.nodes,
+        phases=frozenset(Phase) if one.phase == "both" else frozenset({Phase(one.phase)}),
         needs=frozenset(one.needs),
         documentation=f"{one.title}.\n\n{body}\n",
         expressions=expressions,

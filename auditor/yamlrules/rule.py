@@ -20,6 +20,7 @@ from auditor.api import (
     Going,
     Kind,
     Node,
+    Phase,
     Provenance,
     Relation,
     Rule,
@@ -38,8 +39,8 @@ VARIABLES: Final[Mapping[str, str]] = {
     "`kind`, `text`, `scope`, `label`, `attributes`, `impact`, and `hosts`, the machines behind it",
     "needed_by": "what depends on the node: a list of the same",
     "going": "the going hosts that the node loses something with: `host`, `lifecycle`, `successor`, `since`",
-    "estate": "the scenario: `now` and `on` (times; `on` is null if no day is given), `going` (as above, all of them), "
-    "`domains`",
+    "estate": "the scenario: `phase` (before or after), `now` and `on` (times; `on` is null if no day is given), "
+    "`going` (as above, all of them), `domains`",
 }
 """What an expression may use."""
 
@@ -135,6 +136,7 @@ def made(
     severity: Severity,
     confidence: Confidence,
     nodes: Kind,
+    phases: frozenset[Phase],
     needs: frozenset[Relation],
     documentation: str,
     expressions: Expressions,
@@ -151,6 +153,7 @@ def made(
         "severity": severity,
         "confidence": confidence,
         "nodes": nodes,
+        "phases": phases,
         "needs": needs,
         "expressions": expressions,
         "where": where,
@@ -195,6 +198,7 @@ def _evidence(estate: EstateView, node: Node) -> tuple[Provenance, ...]:
 
 def _scenario(estate: EstateView) -> dict[str, object]:
     return {
+        "phase": estate.phase.value,
         "now": estate.now,
         "on": estate.on,
         "going": [_going(one) for one in estate.going],

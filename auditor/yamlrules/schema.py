@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, StrictStr
 from auditor.inventory.entries import Entry, Text, checked, schema_of
 from auditor.inventory.schema import Time
 from auditor.inventory.values import WrongValueError
-from auditor.model import Area, Confidence, Kind, Lifecycle, Relation, Severity
+from auditor.model import Area, Confidence, Kind, Lifecycle, Phase, Relation, Severity
 
 
 def _identity(value: str) -> str:
@@ -36,6 +36,10 @@ class YamlRuleDocument(Entry):
     confidence: Confidence = Field(default=Confidence.HIGH, description="How sure its findings are.")
     nodes: Kind = Field(description="The kind of node that it asks about.")
     when: Text = Field(description="An expression of CEL: true for a node that is a finding.")
+    phase: Literal["before", "after", "both"] = Field(
+        default="before",
+        description="When it is asked: before the switch-off, after it (`--after`), or both times.",
+    )
     needs: tuple[Relation, ...] = Field(
         default=(), description="Relations without which its silence means nothing: a gap makes the verdict INCOMPLETE."
     )
@@ -64,6 +68,7 @@ class YamlTest(Entry):
     name: Text = Field(description="What is tested.")
     ask: tuple[Text, ...] = Field(description="The hosts that are going, as on the command line.", min_length=1)
     lifecycle: Lifecycle | None = Field(default=None, alias="as", description="retired or read-only.")
+    phase: Phase = Field(default=Phase.BEFORE, description="`after` asks as `--after` does.")
     now: Time = Field(description="The time at which it is judged.")
     on: Time | None = Field(default=None, description="The day on which the hosts go.")
     files: Mapping[str, StrictStr] = Field(default_factory=dict, description="Files of the estate: path and content.")

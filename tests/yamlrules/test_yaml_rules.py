@@ -190,3 +190,42 @@ def test_the_gate_takes_them_from_before_the_change(tmp_path: Path, capsys: pyte
     assert "acme-jobs" in {one["rule"] for one in told["findings"]}
     assert main(["gate", *options, "--rules", "own", "--trust-head"]) == 2
     assert "own: no rules in YAML there" in capsys.readouterr().err
+
+
+AFTER: Final = TEST.replace("  as: retired\n", "  phase: after\n")
+SAID: Final = "{{ node.label }} {{ estate.phase }}"
+
+
+@pytest.mark.parametrize(
+    ("phase", "before", "after"),
+    [("", True, False), ("before", True, False), ("after", False, True), ("both", True, True)],
+)
+def test_when_a_rule_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], phase: str, before: bool, after: bool
+) -> None:
+    rule = RULE.replace("{{ node.label }} ends with {{ home.name }}", SAID)
+    rule += f"  phase: {phase}\n" if phase else ""
+    for test, found, word in ((TEST, before, "before"), (AFTER, after, "after")):
+        expect = f"  expect: [{{rule: acme-jobs, says: [{word}]}}]\n" if found else "  expect: []\n"
+        code, out = outcome(written(tmp_path, rule, test + expect), capsys)
+        assert code == 0, out
+
+
+def test_with_after_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    estate = tmp_path / "estate"
+    job = estate / "hosts/old-01.example.net/etc/cron.d/x"
+    job.parent.mkdir(parents=True)
+    job.write_text("5 4 * * * root /opt/x\n")
+    rules = written(tmp_path, RULE + "  phase: after\n")
+    command = ["checklist", "old-01.example.net", "--estate", str(estate), "--rules", str(rules), "--quiet"]
+    main([*command, "--format", "json"])
+    assert "acme-jobs" not in {one["rule"] for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert main([*command, "--after", "--format", "json"]) == 1
+    assert "acme-jobs" in {one["rule"] for one in json.loads(capsys.readouterr().out)["findings"]}
+
+
+def test_what_is_gone_is_not_read_only(tmp_path: Path) -> None:
+    test = TEST.replace("  as: retired\n", "  phase: after\n  as: read-only\n")
+    with pytest.raises(PolicyError) as caught:
+        load_rules(written(tmp_path, tests=test), ())
+    assert "a host that is read-only is not gone (leave out `as`)" in caught.value.problems[0]
