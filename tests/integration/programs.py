@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,17 @@ def need(program: str, package: str = "") -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return found
+
+
+def node_package(name: str, version: str, sha512: str, file: str) -> Path:
+    """A file of an npm package, fetched once by version and hash (in base64); skips if it can't be had."""
+    script = Path(__file__).parents[2] / ".ci" / "node-package"
+    got = subprocess.run(
+        [script, name, version, sha512, file], capture_output=True, text=True, check=False, timeout=300
+    )
+    if got.returncode:
+        pytest.skip(f"{name} can't be had: {got.stderr.strip()}")
+    return Path(got.stdout.strip())
 
 
 def free_port() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ import pytest
 
 from auditor.export.picture import GroupBy, Wanted, select
 from tests.export.test_export_formats import HOSTILE, view_of, written
+from tests.integration.programs import node_package
 
 pytestmark = pytest.mark.integration
 
@@ -53,11 +53,7 @@ def draw() -> Iterator[Draw]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed")
-    got = subprocess.run(
-        [ROOT / ".ci/node-package", *MERMAID], capture_output=True, text=True, check=False, timeout=180
-    )
-    if got.returncode:
-        pytest.skip(f"Mermaid can't be had: {got.stderr.strip()}")
+    script = node_package(*MERMAID)
     troubles: list[str] = []
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
@@ -65,7 +61,7 @@ def draw() -> Iterator[Draw]:
         page.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda asked: None if re.match("about:|data:", asked.url) else troubles.append(asked.url))
         page.set_content("<!doctype html><div id=here></div>")
-        page.add_script_tag(content=Path(got.stdout.strip()).read_text(encoding="utf-8"))
+        page.add_script_tag(content=script.read_text(encoding="utf-8"))
         page.evaluate(
             "mermaid.initialize({startOnLoad: false, securityLevel: 'strict', maxTextSize: 500000, maxEdges: 5000})"
         )
