@@ -33,15 +33,13 @@ from auditor.api import (
 
 MAX_LINES: Final = 50_000
 MAX_LINE: Final = 1_000
-MAX_STATE: Final = 10_000
-"""Bytes of host.txt that are looked into."""
 MAX_PEERS: Final = 200
 """Peers of one port that are told one by one; of more, private addresses come first."""
 MAX_SERVERS: Final = 1_000
 """Servers that one host is connected to."""
 
 _PATHS: Final = ("/.auditor/ss-listening.txt", "/.auditor/ss-established.txt")
-_HOST_STATE: Final = "/.auditor/host.txt"
+_SESSION: Final = "/.auditor/session.txt"
 _LISTENING: Final = frozenset({"LISTEN", "UNCONN"})
 _TRIES: Final = frozenset({"SYN-SENT", "SYN_SENT"})
 # What is a connection, has been one, or is tried to be made.
@@ -79,7 +77,7 @@ class ConnectionsCollector(Collector):
     Reads
     -----
     `ss-listening.txt` and `ss-established.txt` in the directory `.auditor` of a captured host: the output of ss, or of
-    netstat.
+    netstat; `session.txt`, SSH_CONNECTION of ssh(1).
 
     Yields
     ------
@@ -99,10 +97,12 @@ class ConnectionsCollector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset()
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        return path in _PATHS
+        return path in _PATHS or path == _SESSION
 
     def parse(self, document: Document) -> Iterator[Parsed]:
         """Fragments: which end of a connection is the server is known only together with the listening ports."""
+        if document.path == _SESSION:
+            return
         for number, line in enumerate(decode(document.content).split("\n")[:MAX_LINES], 1):
             found = _socket(line)
             if found is not None:
@@ -119,20 +119,19 @@ class ConnectionsCollector(Collector):
                 elif one.value.protocol == "tcp":
                     connections.append(one)
         yield from _ports(listening)
-        if connections and (session := _session(read(_HOST_STATE))) is not None:
+        if connections and (session := _session(read(_SESSION))) is not None:
             connections = [one for one in connections if _ends(one.value) != session]
         ports = {port: one.value.program for (_, port), one in listening.items() if isinstance(one.value, _Socket)}
         yield from _clients(connections, ports)
 
 
-def _session(host_state: bytes | None) -> tuple[str, int, str, int] | None:
-    """The connection of `auditor collect` itself, as `_ends` has it: `session=` is SSH_CONNECTION of ssh(1)."""
-    for line in decode((host_state or b"")[:MAX_STATE]).split("\n"):
-        words = line.removeprefix("session=").split()
-        if line.startswith("session=") and len(words) == 4 and words[1].isdecimal() and words[3].isdecimal():
-            peer, address = (_end(f"[{words[at]}]:{words[at + 1]}") for at in (0, 2))
-            return (*address, *peer) if address is not None and peer is not None else None
-    return None
+def _session(content: bytes | None) -> tuple[str, int, str, int] | None:
+    """The connection of `auditor collect` itself, as `_ends` has it: client, its port, server, its port."""
+    words = decode((content or b"")[:MAX_LINE]).split()
+    if len(words) != 4:
+        return None
+    peer, address = (_end(f"[{words[at]}]:{words[at + 1]}") for at in (0, 2))
+    return (*address, *peer) if address is not None and peer is not None else None
 
 
 def _ends(socket: object) -> tuple[str, int, str, int] | None:
@@ -161,7 +160,7 @@ def _socket(line: str) -> _Socket | None:
 def _end(word: str) -> tuple[str, int] | None:
     """`10.0.0.1:22`, `[fd00::1]:22`, `[fe80::1]%eth0:22`, `*:22`, `10.0.0.1.22` (BSD), `:::22` (net-tools)."""
     address, colon, port = word.rpartition(":")
-    if not colon or not (port.isdigit() or port == "*"):
+    if not colon or not (port.isdecimal() or port == "*"):
         dotted = _DOTTED.fullmatch(word)
         if dotted is None:
             return None

@@ -75,7 +75,7 @@ _DESCRIBING: Final = re.compile(
 )
 _HCL: Final = (".tf", ".tfvars", ".hcl")
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
-CONNECTIONS = ("/.auditor/ss-established.txt", "/.auditor/ss-listening.txt")
+CONNECTIONS = ("/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt")
 """What hosts are connected to: each line is understood, or no connection. A mention would tell it once more."""
 DULLER = ("depends-on-going-host", "mention")
 """Rules that say only what none before them has shown: asked after all others, in this order."""

@@ -264,8 +264,6 @@ identity() {
     echo "name=$(limit 3 hostname -f)"
     echo "time=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
     echo "zone=$zone"
-    # Whose connection is that of this very program: who it comes from, and where it arrived.
-    case $session in ?*) echo "session=$session" ;; esac
 }
 
 # The last start (and end, by cronie) of each job that cron's log holds: other lines are not of interest.
@@ -392,6 +390,14 @@ first_round() {
     else
         output ss-listening.txt 5 netstat -an
     fi
+    # Which of these connections is that of this very program.
+    case $session in
+    ?*)
+        say "BEGIN OUT session.txt"
+        echo "$session"
+        say "END 0"
+        ;;
+    esac
     say "BEGIN OUT host.txt"
     identity
     say "END 0"

@@ -40,7 +40,8 @@ OUTPUTS: list[tuple[Collector, str, tuple[str, ...]]] = [
 OTHERS = {
     "/proc/self/mountinfo": b"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 8:1",
     "/etc/crontab": b"* * * * * root a\n",
-    "/.auditor/host.txt": b"time=2026-11-23T03:20:00Z\nzone=+0100\nsession=::1 7 10.0.0.1 5\n",
+    "/.auditor/host.txt": b"time=2026-11-23T03:20:00Z\nzone=+0100\n",
+    "/.auditor/session.txt": b"::1 7 10.0.0.1 5\n",
 }
 
 

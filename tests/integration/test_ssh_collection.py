@@ -290,8 +290,7 @@ def test_the_host_tells_which_connection_is_that_of_the_collection(sudo: bool, b
         assert result.host()["outcome"] == "ok", (result.err, server.log)
         other = str(another.getsockname()[1])
     told = result.snapshot / "hosts/legacy-cert-01/.auditor"
-    [session] = [line for line in (told / "host.txt").read_text().splitlines() if line.startswith("session=")]
-    peer, peer_port, address, port = session.removeprefix("session=").split()
+    peer, peer_port, address, port = (told / "session.txt").read_text().split()
     assert (peer, address, port) == ("127.0.0.1", "127.0.0.1", str(server.port))
     lines = [line.split() for line in (told / "ss-established.txt").read_text().splitlines()]
     own = [line for line in lines if f"{address}:{port}" in line and f"{peer}:{peer_port}" in line]
