@@ -16,7 +16,7 @@ from auditor.capture.program import MAX_WANTED, usable
 MAX_DOCUMENT: Final = 256 * 1024
 """Bytes of a capture that is looked into; a longer one is data."""
 MAX_SECONDS: Final = 5.0
-"""Time for the captures of one host."""
+"""Processor time for the captures of one host."""
 _REMEMBERED: Final = 100_000
 _RUN: Final = frozenset(
     {Relation.CALLS, Relation.DEPLOYED_BY, Relation.RENEWED_BY, Relation.VALIDATED_THROUGH, Relation.NOTIFIES}
@@ -41,19 +41,19 @@ class Named:
     def wanted(self, documents: Mapping[str, bytes], asked: frozenset[str]) -> list[str]:
         """Paths that these documents (by path) name, that are none of them, and that were not asked for yet."""
         found: dict[str, None] = {}
-        until = time.monotonic() + MAX_SECONDS
         # One host at a time: parsers hold the interpreter anyway, and not every library of theirs is made for threads.
         with self._lock:
+            until = time.thread_time() + MAX_SECONDS
             fragments: dict[int, list[Fragment]] = {}
             for path, content in documents.items():
-                if len(content) > MAX_DOCUMENT or b"\0" in content or time.monotonic() > until:
+                if len(content) > MAX_DOCUMENT or b"\0" in content or time.thread_time() > until:
                     continue
                 paths, pieces = self._of(path, content)
                 found.update(dict.fromkeys(paths))
                 for index, piece in pieces:
                     fragments.setdefault(index, []).append(Fragment(piece.kind, piece.value, piece.where, "", path))
             for index, pieces_of in fragments.items():
-                if time.monotonic() < until:
+                if time.thread_time() < until:
                     found.update(dict.fromkeys(self._joined(index, pieces_of, documents)))
         there = set(documents) | asked
         asking = [path for path in found if path not in there and _worth_asking(path)]

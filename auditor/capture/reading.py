@@ -36,9 +36,11 @@ HEAD: Final = 4096
 MAX_KEPT: Final = 512 * 1024 * 1024
 """Bytes of distinct text that are kept for the mention scan and for `combine`; beyond that files are read again."""
 MAX_SECONDS: Final = 10.0
-"""Parse time of one file after which coverage says that it was given up."""
+"""Processor time for one file after which coverage says that it was given up."""
 MAX_COMBINE_SECONDS: Final = 120.0
 """The same for joining the pieces of one source, or of the estate."""
+PATIENCE: Final = 6
+"""How many times that may pass on the clock: a machine may be busy or asleep, and a collector may wait for ever."""
 MAX_ITEMS: Final = 2_000_000
 MAX_MALFORMED: Final = 100
 """Places of one file that are named one by one; of a file that is wrong throughout, the rest is counted."""
@@ -51,12 +53,13 @@ class _TimeIsUp(BaseException):
 class _Watchdog:
     """Ends a collector that takes too long, also one that yields nothing or is inside a library.
 
-    By the real-time timer of the process, so on the main thread of a POSIX system only; elsewhere, and inside
-    extension code that never returns to the interpreter, `expired` is all there is.
+    What counts is the processor time of the thread, so that a busy machine finds what an idle one does; of one that
+    only waits, the clock. It rings by the real-time timer of the process, so on the main thread of a POSIX system only;
+    elsewhere, and inside extension code that never returns to the interpreter, `expired` is all there is.
     """
 
     def __init__(self) -> None:
-        self._until = 0.0
+        self._used = self._until = 0.0
         self._watching = False
         self.rang = False
         """Whether it has since the last start. Extension code may turn what it raised into an error of its own."""
@@ -76,10 +79,11 @@ class _Watchdog:
             signal.signal(signal.SIGALRM, self._before if self._before is not None else signal.SIG_DFL)
 
     def start(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
+        self._used = time.thread_time() + seconds
+        self._until = time.monotonic() + PATIENCE * seconds
         self._watching, self.rang = True, False
         if self._usable:
-            # Again and again, in case the first ring is lost in a destructor or a callback of a library.
+            # Again and again, in case it is too early, or lost in a destructor or a callback of a library.
             signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
 
     def stop(self) -> None:
@@ -89,10 +93,10 @@ class _Watchdog:
 
     @property
     def expired(self) -> bool:
-        return time.monotonic() > self._until
+        return time.thread_time() > self._used or time.monotonic() > self._until
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
-        if self._watching:
+        if self._watching and self.expired:
             self.rang = True
             raise _TimeIsUp
 

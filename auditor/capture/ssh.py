@@ -534,6 +534,10 @@ class Collection:
         self._named = named
         self._timeout = timeout
 
+    @property
+    def _late(self) -> str:
+        return f"it took longer than {self._timeout:.0f} s"
+
     def run(self, targets: Sequence[Target], jobs: int, done: Callable[[HostResult], None]) -> list[HostResult]:
         """All of them; `done` is called in this thread as each ends. Interrupting leaves a readable snapshot."""
         waiting: queue.SimpleQueue[Target] = queue.SimpleQueue()
@@ -635,16 +639,18 @@ class Collection:
         except (OSError, EOFError, paramiko.SSHException) as error:
             self._finish(reader, host)
             late = isinstance(error, TimeoutError) or time.monotonic() >= until
-            why = f"it took longer than {self._timeout:.0f} s" if late else _why(error)
+            why = self._late if late else _why(error)
             return (Outcome.PARTIAL if reader.started else Outcome.UNREACHABLE), f"cut off: {why}"
         if reader.done:
             channel.close()
             return None
         self._finish(reader, host)
+        # The watch over deadlines closes a connection as the other side would.
+        if time.monotonic() >= until:
+            return (Outcome.PARTIAL if reader.started else Outcome.UNREACHABLE), f"cut off: {self._late}"
         if not reader.started:
             return Outcome.UNSUPPORTED, "it let us in, and no POSIX shell answered"
-        late = time.monotonic() >= until
-        return Outcome.PARTIAL, f"it took longer than {self._timeout:.0f} s" if late else "it stopped in the middle"
+        return Outcome.PARTIAL, "it stopped in the middle"
 
     def _windows(self, transport: paramiko.Transport, host: _Host, until: float) -> tuple[Outcome, str]:
         """One command of PowerShell."""
@@ -665,11 +671,13 @@ class Collection:
                 channel.settimeout(max(0.05, until - time.monotonic()))
         except (OSError, EOFError, paramiko.SSHException) as error:
             late = isinstance(error, TimeoutError) or time.monotonic() >= until
-            return Outcome.PARTIAL, f"cut off: {f'it took longer than {self._timeout:.0f} s' if late else _why(error)}"
+            return Outcome.PARTIAL, f"cut off: {self._late if late else _why(error)}"
         try:
             for item in windows.items(bytes(answer), nonce):
                 host.take(item)
         except FrameError as error:
+            if time.monotonic() >= until:
+                return Outcome.PARTIAL, f"cut off: {self._late}"
             return Outcome.UNSUPPORTED, str(error)
         return Outcome.OK, ""
 

@@ -94,7 +94,11 @@ def _within(url: str, timeout: float) -> tuple[str, bool]:
     thread = threading.Thread(target=lambda: done.append(_once(url, timeout)), daemon=True)
     thread.start()
     thread.join(timeout)
-    return done[0] if done else (f"no answer within {timeout:g} s", True)
+    return done[0] if done else (_late(timeout), True)
+
+
+def _late(timeout: float) -> str:
+    return f"no answer within {timeout:g} s"
 
 
 def _once(url: str, timeout: float) -> tuple[str, bool]:
@@ -117,8 +121,12 @@ def _once(url: str, timeout: float) -> tuple[str, bool]:
         return f"HTTP status {error.code}", error.code == 429 or error.code >= 500
     except URLError as error:
         reason = error.reason
+        if isinstance(reason, TimeoutError):
+            return _late(timeout), True
         kind = (reason.strerror if isinstance(reason, OSError) else "") or type(reason).__name__
         return f"no connection ({kind})", True
+    except TimeoutError:
+        return _late(timeout), True
     except (OSError, HTTPException, ValueError) as error:
         return f"no whole answer ({type(error).__name__})", True
     # Healthchecks answers 200 to what it does not know.

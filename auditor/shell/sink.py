@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from posixpath import normpath
-from time import monotonic
+from time import thread_time
 from typing import Final, NamedTuple
 
 from auditor.model import Confidence, Dependency, Fact, Kind, Need, Ref, Relation, Where
@@ -45,7 +45,10 @@ def is_url(text: str) -> bool:
 
 
 class Sink:
-    """Collects dependencies of one consumer. `lines` is the script's text; None if all facts share one place."""
+    """Collects dependencies of one consumer. `lines` is the script's text; None if all facts share one place.
+
+    `seconds` are of this thread's processor time.
+    """
 
     def __init__(self, consumer: Ref, where: Where, lines: list[str] | None, seconds: float) -> None:
         self._consumer = consumer
@@ -53,7 +56,7 @@ class Sink:
         self._lines = lines
         self._first = max(where.line, 1)
         self._places: dict[int, Where] = {}
-        self._deadline = monotonic() + seconds
+        self._deadline = thread_time() + seconds
         self._seen: set[tuple[Relation, Ref, Need | None, int]] = set()
         self._facts: list[Fact] = []
         self._steps = 0
@@ -63,12 +66,12 @@ class Sink:
     def tick(self) -> None:
         """Counts one step. Raises ScriptLimitError once the time is up."""
         self._steps += 1
-        if self._steps % 64 == 0 and monotonic() > self._deadline:
+        if self._steps % 64 == 0 and thread_time() > self._deadline:
             raise ScriptLimitError("the script takes too long to analyse")
 
     def remaining(self) -> float:
-        """Seconds that are left."""
-        return self._deadline - monotonic()
+        """Seconds of this thread's processor time that are left."""
+        return self._deadline - thread_time()
 
     def place(self, row: int) -> Where:
         """The place of a row of the text."""

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import free_port, need
+from tests.integration.programs import PATIENCE, free_port, listens, need, running
 
 PLANTED = {
     "etc/hostname": "legacy-cert-01\n",
@@ -43,7 +41,7 @@ PLANTED = {
 
 
 def keygen(*arguments: str | Path) -> None:
-    subprocess.run([need("ssh-keygen", "openssh-client"), "-q", *arguments], check=True, timeout=20)
+    subprocess.run([need("ssh-keygen", "openssh-client"), "-q", *arguments], check=True, timeout=PATIENCE)
 
 
 @dataclass
@@ -68,7 +66,7 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.running: list[subprocess.Popen[bytes]] = []
+        self.running = ExitStack()
         self.made = False
         keygen("-t", "ed25519", "-N", "", "-f", directory / "id")
         keygen("-t", "ed25519", "-N", "", "-f", directory / "other")
@@ -144,23 +142,12 @@ class Bench:
         if force:
             configuration.append(f'ForceCommand {force} /bin/sh -c "$SSH_ORIGINAL_COMMAND"')
         (place / "sshd_config").write_text("\n".join(configuration) + "\n")
-        command = [*inside, sshd, "-D", "-f", str(place / "sshd_config"), "-E", str(place / "log")]
-        self.running.append(subprocess.Popen(command))
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return Sshd(place, port)
-        pytest.fail((place / "log").read_text() if (place / "log").exists() else "sshd did not start")
+        command = [*inside, sshd, "-D", "-e", "-f", str(place / "sshd_config")]
+        self.running.enter_context(running(command, place / "log", lambda: listens(port)))
+        return Sshd(place, port)
 
     def stop(self) -> None:
-        for process in self.running:
-            process.terminate()
-        for process in self.running:
-            process.wait(10)
+        self.running.close()
         if self.made:
             Path("/run/sshd").rmdir()
 
@@ -172,23 +159,17 @@ class Bench:
 def agent(directory: Path) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """A running ssh-agent(1): its socket, and what adds a private key to it."""
     place = directory / "agent"
-    words = [need("ssh-agent", "openssh-client"), "-D", "-a", str(place)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ask(*words: str | Path) -> int:
+        """The exit code of ssh-add(1): 2 without an agent, 1 if it has no keys or refuses one."""
+        command = [need("ssh-add", "openssh-client"), *words]
+        environment = {"SSH_AUTH_SOCK": str(place), "PATH": os.defpath}
+        done = subprocess.run(command, env=environment, check=False, timeout=PATIENCE, capture_output=True)
+        return done.returncode
 
     def add(key: Path) -> None:
-        subprocess.run(
-            [need("ssh-add", "openssh-client"), "-q", key],
-            env={"SSH_AUTH_SOCK": str(place), "PATH": os.defpath},
-            check=True,
-            timeout=20,
-            capture_output=True,
-        )
+        assert ask("-q", key) == 0
 
-    try:
-        until = time.monotonic() + 20
-        while not place.exists() and time.monotonic() < until:
-            time.sleep(0.02)
+    command = [need("ssh-agent", "openssh-client"), "-D", "-a", place]
+    with running(command, directory / "agent.log", lambda: ask("-l") != 2):
         yield place, add
-    finally:
-        process.terminate()
-        process.wait(10)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -21,6 +19,7 @@ from auditor.capture.aws_calls import OPERATIONS, Operation, iam_policy
 from auditor.capture.snapshot import Snapshot
 from auditor.cli.main import main
 from auditor.model import Outcome
+from tests.integration.programs import PATIENCE, free_port, listens, running
 
 pytestmark = pytest.mark.integration
 
@@ -46,36 +45,12 @@ FULL = "arn:aws:sns:eu-central-1:123456789012:ops"
 class Moto:
     """A server process of its own, with two accounts."""
 
-    def __init__(self, log: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        with log.open("wb") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-                stdout=stream,
-                stderr=stream,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            )
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        self.stop()
-        pytest.fail(log.read_text())
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait(20)
 
     def post(self, path: str, body: bytes) -> None:
         request = urllib.request.Request(f"{self.url}/moto-api/{path}", body, {"Content-Type": "text/plain"})
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
 
     def client(self, service: str, *, account: str = ACCOUNT, region: str = REGION) -> Any:
         given: dict[str, str] = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "x"}
@@ -162,11 +137,11 @@ def plant(moto: Moto) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    found = Moto(tmp_path_factory.mktemp("moto") / "log")
-    try:
-        yield found
-    finally:
-        found.stop()
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    log = tmp_path_factory.mktemp("moto") / "log"
+    with running(command, log, lambda: listens(port), env={**os.environ, "PYTHONWARNINGS": "ignore"}):
+        yield Moto(port)
 
 
 @pytest.fixture(scope="module")

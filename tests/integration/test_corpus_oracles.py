@@ -11,16 +11,14 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -34,9 +32,11 @@ from collectors.prometheus.config import Config, final_targets
 from collectors.prometheus.promql import Matcher, Selector, read_expression
 from collectors.prometheus.rules import RuleFile
 from collectors.run_parts import runs
-from tests.integration.programs import need
+from tests.integration.programs import PATIENCE, free_port, listens, need, running, settled
 
 pytestmark = pytest.mark.integration
+
+Found = TypeVar("Found")
 
 SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 CORPUS = SHARED / "corpus"
@@ -54,7 +54,7 @@ def files_of(kind: str) -> list[Path]:
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"}
     return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False, env=environment, timeout=60
+        command, capture_output=True, text=True, errors="replace", check=False, env=environment, timeout=PATIENCE
     )
 
 
@@ -179,38 +179,30 @@ def static_jobs(promtool: str, directory: Path) -> Iterator[dict[str, Any]]:
                     yield kept
 
 
-def ask(port: int, path: str) -> Any:
-    """What a server that is starting answers, at most 20 seconds later."""
-    for _ in range(100):
+def served(prometheus: str, directory: Path, path: str, read: Callable[[Any], Found], wanted: Found) -> Found:
+    """What is read of a running Prometheus with `prometheus.yml` of a directory, at a path of its API.
+
+    It has its targets and rules some time after it takes connections: it is asked until it has what is wanted.
+    """
+    port = free_port()
+
+    def ask() -> Found | None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=5) as answer:
-                return json.load(answer)["data"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=PATIENCE) as answer:
+                return read(json.load(answer)["data"])
         except OSError:
-            time.sleep(0.2)
-    pytest.fail("Prometheus did not answer")
+            return None
 
-
-def served(prometheus: str, directory: Path, *paths: str) -> list[Any]:
-    """What a running Prometheus with `prometheus.yml` of a directory answers to each path of its API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    with (directory / "log").open("wb") as log:
-        command = [
-            prometheus,
-            f"--config.file={directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={directory / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            # Targets are there a moment after the server is.
-            ask(port, "status/config")
-            time.sleep(7)
-            return [ask(port, path) for path in paths]
-        finally:
-            server.terminate()
-            server.wait(20)
+    command = [
+        prometheus,
+        f"--config.file={directory / 'prometheus.yml'}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with running(command, directory / "log", lambda: listens(port)):
+        found = settled(ask, lambda one: one == wanted)
+    assert found is not None, "Prometheus did not answer"
+    return found
 
 
 def test_targets_are_those_of_a_running_server(tmp_path: Path) -> None:
@@ -218,13 +210,6 @@ def test_targets_are_those_of_a_running_server(tmp_path: Path) -> None:
     jobs = list(static_jobs(promtool, tmp_path))
     text = yaml.safe_dump({"global": {"scrape_interval": "1d"}, "scrape_configs": jobs})
     (tmp_path / "prometheus.yml").write_text(text)
-    (answer,) = served(prometheus, tmp_path, "targets?state=active")
-    theirs = set()
-    for item in answer["activeTargets"]:
-        # `urlsplit` refuses a host such as `[]`, which a relabelling made of nothing.
-        host, path, query = re.findall(r"^\w+://([^/?]*)([^?]*)\??(.*)", item["scrapeUrl"])[0]
-        probe = urllib.parse.parse_qs(query).get("target", [""])[0]
-        theirs.add((host, path, probe, tuple(sorted(item["labels"].items()))))
     ours = set()
     for fragment in PrometheusCollector().parse(Document("/etc/prometheus/prometheus.yml", text.encode())):
         assert not isinstance(fragment, Malformed), fragment
@@ -239,7 +224,18 @@ def test_targets_are_those_of_a_running_server(tmp_path: Path) -> None:
                     address += ":443" if job.scheme == "https" else ":80"
                     labels["instance"] = labels["instance"].replace(target.address, address)
                 ours.add((address, target.metrics_path, target.probe, tuple(sorted(labels.items()))))
+
     # Two targets that are alike after relabelling are one.
+    def targets(answer: Any) -> set[tuple[str, str, str, tuple[tuple[str, str], ...]]]:
+        found = set()
+        for item in answer["activeTargets"]:
+            # `urlsplit` refuses a host such as `[]`, which a relabelling made of nothing.
+            host, path, query = re.findall(r"^\w+://([^/?]*)([^?]*)\??(.*)", item["scrapeUrl"])[0]
+            probe = urllib.parse.parse_qs(query).get("target", [""])[0]
+            found.add((host, path, probe, tuple(sorted(item["labels"].items()))))
+        return found
+
+    theirs = served(prometheus, tmp_path, "targets?state=active", targets, ours)
     assert ours == theirs
     assert len(theirs) >= 30
     assert len(jobs) >= 15
@@ -266,19 +262,7 @@ def test_rules_are_those_of_a_running_server(tmp_path: Path) -> None:
     (tmp_path / "prometheus.yml").write_text(
         yaml.safe_dump({"global": {"evaluation_interval": "1d"}, "rule_files": [*taken]})
     )
-    (answer,) = served(prometheus, tmp_path, "rules")
-    theirs = Counter(
-        (
-            Path(group["file"]).name,
-            rule["type"],
-            rule["name"],
-            frozenset((key, value) for key, value in rule.get("labels", {}).items() if "{{" not in value),
-            selectors(rule["query"]),
-        )
-        for group in answer["groups"]
-        for rule in group["rules"]
-    )
-    ours = Counter(
+    ours: Counter[tuple[object, ...]] = Counter(
         (
             name,
             "alerting" if rule.alert else "recording",
@@ -291,6 +275,21 @@ def test_rules_are_those_of_a_running_server(tmp_path: Path) -> None:
         if isinstance(fragment, Fragment) and isinstance(fragment.value, RuleFile)
         for rule in fragment.value.rules
     )
+
+    def rules(answer: Any) -> Counter[tuple[object, ...]]:
+        return Counter(
+            (
+                Path(group["file"]).name,
+                rule["type"],
+                rule["name"],
+                frozenset((key, value) for key, value in rule.get("labels", {}).items() if "{{" not in value),
+                selectors(rule["query"]),
+            )
+            for group in answer["groups"]
+            for rule in group["rules"]
+        )
+
+    theirs = served(prometheus, tmp_path, "rules", rules, ours)
     assert ours == theirs
     assert sum(theirs.values()) >= 100
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from auditor.inventory import load_inventory
 from auditor.model import Outcome
 from collectors.dns_lookups import DnsLookupsCollector
 from collectors.zone import ZoneCollector
-from tests.integration.programs import need
+from tests.integration.programs import PATIENCE, free_port, need, running
 
 pytestmark = pytest.mark.integration
 
@@ -50,14 +48,6 @@ class Declared:
     ca: str | None = None
 
 
-def free_port() -> int:
-    with socket.socket() as one, socket.socket(type=socket.SOCK_DGRAM) as other:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
-        other.bind(("127.0.0.1", port))
-        return port
-
-
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     program = need("named")
@@ -84,18 +74,9 @@ view outside {{
 }};
 """
     )
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen([program, "-g", "-c", str(home / "named.conf")], stdout=log, stderr=log)
-        try:
-            for _ in range(200):
-                if b"running" in (home / "log").read_bytes():
-                    break
-                assert server.poll() is None, (home / "log").read_text()
-                time.sleep(0.05)
-            yield number
-        finally:
-            server.terminate()
-            server.wait(10)
+    log = home / "log"
+    with running([program, "-g", "-c", home / "named.conf"], log, lambda: b" running\n" in log.read_bytes()):
+        yield number
 
 
 @pytest.fixture
@@ -120,7 +101,9 @@ def test_a_zone_with_its_key(port: int, into: Snapshot, monkeypatch: pytest.Monk
     assert any('a "quoted" text; with a semicolon' in text for text in texts)
     checker = need("named-checkzone")
     file = str(into.root / "dns/main/example.net.zone")
-    done = subprocess.run([checker, "-i", "none", "example.net", file], capture_output=True, timeout=30, check=False)
+    done = subprocess.run(
+        [checker, "-i", "none", "example.net", file], capture_output=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -167,8 +150,9 @@ def test_views_answer_differently(port: int, into: Snapshot, monkeypatch: pytest
     asked = questions_for(load_inventory(into.root / "i.yaml"), [into.root])
     assert {one.name for one in asked} == {"api.example.net", "example.net", "www.example.net", "nothing.example.net"}
     server = f"127.0.0.1:{port}"
-    assert collect_dns("outside", Declared(server), into, asked).unseen == 0
-    assert collect_dns("inside", Declared(server, (), "inside", "PLANTED"), into, asked).unseen == 0
+    assert collect_dns("outside", Declared(server), into, asked, patience=PATIENCE).unseen == 0
+    private = Declared(server, (), "inside", "PLANTED")
+    assert collect_dns("inside", private, into, asked, patience=PATIENCE).unseen == 0
     seen = {}
     for name in ("outside", "inside"):
         content = (into.root / f"lookups/{name}.jsonl").read_bytes()

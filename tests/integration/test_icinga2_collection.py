@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from grp import getgrgid
@@ -24,7 +23,7 @@ from auditor.cli.main import main
 from auditor.model import Lifecycle
 from auditor.registry import load_collectors, load_rules
 from collectors.icinga2 import Icinga2Collector
-from tests.integration.programs import free_port, need
+from tests.integration.programs import PATIENCE, free_port, listens, need, running
 
 pytestmark = pytest.mark.integration
 
@@ -108,32 +107,22 @@ def prepared(home: Path, permissions: str) -> Icinga:
         ["sign-csr", "--csr", certificates / "own.csr", "--cert", certificates / "localhost.crt"],
     ):
         command = [program, "pki", *map(str, words), *settings]
-        subprocess.run(command, cwd=home, capture_output=True, timeout=60, check=True)
+        subprocess.run(command, cwd=home, capture_output=True, timeout=PATIENCE, check=True)
     shutil.copy(home / "DataDir/ca/ca.crt", certificates / "ca.crt")
     return Icinga(home, program, settings, port)
 
 
-def running(icinga: Icinga) -> Iterator[Icinga]:
-    with (icinga.home / "log").open("wb") as log:
-        command = [icinga.program, "daemon", "-c", "main.conf", *icinga.settings]
-        process = subprocess.Popen(command, cwd=icinga.home, stdout=log, stderr=log)
-        try:
-            for _ in range(400):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", icinga.port)) == 0:
-                        break
-                time.sleep(0.05)
-            else:
-                pytest.fail((icinga.home / "log").read_text()[-2000:])
-            yield icinga
-        finally:
-            process.terminate()
-            process.wait(30)
+@contextmanager
+def started(icinga: Icinga) -> Iterator[Icinga]:
+    command = [icinga.program, "daemon", "-c", "main.conf", *icinga.settings]
+    with running(command, icinga.home / "log", lambda: listens(icinga.port), cwd=icinga.home):
+        yield icinga
 
 
 @pytest.fixture(scope="module")
 def icinga(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Icinga]:
-    yield from running(prepared(tmp_path_factory.mktemp("icinga"), '"objects/query/*"'))
+    with started(prepared(tmp_path_factory.mktemp("icinga"), '"objects/query/*"')) as one:
+        yield one
 
 
 def collected(icinga: Icinga, tmp_path: Path) -> tuple[Path, int]:
@@ -172,7 +161,7 @@ def test_the_api_says_what_the_object_list_says(
                 fragments.append(Fragment(item.kind, item.value, item.where, "", name))
     answered.extend(collector.combine(fragments, lambda _path: None))
     command = [icinga.program, "object", "list", *icinga.settings]
-    listed = subprocess.run(command, cwd=icinga.home, capture_output=True, timeout=60, check=False).stdout
+    listed = subprocess.run(command, cwd=icinga.home, capture_output=True, timeout=PATIENCE, check=False).stdout
     told = facts(list(collector.parse(Document("/var/tmp/icinga2-objects.txt", listed))))
     assert len(told) > 5
     assert facts(answered) == told
@@ -199,7 +188,7 @@ def test_an_api_user_with_filters_and_one_with_a_wrong_password(
 ) -> None:
     permissions = '"objects/query/Host", { permission = "objects/query/Service", filter = {{ false }} }'
     (tmp_path / "icinga").mkdir()
-    for one in running(prepared(tmp_path / "icinga", permissions)):
+    with started(prepared(tmp_path / "icinga", permissions)) as one:
         monkeypatch.setenv("PLANTED", PASSWORD)
         root, code = collected(one, tmp_path)
         assert code == 4

@@ -12,7 +12,7 @@ import pytest
 
 from auditor.api import Dependency, Document, Relation
 from collectors.icinga2 import Icinga2Collector
-from tests.integration.programs import need
+from tests.integration.programs import PATIENCE, need
 
 pytestmark = pytest.mark.integration
 
@@ -70,12 +70,12 @@ def test_the_list_is_read_as_icinga_resolved_it(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert checked.returncode == 0, checked.stdout
     listed = subprocess.run(
-        [program, "object", "list", *settings], cwd=tmp_path, capture_output=True, timeout=60, check=False
+        [program, "object", "list", *settings], cwd=tmp_path, capture_output=True, timeout=PATIENCE, check=False
     ).stdout
     collector = Icinga2Collector()
     path = "/var/tmp/icinga2-objects.txt"

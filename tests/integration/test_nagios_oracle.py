@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from grp import getgrgid
@@ -16,6 +15,7 @@ import pytest
 from auditor.api import Dependency, Document, Fragment, Relation, Where, decode
 from collectors.nagios import NagiosCollector
 from collectors.nagios.objects import Definition, Installation, read_definitions
+from tests.integration.programs import PATIENCE, need
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
@@ -218,16 +218,6 @@ define service {
 }
 
 
-def nagios() -> str:
-    """The program; without it the test fails in CI and is skipped elsewhere."""
-    found = shutil.which("nagios4") or shutil.which("nagios")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("nagios4 is missing (package nagios4-core)")
-        pytest.skip("nagios4 is not installed (package nagios4-core)")
-    return found
-
-
 def precache(directory: Path, sources: dict[str, str], settings: str = "") -> str | None:
     """What Nagios resolves these object files to; None if it refuses them."""
     objects = directory / "objects"
@@ -248,7 +238,13 @@ def precache(directory: Path, sources: dict[str, str], settings: str = "") -> st
     main += f"cfg_dir={objects}\ncheck_result_path={directory}\ntemp_path={directory}\n{settings}"
     main += "".join(f"{key}={directory / name}\n" for key, name in paths.items())
     (directory / "nagios.cfg").write_text(main)
-    subprocess.run([nagios(), "-vp", "nagios.cfg"], cwd=directory, capture_output=True, timeout=60, check=False)
+    subprocess.run(
+        [need("nagios4", "nagios4-core"), "-vp", "nagios.cfg"],
+        cwd=directory,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
     written = directory / "precache"
     return written.read_text() if written.exists() else None
 

@@ -4,8 +4,6 @@ then finds: the live target, the alert on it, the receiver, the silence."""
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from auditor.audit.scenario import parse_host
 from auditor.cli.main import main
 from auditor.model import Lifecycle, Report
 from auditor.registry import load_collectors, load_rules
-from tests.integration.programs import free_port, need
+from tests.integration.programs import PATIENCE, free_port, need, running
 
 pytestmark = pytest.mark.integration
 
@@ -60,20 +58,16 @@ receivers: [{name: team, webhook_configs: [{url: "http://old-cert-01.example.net
 
 def post(url: str, data: object) -> None:
     request = urllib.request.Request(url, json.dumps(data).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=5):
+    with urllib.request.urlopen(request, timeout=PATIENCE):
         return
 
 
-def wait_for(url: str, holds: str) -> None:
-    for _ in range(200):
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                if holds in answer.read().decode():
-                    return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    pytest.fail(f"{url} did not say {holds!r}")
+def says(url: str, text: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return text in answer.read().decode()
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -118,29 +112,27 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
             "--cluster.listen-address=",
         ],
     ]
-    with (home / "log").open("wb") as log:
-        running = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
-        try:
-            api = f"http://127.0.0.1:{ports['prometheus']}/api/v1"
-            wait_for(f"http://127.0.0.1:{ports['alertmanager']}/api/v2/status", "versionInfo")
-            post(
-                f"http://127.0.0.1:{ports['alertmanager']}/api/v2/silences",
-                {
-                    "matchers": [{"name": "instance", "value": ".*cert-.*", "isRegex": True}],
-                    "startsAt": "2020-01-01T00:00:00Z",
-                    "endsAt": "2120-01-01T00:00:00Z",
-                    "createdBy": "mallory",
-                    "comment": "until the migration",
-                },
-            )
-            wait_for(f"{api}/targets", "cert-02.example.net:9100")
-            wait_for(f"{api}/rules", "HostDown")
-            yield Estate(home, ports["prometheus"], ports["alertmanager"])
-        finally:
-            for process in running:
-                process.terminate()
-            for process in running:
-                process.wait(10)
+    api = f"http://127.0.0.1:{ports['prometheus']}/api/v1"
+    alerts = f"http://127.0.0.1:{ports['alertmanager']}/api/v2"
+
+    def watching() -> bool:
+        return says(f"{api}/targets", "cert-02.example.net:9100") and says(f"{api}/rules", "HostDown")
+
+    with (
+        running(commands[0], home / "prometheus.log", watching),
+        running(commands[1], home / "alertmanager.log", lambda: says(f"{alerts}/status", "versionInfo")),
+    ):
+        post(
+            f"{alerts}/silences",
+            {
+                "matchers": [{"name": "instance", "value": ".*cert-.*", "isRegex": True}],
+                "startsAt": "2020-01-01T00:00:00Z",
+                "endsAt": "2120-01-01T00:00:00Z",
+                "createdBy": "mallory",
+                "comment": "until the migration",
+            },
+        )
+        yield Estate(home, ports["prometheus"], ports["alertmanager"])
 
 
 def ask(root: Path) -> Report:

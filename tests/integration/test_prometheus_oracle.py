@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -21,7 +20,7 @@ from collectors.prometheus import PrometheusCollector
 from collectors.prometheus.alertmanager import Routing, holds, receivers_of
 from collectors.prometheus.config import Config, TargetGroup, final_targets
 from collectors.prometheus.promql import Matcher
-from tests.integration.programs import free_port, need
+from tests.integration.programs import PATIENCE, free_port, listens, need, running, settled
 
 pytestmark = pytest.mark.integration
 
@@ -148,7 +147,7 @@ def test_what_the_program_accepts_is_not_complained_about(kind: str) -> None:
         pytest.skip("no corpus beside the repository")
     accepted = 0
     for file in files:
-        done = subprocess.run([*command, str(file)], capture_output=True, timeout=30, check=False)
+        done = subprocess.run([*command, str(file)], capture_output=True, timeout=PATIENCE, check=False)
         if done.returncode:
             continue
         accepted += 1
@@ -177,7 +176,9 @@ def test_what_the_program_accepts_is_not_complained_about(kind: str) -> None:
 def test_single_rules(tmp_path: Path, rule: str, reason: str) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(f"groups:\n- name: g\n  rules:\n  - {rule}\n")
-    done = subprocess.run([need("promtool"), "check", "rules", str(file)], capture_output=True, timeout=30, check=False)
+    done = subprocess.run(
+        [need("promtool"), "check", "rules", str(file)], capture_output=True, timeout=PATIENCE, check=False
+    )
     complaints = [
         item for item in COLLECTOR.parse(Document("rules.yml", file.read_bytes())) if isinstance(item, Malformed)
     ]
@@ -190,19 +191,14 @@ def fragments(path: str, text: str, kind: str) -> list[Fragment]:
     return [item for item in items if isinstance(item, Fragment) and item.kind == kind]
 
 
-def active_targets(port: int, expected: int) -> list[dict[str, object]]:
-    """Targets of a server once it has that many, at most 20 seconds later."""
-    found: list[dict[str, object]] = []
-    for _ in range(100):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/targets?state=active", timeout=5) as answer:
-                found = json.load(answer)["data"]["activeTargets"]
-        except OSError:
-            found = []
-        if len(found) >= expected:
+def active_targets(port: int) -> list[dict[str, object]]:
+    """Targets of a server; none before it answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/targets?state=active", timeout=PATIENCE) as answer:
+            found: list[dict[str, object]] = json.load(answer)["data"]["activeTargets"]
             return found
-        time.sleep(0.2)
-    return found
+    except OSError:
+        return []
 
 
 def test_targets_are_those_of_a_running_server(tmp_path: Path) -> None:
@@ -230,24 +226,14 @@ def test_targets_are_those_of_a_running_server(tmp_path: Path) -> None:
                 assert not target.portless
                 ours.add((target.address, target.metrics_path, target.probe, tuple(sorted(labels.items()))))
     port = free_port()
-    log = (tmp_path / "log").open("wb")
-    server = subprocess.Popen(
-        [
-            program,
-            f"--config.file={tmp_path / 'prometheus.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        stdout=log,
-        stderr=log,
-    )
-    try:
-        answered = active_targets(port, len(ours))
-    finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
-    assert answered, (tmp_path / "log").read_text()
+    command = [
+        program,
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with running(command, tmp_path / "log", lambda: listens(port)):
+        answered = settled(lambda: active_targets(port), lambda found: len(found) >= len(ours))
     theirs = set()
     for item in answered:
         labels, url = item["labels"], urllib.parse.urlsplit(str(item["scrapeUrl"]))
@@ -278,7 +264,7 @@ def test_routes_are_those_of_amtool(tmp_path: Path) -> None:
             f"--config.file={file}",
             *(f"{k}={v}" for k, v in labels.items()),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         assert ours == done.stdout.strip().split(","), labels
 
 
@@ -328,4 +314,6 @@ def _amtool(text: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     program = need("amtool")
     file = tmp_path / "alertmanager.yml"
     file.write_text(text)
-    return subprocess.run([program, "check-config", str(file)], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        [program, "check-config", str(file)], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )

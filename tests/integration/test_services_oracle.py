@@ -13,7 +13,7 @@ from collectors.services.name_servers import NameServersCollector
 from collectors.services.named import NamedCollector
 from collectors.services.ssh import SshCollector
 from collectors.services.time_sync import TimeSyncCollector
-from tests.integration.programs import need
+from tests.integration.programs import PATIENCE, need
 
 pytestmark = pytest.mark.integration
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 def run(program: str, package: str, *arguments: str | Path, directory: Path | None = None) -> tuple[int, str]:
     """Exit code and output of a program that must be there."""
     command = [need(program, package), *arguments]
-    done = subprocess.run(command, cwd=directory, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, cwd=directory, capture_output=True, timeout=PATIENCE, check=False)
     return done.returncode, done.stdout.decode()
 
 

@@ -6,9 +6,9 @@ nothing of this machine is read but what stands there. sshd(8), ssh-keygen(1), s
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
+import pwd
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 
 from auditor.cli.main import main
-from tests.integration.programs import need
+from tests.integration.programs import PATIENCE, need
 from tests.integration.sshds import PLANTED, Bench, Sshd, agent, keygen
 
 pytestmark = pytest.mark.integration
 
 NOBODY = 65534
+ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ class Collect:
                     "HostName 127.0.0.1",
                     f"Port {port}",
                     "Host *",
-                    f"User {getpass.getuser()}",
+                    f"User {ME}",
                     f"UserKnownHostsFile {self.bench.known}",
                     "GlobalKnownHostsFile none",
                     f"IdentityFile {identity or self.bench.directory / 'id'}",
@@ -103,7 +104,7 @@ class Collect:
             "--ssh-config",
             str(config),
             "--timeout",
-            "20",
+            f"{PATIENCE:.0f}",
         ]
         code = main([*words, *(["--resume"] if resume else [])])
         out, err = self.capsys.readouterr()
@@ -216,7 +217,7 @@ def test_with_a_certificate(bench: Bench, collect: Collect) -> None:
     directory = bench.directory
     keygen("-t", "ed25519", "-N", "", "-f", directory / "ca")
     keygen("-t", "ed25519", "-N", "", "-f", directory / "signed")
-    sign = ("-I", "collector", "-n", getpass.getuser(), "-V", "-1h:+1h")
+    sign = ("-I", "collector", "-n", ME, "-V", "-1h:+1h")
     keygen("-s", directory / "ca", *sign, directory / "signed.pub")
     server = bench.start(
         "certified",

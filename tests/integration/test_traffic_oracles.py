@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malfo
 from collectors.traffic.apache import ApacheCollector
 from collectors.traffic.haproxy import HaproxyCollector
 from collectors.traffic.nginx import NginxCollector
-from tests.integration.programs import need
+from tests.integration.programs import PATIENCE, need, running, settled
 
 pytestmark = pytest.mark.integration
 SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
@@ -54,7 +53,7 @@ def nginx(prefix: Path, main: str) -> tuple[str, str]:
     """What `nginx -T` prints of a configuration, and what it complains of. It gets a private place for its files."""
     command = [need("nginx"), "-T", "-p", str(prefix), "-c", str(prefix / main), "-e", str(prefix / "error.log")]
     command += ["-g", f"pid {prefix}/nginx.pid;"]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     errors = done.stderr.decode(errors="replace")
     return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else "", errors
 
@@ -208,7 +207,7 @@ def test_the_corpus_is_taken_and_refused_as_nginx_does(tmp_path: Path) -> None:
 def haproxy_says(tmp_path: Path, text: str) -> list[int]:
     (tmp_path / "haproxy.cfg").write_text(text)
     command = [need("haproxy"), "-c", "-f", str(tmp_path / "haproxy.cfg")]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     return [int(line) for line in re.findall(r"\[\S*haproxy\.cfg:(\d+)\]", done.stderr.decode(errors="replace"))]
 
 
@@ -257,11 +256,9 @@ def test_a_running_haproxy_has_the_same_servers(tmp_path: Path) -> None:
     place = tmp_path / "s"
     text = RUNNING.replace("{socket}", str(place)).replace("{directory}", str(tmp_path))
     (tmp_path / "haproxy.cfg").write_text(text)
-    with subprocess.Popen([need("haproxy"), "-db", "-f", str(tmp_path / "haproxy.cfg")]) as running:
-        try:
-            answer = _asked(place, "show servers state\n")
-        finally:
-            running.terminate()
+    command = [need("haproxy"), "-db", "-f", tmp_path / "haproxy.cfg"]
+    with running(command, tmp_path / "log", place.exists):
+        answer = settled(lambda: _asked(place, "show servers state\n"), bool)
     rows = [line.split() for line in answer.splitlines() if line[:1].isdigit() and len(line.split()) > 10]
     theirs: dict[str, set[str]] = {}
     for row in rows:
@@ -279,19 +276,18 @@ def test_a_running_haproxy_has_the_same_servers(tmp_path: Path) -> None:
 
 
 def _asked(place: Path, command: str) -> str:
-    for _ in range(100):
-        try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(5)
-                client.connect(str(place))
-                client.sendall(command.encode())
-                parts = []
-                while part := client.recv(65536):
-                    parts.append(part)
-                return b"".join(parts).decode()
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail("HAProxy did not open its socket")
+    """The answer on a socket of HAProxy; nothing before it listens there."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(place))
+            client.sendall(command.encode())
+            parts = []
+            while part := client.recv(65536):
+                parts.append(part)
+            return b"".join(parts).decode()
+    except OSError:
+        return ""
 
 
 def test_the_corpus_of_haproxy_is_taken(tmp_path: Path) -> None:
@@ -375,7 +371,7 @@ def apache(root: Path, *options: str) -> tuple[int, str]:
     done = subprocess.run(
         [found, "-d", str(root), "-f", str(root / "start.conf"), *options],
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace")

@@ -16,7 +16,7 @@ import pytest
 
 from auditor.api import Dependency, Document, Entity, Fragment, Malformed, Parsed, Relation
 from collectors.zone import ZoneCollector
-from tests.integration.programs import need
+from tests.integration.programs import PATIENCE, need
 
 PROGRAM = "named-compilezone"
 SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
@@ -67,7 +67,7 @@ def compiled(zone: str, directory: Path, name: str) -> str | None:
     """The program's reading of a file; None if it refuses the zone."""
     program = need(PROGRAM, "bind9-utils")
     arguments = [program, "-i", "none", "-k", "ignore", "-n", "ignore", "-m", "ignore", "-r", "ignore", "-o", "-"]
-    done = subprocess.run([*arguments, zone, name], cwd=directory, capture_output=True, timeout=30, check=False)
+    done = subprocess.run([*arguments, zone, name], cwd=directory, capture_output=True, timeout=PATIENCE, check=False)
     return done.stdout.decode() if done.returncode == 0 else None
 
 
