@@ -7,14 +7,32 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
 
-# What continuous integration says of a commit must not change from run to run: chance belongs to runs by hand.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# What continuous integration says of a commit must not change from run to run: chance belongs to runs by hand. How long
+# an example takes says how busy the machine is.
+settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
+)
+settings.load_profile("steady")
+
+
+def _of_our_own() -> None:
+    """Leaves out what the environment of whoever runs this would change: where a hook of git says that it is, how a
+    user's git signs, whose cloud it is, how wide the terminal is, and what is asked instead of what runs here."""
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "AWS_", "AUDITOR_")) and name != "AUDITOR_SHARED":
+            del os.environ[name]
+    for name in ("COLUMNS", "LINES", "FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR"):
+        os.environ.pop(name, None)
+    os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+
+
+_of_our_own()
 
 INTEGRATION = Path(__file__).parent / "integration"
 

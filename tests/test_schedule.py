@@ -160,7 +160,7 @@ def _field(low: int, high: int) -> st.SearchStrategy[str]:
 SCHEDULES = st.tuples(_field(0, 59), _field(0, 23), _field(1, 31), _field(1, 12), _field(0, 7)).map(" ".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SCHEDULES, st.integers(1_577_836_800, 1_893_456_000), st.sampled_from(["vixie", "debian", "busybox"]))
 def test_runs_match_their_own_fields(schedule: str, stamp: int, dialect: CronDialect) -> None:
     now = datetime.fromtimestamp(stamp, UTC)
@@ -188,7 +188,7 @@ def test_runs_match_their_own_fields(schedule: str, stamp: int, dialect: CronDia
         assert (second - after).total_seconds() <= gap
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="0123456789*/-,~@ :.;MonTueadily\n%", max_size=40))
 def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
     for kind in ("cron", "oncalendar"):

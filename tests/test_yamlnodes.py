@@ -120,7 +120,7 @@ def test_templates_become_values_on_the_same_lines() -> None:
 
 
 @given(st.text(alphabet=" \n-:?[]{}&*!ab<\"'|>%@,#\t\x85\u2028", max_size=80) | st.binary(max_size=80))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_anything_gives_nodes_or_a_problem(content: str | bytes) -> None:
     stream = read_yaml(content)
     for root in stream.documents:

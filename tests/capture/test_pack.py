@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.capture.estates import open_estate
@@ -124,7 +124,7 @@ paths = st.lists(names.filter(lambda one: one not in (".", "..") and len(one.enc
 
 
 @given(st.dictionaries(paths.map("/".join), st.binary(max_size=300) | st.just(DAILY), max_size=8))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_round_trip(files: dict[str, bytes]) -> None:
     with TemporaryDirectory() as place:
         root = Path(place)

@@ -7,7 +7,6 @@ import re
 import resource
 import shutil
 import subprocess
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -163,7 +162,7 @@ def test_its_syntax_is_that_of_every_shell(shell: str) -> None:
     if shell not in HERE:
         pytest.skip(f"there is no {shell}")
     words = [word for word in SHELLS[shell] if word != "-s"]
-    result = subprocess.run([*words, "-n"], input=program(NONCE), capture_output=True, text=True, timeout=30)
+    result = subprocess.run([*words, "-n"], input=program(NONCE), capture_output=True, text=True, timeout=300)
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -227,7 +226,7 @@ def run(shell: str, text: str, **options: object) -> tuple[list[Item], FrameRead
         SHELLS[shell],
         input=text.encode(),
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
         **options,  # type: ignore[call-overload]
     )
@@ -292,11 +291,9 @@ def test_it_ends_itself_at_the_deadline(tmp_path: Path) -> None:
     if "dash" not in HERE:
         pytest.skip("there is no dash")
     text = program(NONCE, ["/etc/hosts"], deadline=2).replace(
-        "    find_mounts\n    if", "    sleep 20 >/dev/null 4>&-\n    if"
+        "    find_mounts\n    if", "    sleep 3600 >/dev/null 4>&-\n    if"
     )
-    begun = time.monotonic()
     items, reader = run("dash", text)
-    assert time.monotonic() - begun < 20
     assert not items
     assert not reader.done
 

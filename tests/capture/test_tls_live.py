@@ -28,6 +28,8 @@ from auditor.model import Outcome
 from collectors.x509.tls_probes import TlsProbesCollector
 
 NAME = "served.example.net"
+PATIENCE = 60.0
+"""Seconds for what takes a moment, on a machine that is busy."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def serve(context: ssl.SSLContext) -> Iterator[Callable[[Talk], int]]:
             try:
                 plain, _ = server.accept()
                 with plain:
-                    plain.settimeout(5)
+                    plain.settimeout(PATIENCE)
                     if talk(plain):
                         with context.wrap_socket(plain, server_side=True) as secure:
                             secure.recv(1)
@@ -89,7 +91,7 @@ def serve(context: ssl.SSLContext) -> Iterator[Callable[[Talk], int]]:
     for one in opened:
         one.close()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE)
 
 
 def plainly(_: socket.socket) -> bool:
@@ -183,10 +185,12 @@ def silent(connection: socket.socket) -> bool:
 def dribbling(connection: socket.socket) -> bool:
     """Begins a handshake, a byte at a time, for longer than anybody waits."""
     connection.recv(10000)
-    for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 60:
-        connection.sendall(bytes([byte]))
-        if not threading.Event().wait(0.05) and connection.fileno() < 0:
-            break
+    connection.sendall(b"\x16\x03\x03\x40\x00")
+    never = threading.Event()
+    # It ends with the connection, which is closed by who waits no more.
+    for _ in range(10_000):
+        connection.sendall(b"\x02")
+        never.wait(0.05)
     return False
 
 
@@ -213,7 +217,7 @@ def another_protocol(connection: socket.socket) -> bool:
     ],
 )
 def test_what_is_served_is_seen_though_it_has_ended(serve: Callable[[Talk], int], talk: Talk, protocol: str) -> None:
-    version, certificate = probe(Endpoint("127.0.0.1", serve(talk), protocol), "127.0.0.1", 5)
+    version, certificate = probe(Endpoint("127.0.0.1", serve(talk), protocol), "127.0.0.1", PATIENCE)
     assert version.startswith("TLSv1.")
     assert x509.load_pem_x509_certificate(certificate.encode()).serial_number == 7
 
@@ -237,7 +241,7 @@ def test_what_shows_no_certificate_is_told(
     serve: Callable[[Talk], int], talk: Talk, protocol: str, outcome: Outcome, words: str
 ) -> None:
     # Only who says nothing is waited for.
-    patience = 0.5 if outcome is Outcome.UNREACHABLE else 30
+    patience = 0.5 if outcome is Outcome.UNREACHABLE else PATIENCE
     with pytest.raises(FailedError) as caught:
         probe(Endpoint("127.0.0.1", serve(talk), protocol), "127.0.0.1", patience)
     assert caught.value.outcome is outcome
@@ -246,11 +250,13 @@ def test_what_shows_no_certificate_is_told(
 
 def test_probes_into_a_snapshot_and_out_of_it(tmp_path: Path, serve: Callable[[Talk], int]) -> None:
     there = serve(plainly)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        gone = int(closed.getsockname()[1])
     into = Snapshot.open(tmp_path / "s", inventory=b"", started_at="", resume=False)
-    asked = [Endpoint("127.0.0.1", there), Endpoint("127.0.0.1", gone)]
-    result = collect_tls("edge", asked, into, patience=5)
+    # A port that is taken, and that nothing listens on: nobody else gets it.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        gone = int(taken.getsockname()[1])
+        asked = [Endpoint("127.0.0.1", there), Endpoint("127.0.0.1", gone)]
+        result = collect_tls("edge", asked, into, patience=PATIENCE)
     into.close()
     assert result.unseen == 1
     (record,) = [json.loads(line) for line in (tmp_path / "s/captures.jsonl").read_text().splitlines()]
@@ -287,7 +293,7 @@ def test_each_address_of_a_name_is_asked(
     monkeypatch.setattr(socket, "getaddrinfo", addresses)
     monkeypatch.setattr(socket, "create_connection", connect)
     into = Snapshot.open(tmp_path / "s", inventory=b"", started_at="", resume=False)
-    collect_tls("edge", [Endpoint("api.example.net", port), Endpoint("v6.example.net", port)], into, patience=5)
+    collect_tls("edge", [Endpoint("api.example.net", port), Endpoint("v6.example.net", port)], into, patience=PATIENCE)
     into.close()
     lines = [json.loads(line) for line in (tmp_path / "s/tls/edge.jsonl").read_text().splitlines()]
     assert lines[0]["asked"] == 3
@@ -303,9 +309,8 @@ def test_many_answers_are_several_files(
 ) -> None:
     monkeypatch.setattr("auditor.capture.tls_live._FILE", 100)
     into = Snapshot.open(tmp_path / "s", inventory=b"", started_at="", resume=False)
-    collect_tls(
-        "edge", [Endpoint("127.0.0.1", serve(plainly)), Endpoint("127.0.0.1", serve(plainly))], into, patience=5
-    )
+    asked = [Endpoint("127.0.0.1", serve(plainly)), Endpoint("127.0.0.1", serve(plainly))]
+    collect_tls("edge", asked, into, patience=PATIENCE)
     into.close()
     found = [
         list(TlsProbesCollector().parse(Document(path.name, path.read_bytes())))
@@ -409,7 +414,7 @@ def test_from_a_server_to_the_finding(tmp_path: Path, capsys: pytest.CaptureFixt
             found = json.loads(capsys.readouterr().out)["findings"]
             reports.append([one for one in found if one["rule"] == "renewed-not-deployed"])
         server.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(PATIENCE)
     (finding,), none = reports
     assert none == []
     assert finding["severity"] == "warn"

@@ -27,6 +27,8 @@ from auditor.report.metrics import Run, read_last_success, render_metrics
 ESTATE = Path(__file__).resolve().parent.parent.parent / "sample_inventories/eventide"
 NOW = "2025-11-21T12:00:00Z"
 SECRET = "s3cr3t-check-id"
+PATIENCE = 60.0
+"""Seconds for what takes a moment, on a machine that is busy."""
 
 
 class Switch:
@@ -74,7 +76,7 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Switch]:
     monkeypatch.setenv("AUDITOR_PING_URL", made.url)
     monkeypatch.delenv("AUDITOR_PING_FAIL_URL", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("auditor.cli.guard.ping", partial(ping, pause=0))
+    monkeypatch.setattr("auditor.cli.guard.ping", partial(ping, pause=0, timeout=PATIENCE))
     yield made
     made.server.shutdown()
     made.server.server_close()
@@ -237,12 +239,12 @@ def test_pings(switch: Switch) -> None:
     to = Address(switch.url, switch.url + "/fail")
     path = f"/ping/{SECRET}"
     switch.answers[path] = [(503, b""), (500, b""), (200, b"OK")]
-    assert ping(to, good=True, pause=0) == ""
+    assert ping(to, good=True, pause=0, timeout=PATIENCE) == ""
     assert switch.ends == ["", "", ""]
     for status in (301, 404, 200):
         switch.asked.clear()
         switch.answers[path] = [(status, b"OK (not found)")]
-        assert ping(to, good=True, pause=0)
+        assert ping(to, good=True, pause=0, timeout=PATIENCE)
         assert switch.ends == [""], status
     switch.answers[path] = [(200, b"OK" * 50)]
     switch.drip = 0.05

@@ -125,7 +125,7 @@ def run(collector: Collector, path: str, content: bytes) -> list[Parsed]:
 
 
 @pytest.mark.parametrize(("collector", "path"), PLACES, ids=[f"{c.name}-{Path(p).name}" for c, p in PLACES])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.one_of(st.binary(max_size=300), TEXTS.map(lambda text: text.encode("utf-8", "replace"))))
 @example(data=b"")
 @example(data=b"\xff\xfe\x00")

@@ -173,7 +173,7 @@ _PIECES = st.sampled_from(
 
 @pytest.mark.parametrize(("collector", "path"), COLLECTORS, ids=lambda value: str(value)[:40])
 @given(content=st.binary(max_size=300) | st.lists(_PIECES, max_size=20).map(b"".join))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes(collector: Collector, path: str, content: bytes) -> None:
     collector.recognizes(path, content)
     facts = list(collector.parse(Document(path, content)))

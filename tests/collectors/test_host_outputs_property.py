@@ -54,7 +54,7 @@ def everything(collector: Collector, path: str, content: bytes) -> list[Parsed]:
 
 
 @pytest.mark.parametrize(("collector", "path", "words"), OUTPUTS, ids=lambda one: one if isinstance(one, str) else "")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_words_give_facts_or_nothing(
     collector: Collector, path: str, words: tuple[str, ...], data: st.DataObject
@@ -65,7 +65,7 @@ def test_any_words_give_facts_or_nothing(
 
 
 @pytest.mark.parametrize(("collector", "path", "words"), OUTPUTS, ids=lambda one: one if isinstance(one, str) else "")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_give_facts_or_nothing(
     collector: Collector, path: str, words: tuple[str, ...], content: bytes

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed, Parsed
@@ -234,7 +234,7 @@ def everything(collector: Collector, path: str, content: bytes) -> list[Parsed]:
 
 
 @pytest.mark.parametrize(("collector", "paths", "words"), FORMATS, ids=IDS)
-@settings(max_examples=60, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_words_of_the_format_give_facts_or_malformed(
     collector: Collector, paths: tuple[str, ...], words: tuple[str, ...], data: st.DataObject
@@ -247,7 +247,7 @@ def test_any_words_of_the_format_give_facts_or_malformed(
 
 
 @pytest.mark.parametrize(("collector", "paths", "words"), FORMATS, ids=IDS)
-@settings(max_examples=40, deadline=2000)
+@settings(max_examples=40)
 @given(content=st.binary(max_size=300), path=st.integers(0, 9))
 def test_any_bytes_give_facts_or_malformed(
     collector: Collector, paths: tuple[str, ...], words: tuple[str, ...], content: bytes, path: int
@@ -327,7 +327,7 @@ CONFIGURATION = st.lists(
 
 
 @given(CONFIGURATION)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_named_conf_says(text: str) -> None:
     content = b"$TTL 1\n@ SOA a b 1 2 3 4 5\nwww A 10.0.0.1\n$INCLUDE more\n"
     for path in ("/var/cache/bind/data", "bind/data"):

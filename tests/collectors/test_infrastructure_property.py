@@ -89,7 +89,7 @@ def everything(collector: Collector, path: str, content: bytes) -> list[Parsed]:
 @example(
     content=b"Resources: {A: {Type: 'AWS::SNS::Topic', Properties: {Subscription: 1}}}\nAWSTemplateFormatVersion: 1\n"
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes(collector: type[Collector], path: str, content: bytes) -> None:
     one = collector()
     one.recognizes(path, content[:4096])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import process_time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed
@@ -56,14 +56,14 @@ def holds(collector: Collector, path: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(content=st.one_of(st.binary(max_size=300), TEXT.map(lambda text: text.encode())))
 def test_log_shippers(path: str, content: bytes) -> None:
     holds(LogShippersCollector(), path, content)
 
 
 @pytest.mark.parametrize("path", WATCHING)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(content=st.one_of(st.binary(max_size=300), TEXT.map(lambda text: text.encode())))
 def test_grafana_and_exporters(path: str, content: bytes) -> None:
     holds(PrometheusCollector(), path, content)
@@ -80,7 +80,7 @@ SLOW = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(content=st.one_of(st.binary(max_size=300), TEXT.map(lambda text: text.encode())))
 def test_dashboards(content: bytes) -> None:
     holds(GrafanaDashboardsCollector(), "/var/lib/grafana/dashboards/d.json", content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.api import Collector, Document, Fragment
@@ -103,14 +103,14 @@ def read(collector: Collector, path: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", COLLECTORS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(content=st.binary(max_size=400))
 def test_any_bytes(name: str, content: bytes) -> None:
     read(COLLECTORS[name], WORDS[name][0], content)
 
 
 @pytest.mark.parametrize("name", COLLECTORS)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(data=st.data())
 def test_its_own_words_in_any_order(name: str, data: st.DataObject) -> None:
     path, words = WORDS[name]

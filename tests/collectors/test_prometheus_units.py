@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.api import (
@@ -396,7 +396,7 @@ TEXTS = st.lists(st.sampled_from(WORDS) | st.text(max_size=12), max_size=25).map
 
 
 @given(TEXTS | st.binary(max_size=200))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 def test_any_bytes_give_facts_or_malformed(content: bytes) -> None:
     fragments = []
     for path in ("/etc/prometheus/prometheus.yml", "roles/x/templates/alerts.yml.j2"):

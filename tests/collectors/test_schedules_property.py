@@ -155,7 +155,7 @@ def check(facts: list[Parsed], lines: int) -> None:
 
 
 @pytest.mark.parametrize(("kind", "path"), CASES, ids=[path for _, path in CASES])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.one_of(st.binary(max_size=400), LINES))
 @example(b"\xef\xbb\xbf* * * * * root true\n")
 @example(b"\xff\xfe*\x00 \x00*\x00\n\x00")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.api import Collector, Document, Fragment
@@ -78,7 +78,7 @@ def values(words: str) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(data=st.data())
 def test_any_json(shape: str, data: st.DataObject) -> None:
     collector, path, words = SHAPES[shape]
@@ -89,7 +89,7 @@ def test_any_json(shape: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(content=st.binary(max_size=300))
 def test_any_bytes(shape: str, content: bytes) -> None:
     collector, path, words = SHAPES[shape]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed, Parsed
@@ -171,7 +171,7 @@ def everything(collector: Collector, path: str, content: bytes) -> list[Parsed]:
 
 
 @pytest.mark.parametrize(("collector", "paths", "words"), FORMATS, ids=IDS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_words_give_facts_or_malformed(
     collector: Collector, paths: tuple[str, ...], words: str, data: st.DataObject
@@ -182,7 +182,7 @@ def test_any_words_give_facts_or_malformed(
 
 
 @pytest.mark.parametrize(("collector", "paths", "words"), FORMATS, ids=IDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(content=st.binary(max_size=300), at=st.integers(0, 9))
 def test_any_bytes_give_facts_or_malformed(
     collector: Collector, paths: tuple[str, ...], words: str, content: bytes, at: int

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed, Parsed
@@ -76,7 +76,7 @@ WORDS = st.integers(0, len(FORMATS) - 1).flatmap(
         st.sampled_from([" ", "", "\n"]),
     )
 )
-QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=300)
 
 
 def read(collector: Collector, path: str, content: bytes) -> list[Parsed]:

@@ -303,7 +303,7 @@ def test_dot_itself_reads_the_same_nodes(picture: Picture) -> None:
     if shutil.which("dot") is None:
         pytest.skip("there is no program `dot`")
     text = written(picture, "dot")[""]
-    ended = subprocess.run(["dot", "-Tdot_json"], input=text, capture_output=True, text=True, check=True, timeout=30)
+    ended = subprocess.run(["dot", "-Tdot_json"], input=text, capture_output=True, text=True, check=True, timeout=120)
     assert not ended.stderr
     known = json.loads(ended.stdout)
     assert {one["name"] for one in known["objects"]} == {row.id for row in picture.node_rows()}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.graph import columns
@@ -142,7 +142,6 @@ def test_an_edge_stated_twice_is_kept_once_with_its_first_evidence() -> None:
 _edges = st.lists(st.tuples(*[st.integers(0, 2)] * 4, st.just(-1), st.integers(0, 99), st.integers(0, 2)), max_size=60)
 
 
-@settings(deadline=None)
 @given(_edges, st.booleans())
 def test_duplicates_as_a_dict_would_drop_them(edges: list[Row], always_the_same_slot: bool) -> None:
     first: dict[tuple[int, ...], Row] = {}

@@ -416,7 +416,7 @@ def _worlds(draw: st.DrawFn) -> tuple[list[Kind], list[Any], dict[int, int]]:
     return kinds, arrows, draw(st.dictionaries(node, st.integers(0, 15), max_size=3))
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 @given(_worlds())
 def test_columns_and_plain_python_agree(world: tuple[list[Kind], list[Any], dict[int, int]]) -> None:
     kinds, arrows, lost = world
@@ -455,7 +455,7 @@ def test_columns_and_plain_python_agree(world: tuple[list[Kind], list[Any], dict
             assert (int(result.causes[i, node]) >= 0) == gained
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_worlds())
 def test_reach_and_nearest_agree_with_networkx(world: tuple[list[Kind], list[Any], dict[int, int]]) -> None:
     import networkx as nx

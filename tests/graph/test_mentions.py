@@ -450,7 +450,7 @@ PIECES = st.sampled_from(
 LINES = st.lists(PIECES, min_size=1, max_size=8).map("".join).filter(lambda line: not re.search(r"[.-]\.|\.-", line))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.lists(LINES, min_size=1, max_size=4), st.sampled_from(["\n", "\r\n"]))
 @example(["x.web01.conf"], "\n")
 @example(["qa-stg01-1.example.org.conf"], "\n")
@@ -462,7 +462,7 @@ def test_like_the_reference(lines: list[str], end: str) -> None:
         assert found.get(number, set()) == reference(line), line
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(max_size=200),
     st.sampled_from(["web01", WEB, "10.0.0.17", STAGING, SEOUL]),
@@ -475,7 +475,7 @@ def test_planted_identities_are_found(before: str, name: str, left: str, right: 
     assert any(one.line == before.count("\n") + 2 for one in SCANNER.scan(text) if one.identity.text == name)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_do_no_harm(content: bytes) -> None:
     for one in SCANNER.scan(content + b"\nweb01"):

@@ -38,7 +38,7 @@ def node_package(name: str, version: str, sha512: str, file: str) -> Path:
     """A file of an npm package, fetched once by version and hash (in base64); skips if it can't be had."""
     script = Path(__file__).parents[2] / ".ci" / "node-package"
     got = subprocess.run(
-        [script, name, version, sha512, file], capture_output=True, text=True, check=False, timeout=300
+        [script, name, version, sha512, file], capture_output=True, text=True, check=False, timeout=600
     )
     if got.returncode:
         pytest.skip(f"{name} can't be had: {got.stderr.strip()}")

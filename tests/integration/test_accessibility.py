@@ -17,7 +17,7 @@ import pytest
 from auditor.cli.common import all_rules
 from auditor.cli.main import main
 from auditor.serve.app import App, server_of
-from tests.integration.programs import need, node_package
+from tests.integration.programs import PATIENCE, need, node_package
 from tests.integration.test_page_in_chromium import FLAGS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = need("chromium", "chromium")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+        browser = running.chromium.launch(executable_path=chromium, headless=True, args=FLAGS, timeout=PATIENCE * 1000)
         yield browser
         browser.close()
 
@@ -61,7 +61,7 @@ def axe() -> str:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(reduced_motion="reduce")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE * 1000)
     yield context.new_page()
     context.close()
 

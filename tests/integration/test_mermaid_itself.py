@@ -12,7 +12,7 @@ import pytest
 
 from auditor.export.picture import GroupBy, Wanted, select
 from tests.export.test_export_formats import HOSTILE, view_of, written
-from tests.integration.programs import node_package
+from tests.integration.programs import PATIENCE, node_package
 
 pytestmark = pytest.mark.integration
 
@@ -56,8 +56,9 @@ def draw() -> Iterator[Draw]:
     script = node_package(*MERMAID)
     troubles: list[str] = []
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+        browser = running.chromium.launch(executable_path=chromium, headless=True, args=FLAGS, timeout=PATIENCE * 1000)
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda asked: None if re.match("about:|data:", asked.url) else troubles.append(asked.url))
         page.set_content("<!doctype html><div id=here></div>")

@@ -18,6 +18,7 @@ from auditor.cli.main import main
 from auditor.page import render_page
 from auditor.page.markup import TEXT_LIMIT
 from auditor.report.layout import clean
+from tests.integration.programs import PATIENCE
 from tests.page.test_page import HOSTILE, hostile_review
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def browser() -> Iterator[Browser]:
     SHOTS.mkdir(parents=True, exist_ok=True)
     with playwright.sync_playwright() as running:
         # With a new and empty directory of user data, each time.
-        browser = running.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        browser = running.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS, timeout=PATIENCE * 1000)
         yield browser
         browser.close()
 
@@ -62,7 +63,7 @@ def eventide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def watched(context: BrowserContext, troubles: list[str]) -> Page:
     """A page that notes what it says on the console, and what it asks for besides a local file."""
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
     page.clock.set_fixed_time(datetime.fromisoformat(NOW) + timedelta(minutes=5))
     page.on("console", lambda message: troubles.append(f"console: {message.text}"))
@@ -124,7 +125,7 @@ def test_a_finding_is_clicked_through_to_its_evidence(page: Page, eventide: Path
     assert hook.locator(".path .name").all_inner_texts()[-1] == LEGACY
     shot(hook, "finding")
     hook.get_by_role("button", name="Copy as Markdown").click()
-    page.get_by_text("Copied").first.wait_for()
+    page.locator("#said", has_text="Copied").wait_for(state="attached")
     assert page.evaluate("navigator.clipboard.readText()").startswith("- [ ] ✗ ")
 
 
@@ -168,7 +169,7 @@ def test_the_graph_shows_the_path_of_the_renewal(page: Page, eventide: Path) -> 
     page.locator("#graph").scroll_into_view_if_needed()
     shot(page.locator("#graph"), "graph-path")
     details.get_by_role("link", name=re.compile(r"^\d+\. The deploy hook")).first.click()
-    assert re.search(r"#finding-\d+$", page.url)
+    page.wait_for_url(re.compile(r"#finding-\d+$"))
 
 
 def test_filters_search_and_groups_of_the_graph(page: Page, eventide: Path) -> None:

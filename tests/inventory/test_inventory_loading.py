@@ -170,7 +170,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(KEYS, VALUES) | VALUES)
 def test_any_value_is_an_inventory_or_problems(value: object) -> None:
     if isinstance(value, dict):
@@ -180,7 +180,7 @@ def test_any_value_is_an_inventory_or_problems(value: object) -> None:
     assert all(problem.startswith("inventory.yaml") for problem in caught.value.problems)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=200) | st.text("abc:-[]{}&*!<>|#'\"\n \t1", max_size=80).map(str.encode))
 def test_any_bytes_are_an_inventory_or_problems(content: bytes) -> None:
     with pytest.raises(InventoryError):

@@ -41,7 +41,7 @@ def test_the_plugin_of_the_documentation(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert run.returncode == 1, run.stderr
     report = json.loads(run.stdout)

@@ -24,7 +24,7 @@ pytest.importorskip("hatchling", reason="the build back end is not installed")
 pytest.importorskip("pip", reason="pip is not installed")
 
 
-def _run(*command: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def _run(*command: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     return subprocess.run(
         [str(word) for word in command],
@@ -45,7 +45,7 @@ def _build(target: str, directory: Path) -> Path:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stderr

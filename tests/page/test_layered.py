@@ -20,7 +20,7 @@ graphs = st.integers(1, 24).flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs)
 def test_any_graph_is_placed_without_overlaps(graph: tuple[int, list[tuple[int, int]], set[int]]) -> None:
     size, edges, right = graph
@@ -35,7 +35,7 @@ def test_any_graph_is_placed_without_overlaps(graph: tuple[int, list[tuple[int, 
     assert len(found.bends) == len(edges)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs)
 def test_without_cycles_each_edge_leads_right(graph: tuple[int, list[tuple[int, int]], set[int]]) -> None:
     size, edges, right = graph

@@ -45,7 +45,7 @@ def test_as_written() -> None:
     assert read_bytes(b"") == Chain((), (), 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
 def test_any_other_byte_is_found(at: int, change: int) -> None:
     content = bytearray(WHOLE)
@@ -85,7 +85,7 @@ def test_lines_that_are_no_records(text: str) -> None:
     assert flaws(LINES[0] + text.encode() + b"\n" + LINES[1])[0] == 2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_records_or_flaws(content: bytes) -> None:
     found = read_bytes(content)

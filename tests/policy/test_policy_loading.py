@@ -83,7 +83,7 @@ def _nothing(_path: str) -> bytes | None:
     return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_policy_or_problems(content: bytes) -> None:
     try:

@@ -327,7 +327,7 @@ def test_hostile_scripts_end(text: str) -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text(text: str) -> None:
     for fact in analyse_script(text, JOB):
         assert isinstance(fact, Dependency | Malformed)
@@ -343,7 +343,7 @@ _WORDS = st.sampled_from(
 
 
 @given(st.lists(_WORDS, max_size=25).map(" ".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_words(text: str) -> None:
     for fact in analyse_command(text, JOB, PLACE):
         assert isinstance(fact, Dependency)
