@@ -6,6 +6,7 @@ sshd(8), ssh-keygen(1) of OpenSSH 9.2 and later.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from tests.integration.programs import PATIENCE, free_port, listens, need, running
 
+ME = pwd.getpwuid(os.geteuid()).pw_name
 PLANTED = {
     "etc/hostname": "legacy-cert-01\n",
     "etc/machine-id": "0123456789abcdef0123456789abcdef\n",

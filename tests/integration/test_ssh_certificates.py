@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import getpass
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ pytest.importorskip("paramiko")
 from auditor.capture.sources import SshConfig, Target
 from auditor.capture.ssh import ConnectError, Connector
 from auditor.capture.ssh_host_keys import KnownHosts, refusal
-from tests.integration.programs import need
-from tests.integration.sshds import Bench, agent, keygen
+from tests.integration.programs import PATIENCE, need
+from tests.integration.sshds import ME, Bench, agent, keygen
 
 pytestmark = pytest.mark.integration
 
@@ -60,7 +59,7 @@ def sign(
 def configuration(bench: Bench, port: int, *lines: str) -> Path:
     path = bench.directory / "config"
     settings = [
-        *lines, "HostName 127.0.0.1", f"Port {port}", f"User {getpass.getuser()}", "HostKeyAlias legacy-cert-01",
+        *lines, "HostName 127.0.0.1", f"Port {port}", f"User {ME}", "HostKeyAlias legacy-cert-01",
         f"UserKnownHostsFile {bench.known}", "GlobalKnownHostsFile none", f"IdentityFile {bench.directory}/id",
         "IdentityAgent none", "StrictHostKeyChecking yes", "BatchMode yes",
     ]  # fmt: skip
@@ -81,7 +80,7 @@ def ours(config: Path) -> str:
 def theirs(config: Path) -> bool:
     """Whether ssh itself connects."""
     words = [need("ssh", "openssh-client"), "-F", str(config), "legacy-cert-01", "true"]
-    return subprocess.run(words, capture_output=True, timeout=60).returncode == 0
+    return subprocess.run(words, capture_output=True, timeout=PATIENCE).returncode == 0
 
 
 @dataclass(frozen=True)
@@ -208,10 +207,9 @@ def test_certificates_of_users(bench: Bench, tmp_path: Path) -> None:
         "for-users", f"TrustedUserCAKeys {bench.directory}/ca.pub", "AuthorizedKeysFile none", "MaxAuthTries 20"
     )
     bench.knows(f"legacy-cert-01 {server.key}")
-    user = getpass.getuser()
     for name, kind in (("beside", "ed25519"), ("rsa", "rsa"), ("apart", "ed25519")):
         key_of(kind, tmp_path / name)
-        sign(bench.directory / "ca", tmp_path / name, host=False, names=user)
+        sign(bench.directory / "ca", tmp_path / name, host=False, names=ME)
     (tmp_path / "apart-cert.pub").rename(tmp_path / "apart.crt")
     with agent(tmp_path) as (socket, add):
         cases = {
@@ -232,7 +230,7 @@ def test_certificates_of_users(bench: Bench, tmp_path: Path) -> None:
         config = configuration(bench, server.port, *lines, "IdentitiesOnly yes", f"IdentityFile {tmp_path}/apart")
         assert (ours(config), theirs(config)) == ("", True)
 
-    sign(bench.directory / "ca", tmp_path / "beside", host=False, names=user, valid="-2h:-1h")
+    sign(bench.directory / "ca", tmp_path / "beside", host=False, names=ME, valid="-2h:-1h")
     config = configuration(bench, server.port, f"IdentityFile {tmp_path}/beside")
     assert "keys were refused" in ours(config)
     assert "expired" in server.log

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -19,12 +18,11 @@ import pytest
 
 from auditor.cli.main import main
 from tests.integration.programs import PATIENCE, need
-from tests.integration.sshds import PLANTED, Bench, Sshd, agent, keygen
+from tests.integration.sshds import ME, PLANTED, Bench, Sshd, agent, keygen
 
 pytestmark = pytest.mark.integration
 
 NOBODY = 65534
-ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
 @pytest.fixture(scope="module")
