@@ -23,6 +23,9 @@ INTERFACE_LABELS: Final = frozenset(
 )
 """Second labels that name an interface of a machine, or a network it is also in: `web01.mgmt.example.org`."""
 
+ENVIRONMENT_LABELS: Final = frozenset("dev devel development preprod qa stage staging stg test testing uat".split())
+"""Second labels that tell a machine from its twin in production: `web01.stg.example.org` is not `web01.example.org`."""
+
 
 _LEAST_FIRST: Final = (Lifecycle.RETIRED, Lifecycle.READ_ONLY, Lifecycle.RETIRING, Lifecycle.ACTIVE)
 
@@ -233,6 +236,10 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
             longest = max((n for n in record.names if n.split(".", 1)[0] == labels[0]), key=lambda n: n.count("."))
             if len(labels) > 1 and _owns_short(table, labels[0], longest, going):
                 say(labels[0], "short", record, provenance)
+            if len(labels) > 2 and labels[1] in ENVIRONMENT_LABELS:
+                dashed = f"{labels[0]}-{labels[1]}"
+                if distinctive(dashed) and not table.with_short(dashed):
+                    say(dashed, "short", record, provenance)
             for length in range(2, len(labels) - 1):
                 prefix = ".".join(labels[:length])
                 if _owns_prefix(table, prefix, known, going):

@@ -9,10 +9,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from auditor.graph.hosts import INTERFACE_LABELS, HostTable, Identity
+from auditor.graph.hosts import ENVIRONMENT_LABELS, INTERFACE_LABELS, HostTable, Identity
 from auditor.model import EXCERPT_LIMIT, Lifecycle
 from auditor.redaction import redact
 from auditor.text import decode, normal_address
@@ -46,6 +46,8 @@ _MAX_RANGES: Final = 4
 MAX_PER_FILE: Final = 20_000
 _LONG: Final = 4096
 """Bytes of a line that are looked at around a mention."""
+_HOST_PREFIX: Final = 30
+"""The longest prefix of a network of which the first address is no machine's (RFC 3021)."""
 _RUN: Final = 8
 """Addresses one after another, in lines that are alike else, that are a network written out."""
 _ENTRY: Final = 60
@@ -223,8 +225,8 @@ class MentionScanner:
             if kind == "full" and identity.text.count(".") >= 2 and not below:
                 return False
             return None
-        if after in _WORD:
-            return None
+        if after in _WORD or (after == 64 and kind in ("short", "prefix") and lower[end + 1 : end + 2].isalnum()):
+            return None  # a longer word, or who gets mail
         dot = end + 1 if after == 92 and lower[end + 1 : end + 2] == b"." else end
         more = (after == 46 or dot > end) and dot + 1 < len(lower) and lower[dot + 1] in _WORD
         # More labels: another name, unless it is only the ending of a file's name.
@@ -257,7 +259,7 @@ class MentionScanner:
         """Whether the labels from here make it the machine's name in another of its networks, or outside of its site.
 
         `web01.mgmt.example.org` and `web01.example.org` are names of `web01.iad.example.org`, unless the latter is
-        a machine of its own.
+        a machine of its own. That of `web01.stg.example.org` is not: it is its twin's.
         """
         tail = start
         while tail < len(lower) and (lower[tail] in _TOKEN or _escaped_dot(lower, tail)):
@@ -272,7 +274,9 @@ class MentionScanner:
             while "." in site:
                 if domain == site or (domain.startswith(site) and domain[len(site)] in "-_"):
                     return inside or self._table.find(f"{identity.text}.{site}") is None
-                site = site.partition(".")[2]
+                label, _, site = site.partition(".")
+                if label in ENVIRONMENT_LABELS and identity.text == name.partition(".")[0]:
+                    break
         return False
 
     def _known(self, token: bytes) -> bool:
@@ -469,7 +473,18 @@ def _address_stands(lower: bytes, start: int, end: int) -> bool | None:
         return None
     if after == 46 and end + 1 < len(lower) and lower[end + 1] in _DIGIT:
         return None
+    if after == 47 and _is_network(lower, start, end):
+        return None
     return None if after == 45 and end + 1 < len(lower) and lower[end + 1] in _DIGIT and before == 45 else True
+
+
+def _is_network(lower: bytes, start: int, end: int) -> bool:
+    """Whether an IPv4 address with a prefix length is that of a network, rather than of a machine in it."""
+    length = lower[end + 1 : end + 3].rstrip(b"./,;\"')]} \t\r\n")
+    if not length.isdigit() or int(length) > _HOST_PREFIX:
+        return False
+    address = int(IPv4Address(lower[start:end].decode()))
+    return address & ((1 << (32 - int(length))) - 1) == 0
 
 
 def _written_out(lower: bytes, start: int, end: int) -> bool:

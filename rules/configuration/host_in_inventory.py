@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from auditor.api import (
     Area,
@@ -21,6 +22,9 @@ from auditor.api import (
 )
 from rules.configuration.groups import ANSIBLE, PATTERNS, Tool, bare_name, members_of, tool_of
 from rules.ways import references_to
+
+_EVERYONE: Final = re.compile(r"(?:^|[\s,])\*(?:$|[\s,])")
+"""The word that takes every host into a group of monitoring."""
 
 
 class HostInInventoryRule(Rule):
@@ -79,6 +83,8 @@ class HostInInventoryRule(Rule):
                     # What goes with the host's own definition, and what a check of the group has shown.
                     if place.path == "." or not tool.stale or (tool.watches and place in watched):
                         continue
+                    if tool.watches and _EVERYONE.search(place.excerpt):
+                        continue  # nothing there names it
                     if group.text.startswith(PATTERNS) or members_of(estate, group) <= leaving:
                         continue
                     tools[tool.name] = tool

@@ -99,6 +99,7 @@ def hosts_in(text: str | bytes) -> set[str]:
         "[10.0.0.17]",
         "10.0.0.17:443",
         "10.0.0.17/32",
+        "10.0.0.17/24",
         "10.0.0.17.",
         "::ffff:10.0.0.17",
         "tcp://10.0.0.17",
@@ -187,6 +188,11 @@ def test_names_the_host(text: str) -> None:
         "qa-stg01-mgmt2",
         "old-qa-stg01-mgmt",
         "%2web01",
+        "web01@lists.example.org",
+        "seoul.mirror@example.org",
+        "10.0.0.16/30",
+        "proxy07-stg.other.org",
+        "old-proxy07-stg",
     ],
 )
 def test_names_something_else(text: str) -> None:
@@ -205,6 +211,9 @@ def test_names_something_else(text: str) -> None:
         ("kr-mirror", SEOUL),
         ("arm.example.org", ARM),
         ("proxy07.stg", "proxy07.stg.example.org"),
+        ("proxy07-stg", "proxy07.stg.example.org"),
+        ("proxy07-stg.mgmt.example.org", "proxy07.stg.example.org"),
+        ("proxy07-stg.cfg", "proxy07.stg.example.org"),
         ("proxy07.stg.example.org", "proxy07.stg.example.org"),
         ("mail.example.org", "mail.example.org"),
         ("0:0:1::2", STAGING),
@@ -246,6 +255,24 @@ def test_names_outside_of_a_site_and_in_other_networks() -> None:
         assert found(text) == {"web01.iad.example.org"}, text
     for text in ("web02.example.org", "web02", "web01.lhr.example.org", "web01.org", "web01.example.org.uk"):
         assert not found(text), text
+
+
+def test_the_twin_of_a_machine_in_staging_is_another_machine() -> None:
+    table = HostTable()
+    table.add("web01.stg.iad.example.org", "test")
+    table.address(table.records["web01.stg.iad.example.org"], "10.0.8.0")
+    table.address(table.records["web01.stg.iad.example.org"], "10.0.9.16")
+    scanner = MentionScanner(table, identities(table, ["web01.stg.iad.example.org"]))
+    for text in (
+        "web01.stg",
+        "web01-stg",
+        "web01.stg.iad.example.org.conf",
+        "web01-stg.mgmt.iad.example.org",
+        "10.0.8.0",
+    ):
+        assert scanner.scan(text.encode()), text
+    for text in ("web01.iad.example.org", "web01.example.org-hosts", "web01.mgmt.iad.example.org", "10.0.9.16/28"):
+        assert not scanner.scan(text.encode()), text
 
 
 @pytest.mark.parametrize("last", [24, 17, 20])
@@ -397,11 +424,14 @@ def reference(line: str) -> set[str]:
     found = set()
     for match in re.finditer(r"[a-z0-9_.-]+", line.lower()):
         token = match[0].strip(".")
+        mailbox = re.match(r"@[a-z0-9]", line.lower()[match.end() :]) and not match[0].endswith(".")
         for host in GOING:
             domain = host.split(".", 1)[1]
-            owned = {"web01": "short", "qa-stg01": "short", host: "full"}
+            owned = {"web01": "short", "qa-stg01": "short", "proxy07-stg": "short", host: "full"}
             for name, kind in owned.items():
-                if not host.startswith(name):
+                if not host.startswith(name.replace("proxy07-stg", "proxy07.stg")):
+                    continue
+                if kind == "short" and mailbox and token.endswith(name):
                     continue
                 if token == name or (
                     token.startswith(name + ".") and set(token[len(name) + 1 :].split(".")) <= ENDINGS
@@ -420,6 +450,8 @@ def reference(line: str) -> set[str]:
                 elif _below(token, name) and TABLE.find(token) is None:
                     found.add(host)
         for prefix, host in (("seoul.mirror", SEOUL), ("proxy07.stg", "proxy07.stg.example.org")):
+            if mailbox and token.endswith(prefix):
+                continue
             if token == prefix or (
                 token.startswith(prefix + ".") and set(token[len(prefix) + 1 :].split(".")) <= ENDINGS
             ):
