@@ -56,7 +56,10 @@ _RECORD: Final = re.compile(
 _FIRST: Final = re.compile(rb"(?:[ \t\r]*+(?:;[^\n]*+)?\n)*+([^\n]*+)")
 _DIRECTORIES: Final = frozenset({"named", "bind", "dns", "zones", "nsd"})
 _RAW: Final = b"\x00\x00\x00\x02\x00\x00\x00"
-_TEMPLATE: Final = re.compile(rb"\{\{|\{%|<%|\$\{[A-Za-z_]")
+_TEMPLATE: Final = re.compile(r"\{\{|\{%|\{#|<%|\$\{[A-Za-z_]")
+# What a template may fill in and leave the records as they are: a serial number, and the zone of the file's name.
+_FILLED_NUMBER: Final = re.compile(r"(^|\()([ \t]*)(?:\{\{[^{}]*\}\}|<%=[^<>]*%>)(?=[ \t]*(?:;|$)|[ \t]+\d)")
+_FILLED_ZONE: Final = re.compile(r"(?:\{\{|<%=)[ \t]*@?\w*(?:zone|domain|origin)\w*[ \t]*(?:\}\}|%>)", re.IGNORECASE)
 _SUFFIXES: Final = (".signed", ".zone", ".db", ".hosts", ".rev", ".txt", ".axfr", ".inc", ".in", ".j2")
 _PREFIXES: Final = ("db.", "named.", "master.", "primary.", "pri.", "slave.", "secondary.", "sec.", "zone.")
 # What Debian's bind9 package names its own zone files.
@@ -180,7 +183,7 @@ class ZoneCollector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.RECORDS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """By content: the first line that says something is a directive or a record. Templates are left alone."""
+        """By content: the first line that says something is a directive or a record."""
         if head.startswith(_RAW):
             return _named_like_zone(path)
         named = _named_like_zone(path)
@@ -190,7 +193,7 @@ class ZoneCollector(Collector):
             found = _FIRST.match(head, at)
             line = found[1] if found else b""
             if _DIRECTIVE.match(line) or ((named or b"SOA" in line.upper()) and _RECORD.match(line)):
-                return b"\x00" not in head[:512] and not _TEMPLATE.search(head)
+                return b"\x00" not in head[:512]
             at += len(found[0]) if found else 0
         return False
 
@@ -209,6 +212,8 @@ class ZoneCollector(Collector):
             yield Malformed(Where(0), "not text", "named does not load it as a zone", whole=True)
             return
         origin = _origin_of(document.path, text)
+        text, unknown = _filled_in(text, origin)
+        yield from unknown
         if (document.path.startswith("/") or origin is None) and not _states_origin(text):
             yield Fragment("unnamed", _Unnamed(document.path, origin), Where(1))
             return
@@ -230,7 +235,7 @@ class ZoneCollector(Collector):
         known = declared((path for path, _ in unnamed), read) if unnamed else Declared()
         parts: list[tuple[str, Where]] = []
         for path, guess in unnamed:
-            text = decode(read(path) or b"")
+            text, _ = _filled_in(decode(read(path) or b""), guess)
             if path not in known.zones and _Reader(text, _State(guess)).is_part():
                 parts.append((path, Where(1)))
             else:
@@ -304,7 +309,10 @@ class _Includes:
             return
         self._files += 1
         self._included.add(path)
-        reader = _Reader(decode(content), include.state)
+        text, unknown = _filled_in(decode(content), include.state.origin)
+        for one in unknown:
+            yield replace(one, where=replace(one.where, path=path))
+        reader = _Reader(text, include.state)
         for item in reader.items():
             if isinstance(item, _Include):
                 at = reader.where(reader.current)
@@ -376,6 +384,36 @@ def _origin_of(path: str, text: str) -> str | None:
     name = rf"(?<![\w-]){re.escape(found)}((?:\.[a-z0-9-]{{1,63}}){{1,4}})\.(?:\s|$)"
     longer = re.search(name, text[:4096], re.IGNORECASE)
     return normal_name(found + longer[1]) if longer else normal_name(found)
+
+
+def _filled_in(text: str, origin: str | None) -> tuple[str, list[Malformed]]:
+    """A zone file that is a template, with what can be told of it filled in; the lines that can't are left empty.
+
+    After an $ORIGIN that is not known, relative names are not either: all is left out up to the next that is.
+    """
+    if _TEMPLATE.search(text) is None:
+        return text, []
+    lines, unknown, lost = text.split("\n"), [], False
+    for at, line in enumerate(lines):
+        directive = line.startswith("$ORIGIN")
+        if _TEMPLATE.search(line) is not None:
+            filled = _FILLED_NUMBER.sub(r"\g<1>\g<2>1", line)
+            if origin:
+                filled = _FILLED_ZONE.sub(origin, filled)
+            if _TEMPLATE.search(filled.partition(";")[0]) is None:
+                line = filled
+            else:
+                unknown.append(at)
+                lost, line = lost or directive, ""
+        if directive and line.partition(";")[0].rstrip().endswith("."):
+            lost = False
+        lines[at] = "" if lost else line
+    if not unknown:
+        return "\n".join(lines), []
+    where = Where(unknown[0] + 1, excerpt(text.split("\n", unknown[0] + 1)[unknown[0]]))
+    more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    effect = "the records that it becomes are not known; text that names a host is found in it all the same"
+    return "\n".join(lines), [Malformed(where, f"a line of a template{more}", effect)]
 
 
 def _without_affixes(base: str) -> tuple[str, str]:

@@ -67,6 +67,9 @@ class DnsLeadsToGoingHostRule(Rule):
     ends there, and to each MX, NS, SRV, SVCB, HTTPS, URI, SOA, PTR, TLSA and SPF record that names one of them. One
     finding for each owner and type.
 
+    Another finding for each host has the records of its own name that lead elsewhere or nowhere (TXT, SSHFP, CAA, its
+    MX, the challenge of its certificate): they are to be removed with it as well.
+
     Service names that end at the host alone block, and so do mail, name and service records with no other target
     left. Where others are left, and for SPF, it warns. The host's own addresses, its PTR and TLSA records are notes:
     they are to be removed with it. Nothing is said for a read-only host, since who only resolves and reads is not
@@ -105,10 +108,57 @@ class DnsLeadsToGoingHostRule(Rule):
         for going in estate.going:
             if going.lifecycle is not Lifecycle.READ_ONLY:
                 _collect(estate, ways, going, owners)
+        shown: set[tuple[str, int]] = set()
         for one in owners.values():
             finding = self._finding(estate, ways, one)
             if finding is not None:
+                shown.update((place.path, place.line) for place in finding.evidence)
                 yield finding
+        yield from self._own_records(estate, ways, shown)
+
+    def _own_records(self, estate: EstateView, ways: Ways, shown: set[tuple[str, int]]) -> Iterator[Finding]:
+        """The records of each host's own name that no other finding has shown."""
+        names: dict[str, Going] = {}
+        for going in estate.going:
+            host = estate.host(going.host)
+            if host is None or going.lifecycle is Lifecycle.READ_ONLY:
+                continue
+            names[going.host] = going
+            for edge in estate.incoming(host, Relation.STANDS_FOR):
+                name = edge.consumer
+                if name.kind is Kind.NAME and is_own(name.text, going) and ways.hosts(name) == {going.host}:
+                    names.setdefault(name.text, going)
+        found: dict[str, list[tuple[str, Provenance]]] = {}
+        records = [(str(node.attributes.get("owner", "")), node) for node in estate.nodes(Kind.RECORD)]
+        challenges = ((name, estate.find(Kind.NAME, f"_acme-challenge.{name}")) for name in names)
+        records += [(name, node) for name, node in challenges if node is not None]
+        for owner, node in records:
+            while owner.startswith("_"):
+                owner = owner.partition(".")[2]
+            # What stands at the head of a zone is the zone's, whatever machine has its name.
+            if owner not in names or node.attributes.get("record_set") or estate.find(Kind.ZONE, owner) is not None:
+                continue
+            for place in node.provenance:
+                if place.line and (place.path, place.line) not in shown and not place.path.startswith("hosts/"):
+                    kind = str(node.attributes.get("type", ""))
+                    found.setdefault(names[owner].host, []).append((kind, place))
+        for asked, several in found.items():
+            lines = {(place.path, place.line): place for _, place in several}
+            kinds = listed(sorted({kind for kind, _ in several if kind}), 8)
+            yield Finding(
+                rule=self.id,
+                area=self.area,
+                severity=Severity.INFO,
+                confidence=Confidence.HIGH,
+                subject=asked,
+                identity=(asked, "own records"),
+                message=f"{plural(len(lines), 'more record')} of {asked} itself: {kinds}",
+                why="Left behind, they tell of a host that is gone; who gets the name next gets them with it.",
+                action="Remove them with the host.",
+                impact=Impact.NONE,
+                evidence=tuple(lines[key] for key in sorted(lines)),
+                hosts=(asked,),
+            )
 
     def _finding(self, estate: EstateView, ways: Ways, one: _Owner) -> Finding | None:
         evidence = _lines(one)
