@@ -57,7 +57,7 @@ from auditor.text import decode, excerpt, is_address, normal_address
 
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
-    from auditor.graph.mentions import MentionScanner
+    from auditor.graph.mentions import Mention, MentionScanner
     from auditor.graph.view import View
     from auditor.inventory.schema import Inventory
     from auditor.policy.decisions import Baseline, Policy
@@ -477,10 +477,15 @@ def _mentions(
             yield b"" if isinstance(content, OSError) else content
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
+    in_roles = _in_own_roles(texts, reading, hosts, linker, known, going)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
         found = known[bound.template.digest]
+        if bound.file.estate_path in in_roles:
+            seen = {(one.line, one.identity.host) for one in found}
+            more = in_roles[bound.file.estate_path]
+            found = [*found, *(one for one in more if (one.line, one.identity.host) not in seen)]
         if not found:
             continue
         if len(found) >= MAX_PER_FILE:
@@ -531,6 +536,60 @@ def _mentions(
             )
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
     _named_after(reading, canonical, linker, scanner)
+
+
+def _in_own_roles(
+    texts: Sequence[Bound],
+    reading: Reading,
+    hosts: HostTable,
+    linker: Linker,
+    known: Mapping[bytes, Sequence[Mention]],
+    going: Collection[str],
+) -> dict[str, list[Mention]]:
+    """What names a host in the roles that are called as it is and that nothing else uses, and where they are used."""
+    from auditor.graph.mentions import Mention
+    from auditor.graph.roles import called_like, is_for, naming, uses_of
+
+    # `wiki` is wiki.example.org rather than wiki.stg.example.org, where both are going.
+    full = [name for name in sorted(going, key=lambda one: -len(one)) if "." in name and not is_address(name)]
+    shorts = {hosts.records[name].short: name for name in full}
+    roles = called_like((bound.file.estate_path for bound in texts), shorts)
+    if not roles:
+        return {}
+    ending = linker.emptied_playbooks(going)
+    found: dict[str, list[Mention]] = {}
+
+    def add(path: str, line: int, text: str, host: str) -> None:
+        word = Identity(hosts.records[host].short, "short", host)
+        found.setdefault(path, []).append(Mention(line, text, word, exact=False, comment=False))
+
+    read = {
+        bound.file.estate_path: (bound, decode(reading.content(bound)))
+        for bound in texts
+        if bound.file.path.endswith((".yml", ".yaml"))
+    }
+    for role in roles:
+        same = {name for name in full if hosts.records[name].short == hosts.records[role.host].short}
+        used = [(bound, text, use) for path, (bound, text) in read.items() for use in uses_of(role, path, text)]
+        own = []
+        for bound, text, use in used:
+            named = {
+                one.line
+                for one in known[bound.template.digest]
+                if one.identity.host in same and one.identity.kind == "full"
+            }
+            if not same.isdisjoint(ending.get(use.path, ())) or is_for(use, text.split("\n"), named):
+                own.append(use)
+        if not own or len(own) < len(used):
+            continue
+        for use in own:
+            add(use.path, use.line, use.text, role.host)
+        for bound in texts:
+            path = bound.file.estate_path
+            if path.startswith(role.directory + "/"):
+                for number, line in naming(hosts.records[role.host].short, decode(reading.content(bound))):
+                    add(path, number, line, role.host)
+    return found
 
 
 def _named_after(

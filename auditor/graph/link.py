@@ -414,6 +414,34 @@ class Linker:
                 found[self._texts[node]] = sorted(hosts)
         return found
 
+    def emptied_playbooks(self, going: Collection[str]) -> dict[str, set[str]]:
+        """Playbooks all of whose plays select going hosts alone, by name or in a group: path -> the hosts."""
+        empty = self.emptied_groups(going)
+        wanted = RELATION_ID[Relation.SELECTS]
+        names = {number: name for (_, name), number in self._group_ids.items()}
+        found: dict[str, set[str]] = {}
+        plays: dict[NodeId, set[str]] = {}
+        others: set[NodeId] = set()
+        for at, one in enumerate(self._relations):
+            consumer = self._consumers[at]
+            if one != wanted or self._kinds[consumer] is not Kind.PLAYBOOK:
+                continue
+            target = self._texts[self._providers[at]]
+            if self._kinds[self._providers[at]] is Kind.HOST:
+                hosts = [target] if target in going else []
+            else:
+                hosts = empty.get(target, [])
+            if not hosts:
+                others.add(consumer)
+            plays.setdefault(consumer, set()).add(names.get(self._groups[at], ""))
+            found.setdefault(self._texts[consumer], set()).update(hosts)
+        for playbook, selected in plays.items():
+            patterns = self.attributes.get(playbook, {}).get("hosts_patterns")
+            every = {f"hosts {one}" for one in patterns} if isinstance(patterns, tuple) else set()
+            if playbook in others or not every or not every <= selected:
+                del found[self._texts[playbook]]
+        return found
+
     def build(self) -> Linked:
         """The graph of all that was added and concluded. The linker can't be used afterwards."""
         for document, entries in self._mentions.items():

@@ -44,8 +44,9 @@ class MentionRule(Rule):
     ------------
     Looks through all text of the estate, whatever its format, for the host's names (full, short where the short name
     can't be mistaken, and without a known domain), its addresses, names that lead to it alone, ranges such as
-    `web[01:20]`, and groups that it leaves empty; and for files and directories that are called after it. One finding
-    for each file. For a host that only becomes read-only they are notes.
+    `web[01:20]`, and groups that it leaves empty; and for files and directories that are called after it. In a role of
+    Ansible that is called as the host is, and that nothing but it uses, its short name counts even if it is an ordinary
+    word. One finding for each file. For a host that only becomes read-only they are notes.
 
     Why it matters
     --------------
