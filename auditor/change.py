@@ -79,6 +79,8 @@ class GateReport:
     aside: tuple[SetAside, ...] = ()
     """What the new side has and the policy or a baseline sets aside: it fails nothing."""
     counts: Mapping[str, int] = field(default_factory=dict)
+    unseen: tuple[Coverage, ...] = ()
+    """What nobody looked at on the new side and that may depend on what goes."""
 
     def failing(self) -> tuple[Judged, ...]:
         """The findings that fail the change: by their severity, or since they need what it takes out."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from auditor.api import Collector, Rule
+from auditor.audit import coverage as covering
 from auditor.audit import removals
 from auditor.audit.engine import Audited, Remembered, Request, Survey, judge, policy_beside, survey
 from auditor.audit.lines import Lines
@@ -38,11 +39,13 @@ from auditor.model import (
     SetAside,
     Severity,
 )
+from auditor.phrases import listed
 from auditor.policy import POLICY
 from auditor.policy.decisions import Policy, settle, too_many
 
 _RANK: Final[Mapping[Severity, int]] = {one: at for at, one in enumerate(Severity)}
 MENTION: Final = "mention"
+GAP: Final = "coverage-gap"
 MAX_REMOVED: Final = 2000
 """Hosts and names that one change may take out and that are judged. More is an inventory that moved elsewhere."""
 
@@ -126,10 +129,12 @@ def gate(
     going: tuple[Going, ...] = ()
     runs: tuple[RuleRun, ...] = ()
     aside: tuple[SetAside, ...] = ()
+    unseen: tuple[Coverage, ...] = ()
     if asked:
         remembered = list(removals.remembered(before, new_names, removed))
         judged = _judge(after, asked, rules, now, remembered, policy, progress)
         aside = judged.report.aside
+        unseen = tuple(one for one in judged.report.coverage if one.needed and not one.seen)
         new, going, runs = judged.report.findings, judged.report.going, judged.report.rules
         crashes = list(dict.fromkeys([*crashes, *judged.report.failures]))
         taken = {(path, item.where.line, item.where.excerpt) for _, path, _, item in remembered}
@@ -143,6 +148,11 @@ def gate(
         was = _judge(before, [*(Asked(name) for name in sorted(declared)), *hosts], rules, now, (), policy, progress)
         old = was.report.findings
     compared = compare(old, new, lines)
+    if not sides.living:
+        compared, unchanged = _old_gaps(compared, unseen, before, going, lines)
+        if unchanged:
+            said = listed([one.message for one in unchanged], 3)
+            notes.append(f"{said}, before the change as after it (--estate SNAPSHOT shows what is on hosts)")
     gone = [_removal(one, compared, going) for one in (*removed, *set_going)]
     gone += [
         Removal(one.name, one.what, tuple(one.where), (left[finding.fingerprint],))
@@ -161,6 +171,7 @@ def gate(
         removals=tuple(gone),
         judged=tuple(compared),
         lost_sight=lost,
+        unseen=unseen,
         withdrawn=tuple(withdrawn),
         failures=tuple(crashes),
         rules=runs,
@@ -237,6 +248,31 @@ def compare(old: Iterable[Finding], new: Iterable[Finding], lines: Lines) -> lis
     matched = {one.fingerprint for one in pairs.values()}
     judged += [Judged(one, Standing.FIXED) for key, one in before.items() if key not in matched]
     return judged
+
+
+def _old_gaps(
+    compared: Iterable[Judged], unseen: Iterable[Coverage], before: Survey, going: Sequence[Going], lines: Lines
+) -> tuple[list[Judged], list[Finding]]:
+    """Findings about what nobody saw, as old ones where the old side saw no more of it: the change is not the cause.
+
+    Also returns those that are old for this reason.
+    """
+    result, unchanged = list(compared), []
+    if not any(one.finding.rule == GAP and one.standing is Standing.NEW for one in result):
+        return result, []
+    # That nothing but its declaration names a host is no finding of this kind.
+    rows = covering.of_estate(before.reading, before.inventory, before.hosts, going, (), INVENTORY)
+    was = {_gap_key(one, lines.path(one.path)) for one in rows if not one.seen}
+    worse = {(one.source, one.outcome.value) for one in unseen if _gap_key(one, one.path) not in was}
+    for at, one in enumerate(result):
+        if one.finding.rule == GAP and one.standing is Standing.NEW and one.finding.identity[:2] not in worse:
+            result[at] = Judged(one.finding, Standing.KNOWN)
+            unchanged.append(one.finding)
+    return result, unchanged
+
+
+def _gap_key(one: Coverage, path: str) -> tuple[object, ...]:
+    return one.source, one.area, one.outcome, path or one.what
 
 
 def _sense(one: Finding) -> tuple[object, ...]:

@@ -34,7 +34,7 @@ from auditor.model import (
 from auditor.report.gate import FORMATS, render
 from auditor.report.gate.machines import ANNOTATIONS
 from auditor.report.gate.markdown import LIMIT, MARKER
-from auditor.report.gate.sarif import RESULTS
+from auditor.report.gate.sarif import GAPS, RESULTS
 
 HOSTILE = (
     "x`<script>alert(1)</script>|]]>&\"'\n::error file=a::owned\r\x1b[31m\u202egnp.exe\x00\udce9 "
@@ -120,6 +120,23 @@ def test_sarif_is_honest_about_failures() -> None:
     (invocation,) = run["invocations"]
     assert invocation["executionSuccessful"] is False
     assert "rule x" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+
+
+def test_sarif_tells_what_was_not_seen() -> None:
+    """The run was whole, its results may not be."""
+    gap = Coverage("web01", Area.SCHEDULES, "crontabs", Outcome.DENIED, detail="no rights", path="hosts/web01/x y")
+    seen = replace(report(text="x"), unseen=(gap, *(replace(gap, path="", what=str(at)) for at in range(GAPS))))
+    (run,) = json.loads(render(seen, "sarif", help_of={}))["runs"]
+    (invocation,) = run["invocations"]
+    assert invocation["executionSuccessful"] is True
+    told = invocation["toolExecutionNotifications"]
+    assert len(told) == GAPS + 1
+    assert {one["level"] for one in told} == {"warning"}
+    known = {one["id"] for one in run["tool"]["driver"]["notifications"]}
+    assert {one["descriptor"]["id"] for one in told} == known
+    assert told[1]["message"]["text"] == "not looked at: crontabs: no rights"
+    assert told[1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "hosts/web01/x%20y"
+    assert told[-1]["message"]["text"] == "and 2 more that were not seen"
 
 
 def test_sarif_is_as_large_as_can_be_shown() -> None:

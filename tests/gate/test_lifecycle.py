@@ -198,3 +198,44 @@ def test_removals_count_also_where_only_the_diff_is_asked_for(clone: Clone, caps
     report = judged(clone, capsys, "--diff-only")
     assert not report["passed"]
     assert report["removed"][0]["dependents"]
+
+
+RETIRED = OURS.replace("lifecycle: active", "lifecycle: retired")
+OWN = "hosts/cert01.example.net/etc/cron.d/own"
+
+
+def test_what_nobody_looked_at_before_either_is_not_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """A repository has no crontabs of a host: that can't fail each change that retires one."""
+    clone.commit({path: None for path in ("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")})
+    clone.commit({"inventory.yaml": OURS})
+    clone.commit({"inventory.yaml": RETIRED})
+    report = judged(clone, capsys, "--fail-on", "warn")
+    assert report["passed"]
+    assert [(one["rule"], one["standing"]) for one in report["findings"]] == [("coverage-gap", "known")]
+    assert "schedules on cert01.example.net itself" in [one["what"] for one in report["not_looked_at"]]
+    assert any("cert01.example.net" in note and "--estate" in note for note in report["notes"])
+
+
+def test_what_the_change_hides_is_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({path: None for path in ("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")})
+    clone.commit({"inventory.yaml": OURS, OWN: "1 1 * * * root /bin/true\n"})
+    clone.commit({"inventory.yaml": RETIRED, OWN: None})
+    report = judged(clone, capsys, "--fail-on", "warn")
+    assert not report["passed"]
+    assert [(one["rule"], one["standing"]) for one in report["findings"]] == [("coverage-gap", "new")]
+
+
+def test_what_a_snapshot_could_not_see_is_told_as_new(
+    clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    stamp = {"path": OWN, "outcome": "denied", "collected_at": "2026-06-01T11:00:00Z", "detail": "no rights"}
+    (tmp_path / "living").mkdir()
+    (tmp_path / "living/captures.jsonl").write_text(json.dumps(stamp) + "\n")
+    clone.commit({path: None for path in ("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")})
+    clone.commit({"inventory.yaml": OURS})
+    clone.commit({"inventory.yaml": RETIRED})
+    options = ("--estate", str(tmp_path / "living"))
+    assert judged(clone, capsys, *options)["passed"]
+    report = judged(clone, capsys, "--fail-on", "warn", *options)
+    assert not report["passed"]
+    assert any("no rights" in one["message"] for one in report["findings"] if one["standing"] == "new")

@@ -88,6 +88,18 @@ def render_json(report: GateReport) -> str:
             for one in by_urgency(report.judged)
         ],
         "not_seen_any_more": [{"what": gap_text(gap), "path": gap.path, "line": gap.line} for gap in report.lost_sight],
+        "not_looked_at": [
+            {
+                "source": one.source,
+                "area": one.area.value,
+                "what": one.what,
+                "outcome": one.outcome.value,
+                "detail": one.detail,
+                "path": one.path,
+                "line": one.line,
+            }
+            for one in report.unseen
+        ],
         "declared_active_again": list(report.withdrawn),
         "set_aside": [
             {

@@ -42,10 +42,16 @@ RELATED: Final = 50
 """Related locations of one result; viewers show a handful."""
 
 
+GAPS: Final = 200
+"""Notifications about what was not seen."""
+LOST, UNSEEN = "not-seen-any-more", "not-looked-at"
+
+
 def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
     """One run with all findings; those of before are `unchanged`, those that the change has mended `absent`.
 
-    What the policy or a baseline sets aside is suppressed, with the reason (SARIF 2.1.0, 3.35).
+    What the policy or a baseline sets aside is suppressed, with the reason (SARIF 2.1.0, 3.35). `executionSuccessful`
+    is whether the auditor did its work (3.20.14), and not whether it saw everything: that is told in notifications.
     """
     judged = by_urgency(report.judged)
     titles = {run.rule: run.title for run in report.rules}
@@ -77,6 +83,10 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
                         "semanticVersion": __version__,
                         "version": __version__,
                         "rules": rules,
+                        "notifications": [
+                            {"id": LOST, "shortDescription": {"text": "The change hides something from the auditor"}},
+                            {"id": UNSEEN, "shortDescription": {"text": "Nobody looked at it"}},
+                        ],
                     }
                 },
                 "automationDetails": {"id": "auditor/gate/"},
@@ -87,10 +97,7 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
                         "endTimeUtc": report.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
                         "toolExecutionNotifications": [
                             *(_failure(one) for one in report.failures),
-                            *(
-                                {"level": "warning", "message": {"text": clean(f"not seen any more: {gap_text(gap)}")}}
-                                for gap in report.lost_sight
-                            ),
+                            *_gaps(report),
                             *_left_out(len(results) - RESULTS),
                         ],
                     }
@@ -100,6 +107,22 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
         ],
     }
     return json.dumps(document, indent=1) + "\n"
+
+
+def _gaps(report: GateReport) -> list[dict[str, Any]]:
+    """What was not seen: conditions in which the run was whole, and its results may not be (3.20.21, 3.58.6)."""
+    told = [
+        *((LOST, f"not seen any more: {gap_text(gap)}", gap) for gap in report.lost_sight),
+        *((UNSEEN, f"not looked at: {gap_text(gap)}", gap) for gap in report.unseen),
+    ]
+    found = []
+    for name, text, gap in told[:GAPS]:
+        place = {"locations": [_location(Provenance(gap.path, gap.line))]} if gap.path else {}
+        found.append({"descriptor": {"id": name}, "level": "warning", "message": {"text": clean(text)}, **place})
+    if len(told) > GAPS:
+        text = f"and {len(told) - GAPS:,} more that were not seen"
+        found.append({"descriptor": {"id": UNSEEN}, "level": "warning", "message": {"text": text}})
+    return found
 
 
 def _left_out(count: int) -> list[dict[str, Any]]:
