@@ -206,7 +206,7 @@ OWN = "hosts/cert01.example.net/etc/cron.d/own"
 
 def test_what_nobody_looked_at_before_either_is_not_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
     """A repository has no crontabs of a host: that can't fail each change that retires one."""
-    clone.commit({path: None for path in ("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")})
+    clone.commit(dict.fromkeys(("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")))
     clone.commit({"inventory.yaml": OURS})
     clone.commit({"inventory.yaml": RETIRED})
     report = judged(clone, capsys, "--fail-on", "warn")
@@ -217,7 +217,7 @@ def test_what_nobody_looked_at_before_either_is_not_new(clone: Clone, capsys: py
 
 
 def test_what_the_change_hides_is_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
-    clone.commit({path: None for path in ("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")})
+    clone.commit(dict.fromkeys(("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")))
     clone.commit({"inventory.yaml": OURS, OWN: "1 1 * * * root /bin/true\n"})
     clone.commit({"inventory.yaml": RETIRED, OWN: None})
     report = judged(clone, capsys, "--fail-on", "warn")
@@ -231,7 +231,7 @@ def test_what_a_snapshot_could_not_see_is_told_as_new(
     stamp = {"path": OWN, "outcome": "denied", "collected_at": "2026-06-01T11:00:00Z", "detail": "no rights"}
     (tmp_path / "living").mkdir()
     (tmp_path / "living/captures.jsonl").write_text(json.dumps(stamp) + "\n")
-    clone.commit({path: None for path in ("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")})
+    clone.commit(dict.fromkeys(("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")))
     clone.commit({"inventory.yaml": OURS})
     clone.commit({"inventory.yaml": RETIRED})
     options = ("--estate", str(tmp_path / "living"))
