@@ -43,8 +43,12 @@ class WaveHost:
     blockers: tuple[Finding, ...]
     warnings: int
     gaps: tuple[str, ...]
-    """What nobody looked at and a rule needs, for this host."""
+    """What nobody looked at and a rule needs, for this host; what says that it may be another one comes first."""
     waits: tuple[Wait, ...]
+    gone: bool = False
+    """Whether the inventory declares it as retired already: it waits for nobody."""
+    since: str = ""
+    """Since when, ISO 8601, if the inventory says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,18 @@ class Wave:
     cycles: tuple[tuple[str, ...], ...]
     """Hosts that need each other: they go at the same time, or something between them must be changed first."""
     report: Report
+    after: tuple[str, ...] = ()
+    """The waves that are taken as gone before it."""
 
     @property
     def steps(self) -> tuple[tuple[WaveHost, ...], ...]:
         """The hosts of each step, in order."""
         last = max((one.step for one in self.hosts), default=0)
         return tuple(tuple(one for one in self.hosts if one.step == step) for step in range(1, last + 1))
+
+    def together(self, host: str) -> tuple[str, ...]:
+        """The other hosts of the cycle that a host is in; empty if it is in none."""
+        return next((tuple(one for one in cycle if one != host) for cycle in self.cycles if host in cycle), ())
 
     def of(self, fate: Fate) -> tuple[WaveHost, ...]:
         """The hosts with one fate."""

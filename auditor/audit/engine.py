@@ -632,8 +632,9 @@ def _names_of_others(view: View, going: Iterable[Going]) -> list[Coverage]:
     asked = {one.host for one in going}
     rows = []
     for one in going:
-        node = view.find(Kind.NAME, one.host)
-        reached = {host.text for host in view.reaches(node)} if node is not None else set()
+        called = [one.host] if "." in one.host else [f"{one.host}.{domain}" for domain in sorted(view.own_domains())]
+        nodes = [node for name in called if (node := view.find(Kind.NAME, name)) is not None]
+        reached = {host.text for node in nodes for host in view.reaches(node)}
         if reached and one.host not in reached and not reached & asked:
             others = listed(sorted(reached))
             what = f"{one.host} is only a name of {others}, by DNS"

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from auditor.audit.engine import Audited
-from auditor.audit.scenario import Asked, parse_host
+from auditor.audit.scenario import Asked, parse_host, register
 from auditor.errors import UsageError
-from auditor.model import Going, Impact, Kind, Report, Severity
+from auditor.model import Area, Going, Impact, Kind, Lifecycle, Report, Severity
 from auditor.phrases import plural
 from auditor.text import expand_range
 from auditor.wave import Fate, Wait, Wave, WaveHost
@@ -52,12 +52,20 @@ def read_hosts(text: str, where: str) -> list[Asked]:
     return found
 
 
-def judge_wave(name: str, audited: Audited, hosts_of_it: Iterable[Asked]) -> Wave:
-    """A wave from the audit of all its hosts together. Others that were asked for are gone before it."""
+def judge_wave(name: str, audited: Audited, hosts_of_it: Sequence[Asked], after: Sequence[str] = ()) -> Wave:
+    """A wave from the audit of all its hosts together. Others that were asked for are gone, with the waves `after`.
+
+    Nobody waits for a host that is gone already.
+    """
     view, report = audited.view, audited.report
-    ours = {found.text for one in hosts_of_it if (found := view.host(one.name)) is not None}
+    ours = set(register(view.linked.hosts, hosts_of_it))
     members = [one for one in report.going if one.host in ours]
-    waits = {one.host: _waits(view, one, ours) for one in members}
+    gone = {
+        one.host
+        for one in members
+        if one.lifecycle is Lifecycle.RETIRED and view.linked.hosts.records[one.host].lifecycle is Lifecycle.RETIRED
+    }
+    waits = {one.host: () if one.host in gone else _waits(view, one, ours - gone) for one in members}
     steps, cycles = _order([one.host for one in members], waits)
     hosts = []
     for one in members:
@@ -68,9 +76,20 @@ def judge_wave(name: str, audited: Audited, hosts_of_it: Iterable[Asked]) -> Wav
         fate = Fate.BLOCKED if blockers else Fate.UNSEEN if gaps else Fate.WAITS if waits[one.host] else Fate.READY
         warnings = sum(finding.severity is Severity.WARN and one.host in finding.hosts for finding in report.findings)
         hosts.append(
-            WaveHost(one.host, one.successor, fate, steps[one.host], blockers, warnings, gaps, waits[one.host])
+            WaveHost(
+                one.host,
+                one.successor,
+                fate,
+                steps[one.host],
+                blockers,
+                warnings,
+                gaps,
+                waits[one.host],
+                one.host in gone,
+                one.since if one.host in gone else "",
+            )
         )
-    return Wave(name, tuple(sorted(hosts, key=lambda one: (one.step, one.host))), cycles, report)
+    return Wave(name, tuple(sorted(hosts, key=lambda one: (one.step, one.host))), cycles, report, tuple(after))
 
 
 def _waits(view: View, going: Going, ours: set[str]) -> tuple[Wait, ...]:
@@ -114,11 +133,14 @@ def _order(
 def _gaps(report: Report, host: str) -> tuple[str, ...]:
     """What was not looked at and keeps the verdict from being CLEAR, as far as it speaks of this host."""
     others = {one.host for one in report.going} - {host}
-    said = [
-        row.what
+    rows = [
+        row
         for row in report.coverage
         if row.needed and not row.seen and row.source not in others and not _names(row.what, others)
     ]
+    # First whether this is the machine that is meant: it is unknown, or only a name of another.
+    rows.sort(key=lambda row: row.area is not Area.COVERAGE or row.source != host)
+    said = [row.what for row in rows]
     missing: Counter[str] = Counter()
     for run in report.rules:
         if not run.looked_at and not run.off:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditor.cli import common
 from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.wave import Wave
 
 _EPILOG = """\
 examples:
@@ -60,14 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
     from auditor.report.wave.wording import exit_code
 
     gone: list[Asked] = []
-    waves = []
+    waves: list[Wave] = []
     for file in arguments.files:
         hosts = read_hosts(_text(file), file)
         arguments.confirm_hosts = max(arguments.confirm_hosts, len(gone) + len(hosts))
         request = common.request_of(arguments, [*gone, *hosts], arguments.lifecycle, arguments.on)
         audited = common.run_audit(request, quiet=arguments.quiet, own=arguments.rules)
         name = "standard input" if file == "-" else Path(file).stem
-        waves.append(judge_wave(name, audited, hosts))
+        waves.append(judge_wave(name, audited, hosts, [one.name for one in waves]))
         gone.extend(hosts)
     common.write(lambda color, width: render(waves, arguments.format, color=color, width=width), arguments)
     return exit_code(waves)

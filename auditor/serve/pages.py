@@ -250,7 +250,7 @@ def _wave_host(wave: Wave, same: Sequence[WaveHost], one: Stored) -> Markup:
     names = called(member.host for member in same)
     review = link("/review", names, snapshot=one.name, host=[member.host for member in same][:50])
     state = tag("strong", f"{SYMBOL[host.fate]} ", class_=_BAD[host.fate])
-    return tag("li", state, review, f": {fate(same)}", tag("ul", lines) if lines else None)
+    return tag("li", state, review, f": {fate(same, wave)}", tag("ul", lines) if lines else None)
 
 
 def _path(steps: Sequence[Step]) -> Markup | None:

@@ -109,6 +109,7 @@ def test_a_second_wave_comes_after_the_first(tmp_path: Path, capsys: pytest.Capt
     assert short([one["host"] for one in first["hosts"]]) == ["b"]
     assert short([one["host"] for one in second["hosts"]]) == ["a"]
     assert second["hosts"][0]["blockers"] == []
+    assert (first["after"], second["after"]) == ([], ["wave-1"])
 
 
 def test_what_nobody_looked_at_is_not_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +120,40 @@ def test_what_nobody_looked_at_is_not_ready(tmp_path: Path, capsys: pytest.Captu
     assert found["hosts"][0]["fate"] == "unseen"
     assert any("schedules on a.example.net" in gap for gap in found["hosts"][0]["gaps"])
     assert code == 4
+
+
+def test_addresses_aliases_unknown_hosts_and_one_that_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line of the file is judged, and none is silently taken for gone, or for another host."""
+    hosts = "".join(f"- {{name: {name}.example.net, addresses: [10.0.0.{at}]}}\n" for at, name in enumerate("abcd", 1))
+    gone = "- {name: e.example.net, lifecycle: retired, since: 2026-01-01}\n"
+    zone = "$ORIGIN example.net.\n@ IN SOA ns root 1 2 3 4 5\nd IN A 10.0.0.4\nold IN CNAME d\n"
+    files = {
+        "inventory.yaml": f"version: 1\ndomains: [example.net]\nhosts:\n{hosts}{gone}",
+        "dns/example.net.zone": zone,
+        **job("a", "ssh b.example.net run"),
+        **job("b", "ssh c.example.net run"),
+        **job("c", "ssh a.example.net run; ssh e.example.net run"),
+        **job("e", "ssh a.example.net run"),
+    }
+    place = estate(tmp_path / "e", files)
+    lines = "a.example.net\n10.0.0.2\nc.example.net\nold\nnosuch.example.net\ne.example.net\n"
+    code, (found,) = wave(place, lines, capsys=capsys)
+    by_name = {one["host"]: one for one in found["hosts"]}
+    assert len(by_name) == 6
+    assert [short(cycle) for cycle in found["cycles"]] == [["a", "b", "c"]]
+    assert by_name["old"]["gaps"][0] == "old is only a name of d.example.net, by DNS"
+    assert by_name["nosuch.example.net"]["gaps"][0] == "nosuch.example.net is named nowhere in the estate"
+    assert (by_name["e.example.net"]["gone"], by_name["e.example.net"]["since"]) == (True, "2026-01-01")
+    assert by_name["e.example.net"]["waits"] == []
+    assert {wait["host"] for wait in by_name["a.example.net"]["waits"]} == {"c.example.net"}
+    assert code == 4
+    (tmp_path / "w.txt").write_text(lines)
+    main(["wave", str(tmp_path / "w.txt"), "--estate", str(place), "--now", NOW, "-q", "--width", "200"])
+    out = capsys.readouterr().out
+    assert "e.example.net: retired already, since 2026-01-01; " in out
+    assert "only at the same time" in out
 
 
 def test_files_of_waves() -> None:

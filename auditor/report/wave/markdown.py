@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from auditor.report.layout import moment
 from auditor.report.markdown import code, prose
 from auditor.report.summary import ordered
-from auditor.report.wave.wording import SYMBOL, after, alike, alike_waits, because, called, fate, headline, together
+from auditor.report.wave.wording import (
+    SYMBOL,
+    after,
+    alike,
+    alike_waits,
+    because,
+    called,
+    fate,
+    headline,
+    judged,
+    together,
+)
 from auditor.wave import Fate, Wave, WaveHost
 
 
@@ -17,7 +28,12 @@ def render_markdown(waves: Sequence[Wave]) -> str:
 
 
 def _wave(wave: Wave) -> list[str]:
-    lines = [f"## {prose(wave.name)}: {headline(wave)}", "", f"As of {moment(wave.report.now)}.", ""]
+    lines = [
+        f"## {prose(wave.name)}: {headline(wave)}",
+        "",
+        f"As of {moment(wave.report.now)}; {prose(judged(wave))}.",
+        "",
+    ]
     for step, hosts in enumerate(wave.steps, 1):
         lines += [f"### Step {step}", ""]
         for same in alike(hosts, wave):
@@ -30,7 +46,7 @@ def _wave(wave: Wave) -> list[str]:
 
 def _host(wave: Wave, same: Sequence[WaveHost]) -> list[str]:
     host = same[0]
-    lines = [f"- [ ] {SYMBOL[host.fate]} {code(called(one.host for one in same))}: {fate(same)}"]
+    lines = [f"- [ ] {SYMBOL[host.fate]} {code(called(one.host for one in same))}: {prose(fate(same, wave))}"]
     lines += [f"  - after {prose(because(waits))}" for waits in alike_waits(after(host, wave))]
     lines += [
         f"  - ✗ {prose(one.message)} ({code(f'{one.evidence[0].path}:{one.evidence[0].line}')})"

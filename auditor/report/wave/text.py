@@ -19,6 +19,7 @@ from auditor.report.wave.wording import (
     exit_code,
     fate,
     headline,
+    judged,
     together,
     waits_within,
     written,
@@ -47,7 +48,7 @@ def _wave(page: Page, wave: Wave) -> None:
     page.hang("WAVE  ", f"{clean(wave.name)}: {headline(wave)}", style="bold")
     page.hang(
         "      ",
-        f"as of {moment(wave.report.now)}; a dependency between hosts of the wave is no blocker in this order",
+        f"as of {moment(wave.report.now)}; {clean(judged(wave))}",
         style="dim",
     )
     for step, hosts in enumerate(wave.steps, 1):
@@ -67,7 +68,7 @@ def _wave(page: Page, wave: Wave) -> None:
 def _host(page: Page, wave: Wave, same: Sequence[WaveHost]) -> None:
     host = same[0]
     names = clean(called(one.host for one in same))
-    page.hang(f"{SYMBOL[host.fate]} ", f"{names}: {fate(same)}", label=_STYLE[host.fate], style="bold")
+    page.hang(f"{SYMBOL[host.fate]} ", f"{names}: {clean(fate(same, wave))}", label=_STYLE[host.fate], style="bold")
     for waits in alike_waits(after(host, wave)):
         page.hang("  after  ", clean(because(waits)))
         _at(page, waits[0])

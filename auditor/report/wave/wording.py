@@ -40,9 +40,10 @@ def alike(hosts: Iterable[WaveHost], wave: Wave) -> list[tuple[WaveHost, ...]]:
     found: dict[tuple[object, ...], list[WaveHost]] = {}
     for host in hosts:
         blockers = frozenset(one.fingerprint for one in host.blockers)
-        waits = tuple(wait.host for wait in after(host, wave))
+        waits = tuple((wait.host, _bare(wait), len(wait.consumers)) for wait in after(host, wave))
         gaps = frozenset(gap.replace(host.host, "") for gap in host.gaps)
-        found.setdefault((host.fate, blockers, waits, gaps), []).append(host)
+        others = frozenset((*wave.together(host.host), host.host)) if wave.together(host.host) else None
+        found.setdefault((host.fate, blockers, waits, gaps, others, host.gone, host.since), []).append(host)
     return [tuple(one) for one in found.values()]
 
 
@@ -51,22 +52,37 @@ def called(hosts: Iterable[str]) -> str:
     return listed(ranged(hosts))
 
 
-def fate(hosts: Sequence[WaveHost]) -> str:
+def fate(hosts: Sequence[WaveHost], wave: Wave) -> str:
     """What holds hosts back, in words. They are alike."""
     host = max(hosts, key=lambda one: one.warnings)
+    warnings = plural(host.warnings, "warning") if host.warnings else ""
     if host.fate is Fate.BLOCKED:
-        return plural(len(host.blockers), "blocker") + (
-            f", {plural(host.warnings, 'warning')}" if host.warnings else ""
-        )
-    if host.fate is Fate.UNSEEN:
-        return f"nothing blocks it, and {plural(len(host.gaps), 'thing')} nobody looked at"
-    return "can go" + (f"; {plural(host.warnings, 'warning')}" if host.warnings else "")
+        said = plural(len(host.blockers), "blocker") + (f", {warnings}" if warnings else "")
+    elif host.fate is Fate.UNSEEN:
+        them = "it" if len(hosts) == 1 else "them"
+        said = f"nothing blocks {them}, and {plural(len(host.gaps), 'thing')} nobody looked at"
+    else:
+        said = ("nothing is left of it" if host.gone else "can go") + (f"; {warnings}" if warnings else "")
+    if host.gone:
+        return f"retired already{f', since {host.since}' if host.since else ''}; {said}"
+    others = set(wave.together(host.host)) - {one.host for one in hosts}
+    if others:
+        said += f"; only at the same time as {called(others)}"
+    elif wave.together(host.host):
+        said += "; only at the same time"
+    return said
 
 
 def after(host: WaveHost, wave: Wave) -> list[Wait]:
     """What a host waits for, but for hosts that it goes together with."""
-    together = next((set(cycle) for cycle in wave.cycles if host.host in cycle), set())
+    together = wave.together(host.host)
     return [wait for wait in host.waits if wait.host not in together]
+
+
+def judged(wave: Wave) -> str:
+    """Under which assumption: `with week-49 gone; a dependency between hosts …`."""
+    gone = f"with {listed(wave.after)} gone; " if wave.after else ""
+    return f"{gone}a dependency between hosts of the wave is no blocker in this order"
 
 
 def alike_waits(waits: Iterable[Wait]) -> list[tuple[Wait, ...]]:
