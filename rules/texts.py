@@ -173,7 +173,8 @@ def written(estate: EstateView, lines: Iterable[Provenance], hosts: Iterable[str
     Empty where no line can be written so.
     """
     going = [one for one in estate.going if one.host in set(hosts)]
-    found = [(line, text) for line in lines if (text := changed(estate, line, going))]
+    once = {(line.path, line.line): line for line in reversed(list(lines))}
+    found = [(line, text) for line in reversed(once.values()) if (text := changed(estate, line, going))]
     if not found:
         return ""
     line, text = found[0]

@@ -18,7 +18,6 @@ from auditor.api import (
     Rule,
     Severity,
     listed,
-    plural,
 )
 from rules.configuration.groups import ANSIBLE, PATTERNS, Tool, bare_name, members_of, tool_of
 from rules.ways import references_to
@@ -110,7 +109,8 @@ class HostInInventoryRule(Rule):
                 split = sorted(set(shared.get(key, ())))
                 verb = "Split" if tool is ANSIBLE else "Take it out of"
                 around = " around it" if tool is ANSIBLE else ""
-                action = f"Delete its {plural(len(lines[key]), 'line')} from {path}."
+                own = "line" if len(lines[key]) == 1 else f"{len(lines[key])} lines"
+                action = f"Delete its {own} from {path}."
                 if split:
                     action = f"{verb} {listed(split)}{around} in {path}"
                     action += "." if len(lines[key]) == len(split) else ", and delete its other lines."

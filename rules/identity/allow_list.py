@@ -109,6 +109,8 @@ class AllowListNamesGoingHostRule(Rule):
                 written = [line for other, line in known.get(path, ()) if other.host == going.host]
                 one.lines += [line for line in written if _has(line.excerpt, entries)] or node.provenance[:1]
         for one in found.values():
+            # The successor need not let itself in.
+            one.also = one.also or set(one.hosts) == {one.going.successor}
             if one.going.lifecycle is not Lifecycle.READ_ONLY or (one.going.successor and not one.also):
                 yield self._finding(estate, one)
 
@@ -119,12 +121,14 @@ class AllowListNamesGoingHostRule(Rule):
         message = f"{who} lets in {listed(one.entries)}, which is {going.host}"
         if missing:
             message += f", and not {going.successor}"
-        why = f"{len(one.entries)} of its {plural(one.size, 'entry', 'entries')}. "
+        count = f"{len(one.entries)} of its {plural(one.size, 'entry', 'entries')}"
+        why = f"{count if one.size > 1 else 'Its only entry'}. "
         why += "" if going.lifecycle is Lifecycle.READ_ONLY else f"{_why(one.name)} "
         if missing:
             why += f"What {going.successor} takes over is turned away there."
         elif going.successor:
-            why += f"{going.successor} is in the list already."
+            own = set(hosts) == {going.successor}
+            why += f"The list is {going.successor}'s own." if own else f"{going.successor} is in the list already."
         lines = tuple(dict.fromkeys(one.lines))
         written = changed(estate, lines[0], [going]) if missing else ""
         place = f"{lines[0].path}:{lines[0].line}"

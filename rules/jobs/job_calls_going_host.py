@@ -27,6 +27,7 @@ from auditor.api import (
 )
 from rules.jobs.schedules import idle, lines_of, retires, runs, title
 from rules.texts import written
+from rules.ways import is_answer, settings
 
 _MEANS: Final = (Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT)
 _CONSUMERS: Final = (Kind.JOB, Kind.UNIT, Kind.PATH)
@@ -164,6 +165,8 @@ class JobCallsGoingHostRule(Rule):
             why = f"Nothing captured calls this script; if somebody runs it, it {fails}."
         first = next(iter(call.evidence.values()))
         place_of = _inside(first.path, start)
+        if is_answer(first):
+            place_of = f"it, in {listed(settings([first]))},"
         successor = f"Point {place_of} at {going.successor}" if going.successor else f"Point {place_of} elsewhere"
         if _strongest(edges) is Need.WRITE:
             then = ", and see that the files arrive there"

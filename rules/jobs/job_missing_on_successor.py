@@ -23,6 +23,7 @@ from rules.jobs.schedules import (
     Effects,
     does,
     effects_of,
+    ended,
     idle,
     is_housekeeping,
     jobs_on,
@@ -35,7 +36,6 @@ from rules.jobs.schedules import (
     schedules_seen,
     successor_of,
     title,
-    where_of,
 )
 
 
@@ -149,7 +149,7 @@ class JobMissingOnSuccessorRule(Rule):
             identity=(going.host, successor.text, job.text),
             message=message,
             why=" ".join(part for part in parts if part),
-            action=f"Set it up on {successor.text}, or decide that nobody needs it; delete it in {where_of(job)} here.",
+            action=f"Set it up on {successor.text}, or decide that nobody needs it; {ended(job)} here.",
             impact=Impact.BROKEN if retires(going) and not effects.stays else Impact.NONE,
             evidence=(*evidence, *(lines_of([there]) if there is not None else ())),
             path=estate.path(job),

@@ -22,7 +22,7 @@ from auditor.api import (
     plural,
 )
 from rules.jobs.schedules import idle, retires, runs, title
-from rules.ways import Ways, distinct, files, successor_of
+from rules.ways import Ways, distinct, settings, successor_of
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class JobPinnedToGoingHostRule(Rule):
             identity=(job.scope, job.text, *hosts),
             message=message,
             why=why,
-            action=f"Name {successor or 'a machine that stays'} in {listed(files(lines))}, and run the job once.",
+            action=f"Name {successor or 'a machine that stays'} in {listed(settings(lines))}, and run the job once.",
             impact=Impact.NONE if reason else Impact.DEGRADED if left else Impact.BROKEN,
             evidence=lines,
             path=ways.steps(lost[0]),

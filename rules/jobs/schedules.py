@@ -300,6 +300,14 @@ def where_of(job: Node) -> str:
     return job.text.partition(": ")[0]
 
 
+def ended(job: Node) -> str:
+    """How a job is ended where it is: `take its line out of /etc/cron.d/push`, `disable push.timer`."""
+    place, within, _ = job.text.partition(": ")
+    if place.endswith(".timer"):
+        return f"disable {place} (`systemctl disable --now {place}`)"
+    return f"take its line out of {place}" if within and place.startswith("/") else f"delete {place}"
+
+
 def title(job: Node) -> str:
     """What a job is called in a sentence: the command in its file, or the timer."""
     place, _, rest = job.text.partition(": ")

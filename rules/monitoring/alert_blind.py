@@ -27,7 +27,7 @@ from auditor.api import (
 )
 from rules.monitoring.watched import Blind, blind_watchers, lines_of, name_of, stages_of, watched_by, watchers_of
 from rules.texts import written
-from rules.ways import Ways, distinct, files, is_own_name, only_read_only, since, successor_of
+from rules.ways import Ways, distinct, is_answer, is_own_name, only_read_only, settings, since, successor_of
 
 _CHECKS_OF_HOSTS: Final = frozenset({"nagios", "icinga2", "zabbix"})
 """Programs whose checks belong to a host object: with the host they are deleted, rather than pointed elsewhere."""
@@ -108,7 +108,7 @@ class AlertBlindRule(Rule):
             identity=(alert.text, *hosts),
             message=_message(estate, alert, hosts),
             why=_why(estate, alert, hosts, blast) + (count if alert.kind is Kind.ALERT else ""),
-            action=_action(estate, first, evidence, len(same)) + written(estate, evidence, hosts),
+            action=_action(estate, first, evidence, len(same)) + written(estate, _rewritable(alert, evidence), hosts),
             impact=Impact.BLIND,
             evidence=evidence,
             path=ways.steps(*first.targets[0].edges),
@@ -197,7 +197,7 @@ def _action(estate: EstateView, blind: Blind, lines: tuple[Provenance, ...], ser
     if alert.attributes.get("declared"):
         to = f"to {successor}" if successor else "to what takes over"
         return f"Have {name_of(alert)} changed {to}, and correct `watches` in inventory.yaml."
-    where = listed(files(lines))
+    where = listed(settings(lines))
     each = f" on all {servers} servers" if servers > 1 else ""
     if alert.attributes.get("program") in _CHECKS_OF_HOSTS:
         anew = f", and define what it must still check for {successor}" if successor else ""
@@ -206,11 +206,23 @@ def _action(estate: EstateView, blind: Blind, lines: tuple[Provenance, ...], ser
             f", and the check itself ({own}) if nothing else is left in it" if own and len(blind.targets) == 1 else ""
         )
         return f"Delete {listed(blind.hosts)} from it in {where}{each}{defined}{anew}."
+    if not successor and (alert.kind is not Kind.ALERT or all(map(is_answer, lines))):
+        return f"Point it at what takes over, or delete it, in {where}{each}."
     if not successor:
         return f"Point it at what takes over, or delete the alert and {listed(names)} in {where}{each}."
     if all(is_own_name(estate, target.node) for target in blind.targets):
         return f"Replace {listed(names)} by {successor} in {where}{each}."
     return f"Lead {listed(names)} to {successor}, or write {successor} in its place in {where}{each}."
+
+
+def _rewritable(alert: Node, lines: tuple[Provenance, ...]) -> tuple[Provenance, ...]:
+    """The lines of an alert in which the successor may take the host's place.
+
+    The address of a host's own definition is none: its checks would be called as before, and be of another machine.
+    """
+    if alert.attributes.get("program") not in _CHECKS_OF_HOSTS:
+        return lines
+    return tuple(one for one in lines if not one.excerpt.lstrip().startswith("address"))
 
 
 def _reference(node: Node) -> str:

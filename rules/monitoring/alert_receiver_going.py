@@ -23,7 +23,7 @@ from auditor.api import (
 )
 from rules.monitoring.watched import name_of
 from rules.texts import written
-from rules.ways import Ways, distinct, files, only_read_only, successor_of
+from rules.ways import Ways, distinct, only_read_only, settings, successor_of
 
 
 class AlertReceiverGoingRule(Rule):
@@ -133,7 +133,7 @@ class AlertReceiverGoingRule(Rule):
             identity=(name, *hosts),
             message=message,
             why=_why(names, read_only),
-            action=f"Point {listed(targets)} in {listed(files(lines))} {to}, and send a test alert."
+            action=f"Point {listed(targets)} in {listed(settings(lines))} {to}, and send a test alert."
             + written(estate, lines, hosts),
             impact=Impact.DEGRADED if read_only else Impact.BROKEN,
             evidence=lines,
@@ -162,7 +162,7 @@ class AlertReceiverGoingRule(Rule):
             identity=(receiver.text, *hosts, "partly"),
             message=f"Receiver {receiver.text} loses {len(ending)} of {plural(count, 'channel')} with {listed(hosts)}",
             why="Who reads that channel alone is told no more.",
-            action=f"Point {listed([edge.provider.text for edge in ending])} in {listed(files(lines))} {to}, "
+            action=f"Point {listed([edge.provider.text for edge in ending])} in {listed(settings(lines))} {to}, "
             "or delete the channel.",
             impact=Impact.DEGRADED,
             evidence=lines,

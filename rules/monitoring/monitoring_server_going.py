@@ -25,7 +25,7 @@ from auditor.api import (
 )
 from rules.monitoring.checkers import PROGRAMS, STORES, Checker, checkers_on, looked_at, watched_elsewhere
 from rules.monitoring.watched import WATCHERS, is_ping, job_of, name_of
-from rules.ways import Ways, distinct, files, successor_of
+from rules.ways import Ways, distinct, settings, successor_of
 
 _STORES: Final = {
     "prometheus": "its database of samples",
@@ -155,7 +155,7 @@ class MonitoringServerGoingRule(Rule):
             message=message,
             why=(f"It watches {what}. " if read_only and what else "")
             + "Nothing tells that monitoring has stopped, but another monitoring.",
-            action=f"Move {called} with {listed(files(lines))} {to} before {going.host} "
+            action=f"Move {called} with {listed(settings(lines))} {to} before {going.host} "
             + ("is made read-only" if read_only else "is switched off")
             + ", and have something else watch that it runs.",
             impact=Impact.DEGRADED if read_only else Impact.BROKEN,
@@ -192,7 +192,7 @@ class MonitoringServerGoingRule(Rule):
             identity=(going.host, checker.program),
             message=message,
             why=why + "Nothing tells that monitoring has stopped, but another monitoring.",
-            action=f"Move {called} with {listed(files(checker.lines))} {to} before {going.host} "
+            action=f"Move {called} with {listed(settings(checker.lines))} {to} before {going.host} "
             + ("is made read-only" if read_only else "is switched off")
             + ", and have something else watch that it runs.",
             impact=Impact.DEGRADED if read_only else Impact.BROKEN,
@@ -244,7 +244,7 @@ class MonitoringServerGoingRule(Rule):
             identity=(user.scope, user.kind.value, job_of(estate, user).text, target.text),
             message=message,
             why=why,
-            action=f"Replace {target.text} in {listed(files(lines))} by "
+            action=f"Replace {target.text} in {listed(settings(lines))} by "
             + (f"{successor}." if successor else "what takes over."),
             impact=Impact.BLIND if user.kind in WATCHERS else Impact.BROKEN,
             evidence=lines,

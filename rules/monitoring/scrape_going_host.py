@@ -24,7 +24,7 @@ from auditor.api import (
 )
 from rules.monitoring.watched import alerts_over, blind_watchers, is_ping, job_of, name_of, watched_by
 from rules.texts import written
-from rules.ways import Ways, distinct, each_once, files, references_to
+from rules.ways import Ways, distinct, each_once, references_to, settings
 
 
 class ScrapeGoingHostRule(Rule):
@@ -114,7 +114,7 @@ class ScrapeGoingHostRule(Rule):
             identity=(going.host, job.scope, job.text),
             message=f"{what} {job.text} lists {listed(names)}{total}, on {going.host}: it will be down{fires}",
             why=why,
-            action=f"Remove {listed(names)} from {listed(files(lines))}, or {instead}."
+            action=f"Remove {listed(names)} from {listed(settings(lines))}, or {instead}."
             + written(estate, lines, [going.host]),
             impact=Impact.BLIND if len(names) == len(whole.targets) else Impact.DEGRADED,
             evidence=lines,

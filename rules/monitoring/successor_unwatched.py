@@ -22,7 +22,7 @@ from auditor.api import (
     plural,
 )
 from rules.monitoring.watched import job_of, name_of, names_host, stages_of, watched_by, watchers_of
-from rules.ways import distinct, each_once, files, references_to
+from rules.ways import distinct, each_once, references_to, settings
 
 
 class SuccessorUnwatchedRule(Rule):
@@ -103,7 +103,7 @@ class SuccessorUnwatchedRule(Rule):
         steps = [f"add {successor.text} to the targets of {listed([name_of(job) for job in jobs], 8)}"] if jobs else []
         if alerts:
             steps.append(f"let {listed([name_of(alert) for alert in alerts], 8)} speak of {successor.text}")
-        action = f"{', and '.join(steps)}: {listed(files(lines), 8)}."
+        action = f"{', and '.join(steps)}: {listed(settings(lines), 8)}."
         return Finding(
             rule=self.id,
             area=self.area,

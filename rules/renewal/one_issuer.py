@@ -70,7 +70,11 @@ class IssuanceSinglePlaceRule(Rule):
                 message=f"{stake.name} can be issued at one site only, {site}: on "
                 f"{listed(sorted({lineage.scope, *(one.scope for one in others)}))}"
                 + (f", with {authority}{account}" if authority else ""),
-                why=f"{1 + len(others)} of {1 + len(others)} lineages with its names are there"
+                why=(
+                    f"All {1 + len(others)} lineages with its names are there"
+                    if others
+                    else "No other lineage has its names"
+                )
                 + (f", and {listed(rest)} lives on it." if rest else "."),
                 action="Set up the client at a second site, with an account of its own that CAA allows, and issue "
                 "something with it once.",

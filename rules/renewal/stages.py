@@ -120,6 +120,8 @@ class RenewalStagesUnwatchedRule(Rule):
                 f" {listed([one.text for one in silent])} would, as long as its target answers: after that there is "
             )
             lost += "nothing to compare, and no `absent()` or `up` beside it."
+        stays = lineage.scope if lineage.scope != going.host else ""
+        stays = stays or "the host that takes over"
         yield Finding(
             rule=self.id,
             area=self.area,
@@ -129,8 +131,7 @@ class RenewalStagesUnwatchedRule(Rule):
             identity=(lineage.scope, lineage.text, *missing),
             message=f"Nobody would notice if the renewal of {name} on {lineage.scope or going.host} {what}",
             why=f"{count} of its {len(STAGES)} stages {'is' if count == 1 else 'are'} watched.{lost}",
-            action=f"Alert on {_wanted(missing)} of {renewal.client} on "
-            f"{going.successor or lineage.scope or 'the host that renews it'}.",
+            action=f"Alert on {_wanted(missing)} of {renewal.client} on {going.successor or stays}.",
             impact=Impact.NONE,
             evidence=lines(
                 (edge.provenance for edge in estate.outgoing(lineage, Relation.RENEWED_BY) if shown(edge.provenance)),

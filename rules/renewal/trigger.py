@@ -64,7 +64,7 @@ class RenewalSingleTriggerRule(Rule):
                 subject=lineage.label,
                 identity=(lineage.scope, lineage.text),
                 message=f"Only one thing starts the renewal of {called(lineage)} on {going.host}: {trigger.text}",
-                why="1 of 1 triggers: if it does not run, or fails, nothing comes after it.",
+                why="There is no other trigger: if it does not run, or fails, nothing comes after it.",
                 action=f"Give it a second one on {going.successor or 'the host that takes over'}, such as a timer "
                 "twice a day and a cron line once a week: the client renews only what is due.",
                 impact=Impact.NONE,

@@ -87,8 +87,9 @@ class NameNotCoveredRule(Rule):
                 "with it",
                 why=f"{plural(len(left), 'name')} of {len(names)} that are served with it; its SANs are "
                 f"{listed(list(sans), 5)}.",
-                action="Add them to the lineage before it is renewed on "
-                f"{stake.going.successor or 'the host that takes over'}, or give them a certificate of their own.",
+                action=f"Add {'it' if len(left) == 1 else 'them'} to the lineage before it is renewed on "
+                f"{stake.going.successor or 'the host that takes over'}, or give "
+                f"{'it a certificate of its own' if len(left) == 1 else 'them a certificate of their own'}.",
                 impact=Impact.NONE,
                 evidence=lines(one for name in left for one in served[name])[:_SHOWN],
                 hosts=(stake.going.host,),

@@ -17,9 +17,12 @@ from auditor.api import (
     Node,
     Provenance,
     Relation,
+    is_address,
+    is_hostname,
     listed,
     plural,
     ranged,
+    split_endpoint,
 )
 from rules.ways import Ways, distinct, files, is_own_name, told_in_front
 
@@ -302,6 +305,16 @@ def called_as(estate: EstateView, edge: Edge) -> str:
     if target.kind is Kind.HOST or is_own_name(estate, target):
         return ""
     return f" as {target.text}"
+
+
+def alias_of(estate: EstateView, edge: Edge) -> str:
+    """The name that a line calls a host by, where that is another one than its own; empty for an address."""
+    target = edge.provider
+    if target.kind is Kind.HOST or is_own_name(estate, target):
+        return ""
+    parts = split_endpoint(target.text) if target.kind is Kind.ENDPOINT else None
+    name = parts.host if parts is not None else target.text
+    return name if is_hostname(name) and not is_address(name) else ""
 
 
 def state(going: Sequence[Going]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
@@ -25,6 +26,7 @@ from auditor.api import (
 from rules.services.losses import (
     Loss,
     Pool,
+    alias_of,
     behind,
     called_as,
     is_whole,
@@ -38,9 +40,11 @@ from rules.services.losses import (
     successor_names,
 )
 from rules.texts import written
-from rules.ways import files
+from rules.ways import files, settings
 
 _SHOWN: Final = 1000
+_SEVERAL: Final = re.compile(r"\w+ servers of ")
+_DECLARED: Final = re.compile(r"(?:^|/)inventory\.yaml$")
 _VERBS: Final = {
     Relation.BACKED_BY: "passes requests to",
     Relation.CONNECTS: "connects to",
@@ -114,7 +118,7 @@ class ServiceNeedsGoingHostRule(Rule):
             identity=(loss.node.kind.value, loss.bare, *loss.hosts, files(evidence)[0]),
             message=_message(estate, loss, whole, going),
             why=_why(estate, loss, whole, going, alike),
-            action=_action(loss, going) + written(estate, evidence, loss.hosts),
+            action=_action(estate, loss, whole, going) + written(estate, evidence, loss.hosts),
             impact=Impact.BROKEN,
             evidence=evidence[:_SHOWN],
             path=estate.path_over(whole[0]),
@@ -125,7 +129,10 @@ class ServiceNeedsGoingHostRule(Rule):
 def _message(estate: EstateView, loss: Loss, whole: Sequence[Edge], going: Sequence[Going]) -> str:
     pools = [pool for pool in pools_of(estate, whole) if not pool.kept]
     if pools:
-        return f"{loss.label} loses {_all_of(pools[0])} {once(going)}{_as(estate, whole)}"
+        lost = _all_of(pools[0])
+        if _SEVERAL.match(loss.label):
+            return f"{loss.label} lose {lost.replace('its', 'their')} {once(going)}{_as(estate, whole)}"
+        return f"{loss.label} loses {lost} {once(going)}{_as(estate, whole)}"
     first = whole[0]
     does = "writes to" if strongest(whole) is Need.WRITE and first.relation is Relation.CONNECTS else ""
     does = does or _VERBS.get(first.relation, "needs")
@@ -173,12 +180,21 @@ def _why(estate: EstateView, loss: Loss, whole: Sequence[Edge], going: Sequence[
     return ". ".join(said) + "."
 
 
-def _action(loss: Loss, going: Sequence[Going]) -> str:
-    places = listed(files(edge.provenance for edge in loss.edges))
-    successors = successor_names(going)
-    if successors:
-        return f"Point it at {listed(successors)} in {places}{_reload(loss)}."
-    return f"Point it elsewhere in {places}, or take it out of use."
+def _action(estate: EstateView, loss: Loss, whole: Sequence[Edge], going: Sequence[Going]) -> str:
+    lines = [edge.provenance for edge in loss.edges]
+    places = listed(settings(lines))
+    successors = listed(successor_names(going))
+    if all(_DECLARED.search(line.path) for line in lines):
+        return f"Move it {f'to {successors}' if successors else 'elsewhere, or end it'}, and correct {places}."
+    if whole[0].relation is Relation.BACKED_BY:
+        member = successors or "another one"
+        return f"Put {member} in its place in {places}{_reload(loss) if successors else ', or take it out of use'}."
+    if not successors:
+        return f"Point it elsewhere in {places}, or take it out of use."
+    alias = next((name for edge in whole if (name := alias_of(estate, edge))), "")
+    if alias:
+        return f"Lead {alias} to {successors}, or write {successors} in its place in {places}{_reload(loss)}."
+    return f"Point it at {successors} in {places}{_reload(loss)}."
 
 
 def _reload(loss: Loss) -> str:

@@ -19,6 +19,7 @@ from auditor.api import (
     plural,
 )
 from rules.services.losses import Loss, behind, is_backup, losses, strongest
+from rules.texts import written
 from rules.ways import files
 
 
@@ -76,7 +77,8 @@ class BackupOfGoingHostRule(Rule):
         jobs = behind(estate, loss.consumers)
         fails = f", and with it {'fails' if len(jobs) == 1 else 'fail'} {listed(jobs)}" if jobs else ""
         successors = sorted({one.successor for one in loss.going.values() if one.successor})
-        instead = f", with {listed(successors)} in its place" if successors else ""
+        where = listed(files(evidence))
+        then = f"put {listed(successors)} in its place in {where}" if successors else f"take the line out of {where}"
         return Finding(
             rule=self.id,
             area=self.area,
@@ -87,8 +89,8 @@ class BackupOfGoingHostRule(Rule):
             message=f"{loss.label} fetches from {hosts}: it fails once that is gone{fails}",
             why=f"{len(loss.consumers)} of {plural(count, 'backup')} that fetch. What it has made until then ages out "
             "like any other backup.",
-            action=f"Make a last backup, keep it for as long as its data must be kept, then take the line out of "
-            f"{listed(files(evidence))}{instead}.",
+            action=f"Make a last backup, keep it for as long as its data must be kept, then {then}."
+            + written(estate, evidence, loss.hosts),
             impact=Impact.BROKEN,
             evidence=evidence,
             path=estate.path_over(loss.edges[0]),

@@ -24,7 +24,7 @@ from auditor.api import (
     ranged,
 )
 from rules.services.losses import Loss, is_backup, losses, strongest
-from rules.ways import distinct, files
+from rules.ways import distinct, settings
 
 
 class BackupKeptOnGoingHostRule(Rule):
@@ -109,7 +109,7 @@ class BackupKeptOnGoingHostRule(Rule):
             )
             + "Nobody misses a backup before the day of a restore.",
             action=f"Copy them to {target} and restore from the copy once, or keep the disks for as long; send new "
-            f"ones to {target} ({listed(files(lines))}).",
+            f"ones to {target} ({listed(settings(lines))}).",
             impact=Impact.BROKEN,
             evidence=lines,
             path=estate.path_over(stored[0].edges[0]) if stored else (),

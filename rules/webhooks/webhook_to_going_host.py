@@ -19,7 +19,7 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.ways import Ways, files, is_own_name, only_read_only, since, successor_of
+from rules.ways import Ways, is_own_name, only_read_only, settings, since, successor_of
 from rules.webhooks.deliveries import said_of_deliveries
 
 ACTS: Final = re.compile(
@@ -90,7 +90,8 @@ class WebhookToGoingHostRule(Rule):
             if (hosts := tuple(sorted(ways.hosts(edge.provider)))) and edge.lost
         ]
         of = plural(sum(1 for _ in webhooks), "webhook")
-        count = f"{len({webhook.id for webhook, _, _ in leading})} of {of} lead there."
+        there = len({webhook.id for webhook, _, _ in leading})
+        count = f"{there} of {of} {'leads' if there == 1 else 'lead'} there."
         for webhook, edge, hosts in leading:
             read_only = only_read_only(estate, hosts)
             events = said_of(webhook)
@@ -106,7 +107,7 @@ class WebhookToGoingHostRule(Rule):
                 identity=(webhook.text, edge.provider.text),
                 message=_message(webhook, edge.provider, hosts, read_only, active),
                 why=f"{_why(estate, webhook, events, hosts, read_only, active)} {count}",
-                action=_action(estate, ways, edge.provider, hosts, listed(files([edge.provenance]))),
+                action=_action(estate, ways, edge.provider, hosts, listed(settings([edge.provenance]))),
                 impact=Impact.BROKEN,
                 evidence=(edge.provenance,),
                 path=ways.steps(edge),
@@ -140,7 +141,9 @@ def _why(
 
 def _action(estate: EstateView, ways: Ways, endpoint: Node, hosts: tuple[str, ...], where: str) -> str:
     successor = successor_of(estate, hosts) or "what takes over"
+    if where.endswith("inventory.yaml"):
+        return f"Have its URL changed to {successor} where it is sent, correct {where}, and send a test delivery."
     if is_own_name(estate, endpoint):
-        return f"Change its URL ({where}) to {successor}, and send a test delivery."
+        return f"Change its URL in {where} to {successor}, and send a test delivery."
     named = next((edge.provider.text for edge in ways.way(endpoint)), endpoint.text)
-    return f"Lead {named} to {successor}, or change its URL ({where}), and send a test delivery."
+    return f"Lead {named} to {successor}, or change its URL in {where}, and send a test delivery."
