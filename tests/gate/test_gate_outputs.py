@@ -178,10 +178,12 @@ def test_github_commands() -> None:
 
 
 def test_gitlab_code_quality() -> None:
+    """Of each issue what GitLab's parser asks for (its `json_schemas/codeclimate.json`, and its page on the format)."""
     issues = json.loads(render(report(*ALL), "gitlab", help_of={}))
     assert len(issues) == 4
     for issue in issues:
         assert {"description", "check_name", "fingerprint", "severity", "location"} <= issue.keys()
+        assert all(isinstance(issue[key], str) for key in ("description", "check_name", "fingerprint"))
         assert issue["severity"] in {"info", "minor", "major", "critical", "blocker"}
         assert isinstance(issue["location"]["lines"]["begin"], int)
         assert issue["location"]["path"]

@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -42,6 +43,22 @@ def node_package(name: str, version: str, sha512: str, file: str) -> Path:
     )
     if got.returncode:
         pytest.skip(f"{name} can't be had: {got.stderr.strip()}")
+    return Path(got.stdout.strip())
+
+
+def wheel_files(package: str, version: str, sha256: str, *files: str) -> Path:
+    """The directory with files of a wheel, fetched once by version and hash; skips if it can't be had."""
+    script = Path(__file__).parents[2] / ".ci" / "wheel-file"
+    got = subprocess.run(
+        [script, package, version, sha256, *files],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    if got.returncode:
+        pytest.skip(f"{package} can't be had: {got.stderr.strip()}")
     return Path(got.stdout.strip())
 
 
