@@ -340,7 +340,7 @@ def _footer() -> Markup:
         "footer",
         tag(
             "p",
-            f"Made by auditor {__version__}. This file loads nothing from elsewhere, and sends nothing anywhere.",
+            f"Made by auditor {__version__}. This page loads nothing from elsewhere, and sends nothing anywhere.",
         ),
         tag("noscript", tag("p", _NO_SCRIPT)),
     )

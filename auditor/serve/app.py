@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from auditor.audit.diff import compare
@@ -22,9 +22,13 @@ from auditor.page import render_page
 from auditor.page.review import review_of
 from auditor.registry import load_collectors
 from auditor.serve import pages
-from auditor.serve.store import Store, Stored, open_store
+from auditor.serve.store import Cache, Store, Stored, changed, open_store
+from auditor.wave import Wave
+
+T = TypeVar("T")
 
 LOOPBACK: Final = ("127.0.0.1", "::1")
+HTTP_PORT: Final = 80
 PAGES_KEPT: Final = 32
 QUERY_LIMIT: Final = 8_192
 HOSTS_LIMIT: Final = 200
@@ -49,15 +53,22 @@ class App:
     rules: Callable[[], tuple[list[Any], list[Failure]]]
     now: datetime | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _kept: OrderedDict[tuple[object, ...], str] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[tuple[object, ...], Any] = field(default_factory=OrderedDict)
+    _cache: Cache = field(default_factory=Cache)
 
     def page(self, path: str, query: Mapping[str, list[str]]) -> str:
         """The page of a path. Raises AuditorError for what makes no sense, LookupError for what there is not."""
-        makers = {"/": self._home, "/review": self._review, "/diff": self._diff, "/wave": self._wave}
+        makers = {
+            "/": self._home,
+            "/review": self._review,
+            "/diff": self._diff,
+            "/wave": self._wave,
+            "/waves": self._waves,
+        }
         if path not in makers:
             raise LookupError(path)
         with self._lock:
-            return makers[path](open_store(self.place, self.waves), query)
+            return makers[path](open_store(self.place, self.waves, self._cache), query)
 
     def _home(self, store: Store, query: Mapping[str, list[str]]) -> str:
         return pages.home_page(store)
@@ -67,11 +78,11 @@ class App:
         hosts = [parse_host(word) for word in query.get("host", [])[:HOSTS_LIMIT]]
         lifecycle, on = _one(query, "as"), _one(query, "on")
         names = tuple(one.name for one in hosts)
-        key = ("review", one.name, one.at, names, lifecycle, on, len(store.snapshots))
+        key = ("review", one.path, changed(one.path), tuple(hosts), lifecycle, on, store)
 
         def made() -> str:
             audited = self._audited(one, hosts, lifecycle, _day(on))
-            return render_page(review_of(audited), before=[pages.around(store, one, names, lifecycle)])
+            return render_page(review_of(audited), before=[pages.around(store, one, names, lifecycle, self.now)])
 
         return self._once(key, made)
 
@@ -85,20 +96,34 @@ class App:
             diff = compare(old.path, new.path, hosts, None, self._now(new), collectors, rules, (*failures, *more))
             return pages.diff_page(diff, old, new)
 
-        return self._once(("diff", old.name, old.at, new.name, new.at, hosts), made)
+        return self._once(("diff", old.path, changed(old.path), new.path, changed(new.path), hosts), made)
 
     def _wave(self, store: Store, query: Mapping[str, list[str]]) -> str:
         name = _one(query, "wave")
-        path = store.wave(name)
+        store.wave(name)
         one = store.snapshot(_one(query, "snapshot"))
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            hosts = read_hosts(stream.read(WAVE_LIMIT), name)
+        return pages.wave_page(self._judged(store, name, one), store, one, self.now)
 
-        def made() -> str:
-            audited = self._audited(one, hosts, "", None)
-            return pages.wave_page(judge_wave(name, audited, hosts), store, one)
+    def _waves(self, store: Store, query: Mapping[str, list[str]]) -> str:
+        one = store.snapshot(_one(query, "snapshot"))
+        return pages.waves_page([self._judged(store, name, one) for name, _ in store.waves], store, one, self.now)
 
-        return self._once(("wave", name, tuple(hosts), one.name, one.at, len(store.snapshots)), made)
+    def _judged(self, store: Store, name: str, one: Stored) -> Wave:
+        """A wave in a snapshot, with the waves that were given before it gone."""
+        before: list[Asked] = []
+        names: list[str] = []
+        for other, path in store.waves:
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                hosts = read_hosts(stream.read(WAVE_LIMIT), other)
+            if other == name:
+                break
+            before += hosts
+            names.append(other)
+
+        def made() -> Wave:
+            return judge_wave(name, self._audited(one, [*before, *hosts], "", None), hosts, names)
+
+        return self._once(("wave", name, tuple(before), tuple(hosts), one.path, changed(one.path)), made)
 
     def _audited(self, one: Stored, hosts: Sequence[Asked], lifecycle: str, on: datetime | None) -> Audited:
         if lifecycle not in ("", Lifecycle.RETIRED, Lifecycle.READ_ONLY):
@@ -119,14 +144,15 @@ class App:
         """The time at which a snapshot is judged: when it was made, unless the command line says otherwise."""
         return self.now or one.at or datetime.now(UTC)
 
-    def _once(self, key: tuple[object, ...], made: Callable[[], str]) -> str:
-        """A page that was made before, or a new one. Called with the lock held."""
+    def _once(self, key: tuple[object, ...], made: Callable[[], T]) -> T:
+        """What was made before, or made now. Called with the lock held."""
         if key not in self._kept:
             self._kept[key] = made()
             while len(self._kept) > PAGES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        return self._kept[key]
+        found: T = self._kept[key]
+        return found
 
 
 def _one(query: Mapping[str, list[str]], name: str) -> str:
@@ -150,7 +176,8 @@ class _Server(ThreadingHTTPServer):
     def names(self) -> frozenset[str]:
         """How a browser may call this server: any other name is another site's, led here (DNS rebinding)."""
         port = self.server_address[1]
-        return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+        names = ("127.0.0.1", "localhost", "[::1]")
+        return frozenset((*(f"{name}:{port}" for name in names), *(names if port == HTTP_PORT else ())))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -182,6 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _made(self) -> tuple[int, str]:
         if self.headers.get("Host", "") not in self.server.names():
             return 403, pages.error_page(403, "This server answers to this machine alone.", "Open it as localhost.")
+        if self._from_elsewhere():
+            return 403, pages.error_page(403, "Another site asked for this page.", "Open it by its own address.")
         asked = urlsplit(self.path)
         if len(asked.query) > QUERY_LIMIT:
             return 414, pages.error_page(414, "The question is too long.", "Ask about fewer hosts at once.")
@@ -193,6 +222,15 @@ class _Handler(BaseHTTPRequestHandler):
             return 400, pages.error_page(400, str(error), error.hint)
         except (ValueError, OSError) as error:
             return 400, pages.error_page(400, f"{type(error).__name__}: {error}", "Begin with the list of snapshots.")
+
+    def _from_elsewhere(self) -> bool:
+        """Whether a page of another site wants to use this one: an image or a frame of it, or a request of its script.
+
+        A link may lead here. Browsers say so in these headers (W3C, Fetch Metadata Request Headers).
+        """
+        if self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
+            return False
+        return (self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")) != ("navigate", "document")
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: what is asked names hosts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from auditor.report.wave.wording import (
     because,
     called,
     fate,
+    judged,
     together,
     waits_within,
 )
@@ -31,6 +33,9 @@ from auditor.wave import Fate, Wave, WaveHost
 
 SHOWN: Final = 200
 """Things of one section that a page shows."""
+_WHY: Final = 5
+_RANK: Final = ("good", "unseen", "bad")
+_WAVE: Final = {Fate.BLOCKED: "blocked", Fate.UNSEEN: "not fully seen", Fate.READY: "can go"}
 _BAD: Final = {Fate.BLOCKED: "bad", Fate.UNSEEN: "unseen", Fate.READY: "good", Fate.WAITS: "good"}
 
 
@@ -48,6 +53,8 @@ def home_page(store: Store) -> str:
     sections.append(Section("ask", "Ask", _form(store)))
     newest = store.snapshots[0]
     said = f"{number(len(store.snapshots), 'snapshot')}, the newest {_when(newest)}"
+    if store.left_out:
+        said += f"; {store.left_out:,} more, whose names sort before these, are not shown"
     return document("Retirements", _top("Retirements", "Reviews from snapshots", said), sections, [], None, forms=True)
 
 
@@ -56,7 +63,7 @@ def _top(title: str, kicker: str, *said: str, kind: str = "") -> Markup:
         "header",
         tag("p", kicker, class_="kicker"),
         tag("h1", tag("bdi", title)),
-        [tag("p", one, class_="counts") for one in said],
+        [tag("p", one, class_="counts") for one in said if one],
         class_=f"top {kind}".strip(),
     )
 
@@ -65,11 +72,25 @@ def _when(one: Stored) -> str:
     return f"of {moment(one.at)}" if one.at is not None else "of a time that it does not say"
 
 
+def _judged_as_of(one: Stored, now: datetime | None) -> str:
+    return f"Snapshot {one.name}, {_when(one)}; judged as of {moment(now) if now is not None else 'then'}."
+
+
 def _table(headings: Sequence[str], rows: Iterable[Sequence[Markup | str]]) -> Markup:
+    """A table whose first column names the row; on a narrow screen each row is a list."""
     head = tag("tr", [tag("th", one, scope="col") for one in headings])
-    return tag(
-        "table", tag("thead", head), tag("tbody", [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
-    )
+    body = [
+        tag(
+            "tr",
+            tag("th", row[0], scope="row"),
+            [
+                tag("td", cell, data_head=heading, class_=None if cell else "none")
+                for heading, cell in zip(headings[1:], row[1:], strict=True)
+            ],
+        )
+        for row in rows
+    ]
+    return tag("table", tag("thead", head), tag("tbody", body), class_="stacked")
 
 
 def _snapshots(store: Store) -> Markup:
@@ -77,7 +98,7 @@ def _snapshots(store: Store) -> Markup:
     for one in store.snapshots:
         earlier = store.before(one)
         if one.wrong:
-            rows.append([tag("bdi", one.name), "", "", tag("strong", f"can't be read: {one.wrong}"), ""])
+            rows.append([tag("bdi", one.name), "", tag("strong", f"can't be read: {one.wrong}"), "", ""])
             continue
         reviews: list[Markup | str] = [link("/review", "all that is going", snapshot=one.name)] if one.hosts else []
         reviews += [link("/review", host, snapshot=one.name, host=host) for host in one.hosts[:SHOWN]]
@@ -96,7 +117,9 @@ def _snapshots(store: Store) -> Markup:
 
 
 def _waves(store: Store) -> Markup:
-    return tag("ul", [tag("li", link("/wave", name, wave=name)) for name, _ in store.waves])
+    shown = tag("ul", [tag("li", link("/wave", name, wave=name)) for name, _ in store.waves])
+    ready = tag("p", link("/waves", "Which of them are ready, and what blocks each"))
+    return tag("div", ready, shown)
 
 
 def _form(store: Store) -> Markup:
@@ -126,20 +149,24 @@ def _form(store: Store) -> Markup:
     )
 
 
-def around(store: Store, one: Stored, hosts: Sequence[str], lifecycle: str) -> Section:
+def around(store: Store, one: Stored, hosts: Sequence[str], lifecycle: str, now: datetime | None) -> Section:
     """What stands before a review that is served: the way back, and the same question in other snapshots."""
     rows = []
     for other in store.snapshots:
         this = other is one
+        if other.wrong:
+            rows.append([tag("bdi", other.name), "", tag("strong", "can't be read"), ""])
+            continue
         same = dict(snapshot=other.name, host=list(hosts), **{"as": lifecycle})
         asked = tag("strong", "this page") if this else link("/review", "the same review", **same)
         change = "" if this else _between(store, one, other, hosts)
         rows.append([tag("bdi", other.name), moment(other.at) if other.at else "–", asked, change])
-    body = [
-        tag("p", link("/", "All snapshots")),
-        tag("p", f"Snapshot {one.name}, {_when(one)}; judged as of then."),
-        _table(("Snapshot", "Captured", "Review", "Changes"), rows) if len(store.snapshots) > 1 else None,
-    ]
+    others = None
+    if len(rows) > 1:
+        summary = tag("summary", f"The same review in {number(len(rows) - 1, 'other snapshot')}, and what changed")
+        table = _table(("Snapshot", "Captured", "Review", "Changes"), rows)
+        others = tag("details", summary, table, class_="plain")
+    body = [tag("p", link("/", "All snapshots")), tag("p", _judged_as_of(one, now)), others]
     return Section("history", "History", tag("div", body), str(len(store.snapshots)))
 
 
@@ -214,7 +241,40 @@ def _facts(identity: str, title: str, facts: Sequence[FactChange]) -> Section:
     return Section(identity, title, tag("div", tag("ul", items, class_="items"), _more(len(facts))), str(len(facts)))
 
 
-def wave_page(wave: Wave, store: Store, one: Stored) -> str:
+def waves_page(waves: Sequence[Wave], store: Store, one: Stored, now: datetime | None) -> str:
+    """Which waves are ready, and what blocks each, in the order in which they were given."""
+    rows, kinds = [], []
+    for wave in waves:
+        blockers = {finding.fingerprint: finding for host in wave.hosts for finding in host.blockers}
+        most = ordered(blockers.values())
+        why: list[Markup] = [tag("li", tag("strong", "✗ "), prose(finding.message)) for finding in most[:_WHY]]
+        if len(most) > _WHY:
+            why.append(tag("li", f"and {number(len(most) - _WHY, 'blocker')} more"))
+        why += [tag("li", tag("strong", "⟲ "), prose(together(cycle))) for cycle in wave.cycles[:_WHY]]
+        worst = next((each for each in (Fate.BLOCKED, Fate.UNSEEN) if wave.of(each)), Fate.READY)
+        kinds.append(_BAD[worst])
+        state = [
+            tag("strong", f"{SYMBOL[worst]} {_WAVE[worst]}", class_=f"fate {_BAD[worst]}"),
+            f": {wave_headline(wave)}",
+        ]
+        name = link("/wave", wave.name, wave=wave.name, snapshot=one.name)
+        rows.append([name, tag("span", state), tag("ul", why) if why else ""])
+    body = [_table(("Wave", "State", "What blocks it"), rows)]
+    if len(waves) > 1:
+        body.append(tag("p", "Each wave is judged with those above it gone.", class_="legend"))
+    ways = [
+        tag("li", link("/waves", f"in {other.name}", snapshot=other.name))
+        for other in store.snapshots
+        if other is not one and not other.wrong
+    ]
+    back = tag("div", tag("p", link("/", "All snapshots")), tag("ul", ways) if ways else None)
+    said = [f"{kinds.count(_BAD[Fate.READY])} of {number(len(waves), 'wave')} can go", _judged_as_of(one, now)]
+    sections = [Section("waves", "Waves", tag("div", body), str(len(waves))), Section("back", "Where to", back)]
+    kind = max(kinds, key=_RANK.index, default="")
+    return document("Waves", _top("Waves", "Migration waves", *said, kind=kind), sections, [], None)
+
+
+def wave_page(wave: Wave, store: Store, one: Stored, now: datetime | None) -> str:
     """The hosts of a wave, step by step."""
     sections = [Section("back", "Where to", _wave_ways(store, wave, one))]
     for step, hosts in enumerate(wave.steps, 1):
@@ -223,7 +283,7 @@ def wave_page(wave: Wave, store: Store, one: Stored) -> str:
     if wave.cycles:
         sections.append(Section("cycles", "Need each other", _cycles(wave), str(len(wave.cycles))))
     kind = "bad" if wave.of(Fate.BLOCKED) else "unseen" if wave.of(Fate.UNSEEN) else "good"
-    said = [wave_headline(wave), f"Snapshot {one.name}, {_when(one)}; judged as of then."]
+    said = [wave_headline(wave), f"Judged {judged(wave)}." if wave.after else "", _judged_as_of(one, now)]
     return document(wave.name, _top(wave.name, "Migration wave", *said, kind=kind), sections, [], None)
 
 
@@ -233,7 +293,10 @@ def _wave_ways(store: Store, wave: Wave, one: Stored) -> Markup:
         for other in store.snapshots
         if other is not one and not other.wrong
     ]
-    return tag("div", tag("p", link("/", "All snapshots and waves")), tag("ul", others) if others else None)
+    ways = [tag("p", link("/", "All snapshots and waves"))]
+    if len(store.waves) > 1:
+        ways.append(tag("p", link("/waves", "Which waves are ready", snapshot=one.name)))
+    return tag("div", ways, tag("ul", others) if others else None)
 
 
 def _wave_host(wave: Wave, same: Sequence[WaveHost], one: Stored) -> Markup:
@@ -249,7 +312,7 @@ def _wave_host(wave: Wave, same: Sequence[WaveHost], one: Stored) -> Markup:
         lines += [tag("li", tag("strong", "? "), gap) for gap in host.gaps[:SHOWN]]
     names = called(member.host for member in same)
     review = link("/review", names, snapshot=one.name, host=[member.host for member in same][:50])
-    state = tag("strong", f"{SYMBOL[host.fate]} ", class_=_BAD[host.fate])
+    state = tag("strong", f"{SYMBOL[host.fate]} ", class_=f"fate {_BAD[host.fate]}")
     return tag("li", state, review, f": {fate(same, wave)}", tag("ul", lines) if lines else None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from auditor.model import Outcome
 
 SNAPSHOTS_LIMIT: Final = 500
 PACKED: Final = ".sqlar"
+FILES_LIMIT: Final = 1_000_000
+"""Files of a snapshot that are asked whether they have changed."""
 _MARKS: Final = (INVENTORY, CAPTURES, "hosts", "snapshot.json")
 """What a directory holds, one of them at least, to be a snapshot."""
 
@@ -41,6 +45,8 @@ class Store:
 
     snapshots: tuple[Stored, ...]
     waves: tuple[tuple[str, Path], ...]
+    left_out: int = 0
+    """Snapshots beyond the limit, which are not looked at: those whose names sort first."""
 
     def snapshot(self, name: str) -> Stored:
         """A snapshot by its name; the newest for an empty one. Raises UsageError."""
@@ -50,9 +56,8 @@ class Store:
         return found
 
     def before(self, one: Stored) -> Stored | None:
-        """The snapshot before another; None for the oldest."""
-        at = self.snapshots.index(one)
-        return self.snapshots[at + 1] if at + 1 < len(self.snapshots) else None
+        """The last snapshot before another that can be read; None if there is none."""
+        return next((each for each in self.snapshots[self.snapshots.index(one) + 1 :] if not each.wrong), None)
 
     def wave(self, name: str) -> Path:
         """The file of a wave by its name. Raises UsageError."""
@@ -62,19 +67,65 @@ class Store:
         return found
 
 
-def open_store(place: Path, waves: Sequence[Path]) -> Store:
-    """Reads what a store holds, anew each time: a collection may have added to it. Raises UsageError."""
+class Cache:
+    """What was read of snapshots, for as long as they stay as they were."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[object, Stored]] = {}
+
+    def stored(self, path: Path) -> Stored:
+        """A snapshot, read anew only if its record or its inventory has changed."""
+        stamp = tuple(_stamp(one) for one in (path, *(path / mark for mark in _MARKS)))
+        known = self._known.get(path)
+        if known is None or known[0] != stamp:
+            known = self._known[path] = stamp, _stored(path)
+        return known[1]
+
+    def keep(self, paths: Sequence[Path]) -> None:
+        """Forgets all others."""
+        for gone in self._known.keys() - set(paths):
+            del self._known[gone]
+
+
+def changed(path: Path) -> tuple[int, int, int]:
+    """What differs once a file of a snapshot does: how many there are, their bytes, and the newest time of a change."""
+    count, size, newest = 0, 0, 0
+    for folder, _, names in [("", "", [str(path)])] if path.is_file() else os.walk(path):
+        for name in names:
+            mode, _, length, time = _stamp(Path(folder, name)) or (0, 0, 0, 0)
+            count, size, newest = count + bool(mode), size + length, max(newest, time)
+        if count > FILES_LIMIT:
+            break
+    return count, size, newest
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_mode, found.st_ino, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
+
+
+def open_store(place: Path, waves: Sequence[Path], cache: Cache | None = None) -> Store:
+    """What a store holds, looked up each time: a collection may have added to it. Raises UsageError."""
     if not place.is_dir() and place.suffix != PACKED:
         raise UsageError(f"{place}: no such directory", hint="Give a directory with snapshots in it, or a snapshot.")
     paths = [place]
     if place.is_dir() and not _is_snapshot(place):
-        paths = [one for one in sorted(place.iterdir()) if _is_snapshot(one)][-SNAPSHOTS_LIMIT:]
-    found = [_stored(path) for path in paths]
+        paths = [one for one in sorted(place.iterdir()) if _is_snapshot(one)]
+    left_out = max(0, len(paths) - SNAPSHOTS_LIMIT)
+    paths = paths[left_out:]
+    cache = cache or Cache()
+    cache.keep(paths)
+    found = [cache.stored(path) for path in paths]
     if not found:
         raise UsageError(f"{place}: no snapshot in it", hint="Make one with `auditor collect -o STORE/<name>`.")
     oldest = datetime.min.replace(tzinfo=UTC)
     ordered = sorted(found, key=lambda one: (one.at or oldest, one.name), reverse=True)
-    return Store(tuple(ordered), tuple((path.stem, path) for path in waves))
+    stems = Counter(path.stem for path in waves)
+    named = tuple((path.stem if stems[path.stem] == 1 else str(path), path) for path in waves)
+    return Store(tuple(ordered), named, left_out)
 
 
 def _is_snapshot(path: Path) -> bool:

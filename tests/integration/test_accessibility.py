@@ -124,7 +124,7 @@ def test_pages_that_are_served(page: Page, axe: str, tmp_path: Path) -> None:
     wave = tmp_path / "week-49.txt"
     wave.write_text("fs-old-01.eventide.net\napp-win-01.eventide.net\n")
     with served(store, wave) as address:
-        for asked in ("/", "/diff?old=before&new=after", "/wave?wave=week-49", "/none"):
+        for asked in ("/", "/diff?old=before&new=after", "/wave?wave=week-49", "/waves", "/none"):
             page.goto(address + asked)
             looked_through(page, axe)
         page.goto(f"{address}/review?snapshot=after")

@@ -17,7 +17,7 @@ from auditor.capture.pack import pack
 from auditor.cli.common import all_rules
 from auditor.errors import UsageError
 from auditor.serve.app import App, server_of
-from auditor.serve.store import open_store
+from auditor.serve.store import Cache, open_store
 
 SAMPLES: Final = Path(__file__).resolve().parents[2] / "sample_inventories"
 BEFORE, AFTER = "2025-11-21", "2025-12-15"
@@ -48,12 +48,17 @@ def port(store: Path) -> Iterator[int]:
 
 
 def ask(
-    port: int, path: str, method: str = "GET", called: str = "", **query: str | list[str]
+    port: int,
+    path: str,
+    method: str = "GET",
+    called: str = "",
+    headers: dict[str, str] | None = None,
+    **query: str | list[str],
 ) -> tuple[int, dict[str, str], str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         asked = f"{path}?{urlencode(query, doseq=True)}" if query else path
-        connection.request(method, asked, headers={"Host": called or f"127.0.0.1:{port}"})
+        connection.request(method, asked, headers={"Host": called or f"127.0.0.1:{port}", **(headers or {})})
         answer = connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read().decode()
     finally:
@@ -124,6 +129,53 @@ def test_a_wave(port: int) -> None:
     assert re.search(r"after build-01\.eventide\.net: job /etc/cron\.d/csr-sync", said)
 
 
+def test_waves_are_judged_one_after_the_other(tmp_path: Path) -> None:
+    """What goes with the first wave blocks the second no more, as in `auditor wave`."""
+    estate = tmp_path / "estate"
+    (estate / "hosts/b.example.org/etc/cron.d").mkdir(parents=True)
+    (estate / "hosts/b.example.org/etc/cron.d/x").write_text("1 1 * * * root ssh a.example.org run\n")
+    (estate / "inventory.yaml").write_text("version: 1\nhosts: [{name: a.example.org}, {name: b.example.org}]\n")
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("b.example.org\n")
+    second.write_text("a.example.org\n")
+    alone = words(App(estate, [second], lambda: all_rules([])).page("/wave", {"wave": ["second"]}))
+    assert "1 blocked" in alone
+    app = App(estate, [first, second], lambda: all_rules([]))
+    later = words(app.page("/wave", {"wave": ["second"]}))
+    assert "1 not fully seen" in later
+    assert "Judged with first gone" in later
+    every = words(app.page("/waves", {}))
+    assert "0 of 2 waves can go" in every
+    assert "first ? not fully seen" in every
+
+
+def test_what_has_changed_is_judged_anew(tmp_path: Path) -> None:
+    estate = tmp_path / "estate"
+    job = estate / "hosts/b.example.org/etc/cron.d/x"
+    job.parent.mkdir(parents=True)
+    job.write_text("1 1 * * * root ssh a.example.org run\n")
+    (estate / "inventory.yaml").write_text("version: 1\nhosts: [{name: a.example.org}, {name: b.example.org}]\n")
+    app = App(estate, [], lambda: all_rules([]))
+    assert "BLOCKED" in words(app.page("/review", {"host": ["a.example.org"]}))
+    job.write_text("1 1 * * * root true\n")
+    assert "BLOCKED" not in words(app.page("/review", {"host": ["a.example.org"]}))
+
+
+def test_a_store_reads_a_snapshot_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache()
+    first = open_store(store, [], cache)
+    monkeypatch.setattr("auditor.serve.store._stored", lambda path: pytest.fail(f"{path} is read again"))
+    assert open_store(store, [], cache) == first
+    monkeypatch.setattr("auditor.serve.store.SNAPSHOTS_LIMIT", 1)
+    shown = open_store(store, [], cache)
+    assert (len(shown.snapshots), shown.left_out) == (1, 1)
+
+
+def test_waves_of_one_name_are_told_apart(store: Path, tmp_path: Path) -> None:
+    waves = [tmp_path / "x/week.txt", tmp_path / "y/week.txt", tmp_path / "z.txt"]
+    assert [name for name, _ in open_store(store, waves).waves] == [str(waves[0]), str(waves[1]), "z"]
+
+
 @pytest.mark.parametrize(
     ("path", "query", "status", "said"),
     [
@@ -148,6 +200,24 @@ def test_only_this_machine_is_answered_by_its_own_name(port: int) -> None:
     assert ask(port, "/", called=f"localhost:{port}")[0] == 200
     assert ask(port, "/", called=f"evil.example:{port}")[0] == 403
     assert ask(port, "/", called="127.0.0.1")[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "status"),
+    [
+        ("none", "navigate", "document", 200),
+        ("same-origin", "navigate", "document", 200),
+        ("cross-site", "navigate", "document", 200),
+        ("cross-site", "navigate", "iframe", 403),
+        ("cross-site", "no-cors", "image", 403),
+        ("same-site", "cors", "empty", 403),
+    ],
+)
+def test_a_page_of_another_site_can_link_here_and_no_more(
+    port: int, site: str, mode: str, dest: str, status: int
+) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    assert ask(port, "/", headers=headers)[0] == status
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
