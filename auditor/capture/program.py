@@ -12,6 +12,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -61,8 +62,12 @@ def program(
         if not usable(path):
             raise ValueError(f"not a path that can be asked for: {path!r}")
     words = "\n".join(wanted).replace("'", "'\\''")
-    body = Path(__file__).with_name("program.sh").read_text(encoding="utf-8")
-    return f"N={nonce} CAP={cap} FILES={files} DEADLINE={deadline} WANT='{words}'\n{body}"
+    return f"N={nonce} CAP={cap} FILES={files} DEADLINE={deadline} WANT='{words}'\n{_body()}"
+
+
+@cache
+def _body() -> str:
+    return Path(__file__).with_name("program.sh").read_text(encoding="utf-8")
 
 
 def usable(path: str) -> bool:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import fnmatch
 import getpass
 import glob
+import heapq
 import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -131,6 +133,15 @@ class SshConfig:
     def __init__(self, blocks: Sequence[_Block], *, home: str, skipped: int = 0) -> None:
         self._blocks = blocks
         self._home = home
+        self._named: dict[str, list[int]] = {}
+        """The blocks of hosts without patterns, by name: of many hosts not all are looked at for each."""
+        self._others: list[int] = []
+        for number, block in enumerate(blocks):
+            if any(mark in pattern for pattern in block.patterns for mark in "*?!"):
+                self._others.append(number)
+            else:
+                for name in {pattern.lower() for pattern in block.patterns}:
+                    self._named.setdefault(name, []).append(number)
         self.skipped = skipped
         """How many Match blocks were left out."""
 
@@ -146,7 +157,8 @@ class SshConfig:
     def settings(self, host: str) -> dict[str, tuple[str, ...]]:
         """Keyword in lower case -> words, the first one found winning; IdentityFile collects all."""
         found: dict[str, tuple[str, ...]] = {}
-        for block in self._blocks:
+        for number in heapq.merge(self._others, self._named.get(host.lower(), ())):
+            block = self._blocks[number]
             if not all(any_applies(patterns, host) for patterns in (*block.above, block.patterns)):
                 continue
             for keyword, words in block.settings:
@@ -177,7 +189,7 @@ class SshConfig:
             number = 0
         if not 0 < number < 65536:
             raise UsageError(f"{name}: ssh_config gives a port that is none: {one('port')!r}")
-        login = user or one("user") or getpass.getuser()
+        login = user or one("user") or _user()
         jumps = jump if jump is not None else one("proxyjump")
         files = set_to.get("identityfile", ())
         agent = one("identityagent") or "SSH_AUTH_SOCK"
@@ -234,6 +246,7 @@ class SshConfig:
         return self._home + text[1:] if text == "~" or text.startswith("~/") else text
 
 
+@cache
 def _user() -> str:
     return getpass.getuser()
 

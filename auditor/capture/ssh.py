@@ -141,7 +141,7 @@ class Connector:
         self._config = config
         self._lock = threading.Lock()
         self._known: dict[tuple[str, ...], KnownHosts] = {}
-        self._keys: dict[tuple[str, ...], tuple[list[paramiko.PKey], list[str]]] = {}
+        self._keys: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[list[paramiko.PKey], list[str]]] = {}
         self._jumps: dict[tuple[str, ...], _Jump] = {}
         self.deadlines = _Deadlines()
 
@@ -276,11 +276,12 @@ class Connector:
         keys, problems = self._identities(endpoint)
         agent, agent_keys = _agent(endpoint.agent, endpoint.certificates)
         try:
-            own = {key.asbytes() for key in keys} | _public((*endpoint.identities, *endpoint.certificates))
-            offered: list[paramiko.PKey] = [key for key in agent_keys if key.asbytes() in own]
-            offered += keys
-            if not endpoint.only_identities:
-                offered += [key for key in agent_keys if key.asbytes() not in own]
+            offered = list(keys)
+            if agent_keys:
+                own = {key.asbytes() for key in keys} | _public((*endpoint.identities, *endpoint.certificates))
+                offered = [key for key in agent_keys if key.asbytes() in own] + offered
+                if not endpoint.only_identities:
+                    offered += [key for key in agent_keys if key.asbytes() not in own]
             for key in offered:
                 try:
                     rest = transport.auth_publickey(endpoint.user, key)
@@ -312,11 +313,10 @@ class Connector:
 
     def _identities(self, endpoint: Endpoint) -> tuple[list[paramiko.PKey], list[str]]:
         with self._lock:
-            known = self._keys.get(endpoint.identities + endpoint.certificates)
+            files = endpoint.identities, endpoint.certificates
+            known = self._keys.get(files)
             if known is None:
-                known = self._keys[endpoint.identities + endpoint.certificates] = _load_keys(
-                    endpoint.identities, endpoint.certificates
-                )
+                known = self._keys[files] = _load_keys(*files)
             return known
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from auditor.capture.ssh import HostResult
 
 HOSTS_A_PROCESS: Final = 48
-"""Of fewer it is not worth to start one, which takes half a second."""
+"""Of fewer it is not worth to start one: the first takes half a second."""
 MAX_PROCESSES: Final = 8
+_MAX_SOCKET_DIRECTORY: Final = 64
 
 
 def processes_for(hosts: int) -> int:
@@ -45,8 +48,7 @@ def run(
     """Collects all of them; `done` is called in this thread as each ends. A process that dies loses its own hosts."""
     from auditor.capture.ssh import HostResult
 
-    # Not forked: other sources have threads of their own here.
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     started = []
     waiting: dict[Connection, set[str]] = {}
     try:
@@ -81,6 +83,22 @@ def run(
             process.join(10)
 
 
+def _context() -> ForkServerContext | SpawnContext:
+    """How to start processes. None is forked from this one: other sources have threads of their own here.
+
+    What they need is loaded once, in a process that they are forked from. That one listens on a socket in the directory
+    for temporary files: without such a directory, or with too long a name for a socket (unix(7)), each loads it anew.
+    """
+    try:
+        if len(os.fsencode(tempfile.gettempdir())) > _MAX_SOCKET_DIRECTORY:
+            return multiprocessing.get_context("spawn")
+    except FileNotFoundError:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["auditor.capture.ssh_ready"])
+    return context
+
+
 def _work(
     connection: Connection,
     root: str,
@@ -95,12 +113,11 @@ def _work(
     from auditor.capture.named import Named
     from auditor.capture.sources import SshConfig
     from auditor.capture.ssh import Collection, Connector
-    from auditor.registry import load_collectors
+    from auditor.capture.ssh_ready import COLLECTORS
 
     snapshot = Snapshot.join(Path(root))
-    collectors, _ = load_collectors()
     connector = Connector(SshConfig.read(ssh_config))
-    collection = Collection(snapshot, connector, Named(collectors), timeout=timeout)
+    collection = Collection(snapshot, connector, Named(COLLECTORS), timeout=timeout)
 
     def tell(result: HostResult) -> None:
         connection.send((result, snapshot.forget(f"hosts/{result.host}")))

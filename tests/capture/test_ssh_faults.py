@@ -559,6 +559,14 @@ def test_many_hosts_are_collected_by_several_processes(
     assert "2 were complete before" in capsys.readouterr().out
 
 
+def test_processes_need_no_directory_for_temporary_files(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several(monkeypatch)
+    monkeypatch.setattr("auditor.capture.ssh_workers.tempfile.gettempdir", lambda: "/no/" + "such" * 20)
+    assert main(estate(server, tmp_path, "good", "motd")) == 0
+
+
 def test_a_process_that_dies_loses_its_own_hosts_only(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
