@@ -37,10 +37,11 @@ class Operation:
     """One operation of the API.
 
     `token` has pairs of a parameter and the key of the answer (`List.NextMarker`) that lead to the next page, for what
-    botocore has no paginator for. `parameters` undo filters that the API has by default. `action` is the IAM action,
-    if it is not called as the operation is. `absent` are error codes that mean that there is none. `enough` is how many
-    pages are asked for of what comes newest first; 0 for all. `free` are keys, in lower case, below which people write
-    what they like: such values are kept only if they say where something is.
+    botocore has no paginator for. `parameters` undo filters that the API has by default, and ask for the largest pages
+    where it has smaller ones by default. `action` is the IAM action, if it is not called as the operation is. `absent`
+    are error codes that mean that there is none. `enough` is how many pages are asked for of what comes newest first;
+    0 for all. `free` are keys, in lower case, below which people write what they like: such values are kept only if
+    they say where something is.
     """
 
     service: str
@@ -104,20 +105,20 @@ def _each(of: str, items: str, *, batch: int = 0, only: tuple[str, tuple[str, ..
 
 
 OPERATIONS: Final = (
-    Operation("acm", "ListCertificates", {"Includes": {"keyTypes": list(_KEY_TYPES)}}),
+    Operation("acm", "ListCertificates", {"Includes": {"keyTypes": list(_KEY_TYPES)}, "MaxItems": 1000}),
     Operation(
         "acm",
         "DescribeCertificate",
         each=_each("acm.ListCertificates", "CertificateSummaryList", CertificateArn="CertificateArn"),
         absent=_GONE,
     ),
-    Operation("apigateway", "GetDomainNames", action=_GET),
-    Operation("apigateway", "GetVpcLinks", action=_GET),
-    Operation("apigateway", "GetRestApis", action=_GET),
+    Operation("apigateway", "GetDomainNames", {"limit": 500}, action=_GET),
+    Operation("apigateway", "GetVpcLinks", {"limit": 500}, action=_GET),
+    Operation("apigateway", "GetRestApis", {"limit": 500}, action=_GET),
     Operation(
         "apigateway",
         "GetResources",
-        {"embed": ["methods"]},
+        {"embed": ["methods"], "limit": 500},
         each=_each("apigateway.GetRestApis", "items", restApiId="id"),
         action=_GET,
         absent=_GONE,
@@ -146,8 +147,8 @@ OPERATIONS: Final = (
         each=_each("appsync.ListGraphqlApis", "graphqlApis", apiId="apiId"),
         absent=_GONE,
     ),
-    Operation("autoscaling", "DescribeAutoScalingGroups", {"IncludeManagedResources": True}),
-    Operation("autoscaling", "DescribeScheduledActions", {"IncludeManagedResources": True}),
+    Operation("autoscaling", "DescribeAutoScalingGroups", {"IncludeManagedResources": True, "MaxRecords": 100}),
+    Operation("autoscaling", "DescribeScheduledActions", {"IncludeManagedResources": True, "MaxRecords": 100}),
     Operation("backup", "ListBackupPlans"),
     Operation(
         "backup",
@@ -174,16 +175,21 @@ OPERATIONS: Final = (
     ),
     Operation("cloudfront", "ListDistributions"),
     Operation("cloudfront", "ListVpcOrigins", token=(("Marker", "VpcOriginList.NextMarker"),)),
-    Operation("cloudwatch", "DescribeAlarms", {"AlarmTypes": list(_ALARM_TYPES)}),
+    Operation("cloudwatch", "DescribeAlarms", {"AlarmTypes": list(_ALARM_TYPES), "MaxRecords": 100}),
     # Whether the actions of alarms could be carried out.
     Operation(
         "cloudwatch",
         "DescribeAlarmHistory",
-        {"AlarmTypes": list(_ALARM_TYPES), "HistoryItemType": "Action", "ScanBy": "TimestampDescending"},
+        {
+            "AlarmTypes": list(_ALARM_TYPES),
+            "HistoryItemType": "Action",
+            "ScanBy": "TimestampDescending",
+            "MaxRecords": 100,
+        },
         enough=50,
     ),
-    Operation("cloudwatch", "DescribeAnomalyDetectors"),
-    Operation("cloudwatch", "ListMetricStreams", token=_NEXT),
+    Operation("cloudwatch", "DescribeAnomalyDetectors", {"MaxResults": 100}),
+    Operation("cloudwatch", "ListMetricStreams", {"MaxResults": 500}, token=_NEXT),
     Operation("cloudwatch", "ListDashboards"),
     Operation(
         "cloudwatch",
@@ -242,11 +248,11 @@ OPERATIONS: Final = (
     Operation("dms", "DescribeEndpoints"),
     Operation("dms", "DescribeReplicationTasks"),
     # Without it, instances that a service of AWS manages are left out.
-    Operation("ec2", "DescribeInstances", {"IncludeManagedResources": True}),
+    Operation("ec2", "DescribeInstances", {"IncludeManagedResources": True, "MaxResults": 1000}),
     Operation("ec2", "DescribeAddresses"),
-    Operation("ec2", "DescribeNetworkInterfaces", {"IncludeManagedResources": True}),
-    Operation("ec2", "DescribeVolumes", {"IncludeManagedResources": True}),
-    Operation("ec2", "DescribeVolumeStatus", {"IncludeManagedResources": True}),
+    Operation("ec2", "DescribeNetworkInterfaces", {"IncludeManagedResources": True, "MaxResults": 1000}),
+    Operation("ec2", "DescribeVolumes", {"IncludeManagedResources": True, "MaxResults": 500}),
+    Operation("ec2", "DescribeVolumeStatus", {"IncludeManagedResources": True, "MaxResults": 500}),
     Operation("elb", "DescribeLoadBalancers"),
     Operation("elbv2", "DescribeLoadBalancers"),
     Operation(
@@ -274,15 +280,19 @@ OPERATIONS: Final = (
         each=_each("elbv2.DescribeTargetGroups", "TargetGroups", TargetGroupArn="TargetGroupArn"),
         absent=("TargetGroupNotFound",),
     ),
-    Operation("events", "ListApiDestinations", token=_NEXT),
-    Operation("events", "ListEndpoints", token=_NEXT),
-    Operation("events", "ListConnections", token=_NEXT),
+    Operation("events", "ListApiDestinations", {"Limit": 100}, token=_NEXT),
+    Operation("events", "ListEndpoints", {"MaxResults": 100}, token=_NEXT),
+    Operation("events", "ListConnections", {"Limit": 100}, token=_NEXT),
     Operation(
         "events", "DescribeConnection", each=_each("events.ListConnections", "Connections", Name="Name"), absent=_GONE
     ),
-    Operation("events", "ListEventBuses", token=_NEXT),
+    Operation("events", "ListEventBuses", {"Limit": 100}, token=_NEXT),
     Operation(
-        "events", "ListRules", each=_each("events.ListEventBuses", "EventBuses", EventBusName="Name"), absent=_GONE
+        "events",
+        "ListRules",
+        {"Limit": 100},
+        each=_each("events.ListEventBuses", "EventBuses", EventBusName="Name"),
+        absent=_GONE,
     ),
     Operation(
         "events",
@@ -290,7 +300,12 @@ OPERATIONS: Final = (
         each=_each("events.ListRules", "Rules", Rule="Name", EventBusName="@EventBusName"),
         absent=_GONE,
     ),
-    Operation("firehose", "ListDeliveryStreams", token=(("ExclusiveStartDeliveryStreamName", "DeliveryStreamNames"),)),
+    Operation(
+        "firehose",
+        "ListDeliveryStreams",
+        {"Limit": 1000},
+        token=(("ExclusiveStartDeliveryStreamName", "DeliveryStreamNames"),),
+    ),
     Operation(
         "firehose",
         "DescribeDeliveryStream",
@@ -298,7 +313,7 @@ OPERATIONS: Final = (
         absent=_GONE,
     ),
     Operation("glue", "GetConnections", {"HidePassword": True}),
-    Operation("iam", "ListServerCertificates"),
+    Operation("iam", "ListServerCertificates", {"MaxItems": 1000}),
     Operation("lambda", "ListFunctions"),
     Operation("lambda", "ListEventSourceMappings"),
     # GetFunctionUrlConfig would answer for the newest version only, and not for aliases.
@@ -308,7 +323,7 @@ OPERATIONS: Final = (
         each=_each("lambda.ListFunctions", "Functions", FunctionName="FunctionArn"),
         absent=_GONE,
     ),
-    Operation("pipes", "ListPipes"),
+    Operation("pipes", "ListPipes", {"Limit": 100}),
     Operation("pipes", "DescribePipe", each=_each("pipes.ListPipes", "Pipes", Name="Name"), absent=_GONE),
     Operation("rds", "DescribeDBInstances"),
     Operation("rds", "DescribeDBClusters"),
@@ -329,7 +344,7 @@ OPERATIONS: Final = (
         each=_each("rds.DescribeDBProxies", "DBProxies", DBProxyName="DBProxyName"),
         absent=("DBProxyNotFoundFault",),
     ),
-    Operation("route53", "ListHealthChecks"),
+    Operation("route53", "ListHealthChecks", {"MaxItems": "1000"}),
     Operation("route53", "ListHostedZones"),
     Operation(
         "route53",
@@ -358,14 +373,14 @@ OPERATIONS: Final = (
         absent=("NoSuchTrafficPolicy",),
     ),
     Operation("route53resolver", "ListResolverRules"),
-    Operation("scheduler", "ListSchedules"),
+    Operation("scheduler", "ListSchedules", {"MaxResults": 100}),
     Operation(
         "scheduler",
         "GetSchedule",
         each=_each("scheduler.ListSchedules", "Schedules", Name="Name", GroupName="GroupName"),
         absent=_GONE,
     ),
-    Operation("secretsmanager", "ListSecrets"),
+    Operation("secretsmanager", "ListSecrets", {"MaxResults": 100}),
     Operation("servicediscovery", "ListNamespaces"),
     Operation("servicediscovery", "ListServices"),
     Operation(
@@ -375,9 +390,9 @@ OPERATIONS: Final = (
         absent=("ServiceNotFound",),
     ),
     Operation("sns", "ListSubscriptions"),
-    Operation("ssm", "ListAssociations"),
-    Operation("ssm", "DescribeInstanceInformation"),
-    Operation("ssm", "DescribeParameters"),
+    Operation("ssm", "ListAssociations", {"MaxResults": 50}),
+    Operation("ssm", "DescribeInstanceInformation", {"MaxResults": 50}),
+    Operation("ssm", "DescribeParameters", {"MaxResults": 50}),
     # What is no secret: String and StringList, and never SecureString.
     Operation(
         "ssm",
@@ -386,33 +401,35 @@ OPERATIONS: Final = (
         each=_each("ssm.DescribeParameters", "Parameters", batch=10, only=("Type", ("String",)), Names="Name"),
         free=("value",),
     ),
-    Operation("ssm", "DescribeMaintenanceWindows"),
+    Operation("ssm", "DescribeMaintenanceWindows", {"MaxResults": 100}),
     Operation(
         "ssm",
         "DescribeMaintenanceWindowTargets",
+        {"MaxResults": 100},
         each=_each("ssm.DescribeMaintenanceWindows", "WindowIdentities", WindowId="WindowId"),
         absent=("DoesNotExistException",),
     ),
     Operation(
         "ssm",
         "DescribeMaintenanceWindowTasks",
+        {"MaxResults": 100},
         each=_each("ssm.DescribeMaintenanceWindows", "WindowIdentities", WindowId="WindowId"),
         absent=("DoesNotExistException",),
     ),
     Operation("synthetics", "DescribeCanaries", token=_NEXT),
     Operation("synthetics", "DescribeCanariesLastRun", token=_NEXT),
-    Operation("transfer", "ListConnectors"),
+    Operation("transfer", "ListConnectors", {"MaxResults": 1000}),
     Operation(
         "transfer",
         "DescribeConnector",
         each=_each("transfer.ListConnectors", "Connectors", ConnectorId="ConnectorId"),
         absent=_GONE,
     ),
-    Operation("transfer", "ListServers"),
+    Operation("transfer", "ListServers", {"MaxResults": 1000}),
     Operation(
         "transfer", "DescribeServer", each=_each("transfer.ListServers", "Servers", ServerId="ServerId"), absent=_GONE
     ),
-    Operation("transfer", "ListWorkflows"),
+    Operation("transfer", "ListWorkflows", {"MaxResults": 1000}),
     Operation(
         "transfer",
         "DescribeWorkflow",

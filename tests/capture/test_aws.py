@@ -172,8 +172,14 @@ def test_every_answer_that_a_collector_reads_is_asked_for() -> None:
 # What moto lacks, with botocore's Stubber: it refuses parameters and answers that are not as the API has them.
 
 
+PAGE_SIZES = frozenset({"limit", "maxitems", "maxrecords", "maxresults"})
+
+
 class Stubbed:
-    """A session whose clients give these answers, one after the other, and nothing else."""
+    """A session whose clients give these answers, one after the other, and nothing else.
+
+    The sizes of pages are asked for in every call.
+    """
 
     def __init__(self, answers: Mapping[str, list[tuple[Mapping[str, Any], Mapping[str, Any]] | str]]) -> None:
         import boto3
@@ -196,11 +202,13 @@ class Stubbed:
                 stubber = Stubber(client)
                 stubber.activate()
                 self.stubbers.append(stubber)
+            always = BY_KEY[key].parameters if key in BY_KEY else {}
+            sizes = {name: always[name] for name in always if name.lower() in PAGE_SIZES}
             for one in given:
                 if isinstance(one, str):
                     stubber.add_client_error(xform_name(name), one, "no", 400)
                 else:
-                    stubber.add_response(xform_name(name), dict(one[1]), dict(one[0]))
+                    stubber.add_response(xform_name(name), dict(one[1]), {**sizes, **one[0]})
 
     def client(self, service_name: str, *, region_name: str, config: Any) -> Any:
         return self._clients[service_name]
