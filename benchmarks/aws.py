@@ -1,8 +1,10 @@
 """An AWS account: `auditor collect` beside Cloud Custodian, for the same resource types, on one moto server.
 
 The estate: 5,000 Route 53 records, 2,000 alarms, 1,000 EventBridge rules with targets, 500 instances, 500 SNS
-subscriptions, 300 certificates. moto is one process, and its own share of the time is told by its CPU seconds. Cloud
-Custodian is in a virtual environment of its own, made beforehand and outside of the repository:
+subscriptions, 300 certificates. moto's share of the time is told by its CPU seconds. Once the estate is planted, its process
+is copied (`--workers`), as nobody writes any more: one process answers one request at a time. `--latency` is what each
+answer waits before moto makes it, as the way to AWS and its own work take; moto answers in 5 ms. Cloud Custodian is in a
+virtual environment of its own, made beforehand and outside of the repository:
 
     python3 -m venv /tmp/c7n && /tmp/c7n/bin/pip install c7n
     python benchmarks/aws.py --custodian /tmp/c7n/bin/custodian
@@ -108,6 +110,51 @@ def plant(url: str, sizes: argparse.Namespace) -> None:
             work(number)
 
 
+def serve(port: int) -> None:
+    """moto's server, for a line with the number of workers and the milliseconds to wait; then a copy of it for each."""
+    from multiprocessing import Value
+    from threading import Thread
+
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    moto = DomainDispatcherApplication(create_backend_app)
+    asked = Value("L", 0)
+    wait = 0.0
+
+    def application(environ: Any, start_response: Any) -> Any:
+        with asked.get_lock():
+            asked.value += 1
+        time.sleep(wait)
+        return moto(environ, start_response)
+
+    class Quiet(MotoRequestHandler):
+        def log(self, *_: Any) -> None:
+            """Nothing."""
+
+    listening = socket.create_server(("127.0.0.1", port), backlog=256)
+    settings: dict[str, Any] = {"threaded": True, "request_handler": Quiet, "fd": listening.fileno()}
+    first = make_server("127.0.0.1", port, application, **settings)
+    running = Thread(target=first.serve_forever)
+    running.start()
+    print("ready", flush=True)
+    workers, milliseconds = sys.stdin.readline().split()
+    first.shutdown()
+    running.join()
+    wait = float(milliseconds) / 1000
+    children = []
+    for _ in range(int(workers)):
+        child = os.fork()
+        if not child:
+            make_server("127.0.0.1", port, application, **settings).serve_forever()
+        children.append(child)
+    print(*children, flush=True)
+    for _ in sys.stdin:
+        print(asked.value, flush=True)
+    for child in children:
+        os.kill(child, 9)
+
+
 def client(root: Path) -> None:
     """The transport in a process of its own: from the first call to the last file."""
     from types import SimpleNamespace
@@ -125,9 +172,46 @@ def client(root: Path) -> None:
         raise SystemExit(f"not all was seen: {result}")
 
 
-def timed(words: Sequence[str], server: int, root: Path) -> tuple[float, float, float]:
-    """Seconds, CPU seconds of the command, and of moto meanwhile."""
-    before, moto = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of(server)
+class Server:
+    """moto in processes of its own."""
+
+    def __init__(self, port: int, log: Path) -> None:
+        words = [sys.executable, __file__, "--serve", str(port)]
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True, bufsize=1
+            )
+        self.workers: list[int] = []
+        if self._answer() != "ready":
+            raise SystemExit(f"moto does not start: {log.read_text(errors='replace')[-800:]}")
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def _tell(self, line: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        return self._answer()
+
+    def copy(self, workers: int, latency: float) -> None:
+        self.workers = [int(one) for one in self._tell(f"{workers} {latency}").split()]
+
+    def calls(self) -> int:
+        return int(self._tell("calls"))
+
+    def cpu(self) -> float:
+        return sum(cpu_of(one) for one in self.workers)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(20)
+
+
+def timed(words: Sequence[str], server: Server, root: Path) -> tuple[float, float, float, int]:
+    """Seconds, CPU seconds of the command, and of moto meanwhile; how many calls there were."""
+    before, moto, calls = resource.getrusage(resource.RUSAGE_CHILDREN), server.cpu(), server.calls()
     started = time.monotonic()
     with (root / "log").open("wb") as log:
         done = subprocess.run(words, stdout=log, stderr=log, check=False)
@@ -136,7 +220,7 @@ def timed(words: Sequence[str], server: int, root: Path) -> tuple[float, float, 
     if done.returncode:
         raise SystemExit(f"exit {done.returncode}: {(root / 'log').read_text(errors='replace')[-800:]}")
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, used, cpu_of(server) - moto
+    return seconds, used, server.cpu() - moto, server.calls() - calls
 
 
 def cpu_of(process: int) -> float:
@@ -147,7 +231,10 @@ def cpu_of(process: int) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--client", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--custodian", type=Path, help="the program of Cloud Custodian")
+    parser.add_argument("--workers", type=int, default=2, help="processes of moto")
+    parser.add_argument("--latency", type=float, default=0, help="milliseconds that each answer waits")
     parser.add_argument("--repeat", type=int, default=3)
     for name, size in (
         ("records", 5000), ("alarms", 2000), ("rules", 1000), ("instances", 500), ("subscriptions", 500),
@@ -155,6 +242,9 @@ def main() -> int:
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=size)
     arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve)
+        return 0
     if arguments.client:
         client(arguments.client)
         return 0
@@ -170,17 +260,8 @@ def main() -> int:
         AWS_CONFIG_FILE=str(root / "none"), AWS_SHARED_CREDENTIALS_FILE=str(root / "none"),
         PYTHONPATH=str(Path(__file__).resolve().parent.parent),
     )  # fmt: skip
-    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with (root / "moto.log").open("wb") as log:
-        server = subprocess.Popen(words, stdout=log, stderr=log)
+    server = Server(port, root / "moto.log")
     try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
         started = time.monotonic()
         plant(os.environ["AWS_ENDPOINT_URL"], arguments)
         print(f"planted in {time.monotonic() - started:.0f} s", flush=True)
@@ -192,16 +273,17 @@ def main() -> int:
                 str(root / "policies.yml"),
             ],
         }  # fmt: skip
-        print("| | seconds | its CPU s | moto's CPU s | ratio |\n|---|---|---|---|---|")
-        first = 0.0
+        server.copy(arguments.workers, arguments.latency)
+        print("| | seconds | its CPU s | moto's CPU s | calls | ratio | CPU ratio |\n|---|---|---|---|---|---|---|")
+        first = (0.0, 0.0)
         for name, command in commands.items():
-            runs = sorted(timed(command, server.pid, root) for _ in range(arguments.repeat))
-            seconds, used, moto = runs[len(runs) // 2]
-            first = first or seconds
-            print(f"| {name} | {seconds:.1f} | {used:.1f} | {moto:.1f} | {seconds / first:.1f}× |", flush=True)
+            runs = sorted(timed(command, server, root) for _ in range(arguments.repeat))
+            seconds, used, moto, calls = runs[len(runs) // 2]
+            first = first if first[0] else (seconds, used)
+            ratios = f"{seconds / first[0]:.1f}× | {used / first[1]:.1f}×"
+            print(f"| {name} | {seconds:.1f} | {used:.1f} | {moto:.1f} | {calls} | {ratios} |", flush=True)
     finally:
-        server.kill()
-        server.wait(20)
+        server.close()
         shutil.rmtree(root, ignore_errors=True)
     return 0
 

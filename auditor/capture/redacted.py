@@ -129,14 +129,16 @@ class _Lines:
             if _KEY_LINE.fullmatch(line):
                 return mark(line.strip(), self.key) if line.strip() else line
             self.in_key = False
-        if found := _KEY_BEGINS.search(line):
+        # What the patterns can't do without is looked for first: nearly no line has it.
+        if "-----BEGIN" in line and (found := _KEY_BEGINS.search(line)) is not None:
             self.in_key = _KEY_ENDS.search(line, found.end()) is None
             return redact(line[: found.start()], self.key) + MARK
         if len(line) > _LINE_LIMIT:
             return "".join(redact(piece, self.key) for piece in _pieces(line))
         if self.near and len(line) <= _LONG:
             line = self._beside(line)
-        if len(line) <= _SHORT and (found := _BLOCK_SECRET.fullmatch(line)) is not None:
+        block = ("|" in line or ">" in line) and len(line) <= _SHORT
+        if block and (found := _BLOCK_SECRET.fullmatch(line)) is not None:
             self.block = len(found["indent"])
         return redact(line, self.key)
 
