@@ -1,7 +1,8 @@
 r"""Windows Task Scheduler: tasks as XML, exported or from `C:\Windows\System32\Tasks`.
 
-Source: MS-TSCH section 2.5. The files' declaration says UTF-16 whatever the bytes are, so it is not believed; one file
-may hold several tasks (`schtasks /query /xml` puts a comment with its path before each).
+Sources: MS-TSCH section 2.5; Get-ScheduledTaskInfo; "Task Scheduler Error and Success Constants". The files'
+declaration says UTF-16 whatever the bytes are, so it is not believed; one file may hold several tasks
+(`schtasks /query /xml` puts a comment with its path before each).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -21,10 +22,12 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Need,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
@@ -33,6 +36,8 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_loopback,
+    parse_time,
+    read_yaml,
     split_endpoint,
 )
 from collectors.schedulers.xmlnodes import XmlNode, XmlProblem, read_xml
@@ -63,6 +68,20 @@ _RENEWAL: Final = re.compile(r"(?:^|[\\/\"\s])(?:wacs|letsencrypt)\.exe\b", re.I
 _CERTBOT: Final = re.compile(r"(?:^|[\\/\"\s])(certbot|lego)(?:\.exe)?\b(?=.*\brenew\b)", re.IGNORECASE | re.DOTALL)
 _POSH_ACME: Final = re.compile(r"\bSubmit-Renewal\b|\bPosh-ACME\b", re.IGNORECASE)
 _ENCODED: Final = re.compile(r"(\s[-/](?:e|ec|enc\w*)\s+)[\"']?([A-Za-z0-9+/]{16,60000}={0,2})", re.IGNORECASE)
+_RUNS: Final = "/.auditor/windows-tasks.json"
+"""What `auditor collect` keeps of Get-ScheduledTaskInfo."""
+_DIRECTORY: Final = "System32/Tasks/"
+_NEVER_RAN: Final = 0x41303
+_STOPPED: Final = 0x41306
+_NO_RESULT: Final = frozenset(
+    {0x41300, 0x41301, 0x41302, _NEVER_RAN, 0x41304, 0x41305, 0x41325, 0x8004131F, 0x800710E0}
+)
+"""Ready, running, disabled, never run, no more runs, not scheduled, queued, running already, refused by its settings:
+no result of a run."""
+_COPIED: Final = 8
+"""Exit statuses of robocopy below it mean that it did its work."""
+_SECONDS: Final = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?")
+_DAY: Final = 86_400
 _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _EVENTS: Final = {
     "BootTrigger": "at system start",
@@ -81,17 +100,19 @@ class WindowsTasksCollector(Collector):
     Reads
     -----
     XML of Task Scheduler, in UTF-16 or UTF-8 whatever it says of itself: single tasks, and the answer of
-    `schtasks /query /xml`.
+    `schtasks /query /xml`. `windows-tasks.json` in the directory `.auditor` of a captured host: when each ran last and
+    runs next, and its result, as Get-ScheduledTaskInfo tells.
 
     Yields
     ------
     A job for each task, which runs on the captured host, with its triggers in words, its user, and whether it is
-    disabled; machines of UNC paths, URLs, `-ComputerName` and SSH in its commands; a mail server; ACME clients
-    (win-acme, Posh-ACME, certbot, lego) that it runs.
+    disabled; when it ran last, and how that ended; machines of UNC paths, URLs, `-ComputerName` and SSH in its
+    commands; a mail server; ACME clients (win-acme, Posh-ACME, certbot, lego) that it runs.
 
     Can't see
     ---------
-    What scripts and COM handlers do, variables such as `%LOGONSERVER%`, and the results of the last runs.
+    What scripts and COM handlers do, variables such as `%LOGONSERVER%`, and whether a status other than 0 means to its
+    program that it failed; robocopy's are known.
     """
 
     name: ClassVar[str] = "windows_tasks"
@@ -100,13 +121,18 @@ class WindowsTasksCollector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RUNS_ON, Relation.CALLS, Relation.CONNECTS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """By the namespace of tasks, in files called `.xml` and in the scheduler's own directory."""
+        """By the namespace of tasks, in files called `.xml` and in the scheduler's own directory; and last runs."""
+        if path == _RUNS:
+            return True
         if not path.endswith(".xml") and "System32/Tasks/" not in path and "/Tasks/" not in path:
             return False
         return _MARK in head or _WIDE in head or _WIDE[1:] in head
 
     def parse(self, document: Document) -> Iterator[Parsed]:
-        """One JOB a task."""
+        """One JOB a task; fragments of last runs."""
+        if document.path == _RUNS:
+            yield from _runs(document)
+            return
         text = decode(document.content).replace("\r\n", "\n").replace("\r", "\n")
         base = document.path.rpartition("/")[2].removesuffix(".xml")
         blank = _without_comments(text)
@@ -127,9 +153,111 @@ class WindowsTasksCollector(Collector):
                 yield Malformed(where, excerpt(problem.reason), "Task Scheduler refuses the task", False)
                 continue
             named = _NAMED.search(before)
-            yield from _task(root, lines, named[1] if named else "", base)
+            name = root.value("RegistrationInfo", "URI") or (named[1] if named else base)
+            job = Ref(Kind.JOB, f"task {excerpt(name)}")
+            yield from _task(root, lines, job, name)
+            if _DIRECTORY in document.path:
+                place = "\\" + document.path.partition(_DIRECTORY)[2].replace("/", "\\")
+                known = (place.casefold(), job.text, _program(root), _begins(root))
+                yield Fragment("task", known, Where(root.line, excerpt(name)))
         if not count:
             yield Malformed(Where(1, _line(lines, 1)), "no complete <Task>", "Task Scheduler refuses the file", True)
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """When tasks ran last: the answer names them by their path, and a task may call itself otherwise."""
+        tasks: dict[str, tuple[str, str, str]] = {}
+        for one in fragments:
+            if one.kind == "task" and isinstance(one.value, tuple):
+                place, job, program, begins = one.value
+                tasks[place] = job, program, begins
+        for one in fragments:
+            if one.kind == "run" and isinstance(one.value, tuple):
+                place, last, following, result = one.value
+                if place in tasks:
+                    job, program, begins = tasks[place]
+                    where = Where(one.where.line, one.where.excerpt, one.path)
+                    yield Entity(Ref(Kind.JOB, job), where, _last_run(last, following, result, program, begins))
+
+
+def _runs(document: Document) -> Iterator[Parsed]:
+    stream = read_yaml(document.content)
+    if stream.problem is not None:
+        line = min(stream.problem.line, len(stream.lines))
+        yield Malformed(Where(line), excerpt(stream.problem.reason), "what stands after it is not seen")
+    for root in stream.documents:
+        for task in root.elements if root.is_list else ():
+            place = task.get("path") if task.is_map else None
+            if place is None or not place.is_scalar or not place.scalar.startswith("\\"):
+                continue
+            last, following, result = (task.text(key) for key in ("last", "next", "result"))
+            said = excerpt(f"{place.scalar}: result {result or 'not known'}, last run {last or 'not known'}")
+            value = (place.scalar.casefold(), last, following, int(result) if result.isdecimal() else -1)
+            yield Fragment("run", value, Where(stream.where(place).line, said))
+
+
+def _last_run(last: str, following: str, result: int, program: str, begins: str) -> dict[str, Attribute]:
+    """What is known of a last run. A task that never ran has a time of 1999, or of 1899 in older versions."""
+    known: dict[str, Attribute] = {"runs_known": True}
+    ran = parse_time(last)
+    if ran is not None and ran.year >= 2000 and result != _NEVER_RAN:
+        known["last_run"] = known["last_started"] = ran.isoformat()
+    elif begins:
+        known["runs_since"] = begins
+    if (coming := parse_time(following)) is not None and coming.year >= 2000:
+        known["next_run"] = coming.isoformat()
+    if result == _STOPPED:
+        known["last_result"] = "stopped"
+    elif result == 0 or (program == "robocopy" and 0 < result < _COPIED):
+        known["last_result"] = "success"
+    elif result > 0 and result not in _NO_RESULT:
+        known["last_result"] = "exit-code"
+        known["last_status"] = result if result < 0x10000 else f"0x{result:08X}"
+    return known
+
+
+def _program(root: XmlNode) -> str:
+    """The program of a task that runs one alone, without its directory and `.exe`."""
+    actions = root.find("Actions")
+    runs = actions.all("Exec") if actions is not None else []
+    if len(runs) != 1:
+        return ""
+    return runs[0].value("Command").strip("\"' ").replace("/", "\\").rpartition("\\")[2].lower().removesuffix(".exe")
+
+
+def _begins(root: XmlNode) -> str:
+    """Since when a task could have run: it was made, and the first of its triggers has begun. Empty if not known."""
+    made = parse_time(root.value("RegistrationInfo", "Date"))
+    triggers = root.find("Triggers")
+    starts = [parse_time(one.value("StartBoundary")) for one in (triggers.children if triggers is not None else ())]
+    begun = [one for one in starts if one is not None]
+    times = [one for one in (made, min(begun, default=None)) if one is not None]
+    return max(times).isoformat() if len(times) == 2 else ""
+
+
+def _seconds(text: str) -> int:
+    """A duration of XML Schema, without years and months; 0 if it is none."""
+    found = _SECONDS.fullmatch(text)
+    if found is None:
+        return 0
+    days, hours, minutes, seconds = (int(one or 0) for one in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _interval(trigger: XmlNode) -> int:
+    """The longest time between two runs by a trigger, in seconds; 0 if it does not come again by itself."""
+    repeated = _seconds(trigger.value("Repetition", "Interval"))
+    if repeated and not trigger.value("Repetition", "Duration"):
+        return repeated
+    for name, key, days in (("ScheduleByDay", "DaysInterval", 1), ("ScheduleByWeek", "WeeksInterval", 7)):
+        schedule = trigger.find(name)
+        if schedule is not None:
+            count = schedule.value(key)
+            return (int(count) if count.isdecimal() and len(count) < 4 else 1) * days * _DAY
+    month = trigger.find("ScheduleByMonth") or trigger.find("ScheduleByMonthDayOfWeek")
+    if month is None:
+        return 0
+    months = month.find("Months")
+    return (31 if months is None or len(months.children) == 12 else 366) * _DAY
 
 
 def _tasks(text: str) -> Iterator[tuple[int, int]]:
@@ -157,12 +285,11 @@ def _line(lines: list[str], number: int) -> str:
     return excerpt(lines[number - 1]) if 0 < number <= len(lines) else ""
 
 
-def _task(root: XmlNode, lines: list[str], named: str, base: str) -> Iterator[Parsed]:
-    name = root.value("RegistrationInfo", "URI") or named or base
-    job = Ref(Kind.JOB, f"task {excerpt(name)}")
+def _task(root: XmlNode, lines: list[str], job: Ref, name: str) -> Iterator[Parsed]:
     triggers = root.find("Triggers")
     said: list[str] = []
     ends: list[str] = []
+    intervals: list[int] = []
     first = root.line
     for trigger in triggers.children if triggers is not None else ():
         if trigger.value("Enabled").lower() == "false":
@@ -171,9 +298,12 @@ def _task(root: XmlNode, lines: list[str], named: str, base: str) -> Iterator[Pa
             first = trigger.line
         said.append(_when(trigger))
         ends.append(trigger.value("EndBoundary"))
+        intervals.append(_interval(trigger))
     attributes: dict[str, Attribute] = {"dialect": "windows"}
     if said:
         attributes["schedule"] = excerpt("; ".join(said[:20]))
+    if any(intervals):
+        attributes["interval"] = min(filter(None, intervals))
     if said and all(ends):
         attributes["ends"] = excerpt(max(ends))
     if root.value("Settings", "Enabled").lower() == "false":

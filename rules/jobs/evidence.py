@@ -10,6 +10,7 @@ from typing import Final
 from auditor.api import CronDialect, EstateView, Kind, Node, Provenance, Relation, day, interval, parse_time
 
 DAY: Final = 86400.0
+_LONG: Final = 3650 * DAY
 _ENDED: Final = frozenset({"failed", "inactive"})
 _RESULTS: Final = {
     "exit-code": "it ended with status {status}",
@@ -22,8 +23,10 @@ _RESULTS: Final = {
     "resources": "it could not be started",
     "protocol": "it did not start as it should",
     "exec-condition": "",
+    "stopped": "it was stopped before its end",
 }
-"""What systemd's `Result=` says (systemd.exec(5)); a condition that does not hold is no failure."""
+"""What systemd's `Result=` says (systemd.exec(5)); a condition that does not hold is no failure. And of
+Windows, which stops tasks."""
 _DIALECTS: Final[dict[str, CronDialect]] = {
     "debian": "debian",
     "cronie": "cronie",
@@ -82,6 +85,8 @@ def never_ran(estate: EstateView, job: Node) -> str:
         late = seen - last > allowed
         return f"it ran last {day(last)}, and should have run since" if late else ""
     if since is not None and seen - since > allowed:
+        if known.get("dialect") == "windows":
+            return f"it has never run, and should have since {day(since)}"
         return f"it has not run since the machine was started ({day(since)} or before)"
     return ""
 
@@ -99,7 +104,7 @@ def _is_running(estate: EstateView, job: Node) -> bool:
 
 
 def interval_of(trigger: Node, now: datetime) -> float:
-    """Seconds between two runs of a job; a day if its schedule can't be read."""
+    """Seconds between two runs of a job; a day if its schedule can't be read, ten years if only events start it."""
     known = trigger.attributes
     schedule, dialect = known.get("schedule"), str(known.get("dialect", ""))
     found: float | None = None
@@ -107,7 +112,7 @@ def interval_of(trigger: Node, now: datetime) -> float:
         try:
             if dialect == "systemd":
                 found = interval(schedule, "oncalendar", now)
-            else:
+            elif dialect != "windows":
                 found = interval(schedule, "cron", now, dialect=_DIALECTS.get(dialect, "vixie"))
         except ValueError:
             found = None
@@ -115,7 +120,8 @@ def interval_of(trigger: Node, now: datetime) -> float:
         value = known.get(key)
         if found is None and isinstance(value, int | float) and value > 0:
             found = float(value)
-    return max(float(found or DAY), 60.0)
+    # Tasks of Windows have their interval, unless they wait for an event.
+    return max(float(found or (_LONG if dialect == "windows" else DAY)), 60.0)
 
 
 def jobs_and(estate: EstateView, *hosts: str) -> Iterator[Node]:

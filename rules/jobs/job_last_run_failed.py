@@ -27,10 +27,10 @@ class JobLastRunFailedRule(Rule):
 
     What it does
     ------------
-    Takes the timers of the host and of its declared successor, and anacron's jobs, with what systemd and anacron said
-    of their last runs. Those that failed, that are overdue by two runs and a day, or whose timer is over, are told: a
-    warning on the successor, a note on the host itself. Housekeeping that packages bring is left out, and so are jobs
-    that only start an ACME client (`renewal-run-failed`, `renewal-never-ran`).
+    Takes the timers of the host and of its declared successor, anacron's jobs and tasks of Windows, with what systemd,
+    anacron and Task Scheduler said of their last runs. Those that failed, that are overdue by two runs and a day, or
+    whose timer is over, are told: a warning on the successor, a note on the host itself. Housekeeping that packages
+    bring is left out, and so are jobs that only start an ACME client (`renewal-run-failed`, `renewal-never-ran`).
 
     Why it matters
     --------------

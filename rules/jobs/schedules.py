@@ -160,6 +160,8 @@ def is_housekeeping(job: Node, effects: Effects) -> bool:
     command = str(job.attributes.get("command", ""))
     place = job.text.partition(": ")[0]
     own = any(path.startswith("/") and not path.startswith((*_SYSTEM, "/etc/")) for path in effects.unknown)
+    if place.startswith("task \\Microsoft\\"):
+        return True
     packaged = name_of(job) in HOUSEKEEPING and not place.startswith("/var/spool/") and not own
     return packaged or bool(_PERIODIC.search(command)) or program_of(command) in TOOLS
 
@@ -273,9 +275,12 @@ def does(effects: Effects) -> str:
 def next_of(estate: EstateView, job: Node, start: datetime | None = None) -> datetime | None:
     """The next run of a job; None where it can't be told."""
     schedule = job.attributes.get("schedule")
+    dialect = job.attributes.get("dialect")
+    if dialect == "windows":
+        told = parse_time(job.attributes.get("next_run"))
+        return told if told is not None and told > (start or estate.now) else None
     if not isinstance(schedule, str) or not schedule or schedule.startswith("every ") or schedule == "@reboot":
         return None
-    dialect = job.attributes.get("dialect")
     try:
         if job.text.partition("@")[0].endswith(".timer") or job.text.endswith(".timer"):
             return next_run(schedule, "oncalendar", start or estate.now)

@@ -86,10 +86,15 @@ class RenewalRunFailedRule(Rule):
             identity=(lineage.scope, lineage.text, failure.unit.text),
             message=f"{failure.unit.text} on {host}{takes_over}, which renews {called(lineage)}, {failure.said}",
             why=f"1 of {len(renewal.triggers)} that start it.{left} {expiry(estate, blast)}",
-            action=f"Read `journalctl -u {failure.unit.text}` on {host}, mend it, and start it once by hand before "
-            "anything is moved.",
+            action=f"Read {_log(failure.unit)} on {host}, mend it, and start it once by hand before anything is moved.",
             impact=Impact.NONE,
             evidence=lines([failure.line], trigger.provenance[:1]),
             hosts=(going.host,),
             deadline=ends,
         )
+
+
+def _log(unit: Node) -> str:
+    """Where a failed run has left its words."""
+    windows = unit.attributes.get("dialect") == "windows"
+    return "its history in Task Scheduler" if windows else f"`journalctl -u {unit.text}`"
