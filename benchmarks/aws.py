@@ -135,7 +135,7 @@ def serve(port: int) -> None:
     listening = socket.create_server(("127.0.0.1", port), backlog=256)
     settings: dict[str, Any] = {"threaded": True, "request_handler": Quiet, "fd": listening.fileno()}
     first = make_server("127.0.0.1", port, application, **settings)
-    running = Thread(target=first.serve_forever)
+    running = Thread(target=first.serve_forever, daemon=True)
     running.start()
     print("ready", flush=True)
     workers, milliseconds = sys.stdin.readline().split()
