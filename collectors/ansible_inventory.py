@@ -53,7 +53,7 @@ GLOB_LIMIT: Final = 1_000
 """Groups and hosts that one pattern of a playbook may select by `*`."""
 
 _SECTION: Final = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
-_NAME: Final = re.compile(r"[\w.-]*+(?:\[[\w:.]+\][\w.-]*+)*+(?::\d+)?")
+_NAME: Final = re.compile(r"[\w.-]*+(?:\[[\w:.]+\][\w.-]*+)*(?::\d+)?")
 _PORT: Final = re.compile(r"(.+?):(\d{1,5})")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", "all", "ungrouped", "implicit_localhost"})
 _INI_SUFFIXES: Final = frozenset({"", "ini", "inv", "inventory", "hosts"})

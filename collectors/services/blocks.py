@@ -12,8 +12,8 @@ STATEMENT_LIMIT: Final = 500_000
 """Statements of one file that are read."""
 
 _C_TOKEN: Final = re.compile(
-    r"(?P<space>[ \t\r\f\v]+)|(?P<line>\n)|(?P<comment>#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?)"
-    r'|(?P<string>"(?:[^"\\]|\\.)*+"?)|(?P<mark>[{};])|(?P<word>(?:[^\s{};"#/]|/(?![/*]))++|/)'
+    r"(?P<space>[ \t\r\f\v]+)|(?P<line>\n)|(?P<comment>#[^\n]*|//[^\n]*|/\*[\s\S]*?(?:\*/|\Z))"
+    r'|(?P<string>"(?:[^"\\]|\\.)*+"?)|(?P<mark>[{};])|(?P<word>[^\s{};"#]+?(?=[\s{};"#]|/[/*]|\Z))'
 )
 _BACULA_TOKEN: Final = re.compile(
     r"(?P<space>[ \t\r\f\v]+)|(?P<line>\n)|(?P<comment>#[^\n]*)"

@@ -53,7 +53,7 @@ _OPTIONS: Final = {
     "next-server": "boot server",
 }
 _SUBNETS: Final = frozenset({"subnet", "subnet6"})
-_JSON_PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|//[^\n]*|#[^\n]*')
+_JSON_PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|/\*[\s\S]*?(?:\*/|\Z)|//[^\n]*|#[^\n]*')
 
 
 class DhcpCollector(Collector):

@@ -32,8 +32,8 @@ MAX_BLOCK: Final = 20_000
 """Words of one backend or director. What is longer, or never ends, is not read, nor is what comes after it."""
 
 _TOKEN: Final = re.compile(
-    r"(?P<skip>\s+|//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|C\{(?:[^}]|\}(?!C))*+(?:\}C|\Z))"
-    r'|\{"(?P<long>(?:[^"]|"(?!\}))*+)(?:"\}|\Z)|"(?P<text>[^"\n]*)"|(?P<word>[A-Za-z_][\w.:-]*|\d[\w.]*)|(?P<mark>.)',
+    r"(?P<skip>\s+|//[^\n]*|#[^\n]*|/\*.*?(?:\*/|\Z)|C\{.*?(?:\}C|\Z))"
+    r'|\{"(?P<long>.*?)(?:"\}|\Z)|"(?P<text>[^"\n]*)"|(?P<word>[A-Za-z_][\w.:-]*|\d[\w.]*)|(?P<mark>.)',
     re.DOTALL,
 )
 

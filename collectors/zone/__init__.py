@@ -53,7 +53,7 @@ _RECORD: Final = re.compile(
     rb"(?:SOA|NS|A|AAAA|CNAME|MX|TXT|PTR|SRV|CAA|ALIAS|ANAME|DNAME|HTTPS|SVCB|TLSA|NAPTR|HINFO|DS|DNSKEY)[ \t]+[^\s=]",
     re.IGNORECASE,
 )
-_FIRST: Final = re.compile(rb"(?:[ \t\r]*+(?:;[^\n]*+)?\n)*+([^\n]*+)")
+_FIRST: Final = re.compile(rb"(?:[ \t\r]*+(?:;[^\n]*+)?\n)*([^\n]*+)")
 _DIRECTORIES: Final = frozenset({"named", "bind", "dns", "zones", "nsd"})
 _RAW: Final = b"\x00\x00\x00\x02\x00\x00\x00"
 _TEMPLATE: Final = re.compile(r"\{\{|\{%|\{#|<%|\$\{[A-Za-z_]")
@@ -69,8 +69,8 @@ _STATED: Final = re.compile(
     r"^\$ORIGIN[ \t]+\S{0,255}\.(?:[ \t\r;]|$)|^[^\s;@$]{0,255}\.[ \t](?:\d\w*[ \t]+|IN[ \t]+)*SOA\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_TOKEN: Final = re.compile(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.)++')
-_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)++')
+_TOKEN: Final = re.compile(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.){1,10000}')
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)+')
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _TTL: Final = re.compile(r"\d+|(?:\d+[wdhms])+", re.IGNORECASE)

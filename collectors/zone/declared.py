@@ -28,8 +28,8 @@ _PLACES: Final = (
 )
 _BESIDE: Final = ("named.conf", "etc/named.conf", "etc/bind/named.conf", "bind/named.conf", "named/named.conf")
 _TOKEN: Final = re.compile(
-    r"\s++|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?"
-    r'|"((?:[^"\\\n]|\\.)*+)"?|([{};])|((?:[^\s{};"#/]|/(?![/*]))++)'
+    r"\s++|#[^\n]*|//[^\n]*|/\*[\s\S]*?(?:\*/|\Z)"
+    r'|"((?:[^"\\\n]|\\.)*+)"?|([{};])|([^\s{};"#]+?(?=[\s{};"#]|/[/*]|\Z))'
 )
 _DEPTH: Final = 20
 
