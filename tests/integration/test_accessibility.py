@@ -17,8 +17,8 @@ import pytest
 from auditor.cli.common import all_rules
 from auditor.cli.main import main
 from auditor.serve.app import App, server_of
-from tests.integration.programs import PATIENCE, need, node_package
-from tests.integration.test_page_in_chromium import FLAGS
+from tests.integration.browsers import chromium
+from tests.integration.programs import PATIENCE, node_package
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -45,12 +45,8 @@ LOOK: Final = """async () => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = need("chromium", "chromium")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, headless=True, args=FLAGS, timeout=PATIENCE * 1000)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +106,7 @@ def served(store: Path, wave: Path) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
-        thread.join(10)
+        thread.join()
 
 
 def test_pages_that_are_served(page: Page, axe: str, tmp_path: Path) -> None:

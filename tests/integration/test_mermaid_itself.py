@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import pytest
 
 from auditor.export.picture import GroupBy, Wanted, select
 from tests.export.test_export_formats import HOSTILE, view_of, written
+from tests.integration.browsers import chromium
 from tests.integration.programs import PATIENCE, node_package
 
 pytestmark = pytest.mark.integration
@@ -23,10 +23,6 @@ MERMAID: Final = (
     "V6K3C8EBdEsPFZXSKMJe6ppQOENxuHARr9GvHX4hh47lAbhMRD9qf4oEK7LoaRQxULMa80/qt5gHO73aCleBBg==",
     "dist/mermaid.min.js",
 )
-FLAGS: Final = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
 
 Draw = Callable[[str], dict[str, Any]]
 LOOK: Final = """
@@ -49,14 +45,9 @@ async text => {
 @pytest.fixture(scope="module")
 def draw() -> Iterator[Draw]:
     """Gives Mermaid a text in a browser. What Mermaid refuses fails the test."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
     script = node_package(*MERMAID)
     troubles: list[str] = []
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, headless=True, args=FLAGS, timeout=PATIENCE * 1000)
+    with chromium() as browser:
         page = browser.new_page()
         page.set_default_timeout(PATIENCE * 1000)
         page.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
@@ -75,7 +66,6 @@ def draw() -> Iterator[Draw]:
             return found
 
         yield drawn
-        browser.close()
 
 
 def test_the_diagram_of_the_readme(draw: Draw) -> None:

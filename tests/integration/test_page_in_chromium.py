@@ -6,7 +6,6 @@ Screenshots go to `artifacts/page`, for people to look at.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from auditor.cli.main import main
 from auditor.page import render_page
 from auditor.page.markup import TEXT_LIMIT
 from auditor.report.layout import clean
+from tests.integration.browsers import chromium
 from tests.integration.programs import PATIENCE
 from tests.page.test_page import HOSTILE, hostile_review
 
@@ -28,26 +28,15 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "artifacts" / "page"
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
 NOW = "2025-11-21T12:00:00Z"
 LEGACY = "legacy-cert-01.eventide.net"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
     SHOTS.mkdir(parents=True, exist_ok=True)
-    with playwright.sync_playwright() as running:
-        # With a new and empty directory of user data, each time.
-        browser = running.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS, timeout=PATIENCE * 1000)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
