@@ -98,7 +98,7 @@ missing() {
 # Private keys and password stores are not opened, whoever names them.
 secret() {
     case $1 in
-    *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | */private/* | */passwd.client | */sasl_passwd* | */userlist.txt | */chrony.keys | *rndc.key* | */ssl-cert-snakeoil.key | */id_rsa* | */id_ed25519* | \
+    *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | *.private | */private/* | */passwd.client | */sasl_passwd* | */userlist.txt | */chrony.keys | *rndc.key* | */ssl-cert-snakeoil.key | */id_rsa* | */id_ed25519* | \
         */id_ecdsa* | */id_dsa* | */ssh_host_*_key | */shadow | */shadow- | */gshadow* | */master.passwd | */.netrc | */.pgpass | \
         */.my.cnf | */.aws/credentials | *.keytab | *.p12 | *.pfx | *.jks | *.kdbx | */sudoers* | */.gnupg/* | */random_seed | \
         */.vault-token | */.docker/config.json | /proc/[0-9]*/environ | /dev/* | /sys/kernel/*) return 0 ;;
@@ -364,6 +364,10 @@ first_round() {
         /etc/envoy /usr/local/etc/nginx /usr/local/etc/haproxy.conf /usr/local/etc/apache24 /usr/local/nginx/conf
     # That a machine sends no logs by these, or lets nobody in, is worth a word: nothing else may speak of it.
     places /etc/rsyslog.conf /etc/ssh/sshd_config
+    for d in /etc/opendkim /etc/dkim; do
+        perhaps "$d/KeyTable" "$d/SigningTable" "$d/TrustedHosts" "$d/key.table" "$d/signing.table" "$d/trusted.hosts"
+    done
+    perhaps /etc/opendkim.conf /etc/rspamd/local.d/dkim_signing.conf /etc/rspamd/dkim_selectors.map
     perhaps /etc/ssh/ssh_config /etc/ssh/ssh_config.d /etc/ssh/sshd_config.d /etc/ssh/ssh_known_hosts \
         /etc/exports /etc/exports.d /etc/auto.master /etc/bind /etc/named.conf /etc/named /etc/unbound /etc/dnsmasq.conf \
         /etc/dnsmasq.d /etc/chrony.conf /etc/chrony /etc/ntp.conf /etc/systemd/timesyncd.conf /etc/systemd/resolved.conf \

@@ -30,6 +30,7 @@ _WHY: Final = {
     "firewall": "Whoever is given the address next is let through.",
     "postfix": "Whoever is given the address next may send mail through it.",
     "nfs": "Whoever is given the name or address next may mount it.",
+    "opendkim": "Mail of whoever is given the address next is signed as ours.",
     "named": "Whoever is given the address next may copy the zone.",
 }
 _ELSE: Final = "Whoever is given its name or address next is let in."

@@ -18,6 +18,7 @@ from collectors.services.databases import DatabasesCollector
 from collectors.services.dhcp import DhcpCollector
 from collectors.services.directory_services import DirectoryServicesCollector
 from collectors.services.mail_relay import MailRelayCollector
+from collectors.services.mail_signing import MailSigningCollector
 from collectors.services.name_servers import NameServersCollector
 from collectors.services.named import NamedCollector
 from collectors.services.nfs import NfsCollector
@@ -144,6 +145,20 @@ FORMATS: list[tuple[Collector, tuple[str, ...], str]] = [
         RESTIC_REPOSITORY=sftp:a:/b rest:http://c backup\ta@b:/c\td backup_script\tssh x y\tz snapshot_root\t/s
         Client { }
         Name = a Address = b Job { Client = a JobDefs = x } Storage ; # " {{ &x *x""",
+    ),
+    (
+        MailSigningCollector(),
+        (
+            *(
+                "/etc/opendkim.conf",
+                "/etc/opendkim/KeyTable",
+                "/etc/opendkim/TrustedHosts",
+                "/etc/amavis/conf.d/50-user",
+            ),
+            *("/etc/rspamd/local.d/dkim_signing.conf", "/etc/rspamd/dkim_selectors.map"),
+        ),
+        """Domain Selector KeyFile KeyTable InternalHosts refile:/x example.net a:b:/c % domain { } [ ] selector = path
+        : ; , # " ' dkim_key('example.net', 'a', '/x'); {{ x }} !10.0.0.1""",
     ),
 ]
 IDS = [collector.name for collector, _, _ in FORMATS]
