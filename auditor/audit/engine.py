@@ -579,11 +579,14 @@ def _in_own_roles(
                 if one.identity.host in same and one.identity.kind == "full"
             }
             if not same.isdisjoint(ending.get(use.path, ())) or is_for(use, text.split("\n"), named):
-                own.append(use)
+                own.append((bound, use))
         if not own or len(own) < len(used):
             continue
-        for use in own:
+        node = linker.require(Ref(Kind.PLAYBOOK, role.directory))
+        for bound, use in own:
             add(use.path, use.line, use.text, role.host)
+            place = Provenance(use.path, use.line, excerpt(use.text), bound.collected_at)
+            linker.describe(node, {"role": role.role, "made_for": role.host}, place)
         for bound in texts:
             path = bound.file.estate_path
             if path.startswith(role.directory + "/"):
