@@ -47,7 +47,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = 0.0
-        self.sleep = time.sleep
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
