@@ -18,6 +18,8 @@ MAX_DOCUMENT: Final = 256 * 1024
 MAX_SECONDS: Final = 5.0
 """Processor time for the captures of one host."""
 _REMEMBERED: Final = 100_000
+_REMEMBERED_BYTES: Final = 32 * 1024 * 1024
+"""Of the captures whose paths and fragments are remembered: those take up some times as much."""
 _RUN: Final = frozenset(
     {Relation.CALLS, Relation.DEPLOYED_BY, Relation.RENEWED_BY, Relation.VALIDATED_THROUGH, Relation.NOTIFIES}
 )
@@ -37,6 +39,7 @@ class Named:
         self._collectors = collectors
         self._lock = threading.Lock()
         self._known: dict[tuple[str, bytes], tuple[tuple[str, ...], tuple[tuple[int, Fragment], ...]]] = {}
+        self._bytes = 0
 
     def wanted(self, documents: Mapping[str, bytes], asked: frozenset[str]) -> list[str]:
         """Paths that these documents (by path) name, that are none of them, and that were not asked for yet."""
@@ -81,8 +84,10 @@ class Named:
                         paths.update(dict.fromkeys(_paths(item)))
             except Exception:  # noqa: BLE001, S112
                 continue
-        if len(self._known) >= _REMEMBERED:
+        self._bytes += len(content)
+        if len(self._known) >= _REMEMBERED or self._bytes > _REMEMBERED_BYTES:
             self._known.clear()
+            self._bytes = len(content)
         self._known[key] = tuple(paths), tuple(pieces)
         return self._known[key]
 

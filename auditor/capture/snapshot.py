@@ -30,6 +30,7 @@ INVENTORY: Final = "inventory.yaml"
 CUT_OFF: Final = "the collection was cut off here"
 _KEY: Final = "key"
 _KEY_BYTES: Final = 32
+_SEEN: Final = frozenset({Outcome.OK, Outcome.ABSENT})
 _REMEMBERED: Final = 4096
 _REMEMBERED_BYTES: Final = 32 * 1024
 
@@ -122,6 +123,11 @@ class Snapshot:
                 found[path] = self._records.pop(path)
         return found
 
+    def leave(self, path: str) -> None:
+        """Nothing more will be written below this directory: which are there below it is not kept any longer."""
+        with self._lock:
+            self._directories.difference_update([one for one in self._directories if one.startswith(path + "/")])
+
     def _secret(self) -> bytes:
         """The key of this snapshot's marks. It lies there while the snapshot is written, so that a run can go on."""
         place = self.root / INCOMPLETE / _KEY
@@ -150,14 +156,21 @@ class Snapshot:
         for line in content[:whole].splitlines():
             try:
                 record = json.loads(line)
-                self._records[str(record["path"])] = Outcome(record["outcome"])
+                self._note(str(record["path"]), Outcome(record["outcome"]))
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """The last recorded outcome of each path."""
+        """The last recorded outcome of each path; below hosts, of those alone that were not seen."""
         return self._records
+
+    def _note(self, path: str, outcome: Outcome) -> None:
+        """Thousands of hosts have hundreds of files each: that they are there need not be remembered."""
+        if outcome in _SEEN and path.startswith("hosts/") and path.count("/") > 1:
+            self._records.pop(path, None)
+        else:
+            self._records[path] = outcome
 
     def complete(self, host: str) -> bool:
         """Whether all that was asked of a host was answered, be it with a refusal."""
@@ -227,7 +240,7 @@ class Snapshot:
             finally:
                 os.close(descriptor)
             for one in written:
-                self._records[one.path] = one.outcome
+                self._note(one.path, one.outcome)
 
     def close(self) -> None:
         """Removes what is only for the time of writing, and the key of the marks before all: then nobody has it."""
@@ -279,4 +292,5 @@ class Snapshot:
             except FileExistsError:
                 if not stat.S_ISDIR(os.lstat(full).st_mode):
                     raise ValueError(f"a file and a directory at one place: {at!r}") from None
-            self._directories.add(at)
+            with self._lock:
+                self._directories.add(at)

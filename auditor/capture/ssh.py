@@ -255,7 +255,9 @@ class Connector:
         seconds = max(0.1, until - time.monotonic())
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
         transport.start_client(timeout=seconds)
-        why = refusal(transport.host_key_blob, known, endpoint.key_name, endpoint.port, now=time.time())
+        why = refusal(
+            transport.host_key_blob, known, endpoint.key_name, endpoint.port, now=datetime.now(UTC).timestamp()
+        )
         if why:
             raise ConnectError(Outcome.UNREACHABLE, f"{why}; not connected")
 
@@ -579,6 +581,7 @@ class Collection:
         except Exception as error:  # noqa: BLE001
             outcome, detail = Outcome.PARTIAL, f"a fault of the auditor: {type(error).__name__}: {_why(error)}"
         unseen = sum(one.outcome not in _SEEN for one in host.records.values())
+        self._snapshot.leave(base)
         try:
             last = Record(base, outcome, _now(), "" if outcome is Outcome.OK else detail)
             self._snapshot.record([*host.records.values(), last])
