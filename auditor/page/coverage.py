@@ -14,7 +14,8 @@ from auditor.report.summary import basis, other_counts, passed, seen_by_area
 
 ROWS: Final = 300
 """Rows that the matrix shows, those with a gap first."""
-_NAMES: Final = 6
+_NAMES: Final = 4
+_MORE_NAMES: Final = 100
 _WORDS: Final[Mapping[Outcome, tuple[str, str]]] = {
     Outcome.OK: ("✓", "looked at"),
     Outcome.ABSENT: ("○", "known to be absent"),
@@ -23,6 +24,13 @@ _WORDS: Final[Mapping[Outcome, tuple[str, str]]] = {
     Outcome.UNSUPPORTED: ("?", "unsupported"),
     Outcome.PARTIAL: ("?", "only in part"),
     Outcome.UNSEEN: ("?", "nobody looked"),
+}
+
+
+_NONE: Final[Mapping[Outcome, str]] = {
+    **{outcome: word for outcome, (_, word) in _WORDS.items()},
+    Outcome.PARTIAL: "looked at only in part",
+    Outcome.UNSEEN: "left out",
 }
 
 
@@ -51,11 +59,12 @@ def _matrix(report: Report) -> Markup:
         tag("th", _WORDS[one][1].capitalize(), scope="col", class_="unseen" if _missed(one) else None)
         for one in outcomes
     ]
-    unused = [_WORDS[one][1] for one in Outcome if one not in outcomes]
+    unused = [one for one in Outcome if one not in outcomes]
     left = len(rows) - ROWS
     notes = []
     if unused:
-        notes.append(f"Nothing was {', '.join(unused[:-1])}{' or ' if len(unused) > 1 else ''}{unused[-1]}.")
+        none = [_NONE[one] for one in unused]
+        notes.append(f"Nothing was {', '.join(none[:-1])}{' or ' if len(none) > 1 else ''}{none[-1]}.")
     if left > 0:
         notes.append(f"{number(left, 'row')} more without a gap are in the JSON output.")
     table = tag(
@@ -80,11 +89,15 @@ def _gap(cell: tuple[str, str, bool, int]) -> bool:
 def _row(cells: tuple[tuple[str, str, bool, int], ...], sources: list[str], outcomes: list[Outcome]) -> Markup:
     names = ranged(clean(one) for one in sources if one)
     if not names:
-        shown: list[Markup] = [tag("i", "no single host")]
+        shown: list[Markup] = [tag("i", "all other files and sources together")]
     else:
-        shown = [tag("code", tag("bdi", name)) for name in names[:_NAMES]]
-        if len(names) > _NAMES:
-            shown.append(Markup(f"and {len(names) - _NAMES:,} more"))
+        shown = [tag("code", tag("bdi", name)) for name in names[: _NAMES if len(names) > _NAMES + 1 else _NAMES + 1]]
+        if rest := names[len(shown) :]:
+            codes = [tag("code", tag("bdi", name)) for name in rest[:_MORE_NAMES]]
+            left = (
+                tag("span", f"and {len(rest) - _MORE_NAMES:,} more", class_="many") if len(rest) > _MORE_NAMES else None
+            )
+            shown.append(tag("details", tag("summary", f"{len(rest):,} more"), codes, left))
     many = tag("span", number(len(sources), "source"), class_="many") if len(sources) > 1 else None
     found = [tag("th", [[one, " "] for one in shown], many, scope="row")]
     for outcome in outcomes:
@@ -99,7 +112,15 @@ def _row(cells: tuple[tuple[str, str, bool, int], ...], sources: list[str], outc
         sign = _WORDS[outcome][0] if not missed or needed else "·"
         where = tag("span", ", ".join(areas) if missed or len(areas) <= 2 else f"{len(areas)} areas", class_="areas")
         kind = ("gap" if needed else "minor") if missed else outcome.value
-        found.append(tag("td", tag("b", tag("span", sign, aria_hidden="true"), f" {total:,}"), where, class_=kind))
+        found.append(
+            tag(
+                "td",
+                tag("b", tag("span", sign, aria_hidden="true"), f" {total:,}"),
+                where,
+                class_=kind,
+                data_head=_WORDS[outcome][1].capitalize(),
+            )
+        )
     return tag("tr", found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from html import escape
 from itertools import pairwise
@@ -16,6 +17,7 @@ HEIGHT: Final = 44
 _MARGIN: Final = 14
 _COLUMNS: Final = 23
 _SIGNS: Final = {"broken": "✗ ", "blind": "◌ ", "degraded": "~ ", "going": "■ "}
+_IN_FRONT: Final = {"job": re.compile(r"^/(?:[^/\s:]*/)*(?=[^/\s:])"), "alert": re.compile(r"^[^/]*/(?=[^/])")}
 TABLE: Final = 400
 """Dependencies in the table."""
 
@@ -26,10 +28,15 @@ def state(node: GraphNode) -> str:
 
 
 def _cut(kind: str, said: str, room: int = _COLUMNS) -> str:
-    """At most `room` characters of a name, from both ends. Of one in the DNS, the end is what most share."""
+    """At most `room` characters of a name, from both ends. Of one in the DNS, the end is what most share, and of a job
+    or an alert its directory or group. The script of the page does the same."""
     if len(said) <= room:
         return said
-    if kind in ("host", "name"):
+    if kind in _IN_FRONT:
+        said = _IN_FRONT[kind].sub("", said)
+    if len(said) <= room:
+        return said
+    if kind in ("host", "name", "job", "alert"):
         return f"{said[: room - 1]}…"
     return f"{said[: (room + 1) // 2 - 1]}…{said[-(room // 2) :]}"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final, TypeAlias
 
-from auditor.model import Finding, Impact, Provenance, Report, Severity, Step
+from auditor.model import Finding, Impact, Provenance, Report, Severity, Step, Verdict
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.page.model import GraphNode, Review
 from auditor.phrases import parse_time
@@ -66,7 +66,10 @@ def findings(review: Review) -> Markup:
     report = review.report
     found = ordered(report.findings, report.profile)
     if not found:
-        return tag("p", "Nothing was found that needs what is going.", class_="empty")
+        said = "Nothing was found that needs what is going."
+        if report.verdict is Verdict.INCOMPLETE:
+            said = "Nothing was found, and not all was looked at: what is needed may hide in what nobody saw."
+        return tag("p", said, class_="empty")
     called = _called(review)
     rows = {row.area.id: row for row in areas(report)}
     position = 0

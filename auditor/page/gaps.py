@@ -21,7 +21,7 @@ def unseen(report: Report) -> Markup:
         summary = tag(
             "summary",
             tag("span", "?" if gap.needed else "·", class_="mark unseen", aria_hidden="true"),
-            tag("span", "Gap" if gap.needed else "Gap that rules out nothing", class_="severity"),
+            tag("span", "Gap" if gap.needed else "Gap that does not change the verdict", class_="severity"),
             tag("h3", prose(f"{gap.area.value.capitalize()}: {gap.what}"), id=title, class_="title"),
         )
         body = [

@@ -131,4 +131,4 @@ class Review:
     graph: PageGraph | None = None
     events: tuple[Event, ...] = ()
     more_events: int = 0
-    """Dates that were left out, being later than those that are shown."""
+    """Dates that were left out, being of what is unharmed, or further away than those that are shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -16,8 +17,10 @@ from auditor.schedule import next_run, previous_run
 if TYPE_CHECKING:
     from auditor.audit.engine import Audited
 
-EVENTS: Final = 60
-"""Dates that a timeline shows, what is harmed first and then the nearest."""
+EVENTS: Final = 40
+"""Dates that a timeline shows: of what is going, then what is harmed, then the nearest."""
+RUNS: Final = 8
+"""Of them those that say of runs the same, such as when a job is due next."""
 _CERTIFICATES: Final = 400
 _JOBS: Final = 200
 _RANK: Final = {impact: -rank for rank, impact in enumerate(Impact)}
@@ -30,18 +33,29 @@ _RUNS: Final = {
     "last_scrape": "was scraped last",
     "last_evaluation": "was evaluated last",
 }
+_DUE: Final = ((previous_run, "was due last"), (next_run, "is due next"))
+_OF_RUNS: Final = frozenset((*_RUNS.values(), *(said for _, said in _DUE)))
 
 
 def review_of(audited: Audited) -> Review:
     """The review of a run."""
     view, report = audited.view, audited.report
-    found = sorted(_events(view), key=lambda one: (_RANK[one.impact], abs(one.at - view.now), one.subject, one.what))
+    events = [*_of_going(view), *_events(view)]
+    events.sort(key=lambda one: (_RANK[one.impact], abs(one.at - view.now), one.subject, one.what))
+    going = {one.host for one in view.going}
+    events.sort(key=lambda one: one.subject not in going)
+    many: Counter[str] = Counter()
+    found = []
+    for event in events:
+        many[event.what] += 1
+        if event.what not in _OF_RUNS or many[event.what] <= RUNS:
+            found.append(event)
     shown = sorted(found[:EVENTS], key=lambda one: (one.at, one.subject, one.what))
     graph = page_graph(view, report.findings)
-    return Review(report, graph, tuple(shown), len(found) - len(shown))
+    return Review(report, graph, tuple(shown), len(events) - len(shown))
 
 
-def _events(view: View) -> Iterator[Event]:
+def _of_going(view: View) -> Iterator[Event]:
     for one in view.going:
         record = view.linked.hosts.records.get(one.host)
         place = record.provenance if record is not None else None
@@ -52,6 +66,9 @@ def _events(view: View) -> Iterator[Event]:
         if planned is not None:
             fate = "is made read-only" if one.lifecycle is Lifecycle.READ_ONLY else "is retired"
             yield Event(planned, fate, one.host, "as planned", Impact.BROKEN, place)
+
+
+def _events(view: View) -> Iterator[Event]:
     yield from _certificates(view)
     yield from _runs(view)
     for procedure in view.recovery.procedures:
@@ -102,7 +119,7 @@ def _runs(view: View) -> Iterator[Event]:
             continue
         calendar = node.text.partition("@")[0].endswith(".timer") or node.text.endswith(".timer")
         place = node.provenance[0] if node.provenance else None
-        for find, said in ((previous_run, "was due last"), (next_run, "is due next")):
+        for find, said in _DUE:
             try:
                 due = find(schedule, "oncalendar" if calendar else "cron", view.now)
             except ValueError:

@@ -53,7 +53,8 @@ def timeline(review: Review) -> Markup:
         class_="timeline",
     )
     left = review.more_events
-    more = tag("p", f"{number(left, 'date')} more, further away, are not shown.", class_="legend") if left else None
+    why = f"{number(left, 'date')} more {'is' if left == 1 else 'are'} not shown: of what is unharmed, or further away."
+    more = tag("p", why, class_="legend") if left else None
     return joined([table, more])
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditor.page.drawing import _cut
 from auditor.page.layered import HEAD, ROW, columns, framed, layout
 
 graphs = st.integers(1, 24).flatmap(
@@ -101,3 +102,20 @@ def test_a_frame_holds_its_own_nodes_and_no_others(
             assert (not beside and within) if keys[node] == one.key else (beside or apart)
     taken = sorted(zip(places.x, heights, strict=True))
     assert all(a[0] != b[0] or b[1] - a[1] >= ROW for a, b in pairwise(taken))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shown"),
+    [
+        ("host", "legacy-cert-01.eventide.net", "legacy-cert-01.eventid…"),
+        ("path", "/etc/letsencrypt/renewal/x.conf", "/etc/letsen…ewal/x.conf"),
+        ("job", "/etc/cron.d/csr-sync: deploy rsync -a /srv x:", "csr-sync: deploy rsync…"),
+        ("job", "/etc/cron.d/push: root true", "push: root true"),
+        ("job", "backup-of-the-warehouse.timer on /srv", "backup-of-the-warehous…"),
+        ("alert", "certificates/CertificateExpiresSoon", "CertificateExpiresSoon"),
+        ("alert", "db01/Disk space /srv", "db01/Disk space /srv"),
+        ("alert", "db01.example.org/Disk space /srv", "Disk space /srv"),
+    ],
+)
+def test_what_a_box_says_of_a_long_name(kind: str, name: str, shown: str) -> None:
+    assert _cut(kind, name) == shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from auditor.model import Impact, Lifecycle
 from auditor.page import graph as module
 from auditor.page.graph import page_graph
 from auditor.page.model import PageGraph
-from auditor.page.review import review_of
+from auditor.page.review import RUNS, review_of
 from auditor.registry import load_collectors, load_rules
 
 OLD = "old.example.org"
@@ -159,3 +160,21 @@ def test_secrets_are_in_no_fact(tmp_path: Path) -> None:
     assert any(name == "command" for node in made.graph.nodes for name, _ in node.facts)
     assert "Tr0ub4dor" not in repr(made)
     assert "deadbeef" not in repr(made)
+
+
+def test_many_runs_leave_room_for_other_dates(tmp_path: Path) -> None:
+    files = {
+        "inventory.yaml": f"version: 1\nhosts:\n- {{name: {OLD}, lifecycle: read-only, since: 2024-01-01}}\n",
+        "hosts/web[01:60].example.org/etc/cron.d/push": f"1 1 * * * root rsync -a /srv/ {OLD}:/srv/\n",
+    }
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    collectors, _ = load_collectors()
+    rules, _ = load_rules()
+    made = review_of(audit(Request(tmp_path, (parse_host(OLD),), None, NOW), collectors, rules))
+    said = Counter(one.what for one in made.events)
+    assert said["became read-only"] == 1
+    assert 0 < said["was due last"] <= RUNS
+    assert 0 < said["is due next"] <= RUNS
+    assert made.more_events == 2 * 60 - said["was due last"] - said["is due next"]

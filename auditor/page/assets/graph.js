@@ -44,6 +44,13 @@
     return letters.length <= room ? text : `${letters.slice(0, room - 1).join("")}…`;
   };
 
+  // As `_cut` in drawing.py: of a name of the DNS the end is what most share, of a job or an alert its directory or group.
+  const inFront = { job: /^\/(?:[^/\s:]*\/)*(?=[^/\s:])/, alert: /^[^/]*\/(?=[^/])/ };
+  const shortened = (kind, name, room) => {
+    const said = [...name].length > room && inFront[kind] ? name.replace(inFront[kind], "") : name;
+    return (["host", "name", "job", "alert"].includes(kind) ? start : middle)(said, room);
+  };
+
   // -- what is shown -------------------------------------------------------------------------------------------------
   let drawing = null;
   let chosen = null;
@@ -236,9 +243,7 @@
     const sign = SIGN[state(row)];
     const head = `${sign ? `${sign} ` : ""}${many ? `${group[2].toLocaleString("en")} × ` : ""}${S[N[row][KIND]]}`;
     const name = S[many ? group[0] : N[row][NAME]];
-    // Of a name of the DNS the end is the domain, which most share.
-    const cut = ["host", "name"].includes(S[N[row][KIND]]) ? start : middle;
-    return `${head}\n${cut(name, 23)}`;
+    return `${head}\n${shortened(S[N[row][KIND]], name, 23)}`;
   };
   const elements = (ids) => {
     const visible = new Set(ids);
