@@ -46,6 +46,7 @@ _MACHINE: Final = re.compile(
     rb"\"(?:primary_ip4|primary_ip6|device_role|cluster)\"\s*:|\"status\"\s*:\s*\{\s*\"value\""
 )
 _ADDRESS: Final = re.compile(rb"\"(?:dns_name|assigned_object|nat_inside)\"\s*:")
+_PRIMARY: Final = ("primary_ip4", "primary_ip6", "primary_ip")
 _SHARED: Final = frozenset({"anycast", "vip", "vrrp", "hsrp", "glbp", "carp", "loopback"})
 """Roles of addresses that more than one machine may answer to."""
 _NOT_USED: Final = frozenset({"reserved", "deprecated"})
@@ -170,7 +171,7 @@ def _bare(address: str) -> str | None:
 def _machine(one: YamlNode, stream: YamlStream) -> _Machine:
     # Every device has a type, and no virtual machine has one.
     virtual = one.get("device_type") is None
-    primary = (_bare(_text(one, key, "address")) for key in ("primary_ip4", "primary_ip6"))
+    primary = dict.fromkeys(_bare(_text(one, key, "address")) for key in _PRIMARY)
     return _Machine(
         f"{'virtual_machine' if virtual else 'device'} {one.text('id')}",
         one.text("name"),

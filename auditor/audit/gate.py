@@ -108,7 +108,7 @@ def gate(
     if len(removed) > MAX_REMOVED:
         notes.append(f"{len(removed):,} hosts and names are taken out at once: the first {MAX_REMOVED:,} were judged")
         removed = removed[:MAX_REMOVED]
-    withdrawn = _withdrawn(before, after, declared) if not trust_head else []
+    withdrawn, forgotten = _withdrawn(before, after, declared, lines) if not trust_head else ([], [])
     set_going = removals.set_going(before, after, new_names, lines)
     gaps_before = {(lines.path(one.path), one.detail) for one in _gaps(before)}
     lost = tuple(one for one in _gaps(after) if (one.path, one.detail) not in gaps_before)
@@ -138,7 +138,7 @@ def gate(
         new, going, runs = judged.report.findings, judged.report.going, judged.report.rules
         crashes = list(dict.fromkeys([*crashes, *judged.report.failures]))
         taken = {(path, item.where.line, item.where.excerpt) for _, path, _, item in remembered}
-        new = tuple(kept for one in new if (kept := _in_head(one, taken, new_names)) is not None)
+        new = tuple(kept for one in new if (kept := _in_head(one, taken, new_names, lines)) is not None)
     empty = removals.emptied(old_names, new_names, frozenset(_called(going)), lines)
     # The policy speaks of these as of what a rule has found.
     settled = settle([finding for _, finding in empty], (), lambda _path: False, (), now, policy, None)
@@ -153,7 +153,7 @@ def gate(
         if unchanged:
             said = listed([one.message for one in unchanged], 3)
             notes.append(f"{said}, before the change as after it (--estate SNAPSHOT shows what is on hosts)")
-    gone = [_removal(one, compared, going) for one in (*removed, *set_going)]
+    gone = [_removal(one, compared, going) for one in (*removed, *forgotten, *set_going)]
     gone += [
         Removal(one.name, one.what, tuple(one.where), (left[finding.fingerprint],))
         for one, finding in empty
@@ -290,37 +290,52 @@ def _going(found: Survey) -> list[HostRecord]:
     return [one for one in found.hosts.records.values() if one.lifecycle is not Lifecycle.ACTIVE]
 
 
-def _withdrawn(before: Survey, after: Survey, declared: Mapping[str, Lifecycle]) -> list[str]:
-    """Hosts that were going and that the change declares active, or nothing of: they stay as they were."""
-    names = []
+def _withdrawn(
+    before: Survey, after: Survey, declared: Mapping[str, Lifecycle], lines: Lines
+) -> tuple[list[str], list[Gone]]:
+    """Hosts that were going and that the change says nothing of any more: they stay as they were.
+
+    Those that it still has are declared active again; the others are taken out with their declaration.
+    """
+    names, forgotten = [], []
     for name, lifecycle in sorted(declared.items()):
-        record = after.hosts.records.get(after.hosts.find(name) or "") or after.hosts.add_full(name, "declared before")
+        found = after.hosts.records.get(after.hosts.find(name) or "")
+        record = found or after.hosts.add_full(name, "declared before")
         if record.lifecycle is Lifecycle.ACTIVE:
             was = before.hosts.records[name]
             record.lifecycle = lifecycle
             record.successor = record.successor or was.successor
-            if "declared before" not in record.origins:
+            if found is not None and "declared before" not in found.origins:
                 names.append(name)
+            elif was.provenance is not None and (places := removals.taken([was.provenance], lines)):
+                forgotten.append(Gone(name, "is taken out of the inventory", [], places))
             for alias in was.names:
                 after.hosts.alias(record, alias)
             for address in was.addresses:
                 if not after.hosts.at(address):
                     after.hosts.address(record, address)
-    return names
+    return names, forgotten
 
 
-def _in_head(one: Finding, remembered: set[tuple[str, int, str]], named: Named) -> Finding | None:
+def _in_head(one: Finding, remembered: set[tuple[str, int, str]], named: Named, lines: Lines) -> Finding | None:
     """A finding without the lines that the change took away, and without those that only say that a host goes.
 
     None if nothing else speaks for it.
     """
-    left = tuple(place for place in one.evidence if (place.path, place.line, place.excerpt) not in remembered)
+    places = []
+    for place in one.evidence:
+        if (place.path, place.line, place.excerpt) not in remembered:
+            places.append(place)
+        elif lines.is_left(place.path, place.line):
+            # What the line means is remembered (a list of Nagios, a host of which is not defined any more).
+            places.append(lines.now(place))
+    left = tuple(dict.fromkeys(places))
     if one.rule == MENTION:
         records = {path for host in one.hosts for path in named.own_record(host)}
         left = tuple(place for place in left if place.path not in records)
     if not left:
         return None
-    return replace(one, evidence=left) if len(left) < len(one.evidence) else one
+    return replace(one, evidence=left) if left != one.evidence else one
 
 
 def _called(going: Iterable[Going]) -> Iterator[str]:

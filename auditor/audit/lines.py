@@ -21,6 +21,10 @@ class Lines:
         change = self._before.get(path)
         return change.after or path if change is not None else path
 
+    def changed(self, path: str) -> bool:
+        """Whether a file of the old side is another one now, or called otherwise."""
+        return path in self._before
+
     def is_left(self, path: str, line: int) -> bool:
         """Whether a line of the old side is still there as it was."""
         change = self._before.get(path)

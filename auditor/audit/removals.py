@@ -69,6 +69,8 @@ class Named:
     origins: dict[str, set[str]] = field(default_factory=dict)
     noted: dict[str, tuple[str, Provenance]] = field(default_factory=dict)
     """Hosts of NetBox: the status, and the place."""
+    also: dict[str, dict[str, None]] = field(default_factory=dict)
+    """What lists of machines and the monitoring call a host, its addresses among it."""
     resolved: dict[str, list[Provenance]] = field(default_factory=dict)
     addresses: set[str] = field(default_factory=set)
     watched: dict[str, list[Provenance]] = field(default_factory=dict)
@@ -110,7 +112,11 @@ class Named:
             self.planned.add(name)
         if item.ref.kind is not Kind.HOST:
             return
-        if "known_as" not in item.attributes:
+        known_as = item.attributes.get("known_as")
+        if isinstance(known_as, tuple):
+            called = found.hosts.find(name) or name
+            self.also.setdefault(called, {}).update(dict.fromkeys(known_as))
+        if known_as is None:
             called = found.hosts.find(name) or name
             self.hosts.setdefault(called, []).append(where)
             self.origins.setdefault(called, set()).add(str(item.attributes.get("origin", "configuration")))
@@ -160,6 +166,13 @@ class Named:
 def removed(before: Survey, after: Survey, was: Named, now: Named, lines: Lines) -> list[Gone]:
     """What a change takes out: hosts of inventories, names of zones, machines and records that a plan destroys."""
     found: dict[str, Gone] = {}
+    kept = {one for names in now.also.values() for one in names}
+
+    def called(name: str) -> list[str]:
+        """What else a list called a host, and calls nothing any more."""
+        words = (one for one in was.also.get(name, ()) if one != name and one not in kept)
+        return [one for one in words if not _is_known(one, after, now)]
+
     for record in before.hosts.records.values():
         there = after.hosts.find(record.name) or ""
         origins = _origins(record, was.origins.get(record.name, ()))
@@ -173,25 +186,26 @@ def removed(before: Survey, after: Survey, was: Named, now: Named, lines: Lines)
                 gone.also.append(name)
         gone.also += [one for one in record.addresses if not after.hosts.at(one) and one not in now.addresses]
         gone.also += list(record.words)
+        gone.also += [one for one in called(record.name) if one not in gone.also]
         places = [*was.hosts.get(record.name, ()), *([record.provenance] if record.provenance else ())]
-        gone.where += _taken(places, lines)
+        gone.where += taken(places, lines)
     for name, places in was.resolved.items():
         if name in now.resolved or "*" in name or not is_hostname(name):
             continue
         short = before.hosts.find(name)
         gone = found.get(short or "") or found.setdefault(name, Gone(name, "is taken out of DNS"))
         if gone.name == name or name in gone.also:
-            gone.where += _taken(places, lines)
+            gone.where += taken(places, lines)
         else:
             gone.also.append(name)
     for name, places in was.watched.items():
         known = name in now.watched or name in now.resolved or after.hosts.find(name) is not None
         if not known and before.hosts.find(name) is None and name not in found:
-            found[name] = Gone(name, "is taken out of the monitoring", [], _taken(places, lines))
+            found[name] = Gone(name, "is taken out of the monitoring", called(name), taken(places, lines))
     for name, (status, place) in was.noted.items():
         known = name in now.noted or name in now.resolved or after.hosts.find(name) is not None
         if not known and status not in LEAVING and before.hosts.find(name) is None and name not in found:
-            found[name] = Gone(name, "is taken out of NetBox", [], _taken([place], lines))
+            found[name] = Gone(name, "is taken out of NetBox", called(name), taken([place], lines))
     for name, places in now.destroyed.items():
         # What a plan deletes and makes again under another address is replaced, or only renamed.
         if name not in was.destroyed and name not in now.planned and name not in now.resolved and "*" not in name:
@@ -200,13 +214,19 @@ def removed(before: Survey, after: Survey, was: Named, now: Named, lines: Lines)
     return [one for _, one in sorted(found.items()) if one.where]
 
 
+def _is_known(word: str, after: Survey, now: Named) -> bool:
+    """Whether the new side has a host, a record or a machine with a name or an address."""
+    return word in now.addresses or word in now.resolved or bool(after.hosts.at(word)) or bool(after.hosts.find(word))
+
+
 def _origins(record: HostRecord | None, of_files: Iterable[str]) -> set[str]:
     """Who says that there is a host: the inventory, and files of the repository."""
     declared = record.origins & {"inventory"} if record is not None else set()
     return declared | set(of_files)
 
 
-def _taken(places: Iterable[Provenance], lines: Lines) -> list[Provenance]:
+def taken(places: Iterable[Provenance], lines: Lines) -> list[Provenance]:
+    """Those of some places of the old side that the change took away, each at the place where it was."""
     return [lines.now(one) for one in dict.fromkeys(places) if not lines.is_left(one.path, one.line)]
 
 
@@ -272,9 +292,9 @@ def emptied(was: Named, now: Named, going: frozenset[str], lines: Lines) -> list
         hosts = was.hosts_in(group)
         if not users or not hosts or now.hosts_in(group) or hosts & going:
             continue
-        places = _taken(
-            (Provenance(path, one.where.line, one.where.excerpt) for one, path in was.members[group]), lines
-        )
+        stood = [_place(one, path) for one, path in was.members[group]]
+        # A line that stands as before belongs to another group now, if it is the heading that has changed.
+        places = taken(stood, lines) or [lines.now(one) for one in stood if lines.changed(one.path)]
         if not places:
             continue
         evidence = tuple(dict.fromkeys(_place(one, path) for one, path in users))

@@ -204,7 +204,7 @@ def render_junit(report: GateReport) -> str:
     for gap in report.lost_sight:
         sight.setdefault(SIGHT, []).append(f"not seen any more: {gap_text(gap)}")
     for host in report.withdrawn:
-        sight.setdefault(SIGHT, []).append(f"declared active again: {host}")
+        sight.setdefault(SIGHT, []).append(f"not declared as going any more: {host}")
     cases = list(_cases(report, failing, told))
     suite = ET.Element(
         "testsuite",

@@ -86,7 +86,7 @@ def _finding(one: Judged) -> list[str]:
 def _tail(report: GateReport) -> Iterator[str]:
     if report.withdrawn:
         yield ""
-        yield f"Declared active again by this change: {', '.join(code(host) for host in report.withdrawn[:20])}."
+        yield f"Not declared as going any more by this change, and judged as before: {', '.join(code(host) for host in report.withdrawn[:20])}."
     if report.lost_sight:
         yield ""
         yield "Not seen any more since this change:"
