@@ -81,16 +81,17 @@ def gate(
     confirmed: int | None = None,
     known: Templates | None = None,
     progress: Callable[[str, int], None] = lambda _what, _count: None,
+    notes: Iterable[str] = (),
 ) -> GateReport:
     """Judges a change. `trust_head` lets it declare hosts active again. Raises EstateError, UsageError, InventoryError.
 
     `hosts` are going, too, whatever either side declares. `diff_only` keeps findings that have a place among the lines
     that the change wrote, and removals. The policy is that of the old side (with `trust_head` of the new one), so that
     a change can't waive what it brings. `confirmed` is how many hosts a change may touch, as `Request.confirmed`.
-    `known` is what was parsed before, by the same collectors.
+    `known` is what was parsed before, by the same collectors. `notes` are the report's first ones.
     """
     known = known if known is not None else Templates()
-    notes: list[str] = []
+    notes = list(notes)
     # The new side first: what is told of a file when it is parsed is told of this one.
     after = survey(sides.head, collectors, now, known=known, progress=progress)
     try:

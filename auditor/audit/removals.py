@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -166,6 +167,7 @@ class Named:
 def removed(before: Survey, after: Survey, was: Named, now: Named, lines: Lines) -> list[Gone]:
     """What a change takes out: hosts of inventories, names of zones, machines and records that a plan destroys."""
     found: dict[str, Gone] = {}
+    shorts = Counter(one.partition(".")[0] for one in before.hosts.records)
     kept = {one for names in now.also.values() for one in names}
 
     def called(name: str) -> list[str]:
@@ -175,6 +177,9 @@ def removed(before: Survey, after: Survey, was: Named, now: Named, lines: Lines)
 
     for record in before.hosts.records.values():
         there = after.hosts.find(record.name) or ""
+        label = record.name.partition(".")[0]
+        if not there and shorts[label] == 1 and label in after.hosts.records:
+            there = label  # the list calls it by less of its name now
         origins = _origins(record, was.origins.get(record.name, ()))
         still = _origins(after.hosts.records.get(there), now.origins.get(there, ()))
         left = still & (FLEET | {"netbox"}) if origins & FLEET else still - _OTHER

@@ -94,12 +94,15 @@ class Repository:
     def __init__(self, directory: Path) -> None:
         """Raises UsageError if this is no repository, or git is not there."""
         self._directory = directory
-        top = self._run(["rev-parse", "--show-toplevel"], why=f"{directory} is in no git repository").decode(
-            "utf-8", "surrogateescape"
-        )
-        self.root = Path(top.removesuffix("\n"))
-        self.sha256 = self._run(["rev-parse", "--show-object-format"]).strip() == b"sha256"
+        asked = ["rev-parse", "--is-bare-repository", "--show-object-format"]
+        bare, _, form = self._run(asked, why=f"{directory} is in no git repository").partition(b"\n")
+        self.bare = bare == b"true"
+        """Whether it has no files on disk."""
+        self.sha256 = form.strip() == b"sha256"
         """Whether ids of objects are SHA-256, and not SHA-1."""
+        where = "--absolute-git-dir" if self.bare else "--show-toplevel"
+        top = self._run(["rev-parse", where], why=f"{directory} is in no git repository")
+        self.root = Path(top.decode("utf-8", "surrogateescape").removesuffix("\n"))
         self._single: subprocess.Popen[bytes] | None = None
 
     def commit(self, revision: str) -> str:
@@ -110,6 +113,9 @@ class Repository:
             found = self._run(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"])
         except UsageError as error:
             hint = "Name a commit, a branch or a tag that `git rev-parse` knows."
+            if revision and not revision.strip("0"):
+                hint = "Noughts stand for no commit, before a new branch: name the branch that it is to be merged into."
+                raise UsageError(f"{self.root}: there is no commit {revision[:12]}…", hint=hint) from error
             if self._run(["rev-parse", "--is-shallow-repository"]).strip() == b"true":
                 hint = (
                     "This is a shallow clone. Fetch the commit first: `git fetch --depth=1 origin COMMIT`, "
@@ -118,12 +124,12 @@ class Repository:
             raise UsageError(f"{self.root}: there is no commit {revision!r}", hint=hint) from error
         return found.decode("ascii").strip()
 
-    def merge_base(self, one: str, other: str) -> str:
-        """The commit at which two parted; the first one itself where the clone does not reach so far back."""
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The commit at which two parted; None where there is none, or the clone does not reach so far back."""
         try:
             return self._run(["merge-base", one, other]).decode("ascii").strip()
         except UsageError:
-            return one
+            return None
 
     def blobs(self, commit: str) -> list[Blob]:
         """All entries of a commit's tree, submodules and links among them, in order of their paths."""
@@ -138,12 +144,25 @@ class Repository:
             found.append(Blob(path.decode("utf-8", "surrogateescape"), identity, mode))
         return found
 
-    def worktree(self) -> list[str]:
-        """Paths of the files on disk that are tracked, or neither tracked nor ignored."""
-        listing = self._run(
-            ["ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard"], at=self.root
-        )
-        return sorted({one.decode("utf-8", "surrogateescape") for one in listing.split(b"\0") if one})
+    def worktree(self) -> dict[str, Blob | None]:
+        """Paths of the files on disk that are tracked, or neither tracked nor ignored, in order.
+
+        With the blob of those that a sparse checkout leaves out: they are part of the tree all the same. Raises
+        UsageError.
+        """
+        if self.bare:
+            raise UsageError(f"{self.root}: a bare repository has no files on disk", hint="Name a commit with --head.")
+        found: dict[str, Blob | None] = {}
+        tracked = self._run(["ls-files", "-z", "--full-name", "--cached", "--stage", "-t"], at=self.root)
+        for record in tracked.split(b"\0"):
+            head, _, raw = record.partition(b"\t")
+            if raw:
+                tag, mode, identity, _ = head.decode("ascii").split()
+                path = raw.decode("utf-8", "surrogateescape")
+                found[path] = Blob(path, identity, mode) if tag == "S" else None
+        others = self._run(["ls-files", "-z", "--full-name", "--others", "--exclude-standard"], at=self.root)
+        found.update((one.decode("utf-8", "surrogateescape"), None) for one in others.split(b"\0") if one)
+        return dict(sorted(found.items()))
 
     def contents(self, blobs: Iterable[Blob], limit: int) -> Iterator[tuple[Blob, bytes]]:
         """The bytes of blobs, each up to `limit`, in the order given."""

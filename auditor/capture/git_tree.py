@@ -206,16 +206,21 @@ class GitTree(Tree):
 
 @dataclass(slots=True)
 class WorktreeTree(GitTree):
-    """The files of a clone as they are on disk: what is tracked, and what is neither tracked nor ignored."""
+    """The files of a clone as they are on disk: what is tracked, and what is neither tracked nor ignored.
+
+    What a sparse checkout leaves out is as it is in the index.
+    """
 
     @classmethod
     def at(cls, repository: Repository) -> GitTree:
         """The files on disk. Raises EstateError."""
         blobs = []
-        for path in repository.worktree():
+        for path, left_out in repository.worktree().items():
             try:
                 status = os.lstat(repository.root / path)
             except OSError:
+                if left_out is not None:
+                    blobs.append(left_out)
                 continue
             if stat.S_ISREG(status.st_mode):
                 blobs.append(Blob(path, "", "100644"))
@@ -228,6 +233,8 @@ class WorktreeTree(GitTree):
     def _bytes(self, entry: Blob, limit: int) -> bytes:
         if entry.path in self._added:
             return self._added[entry.path][:limit]
+        if entry.id and self.repository is not None:
+            return self.repository.content(entry, limit)
         if entry.is_link:
             return os.fsencode(os.readlink(self.root / entry.path))[:limit]
         descriptor = os.open(self.root / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

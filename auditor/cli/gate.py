@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ FORMATS: Final = ("text", "json", "markdown", "sarif", "github", "gitlab", "juni
 PLAN: Final = "terraform-plan.json"
 """What a plan given with --plan is called among the files of the new side."""
 
+_OF_PLANS: Final = frozenset({"resource_changes", "planned_values", "output_changes", "resource_drift"})
 RULES_LIMIT: Final = 16 * 1024 * 1024
 
 _EPILOG = """\
@@ -132,15 +134,24 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
     repository = Repository(arguments.repo)
     base = repository.commit(arguments.base)
     base_name = f"{arguments.base} ({base[:12]})"
+    notes = []
     if arguments.head == WORKTREE:
         head, head_name = WORKTREE, "the files on disk"
-        base = repository.merge_base(base, repository.commit("HEAD"))
+        left = repository.merge_base(base, repository.commit("HEAD"))
         after = WorktreeTree.at(repository)
     else:
         head = repository.commit(arguments.head)
         head_name = f"{arguments.head} ({head[:12]})"
-        base = repository.merge_base(base, head)
+        left = repository.merge_base(base, head)
         after = GitTree.of(repository, head, head_name)
+    if left is None:
+        notes.append(
+            f"the clone has no commit that both sides come from, so that {arguments.base} itself was compared: what was"
+            " done there since looks undone by this change. A clone with the whole history has that commit"
+        )
+    base = left or base
+    if base == head and arguments.plan is None:
+        notes.append(f"{arguments.head} has nothing that {arguments.base} has not: there was no change to judge")
     if arguments.plan is not None:
         after.add(PLAN, _plan(arguments.plan))
     old = GitTree.of(repository, base, base_name)
@@ -184,6 +195,7 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
             confirmed=arguments.confirm_hosts,
             known=Templates(kept),
             progress=bar.stage,
+            notes=notes,
         )
     if kept is not None:
         try:
@@ -246,6 +258,17 @@ def _plan(path: Path) -> bytes:
     if not content.lstrip().startswith(b"{"):
         raise UsageError(
             f"{path}: is no JSON object", hint="A plan file is binary: `terraform show -json plan.out > plan.json`."
+        )
+    try:
+        plan = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: is not whole: {error}", hint="Make it anew with `terraform show -json`.") from error
+    if not isinstance(plan, dict) or not _OF_PLANS & plan.keys():
+        hint = "Without a file it shows the state: `terraform show -json plan.out`, with the file of `terraform plan`."
+        raise UsageError(f"{path}: is no plan, for it says of no change", hint=hint)
+    if plan.get("errored") is True:
+        raise UsageError(
+            f"{path}: is of a plan that failed half-way", hint="Mend what `terraform plan` says, and plan again."
         )
     return content
 

@@ -417,3 +417,45 @@ def test_a_cache_that_can_not_be_written(clone: Clone, capsys: pytest.CaptureFix
     clone.commit({"README.md": "changed\n"})
     (tmp_path / "file").write_text("")
     assert judged(clone, capsys, "--cache-dir", str(tmp_path / "file/cache"))["passed"]
+
+
+def test_a_bare_repository(clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As where a server's hook runs."""
+    clone.commit({"inventory/hosts": INVENTORY.split("\n[old]")[0]})
+    bare = tmp_path / "bare.git"
+    clone.git("clone", "-q", "--bare", ".", str(bare))
+    options = ["gate", "--repo", str(bare), "--base", "HEAD~1", "--now", NOW, "--format", "json"]
+    assert main([*options, "--head", "HEAD"]) == 1
+    assert "roles/backup/files/backup.cron:1" in standing(json.loads(capsys.readouterr().out), "new")
+    assert main(options) == 2
+    assert "--head" in capsys.readouterr().err
+
+
+def test_what_a_sparse_checkout_leaves_out_is_there(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.git("sparse-checkout", "set", "inventory")
+    assert not (clone.root / "roles").exists()
+    clone.write({"inventory/hosts": INVENTORY.split("\n[old]")[0]})
+    report = judged(clone, capsys, "--head", "worktree", base="HEAD")
+    assert "roles/backup/files/backup.cron:1" in standing(report, "new")
+    assert report["not_seen_any_more"] == []
+
+
+def test_there_is_nothing_to_judge(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipeline that compares a commit with itself passes for ever, and should say why."""
+    clone.git("branch", "same")
+    report = judged(clone, capsys, base="same")
+    assert report["passed"]
+    assert any("no change to judge" in note for note in report["notes"])
+
+
+def test_histories_without_a_commit_in_common(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.git("checkout", "-q", "--orphan", "other")
+    clone.git("rm", "-rfq", ".")
+    clone.commit({"README.md": "Another beginning\n"})
+    report = judged(clone, capsys, base="main")
+    assert any("main itself was compared" in note for note in report["notes"])
+
+
+def test_a_branch_that_is_new_for_the_platform(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", "--repo", str(clone.root), "--base", "0" * 40, "--head", "HEAD"]) == 2
+    assert "new branch" in capsys.readouterr().err

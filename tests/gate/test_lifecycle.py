@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from auditor.cli.main import main
 from tests.gate.clones import Clone, judged, standing
 
 CRON = "17 3 * * * root rsync -a /srv/ cert01.example.net:/backup/\n"
@@ -239,3 +240,87 @@ def test_what_a_snapshot_could_not_see_is_told_as_new(
     report = judged(clone, capsys, "--fail-on", "warn", *options)
     assert not report["passed"]
     assert any("no rights" in one["message"] for one in report["findings"] if one["standing"] == "new")
+
+
+def test_a_group_is_emptied_also_by_a_heading_above_its_host(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """For git the host's line stands as before."""
+    clone.commit(
+        {"inventory/hosts": "[web]\nweb01.example.net\nweb02.example.net\n\n[old]\n\n[new]\ncert01.example.net\n"}
+    )
+    report = judged(clone, capsys)
+    assert [(one["host"], one["what"]) for one in report["removed"]] == [("group old", "is left without a host")]
+    assert not report["passed"]
+
+
+@pytest.mark.parametrize(("left", "passed"), [(JOB, False), ({}, True)])
+def test_a_retired_host_that_is_deleted(
+    clone: Clone, capsys: pytest.CaptureFixture[str], left: dict[str, str], passed: bool
+) -> None:
+    """The last step of a retirement: nobody would know of it any more."""
+    clone.commit(dict.fromkeys(("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")))
+    clone.commit({"inventory.yaml": RETIRED, **left})
+    clone.commit({"inventory.yaml": "version: 1\nhosts:\n  - name: web01.example.net\n"})
+    report = judged(clone, capsys, "--fail-on", "warn")
+    assert report["passed"] is passed
+    assert [(one["host"], one["what"], bool(one["dependents"])) for one in report["removed"]] == [
+        ("cert01.example.net", "is taken out of the inventory", not passed)
+    ]
+    assert report["declared_active_again"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        ("netbox/devices.json", netbox("active", *BOTH), netbox("active", *BOTH).replace(BOTH[0], "new01.example.net")),
+        ("nagios/hosts.cfg", NAGIOS, NAGIOS.split("}\n", 1)[1]),
+    ],
+)
+def test_the_addresses_of_what_a_list_had_are_known(
+    clone: Clone, capsys: pytest.CaptureFixture[str], path: str, before: str, after: str
+) -> None:
+    before, after = (text.replace("192.0.2.1/", "192.0.2.7/") for text in (before, after))
+    after = after.replace("192.0.2.7/", "192.0.2.9/")
+    clone.commit({"inventory/hosts": None, "prometheus/prometheus.yml": None, "playbooks/old.yml": None})
+    clone.commit({path: before, HERE.partition(":")[0]: "1 1 * * * root curl http://192.0.2.7/x\n"})
+    clone.commit({path: after})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    assert HERE in standing(report, "new")
+
+
+def test_a_list_that_still_names_what_nagios_has_no_more(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line is as before; what it meant is known from before alone."""
+    group = "define hostgroup{\n  hostgroup_name all\n  members web01.example.net,cert01.example.net\n}\n"
+    clone.commit(dict.fromkeys(("inventory/hosts", "prometheus/prometheus.yml", *JOB, "playbooks/old.yml")))
+    clone.commit({"nagios/hosts.cfg": NAGIOS, "nagios/groups.cfg": group})
+    clone.commit({"nagios/hosts.cfg": NAGIOS.split("}\n", 1)[1], "nagios/groups.cfg": f"# moved\n{group}"})
+    report = judged(clone, capsys)
+    assert not report["passed"]
+    assert "nagios/groups.cfg:4" in standing(report, "new")
+
+
+def test_hosts_that_are_called_by_less_of_their_names(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = (clone.root / "inventory/hosts").read_text()
+    clone.commit({"inventory/hosts": hosts.replace(".example.net", "")})
+    report = judged(clone, capsys)
+    assert report["passed"]
+    assert report["removed"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Terraform will perform", "no JSON object"),
+        ('{"format_version": "1.0", "values": {}}', "no plan"),
+        ('{"format_version": "1.2", "resource_changes": [', "not whole"),
+        ('{"format_version": "1.2", "errored": true, "resource_changes": []}', "failed half-way"),
+    ],
+)
+def test_what_is_no_plan_is_refused(
+    clone: Clone, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, said: str
+) -> None:
+    """It would have nothing to say of any host, and everything would pass."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(text)
+    assert main(["gate", "--repo", str(clone.root), "--base", "HEAD", "--head", "HEAD", "--plan", str(plan)]) == 2
+    assert said in capsys.readouterr().err

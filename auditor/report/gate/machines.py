@@ -133,7 +133,7 @@ def render_github(report: GateReport) -> str:
         if one.fails:
             said = sentences(one.finding.message, one.finding.why, one.finding.action)
             lines.append(_command(_COMMAND[one.finding.severity], main_place(one), one.finding.rule, said))
-    lines += [f"::warning title=not seen any more::{_data(gap_text(gap))}" for gap in report.lost_sight]
+    lines += [f"::warning title=not seen since this change::{_data(gap_text(gap))}" for gap in report.lost_sight]
     lines += [f"::error title=the auditor failed::{_data(f'{one.what}: {one.error}')}" for one in report.failures]
     if report.aside:
         lines.append(f"::notice title=set aside::{_data(f'{aside_tally(report.aside)}, by the policy')}")
@@ -202,7 +202,7 @@ def render_junit(report: GateReport) -> str:
             (failing if one.finding.fingerprint in blamed else told).setdefault(one.finding.rule, []).append(said)
     sight = failing if report.fail_on is not Severity.BLOCK else told
     for gap in report.lost_sight:
-        sight.setdefault(SIGHT, []).append(f"not seen any more: {gap_text(gap)}")
+        sight.setdefault(SIGHT, []).append(f"not seen since this change: {gap_text(gap)}")
     for host in report.withdrawn:
         sight.setdefault(SIGHT, []).append(f"not declared as going any more: {host}")
     cases = list(_cases(report, failing, told))

@@ -86,10 +86,11 @@ def _finding(one: Judged) -> list[str]:
 def _tail(report: GateReport) -> Iterator[str]:
     if report.withdrawn:
         yield ""
-        yield f"Not declared as going any more by this change, and judged as before: {', '.join(code(host) for host in report.withdrawn[:20])}."
+        hosts = ", ".join(code(host) for host in report.withdrawn[:20])
+        yield f"Not declared as going any more by this change, and judged as before: {hosts}."
     if report.lost_sight:
         yield ""
-        yield "Not seen any more since this change:"
+        yield "Not seen since this change:"
         yield ""
         for gap in report.lost_sight[:20]:
             yield f"- {prose(gap_text(gap))}"

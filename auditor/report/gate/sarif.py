@@ -112,7 +112,7 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
 def _gaps(report: GateReport) -> list[dict[str, Any]]:
     """What was not seen: conditions in which the run was whole, and its results may not be (3.20.21, 3.58.6)."""
     told = [
-        *((LOST, f"not seen any more: {gap_text(gap)}", gap) for gap in report.lost_sight),
+        *((LOST, f"not seen since this change: {gap_text(gap)}", gap) for gap in report.lost_sight),
         *((UNSEEN, f"not looked at: {gap_text(gap)}", gap) for gap in report.unseen),
     ]
     found = []

@@ -45,9 +45,15 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
             page.hang("  do  ", clean(finding.action))
     if report.withdrawn:
         page.gap()
-        page.hang("! ", clean(f"not declared as going any more by this change, and judged as before: {', '.join(report.withdrawn)}"), label="warn")
+        page.hang(
+            "! ",
+            clean(
+                f"not declared as going any more by this change, and judged as before: {', '.join(report.withdrawn)}"
+            ),
+            label="warn",
+        )
     for gap in report.lost_sight:
-        page.hang("? ", clean(f"not seen any more since this change: {gap_text(gap)}"), label="unseen")
+        page.hang("? ", clean(f"not seen since this change: {gap_text(gap)}"), label="unseen")
     for failure in report.failures:
         page.hang("? ", clean(f"{failure.what}: {failure.error}"), label="unseen")
     if report.aside:
