@@ -132,6 +132,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "after-still-referred-to": "rules.after.others:AfterStillReferredToRule",
         "after-still-watched": "rules.after.monitoring:AfterStillWatchedRule",
         "after-webhook-left": "rules.after.webhooks:AfterWebhookLeftRule",
+        "address-registered-for-going-host": "rules.dns.registered:AddressRegisteredForGoingHostRule",
         "address-reserved-for-going-host": "rules.dns.reservation:AddressReservedForGoingHostRule",
         "alert-blind": "rules.monitoring.alert_blind:AlertBlindRule",
         "alert-degraded": "rules.monitoring.alert_degraded:AlertDegradedRule",

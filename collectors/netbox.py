@@ -50,10 +50,14 @@ _PRIMARY: Final = ("primary_ip4", "primary_ip6", "primary_ip")
 _SHARED: Final = frozenset({"anycast", "vip", "vrrp", "hsrp", "glbp", "carp", "loopback"})
 """Roles of addresses that more than one machine may answer to."""
 _NOT_USED: Final = frozenset({"reserved", "deprecated"})
+_FREE: Final = _NOT_USED | {"available", "free", "unused"}
 _ADDRESS_COLUMNS: Final = ("ip_address", "primary_ip", "ipv4_address", "primary_ip4", "ipv6_address", "primary_ip6")
+_STATUS_COLUMNS: Final = ("status", "state", "ip_state")
+_NAME_COLUMNS: Final = ("dns_name", "hostname")
+_OF_ADDRESSES: Final = ("ip_address", "address", "ip")
 _OF_MACHINES: Final = frozenset({"role", "device_role", "device_type", "type", "cluster", "manufacturer"})
 ROWS_LIMIT: Final = 200_000
-"""Machines of one table."""
+"""Machines or addresses of one table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,13 @@ class NetboxCollector(Collector):
     -----
     The answers of `/api/dcim/devices/`, `/api/virtualization/virtual-machines/` and `/api/ipam/ip-addresses/`, whole or
     the list of their results alone, and the lists of devices and virtual machines as CSV (with the columns name and
-    status, a site or cluster, and a role or type); those in one directory together.
+    status, a site or cluster, and a role or type); those in one directory together. Lists of addresses as CSV, of
+    NetBox, phpIPAM and others: with an address, a status or state, and a DNS or host name.
 
     Yields
     ------
     For each name that one machine alone has: its status and role, and the DNS names and addresses of its interfaces,
-    translated ones (NAT) among them.
+    translated ones (NAT) among them. Each address that is in use by such a list, with its status and for whom.
 
     Can't see
     ---------
@@ -114,7 +119,8 @@ class NetboxCollector(Collector):
     def recognizes(self, path: str, head: bytes) -> bool:
         """JSON by its keys or the URLs of its objects, CSV by its columns."""
         if path.endswith(".csv"):
-            return _is_table(_columns(decode(head.split(b"\n", 1)[0])))
+            columns = _columns(decode(head.split(b"\n", 1)[0]))
+            return _is_table(columns) or _is_list_of_addresses(columns)
         if path.endswith(".json") and head.lstrip().startswith(b"["):
             return _OBJECT.search(head) is not None
         if not path.endswith(".json") or _HEAD.match(head) is None or b'"attrs"' in head:
@@ -135,6 +141,21 @@ class NetboxCollector(Collector):
                 if not one.is_map:
                     continue
                 if (address := one.get("address")) is not None and address.is_scalar:
+                    # What several machines may answer to stays with the others.
+                    shared = _text(one, "role", "value") in _SHARED
+                    yield from (
+                        ()
+                        if shared
+                        else _registered(
+                            "NetBox",
+                            one.text("address"),
+                            _text(one, "status", "value") or one.text("status"),
+                            one.text("dns_name"),
+                            _text(one, "assigned_object", "device", "name")
+                            or _text(one, "assigned_object", "virtual_machine", "name"),
+                            stream.where(address),
+                        )
+                    )
                     if found := _address(one):
                         yield Fragment("address", found, stream.where(address))
                 elif one.text("name") and one.text("id"):
@@ -195,6 +216,18 @@ def _address(one: YamlNode) -> _Address | None:
     return _Address(owner, found, one.text("dns_name")) if owner and found else None
 
 
+def _registered(program: str, address: str, status: str, name: str, machine: str, where: Where) -> Iterator[Parsed]:
+    """An address that is not free, and for whom; nothing of one that is for nobody.
+
+    An address may be there several times, in networks of their own: each has an attribute, `registered NAME`.
+    """
+    bare, said = _bare(address.strip()), status.strip().lower()
+    names = [normal_name(text.strip()) if is_hostname(text.strip()) else "" for text in (name, machine)]
+    if bare is not None and said not in _FREE and any(names):
+        key = f"registered {next(filter(None, names))}"
+        yield Entity(Ref(Kind.ADDRESS, bare), where, {key: (program, excerpt(said), *names)})
+
+
 def _columns(line: str) -> list[str]:
     """The names of columns as NetBox's forms have them, also where people wrote them; none of what is no CSV."""
     try:
@@ -209,10 +242,21 @@ def _is_table(columns: Sequence[str]) -> bool:
     return {"name", "status"} <= known and bool(known & {"site", "cluster"}) and bool(known & _OF_MACHINES)
 
 
+def _is_list_of_addresses(columns: Sequence[str]) -> bool:
+    wanted = (_OF_ADDRESSES, _STATUS_COLUMNS, _NAME_COLUMNS)
+    return "name" not in columns and all(any(name in columns for name in one) for one in wanted)
+
+
+def _cell(cells: dict[str, str], keys: Iterable[str]) -> str:
+    return next((cells[key] for key in keys if cells.get(key)), "")
+
+
 def _table(text: str) -> Iterator[Parsed]:
-    """The machines of a list that was exported as CSV. A row may hold line ends in quotes."""
+    """The machines or addresses of a list that was exported as CSV. A row may hold line ends in quotes."""
     lines = text.split("\n")
     columns = _columns(lines[0])
+    of_addresses = not _is_table(columns)
+    program = "NetBox" if "dns_name" in columns else "the list of addresses"
     reader = csv.reader(f"{line}\n" for line in lines)
     start = 1
     try:
@@ -222,7 +266,11 @@ def _table(text: str) -> Iterator[Parsed]:
                 yield Malformed(Where(line), f"more than {ROWS_LIMIT:,} rows: the rest is not read")
                 return
             cells = dict(zip(columns, row, strict=False))
-            if number == 0 or not cells.get("name", "").strip():
+            if number and of_addresses:
+                keys = (_OF_ADDRESSES, _STATUS_COLUMNS, _NAME_COLUMNS)
+                address, status, name = (_cell(cells, one) for one in keys)
+                yield from _registered(program, address, status, name, "", Where(line, excerpt(lines[line - 1])))
+            if number == 0 or of_addresses or not cells.get("name", "").strip():
                 continue
             found = (_bare(cells.get(key, "").strip()) for key in _ADDRESS_COLUMNS)
             where = Where(line, excerpt(lines[line - 1]))

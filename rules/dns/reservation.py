@@ -48,7 +48,7 @@ class AddressReservedForGoingHostRule(Rule):
 
     What it can't see
     -----------------
-    Leases, and systems for addresses (IPAM) whose lists are not in the estate.
+    Leases. What lists of addresses (IPAM) have, address-registered-for-going-host tells.
     """
 
     id: ClassVar[str] = "address-reserved-for-going-host"
