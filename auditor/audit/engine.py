@@ -109,6 +109,8 @@ class Request:
     """Whether the report is to hold a digest of all that was read."""
     own: tuple[str, ...] = ()
     """Files inside the estate that are about it and not of it, by their estate paths."""
+    cache: Path | None = None
+    """A directory with what was parsed before, for whoever calls for the audit."""
 
 
 _Said = TypeVar("_Said")
@@ -142,9 +144,13 @@ def audit(
     rules: Sequence[Rule],
     failures: Iterable[Failure] = (),
     *,
+    known: Templates | None = None,
     progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> Audited:
-    """Runs an audit. Raises EstateError or UsageError for what makes no sense; all else ends in the report."""
+    """Runs an audit. `known` is as for `survey`.
+
+    Raises EstateError or UsageError for what makes no sense; all else ends in the report.
+    """
     tree = open_tree((request.estate, *request.merged))
     tree.leave_out(request.own)
     if request.policy_beside and request.policy is None:
@@ -153,7 +159,7 @@ def audit(
         request = replace(request, profile=_profile(request.policy))
     if request.max_age is None and request.policy is not None and request.policy.document.max_age is not None:
         request = replace(request, max_age=timedelta(seconds=request.policy.document.max_age))
-    found = survey(tree, collectors, request.now, progress=progress)
+    found = survey(tree, collectors, request.now, known=known, progress=progress)
     return judge(found, request, rules, failures, progress=progress)
 
 

@@ -64,7 +64,7 @@ class ParsedFiles:
 
     def __init__(self, directory: Path, collectors: Sequence[Collector], *, secret: str = "") -> None:
         """Reads what is there. What is missing, broken or not signed with `secret` counts as nothing."""
-        self._directory = directory
+        self.directory = directory
         self._codec = _Codec(collectors)
         self._secret = blake2b(secret.encode("utf-8", "surrogateescape")).digest() if secret else b""
         self._fingerprint = _fingerprint(collectors)
@@ -123,8 +123,8 @@ class ParsedFiles:
         if len(body) > MAX_SIZE // 2:
             return
         head = json.dumps({"format": FORMAT, "of": self._fingerprint, "sum": self._sum(body)}).encode()
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".parsed-", dir=self._directory, delete=False) as stream:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".parsed-", dir=self.directory, delete=False) as stream:
             temporary = Path(stream.name)
             try:
                 stream.write(head + b"\n" + body)

@@ -18,14 +18,15 @@ from auditor.model import Failure, Lifecycle, Phase, Profile, Report
 from auditor.policy import POLICY
 
 if TYPE_CHECKING:
-    from auditor.api import Rule
+    from auditor.api import Collector, Rule
     from auditor.audit.engine import Audited, Request
     from auditor.audit.scenario import Asked
+    from auditor.capture.parsed import ParsedFiles
     from auditor.policy.decisions import Policy
 
 
 def estate_options(parser: argparse.ArgumentParser) -> None:
-    """--estate, --now, --on, --quiet."""
+    """--estate, --max-age, --now, --cache-dir, --quiet."""
     parser.add_argument(
         "--estate",
         dest="estates",
@@ -43,7 +44,18 @@ def estate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--now", metavar="TIME", type=moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
+    cache_option(parser)
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def cache_option(parser: argparse.ArgumentParser) -> None:
+    """--cache-dir."""
+    parser.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        type=Path,
+        help="keep what files yielded here: the next run parses only what is new. Who writes to it can hide something",
+    )
 
 
 def policy_options(parser: argparse.ArgumentParser, *, baseline: bool = True) -> None:
@@ -184,6 +196,7 @@ def request_of(
     first, *others = arguments.estates or [Path()]
     now = arguments.now or datetime.now(UTC)
     request = Request(first, tuple(hosts), lifecycle, now, on, tuple(others), arguments.max_age)
+    request = replace(request, cache=getattr(arguments, "cache_dir", None))
     if getattr(arguments, "after", False):
         if lifecycle is Lifecycle.READ_ONLY:
             raise UsageError("a host that is read-only is not gone", hint="Leave out --as, or --after.")
@@ -261,14 +274,47 @@ def run_audit(request: Request, *, quiet: bool, rules: bool = True, own: Sequenc
     `own` are files and directories of rules in YAML.
     """
     from auditor.audit.engine import audit
+    from auditor.capture.reading import Templates
     from auditor.cli.progress import Progress
     from auditor.registry import load_collectors
 
     fewer_collections()
     collectors, failures = load_collectors()
     asked, more = all_rules(own) if rules else ([], [])
+    kept = _cache(request, collectors)
     with Progress("auditing", quiet=quiet) as bar:
-        return audit(request, collectors, asked, (*failures, *more), progress=bar.stage)
+        audited = audit(request, collectors, asked, (*failures, *more), known=Templates(kept), progress=bar.stage)
+    if kept is not None:
+        save(kept)
+    return audited
+
+
+def _cache(request: Request, collectors: Sequence[Collector]) -> ParsedFiles | None:
+    """What was parsed before; None if nobody asked for it. Raises UsageError if it is a part of an estate."""
+    if request.cache is None:
+        return None
+    for estate in (request.estate, *request.merged):
+        if _inside(request.cache, estate):
+            raise UsageError(
+                f"{request.cache}: it is inside the estate {estate}, which could then say what is in the cache",
+                hint="Give a directory outside of it.",
+            )
+    return parsed_files(request.cache, collectors)
+
+
+def parsed_files(directory: Path, collectors: Sequence[Collector]) -> ParsedFiles:
+    """What is kept in a directory of what was parsed before, signed if there is a key for that."""
+    from auditor.capture.parsed import KEY, ParsedFiles
+
+    return ParsedFiles(directory, collectors, secret=os.environ.get(KEY, ""))
+
+
+def save(kept: ParsedFiles) -> None:
+    """Writes down what was parsed. What can't be written costs time, and nothing else."""
+    try:
+        kept.save()
+    except OSError as error:
+        print(f"auditor: {kept.directory}: the cache can't be written: {error.strerror}", file=sys.stderr)
 
 
 def finish(report: Report, arguments: argparse.Namespace) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -83,12 +81,7 @@ def add(commands: Any) -> None:
     )
     common.confirm_option(parser)
     common.rule_option(parser, "in the repository, as they are in the base (with --trust-head, in the change)")
-    parser.add_argument(
-        "--cache-dir",
-        metavar="DIR",
-        type=Path,
-        help="keep what files yielded here: the next run parses only what is new. Who writes to it can hide something",
-    )
+    common.cache_option(parser)
     parser.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
@@ -198,10 +191,7 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
             notes=notes,
         )
     if kept is not None:
-        try:
-            kept.save()
-        except OSError as error:
-            print(f"auditor: {arguments.cache_dir}: the cache can't be written: {error.strerror}", file=sys.stderr)
+        common.save(kept)
         report = replace(report, counts={**report.counts, "parsed": kept.added, "from_cache": kept.hits})
     return report
 
@@ -210,8 +200,6 @@ def _cache(directory: Path | None, collectors: Sequence[Collector], trees: Seque
     """What was parsed before; None if nobody asked for it. Raises UsageError if the change could write to it."""
     if directory is None:
         return None
-    from auditor.capture.parsed import KEY, ParsedFiles
-
     for tree in trees:
         try:
             inside = directory.resolve().relative_to(tree.root.resolve()).as_posix()
@@ -222,7 +210,7 @@ def _cache(directory: Path | None, collectors: Sequence[Collector], trees: Seque
                 f"{directory}: the repository has files there: a change could say what is in the cache",
                 hint="Give a directory outside of it, or one that is ignored and empty in each commit.",
             )
-    return ParsedFiles(directory, collectors, secret=os.environ.get(KEY, ""))
+    return common.parsed_files(directory, collectors)
 
 
 def _own_rules(places: Sequence[Path], tree: GitTree, others: Sequence[Rule]) -> Sequence[Rule]:

@@ -88,6 +88,7 @@ def add(commands: Any) -> None:
         help="also write the whole report to a file; may be given several times",
     )
     common.policy_options(parser)
+    common.cache_option(parser)
     parser.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge as of this time, ISO 8601 (default: the present)"
     )
