@@ -81,3 +81,13 @@ def test_the_demo_of_the_readme_is_what_the_demo_prints(
         found = printed.find(piece, at)
         assert found >= 0, f"the README shows what the demo does not print:\n{piece}"
         at = found + len(piece)
+
+
+def test_the_policys_page_lists_every_setting() -> None:
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    listed = [line for line in page.splitlines() if line.startswith("| `") and "` (" in line]
+    assert listed == [
+        f"| `{rule.id}` | {', '.join(f'`{one.name}` ({one.written(one.default)})' for one in rule.settings())} |"
+        for rule in sorted(load_rules()[0], key=lambda one: one.id)
+        if rule.settings()
+    ]

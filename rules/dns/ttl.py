@@ -15,6 +15,7 @@ from auditor.api import (
     Going,
     Impact,
     Node,
+    Period,
     Provenance,
     Relation,
     Rule,
@@ -74,6 +75,7 @@ class DnsTtlTooLongRule(Rule):
     severity: ClassVar[Severity] = Severity.WARN
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES})
+    short = Period(timedelta(minutes=5), "the TTL to write before a switch", least=timedelta(minutes=1))
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each host and TTL."""
@@ -111,7 +113,7 @@ class DnsTtlTooLongRule(Rule):
             f"to {going.host} until {duration(late.beyond)} after the switch",
             why=f"{len(names)} of {plural(count, 'name')} that {'leads' if count == 1 else 'lead'} to it. The switch "
             f"is {day(switch)}; the TTL had to be lower from {day(start)} on.",
-            action=f"Write a TTL of 300 in {lines[0].path}:{lines[0].line}"
+            action=f"Write a TTL of {int(self.short.total_seconds())} in {lines[0].path}:{lines[0].line}"
             + (f" and {plural(len(lines) - 1, 'more line')}" if len(lines) > 1 else "")
             + f" now, and move the switch by {duration(late.beyond)}, or let {going.host} answer for so long after it.",
             impact=Impact.DEGRADED,

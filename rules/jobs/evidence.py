@@ -67,10 +67,10 @@ def failure_of(estate: EstateView, job: Node) -> Failure | None:
     return None
 
 
-def never_ran(estate: EstateView, job: Node) -> str:
+def never_ran(estate: EstateView, job: Node, missed: int, grace: timedelta) -> str:
     """Why a job is known not to run as it should: it never ran, is overdue, or will not run again; empty if it does.
 
-    Two runs may be missing, and a day: times may be wrong by half of one, and machines are switched off.
+    So many runs may be missing, and so much time beyond them: machines are switched off, and times may be wrong.
     """
     known = job.attributes
     line = line_of(job)
@@ -79,7 +79,7 @@ def never_ran(estate: EstateView, job: Node) -> str:
     seen = parse_time(line.collected_at) or estate.now
     if known.get("elapsed") and not _is_running(estate, job):
         return "its timer is over, and will not start it again before the machine is started anew"
-    allowed = timedelta(seconds=2 * interval_of(job, estate.now) + DAY)
+    allowed = timedelta(seconds=missed * interval_of(job, estate.now)) + grace
     last, since = parse_time(known.get("last_run")), parse_time(known.get("runs_since"))
     if last is not None:
         late = seen - last > allowed

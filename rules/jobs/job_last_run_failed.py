@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import ClassVar
 
 from auditor.api import (
     Area,
     Confidence,
+    Count,
     EstateView,
     Finding,
     Going,
     Impact,
     Node,
+    Period,
     Relation,
     Rule,
     Severity,
@@ -57,6 +60,8 @@ class JobLastRunFailedRule(Rule):
     severity: ClassVar[Severity] = Severity.WARN
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RUNS_ON})
+    missed = Count(2, "run", "how many runs in a row may be missing")
+    grace = Period(timedelta(days=1), "how much later than these a run may be")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each job."""
@@ -70,7 +75,7 @@ class JobLastRunFailedRule(Rule):
                 if is_housekeeping(job, effects) or (effects.renewals and not effects.outward):
                     continue
                 failure = failure_of(estate, job)
-                reason = failure.said if failure is not None else never_ran(estate, job)
+                reason = failure.said if failure is not None else never_ran(estate, job, self.missed, self.grace)
                 if reason:
                     yield self._finding(going, job, reason, failure is not None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from auditor.api import (
@@ -11,6 +11,7 @@ from auditor.api import (
     EstateView,
     Finding,
     Impact,
+    Period,
     Procedure,
     Relation,
     Schedule,
@@ -34,7 +35,8 @@ class RecoveryTooSlowRule(RecoveryRule):
     request, ends at the earliest if it begins now: approvals one after the other or all at once, each in the working
     hours and the time zone of who gives it, holidays left out, and the work of each step in its own hours. If none ends
     before the certificate does, it says by how much, and which step takes the longest. If it would end in time without
-    waiting for approvals and may (`pre_authorized`), that counts.
+    waiting for approvals and may (`pre_authorized`), that counts. A policy may ask for time to spare (`spare`): too
+    little of it is a warning.
 
     Why it matters
     --------------
@@ -61,6 +63,7 @@ class RecoveryTooSlowRule(RecoveryRule):
     severity: ClassVar[Severity] = Severity.BLOCK
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY, Relation.STORED_AT})
+    spare = Period(timedelta(0), "how long before the certificate's end the way back must have ended")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each certificate."""
@@ -75,7 +78,7 @@ class RecoveryTooSlowRule(RecoveryRule):
                 yield self._finding(estate, stake, ends, ways[0], None)
                 continue
             procedure, best = min(done, key=lambda pair: pair[1].ends)
-            if best.ends > ends:
+            if best.ends > ends - self.spare:
                 yield self._finding(estate, stake, ends, procedure, best)
 
     def _finding(
@@ -84,6 +87,7 @@ class RecoveryTooSlowRule(RecoveryRule):
         reach = reach_of(estate, stake.blast) if stake.blast else ""
         for_whom = f" for {reach}" if reach else ""
         evidence = [step.provenance for step in procedure.steps]
+        in_time = False
         if schedule is None:
             says, why, slowest = (
                 "is never done",
@@ -91,8 +95,14 @@ class RecoveryTooSlowRule(RecoveryRule):
                 procedure.steps[0].name,
             )
         else:
-            late = duration((schedule.ends - ends).total_seconds())
-            says = f"is done {day(schedule.ends)} at the earliest, {late} after the certificate ends"
+            apart = duration((schedule.ends - ends).total_seconds())
+            in_time = schedule.ends <= ends
+            says = f"is done {day(schedule.ends)} at the earliest, "
+            if in_time:
+                wanted = duration(self.spare.total_seconds())
+                says += f"only {apart} before the certificate ends: {wanted} are wanted"
+            else:
+                says += f"{apart} after the certificate ends"
             longest = schedule.longest
             slowest = longest.step.name
             evidence = [longest.step.provenance, *evidence]
@@ -104,15 +114,15 @@ class RecoveryTooSlowRule(RecoveryRule):
         return Finding(
             rule=self.id,
             area=self.area,
-            severity=self.severity,
+            severity=Severity.WARN if in_time else self.severity,
             confidence=Confidence.HIGH,
             subject=f"procedure {procedure.name}",
             identity=(procedure.name, stake.lineage.scope, stake.lineage.text),
             message=f"{procedure.name}, begun now, {says} ({stake.name}, {day(ends)})",
-            why=f"{why.strip()} Between the two there is no TLS{for_whom}.",
+            why=why.strip() if in_time else f"{why.strip()} Between the two there is no TLS{for_whom}.",
             action=f"Begin it now. Shorten {slowest}: someone on call, an exception that is authorized beforehand, or "
             "a second place for the key.",
-            impact=Impact.BROKEN,
+            impact=Impact.DEGRADED if in_time else Impact.BROKEN,
             evidence=lines(evidence),
             hosts=(stake.going.host,),
             deadline=ends,
@@ -140,6 +150,6 @@ def _alone(estate: EstateView, procedure: Procedure, ends: datetime) -> str:
     count = plural(len(procedure.approvers), "approval")
     if best.ends <= ends:
         return f"Without its {count} it would be done {day(best.ends)}, in time."
-    held = [one for one in best.steps if one.waits_for]
+    held = [one for one in best.steps if one.begins > one.ready]
     why = f": {listed([one.step.name for one in held])} can't begin before {day(held[0].begins)}" if held else ""
     return f"Even without its {count} it would be done only {day(best.ends)}{why}."

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import ClassVar
 
-from auditor.api import Area, Confidence, EstateView, Finding, Going, Impact, Node, Relation, Rule, Severity
+from auditor.api import (
+    Area,
+    Confidence,
+    Count,
+    EstateView,
+    Finding,
+    Going,
+    Impact,
+    Node,
+    Period,
+    Relation,
+    Rule,
+    Severity,
+)
 from rules.jobs.evidence import line_of, never_ran
 from rules.renewal.lineages import Renewal, called, expiry, lines
 from rules.renewal.stages import in_question
@@ -45,12 +59,14 @@ class RenewalNeverRanRule(Rule):
     severity: ClassVar[Severity] = Severity.WARN
     since: ClassVar[str] = "0.2.0"
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RENEWED_BY})
+    missed = Count(2, "run", "how many runs in a row may be missing")
+    grace = Period(timedelta(days=1), "how much later than these a run may be")
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each lineage and trigger."""
         for renewal, going in in_question(estate):
             for trigger in renewal.triggers:
-                reason = never_ran(estate, trigger)
+                reason = never_ran(estate, trigger, self.missed, self.grace)
                 if reason:
                     yield self._finding(estate, renewal, going, trigger, reason)
 
@@ -61,7 +77,9 @@ class RenewalNeverRanRule(Rule):
         place = trigger.text.partition(": ")[0]
         others = [one.text.partition(": ")[0] for one in renewal.triggers if one.id != trigger.id]
         alone = (
-            "Nothing else starts it." if not others else f"{len(others)} of {len(renewal.triggers)} others start it."
+            "Nothing else starts it."
+            if not others
+            else f"{len(others)} of its {len(renewal.triggers)} triggers {'is' if len(others) == 1 else 'are'} left."
         )
         start = f"`systemctl start {place}`" if place.endswith(".timer") else f"Start {place}"
         return Finding(

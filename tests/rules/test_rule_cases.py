@@ -7,6 +7,7 @@ A case is a directory `<family>/<rule>/<case>/` with a `case.yaml`:
     now: 2025-11-21T12:00:00Z
     "on": 2025-12-01T00:00:00Z     # optional; without quotes YAML reads it as true
     phase: after                   # optional: as with --after
+    settings: {rule: {soon: 7d}}   # optional: thresholds, as a policy has them
     expect:                        # each must be found once, and its rule must find nothing else
       - {rule: some-rule, subject: part of it, severity: block, evidence: ["hosts/old/etc/x:3"], says: [words]}
     absent: [other-rule]           # rules that must have looked, and found nothing
@@ -26,7 +27,7 @@ import json
 import shutil
 from base64 import b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -43,12 +44,13 @@ from cryptography.x509.oid import NameOID
 from auditor.api import Collector, Finding, Lifecycle, Phase, Relation, Rule
 from auditor.audit.engine import Request, audit
 from auditor.audit.scenario import parse_host
+from auditor.inventory.values import parse_duration
 from auditor.model import Report
 from auditor.registry import RULES, load_collectors, load_rules
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/*/*/case.yaml"))
-CASE_KEYS = {"why", "ask", "as", "now", "on", "phase", "expect", "absent", "unseen", "passed"}
+CASE_KEYS = {"why", "ask", "as", "now", "on", "phase", "settings", "expect", "absent", "unseen", "passed"}
 EXPECT_KEYS = {"rule", "subject", "severity", "confidence", "evidence", "says", "never", "impact", "deadline"}
 OWN_FILES = ("case.yaml", "certificates.yaml")
 
@@ -130,6 +132,14 @@ def run(case: Path, described: Mapping[str, Any], workspace: Path) -> Report:
     for name in OWN_FILES:
         (estate / name).unlink(missing_ok=True)
     collectors, rules = parts()
+    chosen = {
+        rule: {
+            name: timedelta(seconds=parse_duration(one)) if isinstance(one, str) else one
+            for name, one in values.items()
+        }
+        for rule, values in described.get("settings", {}).items()
+    }
+    rules = [rule.with_settings(chosen[rule.id]) if rule.id in chosen else rule for rule in rules]
     request = Request(
         estate=estate,
         hosts=tuple(parse_host(word) for word in described.get("ask", ())),
