@@ -458,7 +458,7 @@ def _mentions(
     inventory: Inventory | None,
 ) -> None:
     """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
-    from auditor.graph.mentions import MAX_PER_FILE, MentionScanner, named_entries
+    from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
 
     scanner = MentionScanner(hosts, wanted)
     texts = [
@@ -483,14 +483,15 @@ def _mentions(
             yield b"" if isinstance(content, OSError) else content
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
-    in_roles = _in_own_roles(texts, reading, hosts, linker, known, going)
+    besides = _in_own_roles(texts, reading, hosts, linker, known, going)
+    besides.update(_in_terraform(texts, reading, known, going))
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
         found = known[bound.template.digest]
-        if bound.file.estate_path in in_roles:
+        if bound.file.estate_path in besides:
             seen = {(one.line, one.identity.host) for one in found}
-            more = in_roles[bound.file.estate_path]
+            more = besides[bound.file.estate_path]
             found = [*found, *(one for one in more if (one.line, one.identity.host) not in seen)]
         if not found:
             continue
@@ -500,8 +501,6 @@ def _mentions(
             reading.coverage.append(
                 Coverage(bound.file.source, Area.MENTIONS, where, Outcome.PARTIAL, detail=detail, path=where)
             )
-        if bound.file.path.endswith(_HCL):
-            found = [*found, *named_entries(decode(reading.content(bound)), found)]
         own = canonical.get(bound.file.source, set())
         document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
         understood: set[int] = set()
@@ -542,6 +541,22 @@ def _mentions(
             )
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
     _named_after(reading, canonical, linker, scanner)
+
+
+def _in_terraform(
+    texts: Sequence[Bound], reading: Reading, known: Mapping[bytes, Sequence[Mention]], going: Collection[str]
+) -> Mapping[str, list[Mention]]:
+    """The short names of hosts in Terraform's configuration, however common."""
+    written = [bound for bound in texts if bound.file.path.endswith(_HCL)]
+    if not written:
+        return {}
+    from auditor.graph.entries import HclFile, short_names
+
+    files = [
+        HclFile(bound.file.estate_path, decode(reading.content(bound)), known[bound.template.digest])
+        for bound in written
+    ]
+    return short_names(files, sorted(name for name in going if not is_address(name)))
 
 
 def _in_own_roles(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,8 +49,6 @@ _HOST_PREFIX: Final = 30
 """The longest prefix of a network of which the first address is no machine's (RFC 3021)."""
 _RUN: Final = 8
 """Addresses one after another, in lines that are alike else, that are a network written out."""
-_ENTRY: Final = 60
-"""Lines of an entry of HCL that are looked at."""
 _RUN_LINE: Final = 200
 """Bytes of a line of such a list."""
 BATCH: Final = 4 * 1024 * 1024
@@ -343,46 +340,6 @@ class MentionScanner:
             if address is not None:
                 return [(identity, True) for identity in self._sixes.get(address, ())]
         return []
-
-
-def named_entries(text: str, found: Sequence[Mention]) -> Iterator[Mention]:
-    """The short names, however common, that entries of HCL give to hosts which they name in full or by an address.
-
-    In `"bugs.example.org" = {` the attribute `domain = "bugs"`; around `ipv4_address = "192.0.2.7"` the key `bugs = {`.
-    """
-    lines = text.split("\n")
-    seen = {(one.line, one.identity.host) for one in found}
-    for one in found:
-        if one.comment or not one.exact or one.identity.kind not in ("full", "address") or one.line > len(lines):
-            continue
-        short = one.identity.host.split(".", 1)[0]
-        depth = _indent(lines[one.line - 1])
-        if lines[one.line - 1].rstrip().endswith("{"):
-            numbers = _deeper(lines, range(one.line + 1, len(lines) + 1), depth)
-            wanted = re.compile(rf'\s*\w+\s*=\s*"{re.escape(short)}"\s*(?:[#/].*)?', re.IGNORECASE)
-        else:
-            above = range(one.line - 1, 0, -1)
-            outside = (number for number in above[:_ENTRY] if 0 <= _indent(lines[number - 1]) < depth)
-            numbers = itertools.islice(outside, 1)
-            wanted = re.compile(rf'\s*"?{re.escape(short)}"?\s*[=:]\s*\{{\s*(?:[#/].*)?', re.IGNORECASE)
-        for number in numbers:
-            line = lines[number - 1].rstrip("\r")
-            if (number, one.identity.host) not in seen and len(line) <= _LONG and wanted.fullmatch(line):
-                seen.add((number, one.identity.host))
-                yield Mention(number, line, Identity(short, "short", one.identity.host), exact=True, comment=False)
-
-
-def _indent(line: str) -> int:
-    """Columns before the text of a line; -1 for an empty one."""
-    return len(line) - len(line.lstrip()) if line.strip() else -1
-
-
-def _deeper(lines: Sequence[str], numbers: range, depth: int) -> Iterator[int]:
-    """The numbers of the lines that are indented deeper, until one is not."""
-    for number in numbers[:_ENTRY]:
-        if 0 <= _indent(lines[number - 1]) <= depth:
-            return
-        yield number
 
 
 def _range_at(lower: bytes, at: int) -> tuple[list[Callable[[str], bool]], int] | None:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auditor.graph.hosts import HostTable, identities
-from auditor.graph.mentions import BATCH, Mention, MentionScanner, named_entries
+from auditor.graph.mentions import BATCH, Mention, MentionScanner
 from auditor.text import excerpt
 
 WEB = "web01.example.org"
@@ -531,36 +531,3 @@ def test_a_pattern_of_any_number_is_no_use_of_one_of_many() -> None:
     assert not scanner.scan(b"web[0-9]{2}.example.org")
     assert [one.identity.host for one in scanner.scan(b"web[01:20].example.org")] == ["web01.example.org"]
     assert [one.identity.host for one in scanner.scan(rb"match (db\d+)")] == ["db01.example.org"]
-
-
-def test_common_short_names_in_entries_that_name_the_host() -> None:
-    text = """\
-machines = {
-  "mail.example.org" = {
-    domain = "mail"
-    kind   = "mail-small"
-  }
-  "web01.example.org" = {
-    domain = "mail"
-  }
-}
-records = {
-  web = {
-    ipv4_address = "10.0.0.18"
-  }
-  mail = {
-    # moved
-    ipv4_address = "10.0.0.19"
-
-    ipv6_address = "2001:db8::19"
-  }
-  "mail" = {
-    ipv4_address = "10.0.0.20"
-  }
-}
-"""
-    table = HostTable()
-    table.address(table.add("mail.example.org", "test"), "10.0.0.19")
-    found = MentionScanner(table, identities(table, ["mail.example.org"])).scan(text.encode())
-    assert [one.line for one in found] == [2, 16]
-    assert [(one.line, one.identity.kind) for one in named_entries(text, found)] == [(3, "short"), (14, "short")]
