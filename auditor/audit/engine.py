@@ -22,7 +22,7 @@ from auditor.capture.reading import Bound, Reading, Templates, documents, items,
 from auditor.capture.sealed import SEARCHED
 from auditor.capture.tree import INVENTORY, Tree
 from auditor.errors import AuditorError, EstateError, UsageError
-from auditor.graph.hosts import HostTable, Identity, identities, stems_of
+from auditor.graph.hosts import COMMON_FIRST_LABELS, HostTable, Identity, identities, stems_of
 from auditor.graph.instances import declare_instances
 from auditor.model import (
     PLAIN,
@@ -484,15 +484,16 @@ def _mentions(
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
     besides = _in_own_roles(texts, reading, hosts, linker, known, going)
-    besides.update(_in_terraform(texts, reading, known, going))
+    for path, several in _in_terraform(texts, reading, known, going).items():
+        besides.setdefault(path, []).extend(several)
+    among = _among_machines(distinct, reading, hosts, wanted)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
         found = known[bound.template.digest]
-        if bound.file.estate_path in besides:
+        if others := [*besides.get(bound.file.estate_path, ()), *among.get(bound.template.digest, ())]:
             seen = {(one.line, one.identity.host) for one in found}
-            more = besides[bound.file.estate_path]
-            found = [*found, *(one for one in more if (one.line, one.identity.host) not in seen)]
+            found = [*found, *(one for one in others if (one.line, one.identity.host) not in seen)]
         if not found:
             continue
         if len(found) >= MAX_PER_FILE:
@@ -557,6 +558,34 @@ def _in_terraform(
         for bound in written
     ]
     return short_names(files, sorted(name for name in going if not is_address(name)))
+
+
+def _among_machines(
+    distinct: Mapping[bytes, Bound], reading: Reading, hosts: HostTable, wanted: Iterable[Identity]
+) -> dict[bytes, list[Mention]]:
+    """Short names that may be ordinary words, where they stand among the names of other machines."""
+    looked = {identity.text for identity in wanted}
+    words = {
+        record.short: record.name
+        for record in (hosts.records[name] for name in sorted({identity.host for identity in wanted}))
+        if "." in record.name and len(record.short) > 2 and record.short not in looked | COMMON_FIRST_LABELS
+    }
+    words = {word: name for word, name in words.items() if hosts.with_short(word) == [name]}
+    if not words:
+        return {}
+    from auditor.graph.peers import Names, among_machines, labels_in
+
+    bounds = list(distinct.values())
+    contents = (content for content in reading.contents(bounds) if isinstance(content, bytes))
+    labels = labels_in(contents, {name.partition(".")[2] for name in words.values()})
+    machines = {record.short for record in hosts.records.values() if not is_address(record.name)}
+    known = COMMON_FIRST_LABELS | words.keys()
+    names = Names(machines - known, labels - known)
+    found: dict[bytes, list[Mention]] = {}
+    for bound, content in zip(bounds, reading.contents(bounds), strict=True):
+        if isinstance(content, bytes) and (several := list(among_machines(decode(content), words, names))):
+            found[bound.template.digest] = several
+    return found
 
 
 def _in_own_roles(

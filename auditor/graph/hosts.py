@@ -23,7 +23,7 @@ INTERFACE_LABELS: Final = frozenset(
 )
 """Second labels that name an interface of a machine, or a network it is also in: `web01.mgmt.example.org`."""
 
-ENVIRONMENT_LABELS: Final = frozenset("dev devel development preprod qa stage staging stg test testing uat".split())
+ENVIRONMENT_LABELS: Final = frozenset("dev devel development preprod stage staging stg test testing uat".split())
 """Second labels that tell a machine from its twin in production: `web01.stg.example.org` is not `web01.example.org`."""
 
 
