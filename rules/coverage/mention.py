@@ -46,7 +46,8 @@ class MentionRule(Rule):
     can't be mistaken, and without a known domain), its addresses, names that lead to it alone, ranges such as
     `web[01:20]`, and groups that it leaves empty; and for files and directories that are called after it. In a role of
     Ansible that is called as the host is, and that nothing but it uses, its short name counts even if it is an ordinary
-    word; so it does in a list of the names of other machines. One finding for each file. For a host that only becomes read-only they are notes.
+    word; so it does in a list of the names of other machines. One finding for each file. For a host that only becomes
+    read-only they are notes.
 
     Why it matters
     --------------
