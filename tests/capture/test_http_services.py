@@ -196,6 +196,27 @@ def test_a_limit_of_requests_that_soon_begins_anew_is_waited_for(
     assert failure(service).outcome is Outcome.DENIED
 
 
+def test_a_secondary_limit_is_no_denial(service: Service) -> None:
+    """GitHub tells of it in the message alone, while requests of the hour remain: it is to be left alone for a minute
+    (Best practices for using the REST API)."""
+    said = b'{"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}'
+    limited = answer(403, said, X_RateLimit_Remaining="17", X_RateLimit_Reset="4102444800")
+    service.answers["/x"] = [limited, answer(200, b"{}")]
+    waits: list[float] = []
+    assert client(service, sleep=waits.append).get("/x").json() == {}
+    assert waits == [60.0]
+    service.answers["/x"] = limited
+    error = failure(service)
+    assert (error.outcome, error.gone) == (Outcome.UNREACHABLE, True)
+
+
+def test_a_limit_without_a_time_is_waited_for_longer_than_an_error(service: Service) -> None:
+    service.answers["/x"] = [answer(429), answer(429), answer(200, b"{}")]
+    waits: list[float] = []
+    assert client(service, sleep=waits.append).get("/x").json() == {}
+    assert waits == [10.0, 20.0]
+
+
 def test_patience_with_one_server_has_an_end(service: Service) -> None:
     service.answers["/x"] = answer(503, Retry_After="14")
     waits: list[float] = []
@@ -320,6 +341,21 @@ def test_one_step_that_fails_leaves_the_others(service: Service, tmp_path: Path)
     assert collect_service("main", Declared(service.url), again, PROMETHEUS).unseen == 0
     assert outcomes(again) == ALL_OK
     assert [path for path, _ in service.asked] == ["/api/v1/targets?state=active", "/api/v1/rules"]
+
+
+def test_a_warning_of_thanos_is_a_gap(service: Service, tmp_path: Path) -> None:
+    """With partial response it gives what it has, and says in `warnings` which stores did not answer."""
+    prometheus(service)
+    warned = {
+        "status": "success",
+        "data": {"groups": []},
+        "warnings": ["fetch from 10.20.0.9:10901: deadline exceeded"],
+    }
+    service.answers["/api/v1/rules"] = answer(200, json.dumps(warned).encode())
+    into = snapshot(tmp_path)
+    result = collect_service("main", Declared(service.url), into, PROMETHEUS)
+    assert outcomes(into) == {**ALL_OK, "rules.json": "partial"}
+    assert "warns that this is not all: fetch from 10.20.0.9:10901" in result.detail
 
 
 def test_a_server_that_is_down_is_asked_once(tmp_path: Path) -> None:

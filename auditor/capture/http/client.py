@@ -32,11 +32,14 @@ MAX_BODY: Final = 64 * 1024 * 1024
 MAX_ALL: Final = 256 * 1024 * 1024
 """Bytes of all pages of one list."""
 MAX_REDIRECTS: Final = 3
-MAX_WAIT: Final = 30.0
-"""Seconds that are waited in all, for one request, where a server asks to come back later."""
+MAX_WAIT: Final = 75.0
+"""Seconds that are waited in all, for one request, where a server asks to come back later: GitHub says a minute."""
 MAX_PATIENCE: Final = 300.0
 """Seconds that are waited in all for one server, however many requests it is busy for."""
 _TRIES: Final = 3
+_LIMITED: Final = 10.0
+"""Seconds before it is asked again where a limit is used up and nothing says for how long."""
+_MINUTE: Final = 60.0
 _CHUNK: Final = 65536
 _SAID: Final = 4096
 """Bytes of a refusal that are looked at."""
@@ -256,9 +259,10 @@ class Client:
                     raise
                 pause = 0.5
             else:
-                if last or not (status in _AGAIN or _limited(status, headers)):
+                limited = _limited(status, headers, body)
+                if last or not (status in _AGAIN or limited):
                     return status, headers, body
-                pause = _retry_after(headers, float(attempt))
+                pause = _pause(status, headers, attempt * (_LIMITED if limited else 1.0))
                 if waited + pause > MAX_WAIT or pause > self._patience:
                     return status, headers, body
             waited += pause
@@ -429,8 +433,8 @@ def _refused(status: int, headers: Mapping[str, str], body: bytes) -> FailedErro
     reason = http.client.responses.get(status, "")
     text = f"HTTP {status} {reason}".strip()
     said = body[:_SAID]
-    if _limited(status, headers):
-        pause = _retry_after(headers, 0.0)
+    if _limited(status, headers, body):
+        pause = _pause(status, headers, 0.0)
         when = f", and wants to be asked again in {pause:.0f} seconds" if pause else ""
         text += f": its limit of requests is used up{when}"
         return FailedError(Outcome.UNREACHABLE, text, status=status, said=said, gone=True)
@@ -441,11 +445,24 @@ def _refused(status: int, headers: Mapping[str, str], body: bytes) -> FailedErro
     return FailedError(Outcome.UNSUPPORTED, text, status=status, said=said)
 
 
-def _limited(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether a refusal is about too many requests: GitHub says so with 403, too, and `X-RateLimit-Remaining: 0`."""
-    return status == 429 or (
-        status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining", "").strip() == "0")
-    )
+def _limited(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a refusal is about too many requests. GitHub says so with 403, too: with `Retry-After`, with
+    `X-RateLimit-Remaining: 0`, or (of its secondary limit) in the message alone."""
+    if status == 403:
+        return (
+            "retry-after" in headers
+            or headers.get("x-ratelimit-remaining", "").strip() == "0"
+            or b"secondary rate limit" in body[:_SAID]
+        )
+    return status == 429
+
+
+def _pause(status: int, headers: Mapping[str, str], default: float) -> float:
+    """Seconds to wait. GitHub: if it is neither said nor the hour's limit that is used up, at least a minute."""
+    used_up = headers.get("x-ratelimit-remaining", "").strip() in ("", "0")
+    if status == 403 and "retry-after" not in headers and not used_up:
+        return _MINUTE
+    return _retry_after(headers, default)
 
 
 def _retry_after(headers: Mapping[str, str], default: float) -> float:

@@ -18,7 +18,8 @@ from auditor.redaction import public_part
 
 _PAGE: Final = 100
 _DELIVERIES: Final = 30
-"""Deliveries of one webhook that are looked at, the last ones."""
+_EVENTS: Final = 20
+"""Deliveries of one webhook that are looked at, the last ones; of GitLab as many as it gives unasked."""
 _NAME: Final = re.compile(r"[\w.-]{1,255}(?:/[\w.-]{1,255})*", re.ASCII)
 
 _Ask: TypeAlias = Callable[[Client], Iterator[Kept | Step]]
@@ -250,7 +251,7 @@ def _gitlab_hook(hook: Mapping[str, Any]) -> dict[str, Any]:
 def _gitlab_events(hook: str, place: str) -> Step:
     def ask(client: Client) -> Iterator[Kept | Step]:
         try:
-            found = list(listed([client.get(f"{hook}/events", {"per_page": _DELIVERIES})]))
+            found = list(listed([client.get(f"{hook}/events", {"per_page": _EVENTS})]))
         except FailedError as error:
             raise _no_list(error) from None
         if found:

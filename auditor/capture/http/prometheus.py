@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from auditor.capture.http.client import Client, FailedError
 from auditor.capture.http.services import Kept, Step, in_parts, kept_json
 from auditor.model import Outcome
+from auditor.redaction import redact
+from auditor.text import printable
 
 _TARGET_KEYS: Final = ("scrapePool", "scrapeUrl", "labels", "health", "lastError", "lastScrape", "scrapeInterval")
 _RULE_KEYS: Final = (
@@ -20,10 +22,19 @@ _SHORT: Final = 300
 
 def _data(client: Client, path: str, **query: str | int) -> Any:
     """The `data` of an answer of Prometheus' API."""
+    return _answered(client, path, **query)[0]
+
+
+def _answered(client: Client, path: str, **query: str | int) -> tuple[Any, str]:
+    """The `data` of an answer, and what of it is missing: Thanos gives what it has, and warns of stores that did not
+    answer (partial response)."""
     answer = client.get(path, query or None).json()
     if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
         raise FailedError(Outcome.PARTIAL, "the answer is none of Prometheus' API")
-    return answer["data"]
+    warnings = answer.get("warnings")
+    warned = warnings if isinstance(warnings, list) else []
+    said = printable(redact("; ".join(str(one) for one in warned[:3])))[:_SHORT]
+    return answer["data"], f"it warns that this is not all: {said}" if warned else ""
 
 
 def _picked(thing: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -43,18 +54,20 @@ def _configuration(client: Client) -> Iterator[Kept]:
 
 def _targets(client: Client) -> Iterator[Kept]:
     """The targets that are scraped, discovered ones too, each with its health and last scrape."""
-    targets = [_picked(one, _TARGET_KEYS) for one in _data(client, "/api/v1/targets", state="active")["activeTargets"]]
-    yield from in_parts(targets, '{"status": "success", "data": {"activeTargets": [', "]}}")
+    data, partial = _answered(client, "/api/v1/targets", state="active")
+    targets = [_picked(one, _TARGET_KEYS) for one in data["activeTargets"]]
+    yield from in_parts(targets, '{"status": "success", "data": {"activeTargets": [', "]}}", partial)
 
 
 def _rules(client: Client) -> Iterator[Kept]:
     """All rules that are evaluated, without the alerts that fire just now."""
+    data, partial = _answered(client, "/api/v1/rules")
     groups = [
         {
             **_picked(group, ("name", "file", "interval", "lastEvaluation")),
             "rules": [_picked(rule, _RULE_KEYS) for rule in group["rules"]],
         }
-        for group in _data(client, "/api/v1/rules")["groups"]
+        for group in data["groups"]
     ]
     parts: list[list[dict[str, Any]]] = [[]]
     count = 0
@@ -65,7 +78,7 @@ def _rules(client: Client) -> Iterator[Kept]:
             count = len(group["rules"]) + 1
         parts[-1].append(group)
     for number, part in enumerate(parts, 1):
-        yield Kept(kept_json({"status": "success", "data": {"groups": part}}), "", number)
+        yield Kept(kept_json({"status": "success", "data": {"groups": part}}), partial, number)
 
 
 def _server(client: Client) -> Iterator[Kept]:
