@@ -35,11 +35,14 @@ def need(program: str, package: str = "") -> str:
     return found
 
 
-def node_package(name: str, version: str, sha512: str, file: str) -> Path:
-    """A file of an npm package, fetched once by version and hash (in base64); skips if it can't be had."""
+def node_package(name: str, version: str, sha512: str, *files: str) -> Path:
+    """The first of these files or directories of an npm package, fetched once by version and hash (in base64).
+
+    Skips if it can't be had.
+    """
     script = Path(__file__).parents[2] / ".ci" / "node-package"
     got = subprocess.run(
-        [script, name, version, sha512, file], capture_output=True, text=True, check=False, timeout=600
+        [script, name, version, sha512, *files], capture_output=True, text=True, check=False, timeout=600
     )
     if got.returncode:
         pytest.skip(f"{name} can't be had: {got.stderr.strip()}")
