@@ -730,7 +730,8 @@ def _describing(reading: Reading, bound: Bound) -> set[int]:
 
 def _readable(finding: Finding) -> Finding:
     """A finding with names as people say them; what it is about and its evidence stay as written."""
-    if "arn:" not in finding.message and all("arn:" not in f"{one.consumer} {one.provider}" for one in finding.path):
+    said = f"{finding.message} {finding.why} {finding.action}"
+    if "arn:" not in said and all("arn:" not in f"{one.consumer} {one.provider}" for one in finding.path):
         return finding
     return replace(
         finding,

@@ -199,7 +199,7 @@ class DnsLeadsToGoingHostRule(Rule):
         """Severity, message, why and action for one owner and type."""
         owner, kind = one.owner, one.kind
         leaving = {known.host for known in estate.going}
-        successor = going.successor or "its successor"
+        successor = going.successor or "what takes over"
         target = listed(sorted({edge.provider.text for edge in one.edges}))
         if kind in ("A", "AAAA") or kind in REDIRECTS:
             if any(is_own(owner, known) for known in one.going.values()):
@@ -217,7 +217,7 @@ class DnsLeadsToGoingHostRule(Rule):
                     Severity.WARN,
                     f"{lost} of {plural(lost + left, 'address', 'addresses')} of {owner} ({kind}){view} is {hosts}'s",
                     f"Clients that are given it wait for a timeout before they try another.{used}",
-                    f"Remove it from {owner}, or replace it by {successor}'s.",
+                    f"Remove it from {owner}, or put an address of {successor} in its place.",
                 )
             over = f" by way of {target}" if kind in REDIRECTS and not is_own(target, going) else ""
             return (

@@ -58,6 +58,8 @@ class KnownHostKeyLeftRule(Rule):
         hosts = listed(lines.hosts)
         count = plural(len(lines.texts), "line")
         successors = sorted({one.successor for one in lines.going.values() if one.successor})
+        commands = listed([f"`ssh-keygen -f {lines.place} -R {host}`" for host in lines.hosts])
+        it = "it is" if len(lines.hosts) == 1 else "they are"
         add = f", and add the key of {listed(successors)} before the move" if successors else ""
         return Finding(
             rule=self.id,
@@ -68,8 +70,7 @@ class KnownHostKeyLeftRule(Rule):
             identity=(*lines.hosts, lines.place),
             message=f"{lines.place}{on_hosts(lines.on)} keeps the key of {hosts} in {count}",
             why="Whatever has its name or address next is refused by ssh, and so are the jobs that log in there.",
-            action=f"Remove the {'line' if len(lines.texts) == 1 else 'lines'} when it is gone "
-            f"(`ssh-keygen -f {lines.place} -R {lines.hosts[0]}`){add}.",
+            action=f"Remove the {'line' if len(lines.texts) == 1 else 'lines'} when {it} gone ({commands}){add}.",
             impact=Impact.MENTIONED,
             evidence=tuple(lines.lines),
             hosts=lines.hosts,

@@ -213,8 +213,9 @@ class JobOnGoingHostRule(Rule):
                 f"{plural(count, 'job')} that {'looks' if one else 'look'} after {where} {'ends' if one else 'end'}"
                 f" with it: {names}"
             )
-            why = "Nothing that they do was seen to leave the machine."
-            action = "Nothing to move; have a look whether one of them keeps data that somebody reads."
+            why = f"Nothing that {'it does' if one else 'they do'} was seen to leave the machine."
+            keeps = "it keeps" if one else "one of them keeps"
+            action = f"Nothing to move; have a look whether {keeps} data that somebody reads."
         elif note.about == "does not run anyway":
             said = [f"{title(job)}: {reason}" for job, reason in zip(note.jobs, note.reasons, strict=True)]
             more = f"; and {count - 3} more" if count > 3 else ""

@@ -102,7 +102,8 @@ class ExpiryAlertTooLateRule(Rule):
             subject=stake.lineage.label,
             identity=(stake.lineage.scope, stake.lineage.text),
             message=f"The first alert on the end of {name} comes {_days(first)} before it: {enough} are wanted",
-            why=f"{plural(len(mine), 'alert')} on its end; it lasts {_days(lifetime.total_seconds())}.{route}",
+            why=f"{plural(len(mine), 'alert')} on its end; the certificate lasts "
+            f"{_days(lifetime.total_seconds())}.{route}",
             action=f"Add an alert at {int(wanted.total_seconds())} seconds ({enough}) that opens a ticket; keep "
             f"{listed([one.text for one in mine])} as a page.",
             impact=Impact.NONE,
