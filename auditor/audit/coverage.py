@@ -79,7 +79,7 @@ def of_estate(
     rows.extend(_recorded(reading, canonical))
     rows.extend(_sealed(reading, canonical, {one.host for one in going}))
     rows.extend(_skipped(reading))
-    rows.extend(_malformed(reading, canonical, {one.host for one in going}))
+    rows.extend(malformed(reading, canonical, {one.host for one in going}))
     for row in reading.coverage:
         rows.extend(_for_hosts(row, canonical))
     if inventory is not None:
@@ -326,7 +326,7 @@ def _skipped(reading: Reading) -> list[Coverage]:
     return [Coverage("", Area.MENTIONS, what, Outcome.UNSUPPORTED, total, "not looked at", needed=False)]
 
 
-def _malformed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[str]) -> list[Coverage]:
+def malformed(reading: Reading, canonical: Mapping[str, tuple[str, ...]], going: Collection[str]) -> list[Coverage]:
     """Places that a parser could not read.
 
     A line of a crontab on another host is told, and rules out nothing: cron leaves it out too. One of a zone or of the
@@ -346,7 +346,7 @@ def _malformed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: s
 
 
 def _broken(
-    reading: Reading, index: int, path: str, item: Malformed, names: tuple[str, ...], going: set[str]
+    reading: Reading, index: int, path: str, item: Malformed, names: tuple[str, ...], going: Collection[str]
 ) -> Coverage:
     line = item.where.line
     collector = reading.collectors[index]

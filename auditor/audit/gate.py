@@ -111,8 +111,7 @@ def gate(
         removed = removed[:MAX_REMOVED]
     withdrawn, forgotten = _withdrawn(before, after, declared, lines) if not trust_head else ([], [])
     set_going = removals.set_going(before, after, new_names, lines)
-    gaps_before = {(lines.path(one.path), one.detail) for one in _gaps(before)}
-    lost = tuple(one for one in _gaps(after) if (one.path, one.detail) not in gaps_before)
+    lost = _lost_sight(before, after, lines)
     asked = [
         *(Asked(one.name, tuple(one.also)) for one in removed),
         *(Asked(record.name) for record in _going(after)),
@@ -358,14 +357,21 @@ def _removal(one: Gone, compared: Sequence[Judged], going: Sequence[Going]) -> R
     return Removal(one.name, one.what, tuple(one.where), needs, one.declared)
 
 
+def _lost_sight(before: Survey, after: Survey, lines: Lines) -> tuple[Coverage, ...]:
+    """What the change hides: what it brings or alters and can't be read, and lines that were understood before."""
+    was = {(lines.path(one.path), one.detail) for one in _gaps(before)}
+    known = {lines.path(one.file.estate_path) for one in before.reading.bound}
+    whole = {path for path, _, item in after.reading.malformed if item.whole}
+    found: dict[tuple[str, str], Coverage] = {}
+    for one in _gaps(after):
+        # A line of a new file that is not understood takes nothing away that anybody could see.
+        hides = not one.line or one.path in known or one.path in whole
+        if hides and (one.path, one.detail) not in was:
+            found.setdefault((one.path, one.detail), one)
+    return tuple(found.values())
+
+
 def _gaps(found: Survey) -> list[Coverage]:
-    """What could not be read, and files that were not understood as a whole."""
+    """What could not be read, files that were not understood as a whole, and lines that may name any host."""
     gaps = [one for one in found.reading.coverage if one.outcome not in (Outcome.OK, Outcome.ABSENT)]
-    for path, index, item in found.reading.malformed:
-        if item.whole:
-            collector = found.reading.collectors[index]
-            detail = f"{collector.name}: {item.reason}"
-            gaps.append(
-                Coverage("", collector.area, path, Outcome.PARTIAL, detail=detail, path=path, line=item.where.line)
-            )
-    return gaps
+    return gaps + [one for one in covering.malformed(found.reading, {}, ()) if one.needed]

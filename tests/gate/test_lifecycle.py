@@ -324,3 +324,30 @@ def test_what_is_no_plan_is_refused(
     plan.write_text(text)
     assert main(["gate", "--repo", str(clone.root), "--base", "HEAD", "--head", "HEAD", "--plan", str(plan)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_line_that_hides_a_record(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """named loads nothing of it: the record is gone, though its line stands as before."""
+    clone.commit({"dns/example.net.zone": ZONE + "cert01 IN A 192.0.2.3\n"})
+    clone.commit({"dns/example.net.zone": ZONE.replace("root 1 3600", "root (1 3600") + "cert01 IN A 192.0.2.3\n"})
+    report = judged(clone, capsys)
+    assert [(one["path"], one["line"]) for one in report["not_seen_any_more"]] == [("dns/example.net.zone", 3)]
+
+
+def test_what_needs_it_is_named_where_nothing_is_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit(dict.fromkeys(("inventory/hosts", "prometheus/prometheus.yml", "playbooks/old.yml")))
+    clone.commit({"inventory.yaml": RETIRED})
+    clone.commit({"inventory.yaml": OURS.replace("lifecycle: active", "lifecycle: read-only")})
+    assert main(["gate", "--repo", str(clone.root), "--base", "HEAD~1", "--head", "HEAD", "-q", "--width", "100"]) == 0
+    assert f"1 place needs it: {HERE}" in capsys.readouterr().out
+
+
+def test_the_first_line_says_why_it_fails(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": RETIRED})
+    clone.commit({"inventory.yaml": OURS})
+    options = ["gate", "--repo", str(clone.root), "--base", "HEAD~1", "--head", "HEAD", "-q", "--width", "400"]
+    assert main([*options, "--fail-on", "warn"]) == 1
+    assert "but cert01.example.net is not declared as going any more" in capsys.readouterr().out.splitlines()[0]
+    clone.commit({"prometheus/prometheus.yml": "scrape_configs: [\n"})
+    assert main([*options, "--fail-on", "warn"]) == 1
+    assert "1 thing can't be read since" in capsys.readouterr().out.splitlines()[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from auditor.change import GateReport, Standing
+from auditor.phrases import listed
 from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of
 from auditor.report.layout import Page, clean, number
 from auditor.report.summary import SEVERITY_SYMBOL, aside_said, aside_tally
@@ -18,6 +19,7 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
     page = Page(color=color, width=width)
     word = "PASSED  " if report.passed else "FAILED  "
     page.hang(word, clean(headline(report)), label="good" if report.passed else "bad", style="bold")
+    told = {one.finding.fingerprint for one in report.judged if one.fails}
     for removal in report.removals:
         if not removal.dependents:
             continue
@@ -26,9 +28,10 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
         page.hang("✗ ", clean(f"{removal.host} {removal.what}, and is still needed"), label="bad", style="bold")
         page.hang("  at    ", clean(f"{where}: {removal.where[0].excerpt.strip()}"))
         places = list(dict.fromkeys(place_of(item) for one in removal.dependents for item in one.evidence))
-        page.hang(
-            "  still ", clean(f"{number(len(places), 'place')} {'needs' if len(places) == 1 else 'need'} it, below")
-        )
+        need = f"{number(len(places), 'place')} {'needs' if len(places) == 1 else 'need'} it"
+        # What was there before is not listed below.
+        where = "below" if told.issuperset(one.fingerprint for one in removal.dependents) else listed(places, PLACES)
+        page.hang("  still ", clean(f"{need}, {where}" if where == "below" else f"{need}: {where}"))
     for one in by_urgency(report.judged):
         if not one.fails:
             continue

@@ -36,13 +36,25 @@ def headline(report: GateReport) -> str:
         if counted[severity]
     ]
     if not fails and not left:
-        return "nothing that depends on a server that is going was added or left behind by this change"
+        return _without_findings(report)
     said = f"this change brings {', '.join(parts)}" if parts else "this change brings nothing new"
     if len(left) == 1:
         return f"{said}; {left[0].host} {left[0].what}, and is still needed"
     if left:
         return f"{said}; {listed([one.host for one in left], 3)} are on their way out, and still needed"
     return said
+
+
+def _without_findings(report: GateReport) -> str:
+    nothing = "nothing that depends on a server that is going was added or left behind by this change"
+    if report.passed:
+        return nothing
+    if report.failures:
+        return f"the change could not be judged: {report.failures[0].what}"
+    if report.withdrawn:
+        hosts = listed(list(report.withdrawn), 3)
+        return f"{nothing}, but {hosts} {'is' if len(report.withdrawn) == 1 else 'are'} not declared as going any more"
+    return f"{nothing}, as far as can be seen: {number(len(report.lost_sight), 'thing')} can't be read since"
 
 
 def sentences(*parts: str) -> str:
