@@ -157,6 +157,10 @@ def test_gexf_in_networkx_and_by_its_structure(picture: Picture, tmp_path: Path)
         found[edge.attrib["id"]] = values.get("excerpt", "")
     assert found == excerpts
     assert all(set(one.attrib) == {"for", "value"} for one in sheet.iter(f"{space}attvalue"))
+    going = next(known for _, known in graph.nodes(data=True) if known["kind"] == "host" and known["text"] == OLD)
+    assert going["viz"]["color"] == {"r": 43, "g": 49, "b": 56, "a": 1.0}
+    red = {edge.attrib["id"] for edge in sheet[3] if edge.find("{http://www.gexf.net/1.2draft/viz}color") is not None}
+    assert red == {edge.id for edge in picture.edge_rows() if edge.fails}
 
 
 def test_json_in_networkx(picture: Picture) -> None:
