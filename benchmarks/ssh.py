@@ -6,16 +6,17 @@ What is compared is from a virtual environment of its own, made beforehand and o
 
     python3 -m venv /tmp/bench && /tmp/bench/bin/pip install asyncssh ansible-core pyinfra
     python benchmarks/ssh.py --tools /tmp/bench --hosts 200
+    python benchmarks/ssh.py --tools /tmp/bench --hosts 20 --server sshd --servers 4 --repeat 1
 
 Ours is `auditor collect` from its start to its end, with frames, redaction, the snapshot's files and a look into each
-file. CPU is that of the client and its children, by getrusage.
+file. CPU is that of the client and of all that it starts, by getrusage; MB is that of its largest process.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -23,8 +24,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 SERVER = """
 import asyncio, os, re, sys, asyncssh
@@ -109,7 +112,8 @@ class Bench:
                      str(self.root / "host"), "x", str(self.output)]  # fmt: skip
             self.processes.extend(subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(count))
         else:
-            self._sshd()
+            for number in range(count):
+                self._sshd(number, self.hosts[number::count])
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:
@@ -121,13 +125,15 @@ class Bench:
                 return
         raise SystemExit("the server did not start")
 
-    def _sshd(self) -> None:
-        (self.root / "sshd_config").write_text(
-            f"ListenAddress 0.0.0.0:{self.port}\nHostKey {self.root}/host\nPidFile {self.root}/pid\n"
+    def _sshd(self, number: int, hosts: Sequence[str]) -> None:
+        config = self.root / f"sshd_config{number}"
+        config.write_text(
+            "".join(f"ListenAddress {one}:{self.port}\n" for one in hosts)
+            + f"HostKey {self.root}/host\nPidFile {self.root}/pid{number}\n"
             f"AuthorizedKeysFile {self.root}/id.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nLogLevel QUIET\n"
             "PasswordAuthentication no\nMaxStartups 500\nMaxSessions 100\nSubsystem sftp internal-sftp\n"
         )
-        sshd = f"exec {shutil.which('sshd', path='/usr/sbin:/sbin')} -D -f {self.root}/sshd_config"
+        sshd = f"exec {shutil.which('sshd', path='/usr/sbin:/sbin')} -D -f {config}"
         # sshd as root wants /run/sshd: a mount of its own, which nobody else sees.
         inside = f"mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && {sshd}"
         self.processes.append(subprocess.Popen(["unshare", "-m", "sh", "-c", inside]))
@@ -160,7 +166,7 @@ def ansible(bench: Bench, servers: str) -> Sequence[str]:
     module = ["-m", "raw", "-a", "cat"] if servers == "light" else ["-m", "script", "-a", f"{bench.root}/script.sh"]
     return [
         str(bench.tools / "bin/ansible"), "all", "-i", f"{bench.root}/hosts", "-f", "32", "-o", *module,
-        "--ssh-common-args", f"-F {bench.root}/config -o ControlMaster=no",
+        "--ssh-common-args", f"-F {bench.root}/config",
     ]  # fmt: skip
 
 
@@ -177,10 +183,17 @@ def pyinfra(bench: Bench, servers: str) -> Sequence[str]:
     ]  # fmt: skip
 
 
-def timed(words: Sequence[str], root: Path) -> tuple[float, float, float, int]:
-    """Seconds, CPU seconds and MB of a command and its children, and its exit code."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.monotonic()
+def adopt() -> None:
+    """Makes this process the parent of what its children leave behind, so that their CPU is counted (prctl(2))."""
+    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise SystemExit("only Linux 3.4 and later can tell the CPU of a command's orphans")
+
+
+def timed(words: Sequence[str], root: Path, servers: Set[int], limit: float) -> tuple[float, float, float, int]:
+    """Seconds, CPU seconds and exit code of a command with all that it starts, and the MB of its largest process.
+
+    The code is -1 if it did not end within `limit` seconds.
+    """
     environment = {
         **os.environ,
         "ANSIBLE_HOST_KEY_CHECKING": "True",
@@ -190,14 +203,37 @@ def timed(words: Sequence[str], root: Path) -> tuple[float, float, float, int]:
         "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
     }
     log = root / "log"
+    started = time.monotonic()
     with log.open("wb") as stream:
-        code = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=stream, env=environment, check=False).returncode
-    seconds = time.monotonic() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        process = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=stream, env=environment, start_new_session=True
+        )
+    seconds, cpu, memory, code = 0.0, 0.0, 0, None
+    while left := children() - servers:
+        for pid in left:
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                cpu += usage.ru_utime + usage.ru_stime
+                memory = max(memory, usage.ru_maxrss)
+            if ended == process.pid:
+                seconds = time.monotonic() - started
+                code = process.returncode = -1 if seconds >= limit else os.waitstatus_to_exitcode(status)
+        passed = time.monotonic() - started
+        if code is None and passed >= limit:
+            os.killpg(process.pid, signal.SIGKILL)
+        elif code is not None and passed > seconds + 2:
+            # Connections that are kept for a next command.
+            for pid in children() - servers:
+                os.kill(pid, signal.SIGTERM)
+        time.sleep(0.005)
     if code:
         print(f"exit {code}: {log.read_text(errors='replace')[-300:]}", file=sys.stderr)
-    return seconds, cpu, after.ru_maxrss / 1024, code
+    return seconds, cpu, memory / 1024, code or 0
+
+
+def children() -> Set[int]:
+    me = os.getpid()
+    return {int(one) for one in Path(f"/proc/{me}/task/{me}/children").read_text().split()}
 
 
 CLIENTS: dict[str, Callable[[Bench, str], Sequence[str]]] = {
@@ -213,7 +249,8 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--tools", type=Path, help="a virtual environment with asyncssh, ansible-core and pyinfra")
     parser.add_argument("--server", choices=("light", "sshd"), default="light")
-    parser.add_argument("--servers", type=int, default=1, help="processes of the light server")
+    parser.add_argument("--servers", type=int, default=1, help="processes of the light server, or sshds")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds for one run of one client")
     parser.add_argument("--output", type=int, default=50_000, help="bytes that a host answers")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", action="append", default=[], help="only clients whose name has this in it")
@@ -221,24 +258,31 @@ def main() -> int:
     if arguments.tools is None:
         parser.error("--tools is needed")
     root = Path(tempfile.mkdtemp(prefix="ssh-bench-"))
+    adopt()
     bench = Bench(root, arguments.hosts, arguments.tools, arguments.output)
     (root / "hosts").write_text("".join(f"{one}\n" for one in bench.hosts))
     try:
         bench.start(arguments.server, arguments.servers)
         rates: dict[str, float] = {}
-        print("| client | hosts/s | CPU ms/host | ratio |\n|---|---|---|---|")
+        print("| client | hosts/s | CPU ms/host | MB | ratio |\n|---|---|---|---|---|")
         for name, command in CLIENTS.items():
             if arguments.only and not any(word in name for word in arguments.only):
                 continue
-            runs = [timed(command(bench, arguments.server), root) for _ in range(arguments.repeat)]
+            servers = {process.pid for process in bench.processes}
+            runs = [
+                timed(command(bench, arguments.server), root, servers, arguments.limit) for _ in range(arguments.repeat)
+            ]
             if any(code for *_, code in runs):
-                print(f"| {name} | failed | | |")
+                late = any(code < 0 for *_, code in runs)
+                print(f"| {name} | {f'not within {arguments.limit:.0f} s' if late else 'failed'} | | | |", flush=True)
                 continue
-            seconds, cpu, _, _ = sorted(runs)[len(runs) // 2]
+            seconds, cpu, memory, _ = sorted(runs)[len(runs) // 2]
             rates[name] = arguments.hosts / seconds
             first = next(iter(rates.values()))
-            print(f"| {name} | {rates[name]:.1f} | {cpu * 1000 / arguments.hosts:.1f} | {first / rates[name]:.1f}× |")
-            sys.stdout.flush()
+            each = cpu * 1000 / arguments.hosts
+            print(
+                f"| {name} | {rates[name]:.1f} | {each:.1f} | {memory:.0f} | {first / rates[name]:.1f}× |", flush=True
+            )
     finally:
         bench.stop()
         shutil.rmtree(root, ignore_errors=True)

@@ -124,9 +124,11 @@ class Snapshot:
         return found
 
     def leave(self, path: str) -> None:
-        """Nothing more will be written below this directory: which are there below it is not kept any longer."""
+        """Nothing more will be written to this directory: that it and those below it are there is not kept."""
         with self._lock:
-            self._directories.difference_update([one for one in self._directories if one.startswith(path + "/")])
+            self._directories.difference_update(
+                [one for one in self._directories if one == path or one.startswith(path + "/")]
+            )
 
     def _secret(self) -> bytes:
         """The key of this snapshot's marks. It lies there while the snapshot is written, so that a run can go on."""
