@@ -25,7 +25,7 @@ from auditor.api import (
     ranged,
 )
 from rules.jobs.schedules import WORDS
-from rules.ways import Ways, distinct, files, references_to, successor_of
+from rules.ways import Ways, distinct, files, references_to, settings, successor_of
 
 AFTER: Final = frozenset({Phase.AFTER})
 _SHOWN: Final = 1000
@@ -135,7 +135,7 @@ class StillRefers(Rule):
         sure = first.confidence is not Confidence.LOW
         evidence = distinct(edge.provenance for edge in left.edges)
         successor = successor_of(estate, hosts)
-        where = listed(files(evidence))
+        where = listed(settings(evidence))
         return Finding(
             rule=self.id,
             area=self.area_of(first),
