@@ -432,8 +432,9 @@ def _unseen_areas(reading: Reading, rows: Sequence[Coverage], must_see: Collecti
     wanted = set(must_see) - ALWAYS_SEEN - {Area.MENTIONS, Area.COVERAGE}
     wanted -= {row.area for row in rows if row.seen and not (row.recorded and row.path.startswith(_ANSWERS))}
     if wanted:
-        # A file may be looked at, and say nothing that becomes a fact.
-        wanted -= {area_of(path) for path in {bound.file.path for bound in reading.bound}}
+        # A file of a host may be looked at, and say nothing that becomes a fact.
+        paths = {bound.file.path for bound in reading.bound}
+        wanted -= {area_of(path) for path in paths if not path.startswith(_ANSWERS)}
     for area in sorted(wanted, key=list(Area).index):
         yield _gap(
             "", area, f"{area.value}, anywhere", f"To see it, {_HOW[area]}, or declare it absent in the inventory."
