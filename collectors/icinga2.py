@@ -288,6 +288,11 @@ def _literal(text: str) -> Iterator[_Object]:
         yield made
 
 
+def _is_own(ref: Ref) -> bool:
+    """Whether a reference is an address that a machine has to itself."""
+    return ref.kind is Kind.ADDRESS and not (ref.text.startswith("127.") or ref.text == "::1")
+
+
 class _Facts:
     """Facts of one list of objects."""
 
@@ -334,8 +339,12 @@ class _Facts:
         yield Entity(alert, where, _attributes(f"host {host.name}", host))
         yield Dependency(alert, THIS_HOST, Relation.RUNS_ON, where)
         places = self._addresses(host)
+        full = host_ref(host.name) if "." in host.name else None
         for ref, number in places:
             yield Dependency(alert, ref, Relation.WATCHES, host.shown(number), group="targets")
+            if full is not None and full.kind is Kind.NAME and _is_own(ref):
+                known: dict[str, Attribute] = {"known_as": (full.text, ref.text)}
+                yield Entity(Ref(Kind.HOST, full.text), host.shown(number), known)
         for group in host.texts("groups"):
             consumer = Ref(Kind.GROUP, f"icinga hostgroup {group}")
             for ref, _ in places[:1]:
