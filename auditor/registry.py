@@ -61,6 +61,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "dehydrated": "collectors.acme.dehydrated:DehydratedCollector",
         "dhcp": "collectors.services.dhcp:DhcpCollector",
         "directory_services": "collectors.services.directory_services:DirectoryServicesCollector",
+        "dns_as_code": "collectors.dns_as_code:DnsAsCodeCollector",
         "dns_lookups": "collectors.dns_lookups:DnsLookupsCollector",
         "envoy": "collectors.traffic.envoy:EnvoyCollector",
         "fcron": "collectors.schedulers.fcron:FcronCollector",

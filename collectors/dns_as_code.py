@@ -1,0 +1,202 @@
+"""DNS zones as octoDNS and DNSControl keep them: a YAML file a zone, and `dnsconfig.js`.
+
+Sources: octoDNS's documentation of records and of its YamlProvider; DNSControl's language reference (D, D_EXTEND and
+the record functions). The JavaScript is not run: records with literal names and values are read, line by line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Final
+
+from auditor.api import (
+    Area,
+    Collector,
+    Dependency,
+    Document,
+    Entity,
+    Kind,
+    Malformed,
+    Parsed,
+    Ref,
+    Relation,
+    Where,
+    YamlNode,
+    YamlStream,
+    decode,
+    excerpt,
+    host_ref,
+    is_hostname,
+    normal_address,
+    normal_name,
+    read_yaml,
+)
+
+RECORDS_LIMIT: Final = 200_000
+"""Records of one file that are read."""
+
+_TYPES: Final = r"A|AAAA|ALIAS|ANAME|CAA|CNAME|DNAME|HTTPS|MX|NAPTR|NS|PTR|SPF|SRV|SSHFP|SVCB|TLSA|TXT"
+_OCTODNS: Final = re.compile(rb"(?m)^[ \t]+(?:-[ \t]+)?type:[ \t]*['\"]?(?:" + _TYPES.encode() + rb")['\"]?[ \t]*\r?$")
+_VALUES: Final = re.compile(rb"(?m)^[ \t]+(?:-[ \t]+)?values?:")
+_CONTROL: Final = re.compile(rb"\bD(?:_EXTEND)?\(\s*[\"'][\w.-]+[\"']")
+_ZONE: Final = re.compile(r"\bD(?:_EXTEND)?\(\s*[\"']([\w.-]+)(?:!\w+)?[\"']")
+_RECORD: Final = re.compile(
+    rf"\b({_TYPES})\(\s*(?:\"([^\"]*)\"|'([^']*)')\s*,\s*([^()]{{0,500}}(?:\([^()]{{0,200}}\)[^()]{{0,200}}){{0,8}})\)"
+)
+_ARGUMENT: Final = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([A-Za-z_$][\w$]*)|(\d+)")
+_GIVEN: Final = re.compile(r"\b(?:var|let|const)\s+([A-Za-z_$][\w$]*)\s*=\s*(?:IP\(\s*)?[\"']([^\"'\\]*)[\"']")
+_COMMENT: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(//.*)")
+_REDIRECTS: Final = frozenset({"CNAME", "ALIAS", "ANAME", "DNAME"})
+_HOSTS: Final = frozenset({"MX", "NS", "PTR", "SRV"})
+_LONG: Final = 10_000
+
+
+class DnsAsCodeCollector(Collector):
+    """Zones of octoDNS and DNSControl: what names resolve to, and which records name hosts.
+
+    Reads
+    -----
+    octoDNS's `<zone>.yaml`; JavaScript files with DNSControl's `D("zone", …)`.
+
+    Yields
+    ------
+    What each name resolves to, over CNAME and ALIAS, and record nodes for MX, NS, SRV, PTR, TXT, SSHFP and the rest.
+
+    Can't see
+    ---------
+    What JavaScript puts together from variables, loops and functions, dynamic records of octoDNS (pools and rules),
+    and what other sources add to a zone.
+    """
+
+    name: ClassVar[str] = "dns_as_code"
+    title: ClassVar[str] = "DNS zones of octoDNS and DNSControl"
+    area: ClassVar[Area] = Area.NAMES
+    provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.RECORDS})
+
+    def recognizes(self, path: str, head: bytes) -> bool:
+        """YAML called after a zone, with record types and values; JavaScript with a domain in its head."""
+        if path.endswith((".yaml", ".yml")):
+            named = bool(_zone_of(path)) and "_vars/" not in path
+            return named and _OCTODNS.search(head) is not None and _VALUES.search(head) is not None
+        return path.endswith(".js") and _CONTROL.search(head) is not None
+
+    def parse(self, document: Document) -> Iterator[Parsed]:
+        """The records of one file."""
+        if document.path.endswith(".js"):
+            yield from _dnscontrol(decode(document.content))
+        else:
+            yield from _octodns(read_yaml(document.content), _zone_of(document.path))
+
+
+def _zone_of(path: str) -> str:
+    """The zone that a YAML file is called after; empty if that is no name of a zone."""
+    zone = path.rpartition("/")[2].rpartition(".")[0].rstrip(".").lower()
+    return normal_name(zone) if "." in zone and is_hostname(zone) else ""
+
+
+def _octodns(stream: YamlStream, zone: str) -> Iterator[Parsed]:
+    if stream.problem is not None:
+        where = stream.where(min(stream.problem.line, len(stream.lines)))
+        yield Malformed(where, excerpt(stream.problem.reason), "scanned for mentions only", not stream.documents)
+    count = 0
+    for root in stream.documents[:1]:
+        for key, node in root.items() if root.is_map else ():
+            owner = _absolute(key.scalar or "@", zone)
+            for record in node.elements if node.is_list else (node,):
+                kind = record.text("type").upper() if record.is_map else ""
+                if not kind or not owner:
+                    continue
+                yield Entity(Ref(Kind.NAME, owner), stream.where(key), {"type": kind})
+                for value in (*record.children("values"), *([one] if (one := record.get("value")) else [])):
+                    count += 1
+                    if count > RECORDS_LIMIT:
+                        yield Malformed(
+                            stream.where(value), f"more than {RECORDS_LIMIT:,} records: the rest is not read"
+                        )
+                        return
+                    yield from _facts(owner, kind, _written(value), zone, stream.where(value))
+
+
+def _written(value: YamlNode) -> list[str]:
+    """A value as the parts of a record: a map's numbers come before its host."""
+    if not value.is_map:
+        return [value.scalar]
+    numbers = ("preference", "priority", "weight", "port", "algorithm", "fingerprint_type", "flags", "tag")
+    hosts = ("exchange", "target", "value", "fingerprint")
+    return [text for key in (*numbers, *hosts) if (text := value.text(key))]
+
+
+def _dnscontrol(text: str) -> Iterator[Parsed]:
+    given = {found[1]: found[2] for found in _GIVEN.finditer(text)}
+    zone, count = "", 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > _LONG:
+            continue
+        bare = _COMMENT.sub(lambda found: "" if found[1] else found[0], line.rstrip("\r"))
+        for found in re.finditer(f"{_ZONE.pattern}|{_RECORD.pattern}", bare):
+            if found[1]:
+                zone = normal_name(found[1])
+                continue
+            where = Where(number, excerpt(line))
+            count += 1
+            if count > RECORDS_LIMIT:
+                yield Malformed(where, f"more than {RECORDS_LIMIT:,} records: the rest is not read")
+                return
+            owner = _absolute(found[3] or found[4] or "", zone) if zone else ""
+            arguments = [_argument(one, given) for one in _ARGUMENT.finditer(found[5])]
+            if owner and arguments:
+                yield Entity(Ref(Kind.NAME, owner), where, {"type": found[2]})
+                yield from _facts(owner, found[2], arguments, zone, where)
+
+
+def _argument(found: re.Match[str], given: dict[str, str]) -> str:
+    if found[3]:
+        return given.get(found[3], "")
+    return found[1] or found[2] or found[4] or ""
+
+
+def _absolute(name: str, zone: str) -> str:
+    """A name made whole, without the final dot; empty if it is none."""
+    if name in ("@", ""):
+        return zone
+    whole = name[:-1] if name.endswith(".") else f"{name}.{zone}"
+    return normal_name(whole) if len(whole) <= 253 and not re.search(r"\s", whole) else ""
+
+
+def _facts(owner: str, kind: str, parts: Sequence[str], zone: str, where: Where) -> Iterator[Parsed]:
+    """One record. `parts` are its values, the host that it names among them."""
+    name = Ref(Kind.NAME, owner)
+    first = parts[0] if parts else ""
+    if kind in ("A", "AAAA"):
+        address = normal_address(first)
+        if address is not None:
+            yield Dependency(name, Ref(Kind.ADDRESS, address), Relation.RESOLVES, where, group="addresses")
+        elif first:
+            yield Malformed(where, f"{excerpt(first)} is no address", "the record is left out")
+        return
+    if kind in _REDIRECTS:
+        if target := _target(first, zone):
+            yield Dependency(name, Ref(Kind.NAME, target), Relation.RESOLVES, where)
+        return
+    numbers = [part for part in parts if part.isdigit()]
+    written = next((part for part in parts if part and not part.isdigit()), "")
+    provider = host_ref(_target(written, zone)) if kind in _HOSTS and written else None
+    shown = " ".join((*numbers, provider.text if provider is not None else excerpt(written)))
+    record = Ref(Kind.RECORD, excerpt(f"{owner} {kind} {shown}".rstrip()))
+    yield Entity(record, where, {"type": kind, "owner": owner})
+    if provider is None:
+        return
+    yield Dependency(record, provider, Relation.RECORDS, where)
+    if kind != "PTR":
+        whole = Ref(Kind.RECORD, f"{owner} {kind}")
+        yield Entity(whole, where, {"type": kind, "owner": owner, "record_set": True})
+        yield Dependency(whole, record, Relation.RECORDS, where, group=kind)
+
+
+def _target(written: str, zone: str) -> str:
+    """The name that a record points at: whole with its final dot, or if it ends like the zone; else below the zone."""
+    text = written.lower()
+    if text.endswith("." + zone) and not text.endswith("."):
+        return normal_name(text)
+    return _absolute(text, zone)
