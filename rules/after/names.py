@@ -41,5 +41,5 @@ class AfterStillInDnsRule(StillRefers):
     needs: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES})
 
     def concerns(self, edge: Edge) -> bool:
-        """Records."""
-        return edge.relation in (Relation.RESOLVES, Relation.RECORDS)
+        """Records. A short name that a host completes is told of what uses it."""
+        return edge.relation in (Relation.RESOLVES, Relation.RECORDS) and not edge.consumer.scope

@@ -25,7 +25,8 @@ from auditor.api import (
     ranged,
 )
 from rules.jobs.schedules import WORDS
-from rules.ways import Ways, distinct, files, references_to, settings, successor_of
+from rules.texts import written
+from rules.ways import Ways, distinct, files, is_own_name, references_to, settings, successor_of
 
 AFTER: Final = frozenset({Phase.AFTER})
 _SHOWN: Final = 1000
@@ -145,12 +146,21 @@ class StillRefers(Rule):
             identity=(consumer.kind.value, consumer.text, first.relation.value, *files(evidence)[:1], *hosts),
             message=f"{label} still {_verb(first)} {_named(left, hosts)}",
             why=_why(left),
-            action=f"Point it at {successor} in {where}, or take it out." if successor else f"Take it out of {where}.",
+            action=f"Point it at {successor} in {where}, or take it out.{written(estate, evidence, hosts)}"
+            if successor and not _is_its_own(estate, consumer)
+            else f"Take it out of {where}.",
             impact=Impact.BROKEN if sure else Impact.MENTIONED,
             evidence=evidence[:_SHOWN],
             path=Ways(estate).steps(first),
             hosts=tuple(hosts),
         )
+
+
+def _is_its_own(estate: EstateView, consumer: Node) -> bool:
+    """Whether a record is of the host itself, its name or its address: another machine has records of its own."""
+    if consumer.kind is Kind.RECORD:
+        return " PTR " in consumer.text
+    return consumer.kind is Kind.NAME and is_own_name(estate, consumer)
 
 
 def called(node: Node) -> str:
