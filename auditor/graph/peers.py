@@ -15,6 +15,7 @@ from auditor.graph.hosts import Identity
 from auditor.graph.mentions import Mention
 
 _WORDS: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]*[a-z0-9])*", re.IGNORECASE)
+_LAST_LABEL: Final = re.compile(rb"(?<![\w.-])([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)$")
 _BETWEEN: Final = re.compile(r"[\s,|:;'\"!+]{1,8}")
 _OPEN: Final = ("[", "(", "{")
 _CLOSED: Final = ("]", ")", "}")
@@ -40,13 +41,16 @@ class Names:
 
 def labels_in(texts: Iterable[bytes], domains: Collection[str]) -> set[str]:
     """The first labels of all names directly below these domains."""
-    if not domains:
-        return set()
-    either = b"|".join(re.escape(domain.encode()) for domain in sorted(domains))
-    wanted = re.compile(
-        rb"(?<![\w.-])([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.(?:" + either + rb")(?![\w-])", re.IGNORECASE
-    )
-    return {found.decode().lower() for text in texts for found in wanted.findall(text)}
+    ends = [re.compile(rb"\.%s(?![\w-])" % re.escape(domain.encode())) for domain in sorted(domains)]
+    found = set()
+    for text in texts:
+        lower = text.lower()
+        for end in ends:
+            for at in end.finditer(lower):
+                label = _LAST_LABEL.search(lower, max(at.start() - 64, 0), at.start())
+                if label is not None:
+                    found.add(label[1].decode())
+    return found
 
 
 def among_machines(text: str, wanted: Mapping[str, str], names: Names) -> Iterator[Mention]:
