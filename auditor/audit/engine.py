@@ -486,7 +486,7 @@ def _mentions(
     besides = _in_own_roles(texts, reading, hosts, linker, known, going)
     for path, several in _in_terraform(texts, reading, known, going).items():
         besides.setdefault(path, []).extend(several)
-    among = _among_machines(distinct, reading, hosts, wanted)
+    among = _among_machines(distinct, reading, hosts, wanted, known)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
@@ -561,19 +561,24 @@ def _in_terraform(
 
 
 def _among_machines(
-    distinct: Mapping[bytes, Bound], reading: Reading, hosts: HostTable, wanted: Iterable[Identity]
+    distinct: Mapping[bytes, Bound],
+    reading: Reading,
+    hosts: HostTable,
+    wanted: Iterable[Identity],
+    found_before: Mapping[bytes, Sequence[Mention]],
 ) -> dict[bytes, list[Mention]]:
-    """Short names that may be ordinary words, where they stand among the names of other machines."""
+    """Short names that may be ordinary words, where they stand among other machines' names or beside the full one."""
     looked = {identity.text for identity in wanted}
-    words = {
+    vague = {
         record.short: record.name
         for record in (hosts.records[name] for name in sorted({identity.host for identity in wanted}))
-        if "." in record.name and len(record.short) > 2 and record.short not in looked | COMMON_FIRST_LABELS
+        if "." in record.name and record.short not in looked and hosts.with_short(record.short) == [record.name]
     }
-    words = {word: name for word, name in words.items() if hosts.with_short(word) == [name]}
-    if not words:
+    if not vague:
         return {}
-    from auditor.graph.peers import Names, among_machines, labels_in
+    from auditor.graph.peers import Names, among_machines, beside_full, labels_in
+
+    words = {word: name for word, name in vague.items() if len(word) > 2 and word not in COMMON_FIRST_LABELS}
 
     bounds = list(distinct.values())
     contents = (content for content in reading.contents(bounds) if isinstance(content, bytes))
@@ -583,8 +588,13 @@ def _among_machines(
     names = Names(machines - known, labels - known)
     found: dict[bytes, list[Mention]] = {}
     for bound, content in zip(bounds, reading.contents(bounds), strict=True):
-        if isinstance(content, bytes) and (several := list(among_machines(decode(content), words, names))):
-            found[bound.template.digest] = several
+        digest = bound.template.digest
+        if not isinstance(content, bytes):
+            continue
+        text = decode(content)
+        several = [*beside_full(text, found_before[digest], vague), *among_machines(text, words, names)]
+        if several:
+            found[digest] = list({(one.line, one.identity.host): one for one in several}.values())
     return found
 
 

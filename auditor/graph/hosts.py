@@ -231,6 +231,8 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
             if is_address(known):
                 continue
             labels = known.split(".")
+            if len(labels) == 1 and _is_vague(record, known, provenance):
+                continue
             say(known, "full" if len(labels) > 1 else "short", record, provenance)
             # By the longest: `web01.stg` is no shorter name than web01.example.org, but one that is cut.
             longest = max((n for n in record.names if n.split(".", 1)[0] == labels[0]), key=lambda n: n.count("."))
@@ -250,6 +252,15 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
         for word, provenance in record.words.items():
             say(word.lower(), "word", record, provenance)
     return list(made.values())
+
+
+def _is_vague(record: HostRecord, name: str, provenance: Provenance | None) -> bool:
+    """Whether a bare name that some file has for a machine may be a word elsewhere: `build`, in a known_hosts.
+
+    Where a known format has it, it is the machine all the same. One that the inventory gives was meant.
+    """
+    declared = provenance is not None and provenance.path == "inventory.yaml"
+    return name != record.name and not declared and not distinctive(name) and any("." in one for one in record.names)
 
 
 def _owns_short(table: HostTable, short: str, name: str, going: set[str]) -> bool:

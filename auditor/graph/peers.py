@@ -21,6 +21,12 @@ _OPEN: Final = ("[", "(", "{")
 _CLOSED: Final = ("]", ")", "}")
 _NEAR: Final = 15
 """Lines above and below one that are looked at for others of its form."""
+_SETTING: Final = (
+    r"""\s*(?:-\s+)?["']?\w*(?:alias|cn|domain|host|machine|node|server)\w*["']?(?:\s*[:=]>?\s*|\s+)"""
+    r"""["']?{}["']?\s*[,;]?\s*(?:[#;].*)?"""
+)
+_BESIDE: Final = 4
+"""Lines above and below one with the full name that may have the short one as a setting."""
 _LONG: Final = 4096
 _ENOUGH: Final = 2
 """Names of other machines that make a word one."""
@@ -71,6 +77,28 @@ def among_machines(text: str, wanted: Mapping[str, str], names: Names) -> Iterat
                 host = present[found[0]]
                 yield Mention(at + 1, written[at].rstrip("\r"), Identity(found[0], "short", host), False, False)
                 break
+
+
+def beside_full(text: str, found: Iterable[Mention], wanted: Mapping[str, str]) -> Iterator[Mention]:
+    """Settings such as `host_name build` close to a line that has the host's full name or address."""
+    words = {host: word for word, host in wanted.items()}
+    sure = [one for one in found if one.exact and not one.comment and one.identity.kind in ("full", "address")]
+    if words.keys().isdisjoint(one.identity.host for one in sure):
+        return
+    lines = text.split("\n")
+    for one in sure:
+        word = words.get(one.identity.host)
+        if word is None or one.line > len(lines):
+            continue
+        setting = re.compile(_SETTING.format(re.escape(word)), re.IGNORECASE)
+        above, below = range(one.line - 1, 0, -1)[:_BESIDE], range(one.line + 1, len(lines) + 1)[:_BESIDE]
+        for numbers in (above, below):
+            for number in numbers:
+                line = lines[number - 1].rstrip("\r")
+                if not line.strip(" \t{}"):
+                    break
+                if len(line) <= _LONG and setting.fullmatch(line):
+                    yield Mention(number, line, Identity(word, "short", one.identity.host), False, False)
 
 
 def _in_list(line: str, start: int, end: int, names: Names) -> bool:

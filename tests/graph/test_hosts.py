@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from auditor.graph.hosts import HostTable, distinctive, identities, stems_of
+from auditor.model import Provenance
 
 
 def table(*names: str, domains: tuple[str, ...] = ()) -> HostTable:
@@ -123,3 +124,14 @@ def test_words_are_never_searched_as_short_names() -> None:
 def test_stems_of_numbered_machines() -> None:
     hosts = table("docs-backend01.example.org", "web01.example.org", "qa-stg.example.org")
     assert stems_of(hosts.records.values()) == {"docs-backend": "docs-backend01.example.org"}
+
+
+def test_a_word_that_a_file_has_for_a_machine_is_no_name_to_look_for_everywhere() -> None:
+    table = HostTable()
+    record = table.add("build.example.org", "test")
+    table.alias(record, "build", Provenance("ssh/known_hosts", 3))
+    table.alias(record, "build-17", Provenance("ssh/known_hosts", 3))
+    table.alias(record, "bob", Provenance("inventory.yaml", 7))
+    assert {one.text for one in identities(table, [record.name])} == {"build.example.org", "build-17", "bob"}
+    bare = table.add("mail", "test")
+    assert {one.text for one in identities(table, [bare.name])} == {"mail"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.graph.peers import Names, among_machines, labels_in
+from auditor.graph.hosts import HostTable, identities
+from auditor.graph.mentions import MentionScanner
+from auditor.graph.peers import Names, among_machines, beside_full, labels_in
 
 NAMES = Names({"kassia", "klecker", "merkel"}, {"bugs", "people", "state"})
 WANTED = {"gluck": "gluck.example.org"}
@@ -65,3 +67,26 @@ def test_labels_directly_below_a_domain() -> None:
     texts = [b"x bugs.example.org. y\nBUGS2.example.org:22", b"deep.er.example.org me@example.org a.example.organic"]
     assert labels_in(texts, {"example.org"}) == {"bugs", "bugs2"}
     assert labels_in(texts, set()) == set()
+
+
+def test_settings_beside_the_full_name() -> None:
+    text = """\
+define host {
+  host_name  build
+  alias      build.example.org
+  stage      build
+}
+define host {
+  host_name  build
+}
+- hosts:
+    hostname: "build"
+    address: 10.0.0.9
+    name: build
+"""
+    table = HostTable()
+    table.address(table.add("build.example.org", "test"), "10.0.0.9")
+    found = MentionScanner(table, identities(table, ["build.example.org"])).scan(text.encode())
+    assert [one.line for one in found] == [3, 11]
+    assert [one.line for one in beside_full(text, found, {"build": "build.example.org"})] == [2, 10]
+    assert not list(beside_full(text, found, {"mail": "mail.example.org"}))
