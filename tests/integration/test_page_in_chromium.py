@@ -306,6 +306,8 @@ def test_hostile_text_does_nothing(page: Page, tmp_path: Path) -> None:
         page.keyboard.press(key)
     assert page.locator("#graph-details h3").inner_text()
     page.get_by_role("button", name="Show in graph").first.click()
+    for by in ("host", "kind", ""):
+        page.locator("#graph-frames").select_option(by)
     assert page.evaluate("window.owned") is None
     assert (
         page.evaluate("document.querySelectorAll('img, iframe, object, embed, base, [onerror], [onload]').length") == 0
