@@ -22,7 +22,7 @@ from auditor.page import render_page
 from auditor.page.review import review_of
 from auditor.registry import load_collectors
 from auditor.serve import pages
-from auditor.serve.store import Cache, Store, Stored, changed, open_store
+from auditor.serve.store import Cache, Store, Stored, open_store, state
 from auditor.wave import Wave
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class App:
         hosts = [parse_host(word) for word in query.get("host", [])[:HOSTS_LIMIT]]
         lifecycle, on = _one(query, "as"), _one(query, "on")
         names = tuple(one.name for one in hosts)
-        key = ("review", one.path, changed(one.path), tuple(hosts), lifecycle, on, store)
+        key = ("review", self._state(one), tuple(hosts), lifecycle, on, store)
 
         def made() -> str:
             audited = self._audited(one, hosts, lifecycle, _day(on))
@@ -96,7 +96,7 @@ class App:
             diff = compare(old.path, new.path, hosts, None, self._now(new), collectors, rules, (*failures, *more))
             return pages.diff_page(diff, old, new)
 
-        return self._once(("diff", old.path, changed(old.path), new.path, changed(new.path), hosts), made)
+        return self._once(("diff", self._state(old), self._state(new), hosts), made)
 
     def _wave(self, store: Store, query: Mapping[str, list[str]]) -> str:
         name = _one(query, "wave")
@@ -123,7 +123,7 @@ class App:
         def made() -> Wave:
             return judge_wave(name, self._audited(one, [*before, *hosts], "", None), hosts, names)
 
-        return self._once(("wave", name, tuple(before), tuple(hosts), one.path, changed(one.path)), made)
+        return self._once(("wave", name, tuple(before), tuple(hosts), self._state(one)), made)
 
     def _audited(self, one: Stored, hosts: Sequence[Asked], lifecycle: str, on: datetime | None) -> Audited:
         if lifecycle not in ("", Lifecycle.RETIRED, Lifecycle.READ_ONLY):
@@ -143,6 +143,10 @@ class App:
     def _now(self, one: Stored) -> datetime:
         """The time at which a snapshot is judged: when it was made, unless the command line says otherwise."""
         return self.now or one.at or datetime.now(UTC)
+
+    def _state(self, one: Stored) -> tuple[object, ...]:
+        """What an answer about a snapshot depends on; of one without a time, the minute in which it is judged."""
+        return one.path, state(one.path), self._now(one).replace(second=0, microsecond=0)
 
     def _once(self, key: tuple[object, ...], made: Callable[[], T]) -> T:
         """What was made before, or made now. Called with the lock held."""

@@ -17,7 +17,7 @@ from auditor.capture.pack import pack
 from auditor.cli.common import all_rules
 from auditor.errors import UsageError
 from auditor.serve.app import App, server_of
-from auditor.serve.store import Cache, open_store
+from auditor.serve.store import Cache, open_store, state
 
 SAMPLES: Final = Path(__file__).resolve().parents[2] / "sample_inventories"
 BEFORE, AFTER = "2025-11-21", "2025-12-15"
@@ -159,6 +159,21 @@ def test_what_has_changed_is_judged_anew(tmp_path: Path) -> None:
     assert "BLOCKED" in words(app.page("/review", {"host": ["a.example.org"]}))
     job.write_text("1 1 * * * root true\n")
     assert "BLOCKED" not in words(app.page("/review", {"host": ["a.example.org"]}))
+
+
+def test_a_snapshot_has_changed_if_anything_in_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = tmp_path / "hosts/b.example.org/etc/cron.d/x"
+    job.parent.mkdir(parents=True)
+    job.write_text("1 1 * * * root true\n")
+    states = [state(tmp_path)]
+    assert state(tmp_path) == states[0]
+    (tmp_path / "hosts/b.example.org").rename(tmp_path / "hosts/c.example.org")
+    states.append(state(tmp_path))
+    (tmp_path / "hosts/c.example.org/etc/cron.d/x").unlink()
+    states.append(state(tmp_path))
+    assert len(set(states)) == 3
+    monkeypatch.setattr("auditor.serve.store.FILES_LIMIT", 1)
+    assert state(tmp_path) != state(tmp_path)
 
 
 def test_a_store_reads_a_snapshot_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

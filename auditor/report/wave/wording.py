@@ -62,7 +62,7 @@ def fate(hosts: Sequence[WaveHost], wave: Wave) -> str:
         them = "it" if len(hosts) == 1 else "them"
         said = f"nothing blocks {them}, and {plural(len(host.gaps), 'thing')} nobody looked at"
     else:
-        said = ("nothing is left of it" if host.gone else "can go") + (f"; {warnings}" if warnings else "")
+        said = ("nothing that stays needs it" if host.gone else "can go") + (f"; {warnings}" if warnings else "")
     if host.gone:
         return f"retired already{f', since {host.since}' if host.since else ''}; {said}"
     others = set(wave.together(host.host)) - {one.host for one in hosts}
