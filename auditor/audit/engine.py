@@ -484,8 +484,9 @@ def _mentions(
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
     besides = _in_own_roles(texts, reading, hosts, linker, known, going)
-    for path, several in _in_terraform(texts, reading, known, going).items():
-        besides.setdefault(path, []).extend(several)
+    for more in (_in_terraform(texts, reading, known, going), _in_own_files(texts, reading, hosts, linker, going)):
+        for path, several in more.items():
+            besides.setdefault(path, []).extend(several)
     among = _among_machines(distinct, reading, hosts, wanted, known)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
@@ -595,6 +596,34 @@ def _among_machines(
         several = [*beside_full(text, found_before[digest], vague), *among_machines(text, words, names)]
         if several:
             found[digest] = list({(one.line, one.identity.host): one for one in several}.values())
+    return found
+
+
+def _in_own_files(
+    texts: Sequence[Bound], reading: Reading, hosts: HostTable, linker: Linker, going: Collection[str]
+) -> dict[str, list[Mention]]:
+    """Short names in the playbooks that select nothing else, and in the variables of hosts and groups that go."""
+    words = {
+        name: hosts.records[name].short
+        for name in going
+        if "." in name and not is_address(name) and hosts.records[name].short not in COMMON_FIRST_LABELS
+    }
+    words = {name: word for name, word in words.items() if len(word) > 2 and set(hosts.with_short(word)) <= set(going)}
+    if not words:
+        return {}
+    from auditor.graph.mentions import Mention
+    from auditor.graph.roles import naming
+
+    own = linker.own_documents(going)
+    for path, named in linker.emptied_playbooks(going).items():
+        own.setdefault(path, set()).update(named)
+    found: dict[str, list[Mention]] = {}
+    for bound in texts:
+        path = bound.file.estate_path
+        for name in sorted(own.get(path, set()) & words.keys()):
+            word = Identity(words[name], "short", name)
+            for number, line in naming(words[name], decode(reading.content(bound))):
+                found.setdefault(path, []).append(Mention(number, line, word, exact=False, comment=False))
     return found
 
 

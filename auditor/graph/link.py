@@ -442,6 +442,18 @@ class Linker:
                 del found[self._texts[playbook]]
         return found
 
+    def own_documents(self, going: Collection[str]) -> dict[str, set[str]]:
+        """Files of variables of going hosts, and of the groups that they leave empty: path -> the hosts."""
+        empty = self.emptied_groups(going)
+        found: dict[str, set[str]] = {}
+        for consumer, providers in self._outgoing(Relation.SELECTS).items():
+            for target in providers if self._kinds[consumer] is Kind.DOCUMENT else ():
+                name = self._texts[target]
+                hosts = [name] if self._kinds[target] is Kind.HOST and name in going else empty.get(name, [])
+                if hosts and (self._kinds[target] is Kind.HOST or self._kinds[target] is Kind.GROUP):
+                    found.setdefault(self._texts[consumer], set()).update(hosts)
+        return found
+
     def build(self) -> Linked:
         """The graph of all that was added and concluded. The linker can't be used afterwards."""
         for document, entries in self._mentions.items():

@@ -44,10 +44,10 @@ class MentionRule(Rule):
     ------------
     Looks through all text of the estate, whatever its format, for the host's names (full, short where the short name
     can't be mistaken, and without a known domain), its addresses, names that lead to it alone, ranges such as
-    `web[01:20]`, and groups that it leaves empty; and for files and directories that are called after it. In a role of
-    Ansible that is called as the host is, and that nothing but it uses, its short name counts even if it is an ordinary
-    word; so it does in a list of the names of other machines. One finding for each file. For a host that only becomes
-    read-only they are notes.
+    `web[01:20]`, and groups that it leaves empty; and for files and directories that are called after it. A short name
+    that may be an ordinary word counts in a role of Ansible that is called so and that nothing else uses, in playbooks
+    and variables that go with the host, in a list of names of other machines, and as a setting beside the full name.
+    One finding for each file. For a host that only becomes read-only they are notes.
 
     Why it matters
     --------------
