@@ -34,6 +34,7 @@ _PLACES: Final = (
     ("/etc/hosts.allow", Area.IDENTITY),
     ("/etc/ssh", Area.IDENTITY),
     ("/etc/sudoers", Area.IDENTITY),
+    ("/usr/local/etc/sudoers", Area.IDENTITY),
     ("/root/.ssh", Area.IDENTITY),
     ("/home", Area.IDENTITY),
     ("/etc/rsyslog", Area.LOGS),

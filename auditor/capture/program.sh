@@ -100,7 +100,7 @@ secret() {
     case $1 in
     *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | *.private | */private/* | */passwd.client | */sasl_passwd* | */userlist.txt | */chrony.keys | *rndc.key* | */ssl-cert-snakeoil.key | */id_rsa* | */id_ed25519* | \
         */id_ecdsa* | */id_dsa* | */ssh_host_*_key | */shadow | */shadow- | */gshadow* | */master.passwd | */.netrc | */.pgpass | \
-        */.my.cnf | */.aws/credentials | *.keytab | *.p12 | *.pfx | *.jks | *.kdbx | */sudoers* | */.gnupg/* | */random_seed | \
+        */.my.cnf | */.aws/credentials | *.keytab | *.p12 | *.pfx | *.jks | *.kdbx | */.gnupg/* | */random_seed | \
         */.vault-token | */.docker/config.json | /proc/[0-9]*/environ | /dev/* | /sys/kernel/*) return 0 ;;
     esac
     return 1
@@ -374,6 +374,10 @@ first_round() {
         /etc/systemd/network /etc/postfix /etc/exim4 /etc/dhcp /etc/kea /etc/rsyncd.conf /etc/ldap/ldap.conf /etc/krb5.conf \
         /etc/puppet /etc/puppetlabs/puppet /etc/salt/minion /etc/salt/minion.d /etc/hosts.allow /etc/hosts.deny \
         /etc/nftables.conf /etc/iptables /etc/ufw/user.rules /etc/redis /etc/mysql /etc/my.cnf /etc/pgbouncer /etc/logrotate.d
+
+    # For which hosts sudo's rules hold.
+    mode=configuration
+    perhaps /etc/sudoers /etc/sudoers.d /usr/local/etc/sudoers /usr/local/etc/sudoers.d
 
     # Whom each user's keys let in: the files alone, nothing else below their homes.
     mode=all

@@ -33,6 +33,8 @@ PLANTED = {
         "[renewalparams]\nauthenticator = webroot\n"
         "renew_hook = /opt/hooks/deploy.sh\n"
     ),
+    "etc/sudoers": "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n",
+    "etc/sudoers.d/renewal": "Host_Alias CERTS = legacy-cert-01, cert-02\ndeploy CERTS = (root) /opt/renew.sh\n",
     "home/deploy/.ssh/authorized_keys": (
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGWqD3PaDuXpVyTqJLbnQwIDrtHCRr1Zu7PXUVm2bH0x jobs@build-07\n"
     ),

@@ -248,6 +248,8 @@ def test_what_sudo_does_not_allow_is_denied_not_absent(bench: Bench, collect: Co
     (place / "home/deploy/.ssh").chmod(0o700)
     (place / "etc/letsencrypt").chmod(0o700)
     (place / "opt/renew.sh").chmod(0o700)
+    (place / "etc/sudoers").chmod(0o440)
+    (place / "etc/sudoers.d").chmod(0o750)
     (place / "etc/anacrontab").write_text("1 5 nightly /opt/nightly.sh\n")
     (place / "etc/anacrontab").chmod(0o600)
     server = bench.start("refused", force=enter.replace("chroot ", f"chroot --userspec={NOBODY}:{NOBODY} "))
@@ -260,6 +262,8 @@ def test_what_sudo_does_not_allow_is_denied_not_absent(bench: Bench, collect: Co
         "etc/letsencrypt/renewal",
         "opt/renew.sh",
         "etc/anacrontab",
+        "etc/sudoers",
+        "etc/sudoers.d",
         "home/deploy/.ssh/authorized_keys",
     ):
         assert result.records[f"{base}/{name}"]["outcome"] == "denied", name
