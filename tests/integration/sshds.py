@@ -83,6 +83,8 @@ class Bench:
         for name, text in PLANTED.items():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(text)
+            # Whatever the umask is, on a host all may read these.
+            (place / name).chmod(0o644)
         for name in ("bin", "dev", "proc", "usr/bin", "etc/systemd/system", "var/spool/cron"):
             (place / name).mkdir(parents=True, exist_ok=True)
         (place / "dev/null").write_text("")

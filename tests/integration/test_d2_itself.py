@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +47,9 @@ def compiled(pictures: list[Picture], directory: Path) -> list[dict[str, Any]]:
     # A worker of Node inherits options of its command line, so the script is no option.
     script = directory / "compile.mjs"
     script.write_text(SCRIPT)
+    # Node.js 18, that of Debian 12, has it behind an option that newer ones do not all know.
+    known = subprocess.run([node, "-e", "process.exit(globalThis.crypto ? 0 : 1)"], check=False, timeout=300)
+    options = "--experimental-global-webcrypto" if known.returncode else ""
     ended = subprocess.run(
         [node, script, (node_package(*D2) / "index.js").as_uri()],
         input=json.dumps([written(picture, "d2")[""] for picture in pictures]),
@@ -53,6 +57,7 @@ def compiled(pictures: list[Picture], directory: Path) -> list[dict[str, Any]]:
         text=True,
         check=False,
         timeout=300,
+        env={**os.environ, "NODE_OPTIONS": options},
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     found: list[dict[str, Any]] = json.loads(ended.stdout)
