@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
+from auditor.audit.mentioned import look_for_mentions
 from auditor.audit.observed import observe_hosts, observe_tags, sightings
 from auditor.audit.sight import blind_to
 from auditor.capture.estates import open_estates, read_inventory
-from auditor.capture.reading import Bound, Reading, Templates, documents, items, machines, read_estate
-from auditor.capture.sealed import SEARCHED
+from auditor.capture.reading import Reading, Templates, documents, items, machines, read_estate
 from auditor.capture.tree import INVENTORY, Tree
 from auditor.errors import AuditorError, EstateError, UsageError
-from auditor.graph.hosts import COMMON_FIRST_LABELS, HostTable, Identity, identities, stems_of
+from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.graph.instances import declare_instances
 from auditor.model import (
     PLAIN,
     Area,
-    Confidence,
     Coverage,
     Dependency,
     Entity,
@@ -36,7 +34,6 @@ from auditor.model import (
     Going,
     Kind,
     Lifecycle,
-    Need,
     Outcome,
     Parsed,
     Phase,
@@ -53,30 +50,15 @@ from auditor.phrases import listed, without_arns
 from auditor.policy import POLICY
 from auditor.policy.decisions import settle, too_many
 from auditor.recovery import Recovery
-from auditor.text import decode, excerpt, is_address, normal_address
+from auditor.text import is_address, normal_address
 
 if TYPE_CHECKING:
     from auditor.graph.link import Linker
-    from auditor.graph.mentions import Mention, MentionScanner
     from auditor.graph.view import View
     from auditor.inventory.schema import Inventory
     from auditor.policy.decisions import Baseline, Policy
 
 INVENTORY_LIMIT = 16 * 1024 * 1024
-_DIRECTORIES: Final = re.compile(
-    r"aws/[^/]+/[^/]+/(?:ec2\.Describe|route53\.ListResourceRecordSets)"
-    r"|services/[^/]+/(?:devices|virtual-machines|ip-addresses)\."
-)
-_SEEN_FROM: Final = re.compile(r"services/[^/]+/(?:pings|deliveries)/")
-"""Answers that log where something came from: no text that anything reads."""
-_DESCRIBING: Final = re.compile(
-    r'\s*"(?:InstanceId|Private(?:Dns|Ip)\w*|Public(?:Dns|Ip)\w*|Carrier\w*|Name|name|address|dns_name)"'
-    r'\s*:\s*"[^"]*",?\s*$'
-)
-_HCL: Final = (".tf", ".tfvars", ".hcl")
-_NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
-CONNECTIONS = ("/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt")
-"""What hosts are connected to: each line is understood, or no connection. A mention would tell it once more."""
 DULLER = ("depends-on-going-host", "mention")
 """Rules that say only what none before them has shown: asked after all others, in this order."""
 
@@ -264,7 +246,7 @@ def judge(
     progress("linking", 0)
     linker.resolve()
     wanted = _wanted(linker, hosts, set(names))
-    _mentions(reading, hosts, linker, wanted, progress, inventory)
+    look_for_mentions(reading, hosts, linker, wanted, progress, inventory)
     linked = linker.build()
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
@@ -449,276 +431,6 @@ def _wanted(linker: Linker, hosts: HostTable, going: set[str]) -> list[Identity]
     return wanted
 
 
-def _mentions(
-    reading: Reading,
-    hosts: HostTable,
-    linker: Linker,
-    wanted: Sequence[Identity],
-    progress: Callable[[str, int], None],
-    inventory: Inventory | None,
-) -> None:
-    """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
-    from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
-
-    scanner = MentionScanner(hosts, wanted)
-    texts = [
-        bound
-        for bound in reading.bound
-        if (bound.template.text or bound.template.sealed in SEARCHED) and bound.file.path not in CONNECTIONS
-    ]
-    going = {identity.host for identity in wanted}
-    distinct = {bound.template.digest: bound for bound in reversed(texts)}
-
-    def contents() -> Iterator[bytes]:
-        wanted = list(distinct.values())
-        for count, (bound, content) in enumerate(zip(wanted, reading.contents(wanted), strict=True), 1):
-            if count % 1024 == 0:
-                progress("scanning", count)
-            if isinstance(content, OSError):
-                where = bound.file.estate_path
-                detail = f"the file can't be read again: {content.strerror}"
-                reading.coverage.append(
-                    Coverage(bound.file.source, Area.MENTIONS, where, Outcome.DENIED, detail=detail, path=where)
-                )
-            yield b"" if isinstance(content, OSError) else content
-
-    known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
-    besides = _in_own_roles(texts, reading, hosts, linker, known, going)
-    for more in (_in_terraform(texts, reading, known, going), _in_own_files(texts, reading, hosts, linker, going)):
-        for path, several in more.items():
-            besides.setdefault(path, []).extend(several)
-    among = _among_machines(distinct, reading, hosts, wanted, known)
-    nodes: dict[str, int] = {}
-    canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
-    for bound in texts:
-        found = known[bound.template.digest]
-        if others := [*besides.get(bound.file.estate_path, ()), *among.get(bound.template.digest, ())]:
-            seen = {(one.line, one.identity.host) for one in found}
-            found = [*found, *(one for one in others if (one.line, one.identity.host) not in seen)]
-        if not found:
-            continue
-        if len(found) >= MAX_PER_FILE:
-            where = bound.file.estate_path
-            detail = f"more than {MAX_PER_FILE:,} places name a host that is going: the rest was not looked at"
-            reading.coverage.append(
-                Coverage(bound.file.source, Area.MENTIONS, where, Outcome.PARTIAL, detail=detail, path=where)
-            )
-        own = canonical.get(bound.file.source, set())
-        document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
-        understood: set[int] = set()
-        if inventory is not None and bound.file.estate_path == INVENTORY:
-            understood = _understood(reading, bound, inventory, going)
-        elif _DIRECTORIES.match(bound.file.estate_path):
-            understood = _describing(reading, bound)
-        log = _SEEN_FROM.match(bound.file.estate_path) is not None
-        described = {
-            hosts.find(item.provider.text)
-            for _, item in bound.template.items
-            if isinstance(item, Dependency)
-            and item.relation is Relation.SELECTS
-            and item.consumer.kind is Kind.DOCUMENT
-        }
-        for one in found:
-            if one.line in understood:
-                continue
-            linker.identity_seen.add(one.identity.host)
-            if one.identity.host in own or document is None or log:
-                continue
-            if one.identity.kind == "address" and not described.isdisjoint(hosts.at(one.identity.text)):
-                continue  # variables of a machine say where that machine is
-            host = nodes.get(one.identity.host)
-            if host is None:
-                host = nodes[one.identity.host] = linker.require(Ref(Kind.HOST, one.identity.host))
-            confidence = Confidence.LOW
-            if not one.comment and one.exact and one.identity.kind in ("full", "prefix", "address"):
-                confidence = Confidence.MEDIUM
-            linker.edge(
-                document,
-                host,
-                Relation.MENTIONS,
-                need=Need.READ,
-                group=f"line {one.line}",
-                provenance=Provenance(bound.file.estate_path, one.line, excerpt(one.text), bound.collected_at),
-                confidence=confidence,
-            )
-            linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
-    _named_after(reading, canonical, linker, scanner)
-
-
-def _in_terraform(
-    texts: Sequence[Bound], reading: Reading, known: Mapping[bytes, Sequence[Mention]], going: Collection[str]
-) -> Mapping[str, list[Mention]]:
-    """The short names of hosts in Terraform's configuration, however common."""
-    written = [bound for bound in texts if bound.file.path.endswith(_HCL)]
-    if not written:
-        return {}
-    from auditor.graph.entries import HclFile, short_names
-
-    files = [
-        HclFile(bound.file.estate_path, decode(reading.content(bound)), known[bound.template.digest])
-        for bound in written
-    ]
-    return short_names(files, sorted(name for name in going if not is_address(name)))
-
-
-def _among_machines(
-    distinct: Mapping[bytes, Bound],
-    reading: Reading,
-    hosts: HostTable,
-    wanted: Iterable[Identity],
-    found_before: Mapping[bytes, Sequence[Mention]],
-) -> dict[bytes, list[Mention]]:
-    """Short names that may be ordinary words, where they stand among other machines' names or beside the full one."""
-    looked = {identity.text for identity in wanted}
-    vague = {
-        record.short: record.name
-        for record in (hosts.records[name] for name in sorted({identity.host for identity in wanted}))
-        if "." in record.name and record.short not in looked and hosts.with_short(record.short) == [record.name]
-    }
-    if not vague:
-        return {}
-    from auditor.graph.peers import Names, among_machines, beside_full, labels_in
-
-    words = {word: name for word, name in vague.items() if len(word) > 2 and word not in COMMON_FIRST_LABELS}
-
-    bounds = list(distinct.values())
-    contents = (content for content in reading.contents(bounds) if isinstance(content, bytes))
-    labels = labels_in(contents, {name.partition(".")[2] for name in words.values()})
-    machines = {record.short for record in hosts.records.values() if not is_address(record.name)}
-    known = COMMON_FIRST_LABELS | words.keys()
-    names = Names(machines - known, labels - known)
-    found: dict[bytes, list[Mention]] = {}
-    for bound, content in zip(bounds, reading.contents(bounds), strict=True):
-        digest = bound.template.digest
-        if not isinstance(content, bytes):
-            continue
-        text = decode(content)
-        several = [*beside_full(text, found_before[digest], vague), *among_machines(text, words, names)]
-        if several:
-            found[digest] = list({(one.line, one.identity.host): one for one in several}.values())
-    return found
-
-
-def _in_own_files(
-    texts: Sequence[Bound], reading: Reading, hosts: HostTable, linker: Linker, going: Collection[str]
-) -> dict[str, list[Mention]]:
-    """Short names in the playbooks that select nothing else, and in the variables of hosts and groups that go."""
-    words = {
-        name: hosts.records[name].short
-        for name in going
-        if "." in name and not is_address(name) and hosts.records[name].short not in COMMON_FIRST_LABELS
-    }
-    words = {name: word for name, word in words.items() if len(word) > 2 and set(hosts.with_short(word)) <= set(going)}
-    if not words:
-        return {}
-    from auditor.graph.mentions import Mention
-    from auditor.graph.roles import naming
-
-    own = linker.own_documents(going)
-    for path, named in linker.emptied_playbooks(going).items():
-        own.setdefault(path, set()).update(named)
-    found: dict[str, list[Mention]] = {}
-    for bound in texts:
-        path = bound.file.estate_path
-        for name in sorted(own.get(path, set()) & words.keys()):
-            word = Identity(words[name], "short", name)
-            for number, line in naming(words[name], decode(reading.content(bound))):
-                found.setdefault(path, []).append(Mention(number, line, word, exact=False, comment=False))
-    return found
-
-
-def _in_own_roles(
-    texts: Sequence[Bound],
-    reading: Reading,
-    hosts: HostTable,
-    linker: Linker,
-    known: Mapping[bytes, Sequence[Mention]],
-    going: Collection[str],
-) -> dict[str, list[Mention]]:
-    """What names a host in the roles that are called as it is and that nothing else uses, and where they are used."""
-    from auditor.graph.mentions import Mention
-    from auditor.graph.roles import called_like, is_for, naming, uses_of
-
-    # `wiki` is wiki.example.org rather than wiki.stg.example.org, where both are going.
-    full = [name for name in sorted(going, key=lambda one: -len(one)) if "." in name and not is_address(name)]
-    shorts = {hosts.records[name].short: name for name in full}
-    roles = called_like((bound.file.estate_path for bound in texts), shorts)
-    if not roles:
-        return {}
-    ending = linker.emptied_playbooks(going)
-    found: dict[str, list[Mention]] = {}
-
-    def add(path: str, line: int, text: str, host: str) -> None:
-        word = Identity(hosts.records[host].short, "short", host)
-        found.setdefault(path, []).append(Mention(line, text, word, exact=False, comment=False))
-
-    read = {
-        bound.file.estate_path: (bound, decode(reading.content(bound)))
-        for bound in texts
-        if bound.file.path.endswith((".yml", ".yaml"))
-    }
-    for role in roles:
-        same = {name for name in full if hosts.records[name].short == hosts.records[role.host].short}
-        used = [(bound, text, use) for path, (bound, text) in read.items() for use in uses_of(role, path, text)]
-        own = []
-        for bound, text, use in used:
-            named = {
-                one.line
-                for one in known[bound.template.digest]
-                if one.identity.host in same and one.identity.kind == "full"
-            }
-            if not same.isdisjoint(ending.get(use.path, ())) or is_for(use, text.split("\n"), named):
-                own.append((bound, use))
-        if not own or len(own) < len(used):
-            continue
-        node = linker.require(Ref(Kind.PLAYBOOK, role.directory))
-        for bound, use in own:
-            add(use.path, use.line, use.text, role.host)
-            place = Provenance(use.path, use.line, excerpt(use.text), bound.collected_at)
-            linker.describe(node, {"role": role.role, "made_for": role.host}, place)
-        for bound in texts:
-            path = bound.file.estate_path
-            if path.startswith(role.directory + "/"):
-                for number, line in naming(hosts.records[role.host].short, decode(reading.content(bound))):
-                    add(path, number, line, role.host)
-    return found
-
-
-def _named_after(
-    reading: Reading, canonical: Mapping[str, Collection[str]], linker: Linker, scanner: MentionScanner
-) -> None:
-    """Files and directories that are called as a going host is: the first file of each such directory stands for it."""
-    placed: dict[str, list[Bound]] = {}
-    for one_bound in reading.bound:
-        placed.setdefault(one_bound.file.path, []).append(one_bound)
-    paths = list(placed)
-    shown: set[tuple[str, str, str]] = set()
-    for one in scanner.scan("\n".join(paths).encode("utf-8", "surrogateescape")):
-        host = one.identity.host
-        elsewhere = (b for b in placed[paths[one.line - 1]] if host not in canonical.get(b.file.source, ()))
-        bound = next(elsewhere, None)
-        if bound is None or not one.exact:
-            continue
-        parts = bound.file.path.split("/")
-        depth = next((at for at, part in enumerate(parts, 1) if one.identity.text in part.lower()), len(parts))
-        key = (bound.file.source, "/".join(parts[:depth]), host)
-        document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
-        if key in shown or document is None:
-            continue
-        shown.add(key)
-        linker.identity_seen.add(host)
-        linker.edge(
-            document,
-            linker.require(Ref(Kind.HOST, host)),
-            Relation.MENTIONS,
-            need=Need.READ,
-            group="line 0",
-            provenance=Provenance(bound.file.estate_path, 0, "", bound.collected_at),
-            confidence=Confidence.LOW,
-        )
-        linker.describe_mention(document, 0, one.identity.text, one.identity.kind, comment=False)
-
-
 def _names_of_others(view: View, going: Iterable[Going]) -> list[Coverage]:
     """What was asked, and by DNS is only another name of a machine that was not asked about."""
     asked = {one.host for one in going}
@@ -744,27 +456,6 @@ def _words(hosts: HostTable, names: Iterable[str], wanted: Iterable[Identity]) -
     what = f"the short {'name' if len(vague) == 1 else 'names'} {listed(vague, 5)} in text of unknown format"
     why = "may be an ordinary word or another host: only where a known format has a host's name was it taken for one"
     return [Coverage("", Area.MENTIONS, what, Outcome.UNSUPPORTED, len(vague), why, needed=False)]
-
-
-def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set[str]) -> set[int]:
-    from auditor.inventory.facts import lines_understood
-
-    return lines_understood(inventory, decode(reading.content(bound)), going)
-
-
-def _describing(reading: Reading, bound: Bound) -> set[int]:
-    """Lines of an answer of AWS or NetBox that say what a machine or a record is called: that is no use of it."""
-    called = {
-        item.where.line
-        for _, item in bound.template.items
-        if (isinstance(item, Dependency) and item.relation is Relation.STANDS_FOR)
-        or (isinstance(item, Entity) and item.ref.kind in (Kind.HOST, Kind.NAME))
-    }
-    lines = decode(reading.content(bound)).split("\n")
-    called.update(number for number, line in enumerate(lines, 1) if _DESCRIBING.match(line))
-    # The tag that is the machine's name.
-    called.update(number + 1 for number, line in enumerate(lines, 1) if _NAME_TAG.match(line))
-    return called
 
 
 def _readable(finding: Finding) -> Finding:
