@@ -79,6 +79,12 @@ def printable(text: str) -> str:
     )
 
 
+def reason_of(error: BaseException) -> str:
+    """Why something failed, as one short line: the system's word for it, else its message, else the kind of error."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(" ".join(text.split()) or type(error).__name__)[:200]
+
+
 def excerpt(line: str) -> str:
     """A line as evidence: trimmed, secrets out, control characters visible, at most EXCERPT_LIMIT characters."""
     text = printable(redact(line.strip()[: EXCERPT_LIMIT * 4]).replace("\t", " "))

@@ -22,7 +22,7 @@ from auditor.capture.http.client import Credentials, FailedError, read_token
 from auditor.capture.http.services import ServiceResult, Writer, safe_name, stamp
 from auditor.capture.snapshot import Record
 from auditor.model import Outcome
-from auditor.text import normal_address, normal_name, printable, split_endpoint
+from auditor.text import normal_address, normal_name, reason_of, split_endpoint
 
 if TYPE_CHECKING:
     from auditor.inventory.schema import Inventory
@@ -226,7 +226,7 @@ def _transfer(server: _Server, zone: str, timeout: float) -> Iterator[bytes]:
     except (exception.DNSException, EOFError, ValueError, NotImplementedError) as error:
         raise FailedError(Outcome.PARTIAL, f"the transfer breaks off ({type(error).__name__})") from None
     except OSError as error:
-        raise FailedError(Outcome.UNREACHABLE, printable(error.strerror or type(error).__name__)) from None
+        raise FailedError(Outcome.UNREACHABLE, reason_of(error)) from None
     if not soa:
         raise FailedError(Outcome.PARTIAL, "the transfer holds no SOA record")
     yield from parts

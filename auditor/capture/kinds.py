@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from auditor.capture.snapshot import CUT_OFF, Record
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Outcome
-from auditor.text import printable
+from auditor.text import printable, reason_of
 
 if TYPE_CHECKING:
     from auditor.capture.snapshot import Snapshot
@@ -232,19 +232,14 @@ def _one(
     except AuditorError as error:
         result = SourceResult(job.name, 0, 1, str(error), Outcome.PARTIAL)
     except OSError as error:
-        result = SourceResult(job.name, 0, 1, f"the snapshot can't be written: {_why(error)}", Outcome.PARTIAL)
+        result = SourceResult(job.name, 0, 1, f"the snapshot can't be written: {reason_of(error)}", Outcome.PARTIAL)
     # One source must never end the others, whatever a library raises.
     except Exception as error:  # noqa: BLE001
-        why = f"a fault of the auditor: {type(error).__name__}: {_why(error)}"
+        why = f"a fault of the auditor: {type(error).__name__}: {reason_of(error)}"
         result = SourceResult(job.name, 0, 1, why, Outcome.PARTIAL)
     try:
         record(result.outcome, "" if result.outcome is Outcome.OK else result.detail)
     except OSError as error:
-        detail = f"the snapshot can't be written: {_why(error)}"
+        detail = f"the snapshot can't be written: {reason_of(error)}"
         result = replace(result, outcome=Outcome.PARTIAL, unseen=max(1, result.unseen), detail=detail)
     return result
-
-
-def _why(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:200]

@@ -27,7 +27,7 @@ from auditor.capture.sources import MAX_JUMPS, Endpoint, SshConfig, Target
 from auditor.capture.ssh_host_keys import HostKey, KnownHosts, algorithms, plain_key, refusal
 from auditor.errors import UsageError
 from auditor.model import Outcome
-from auditor.text import printable
+from auditor.text import reason_of
 
 if TYPE_CHECKING:
     import paramiko
@@ -169,7 +169,7 @@ class Connector:
         try:
             transport = Transport(cast("paramiko.Channel", _Stream(stream)))
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise ConnectError(Outcome.UNREACHABLE, f"no SSH there: {_why(error)}") from error
+            raise ConnectError(Outcome.UNREACHABLE, f"no SSH there: {reason_of(error)}") from error
         number = self.deadlines.add(until, transport.close)
         try:
             self._start(transport, endpoint, known, until)
@@ -179,7 +179,7 @@ class Connector:
             raise
         except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
             _hang_up(transport)
-            why = "it took too long" if time.monotonic() >= until else _why(error)
+            why = "it took too long" if time.monotonic() >= until else reason_of(error)
             raise ConnectError(Outcome.UNREACHABLE, f"no connection to {endpoint.host}: {why}") from error
         finally:
             self.deadlines.remove(number)
@@ -200,7 +200,7 @@ class Connector:
                 # Only then the inventory's address is tried: another failure is an answer.
                 failure = error
             except (OSError, UnicodeError) as error:
-                detail = "no answer in time" if isinstance(error, TimeoutError) else _why(error)
+                detail = "no answer in time" if isinstance(error, TimeoutError) else reason_of(error)
                 raise ConnectError(Outcome.UNREACHABLE, f"{place} port {endpoint.port}: {detail}") from error
         raise ConnectError(Outcome.UNREACHABLE, f"{endpoint.host}: the name does not resolve") from failure
 
@@ -218,7 +218,7 @@ class Connector:
             )
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise ConnectError(
-                Outcome.UNREACHABLE, f"{endpoint.host} port {endpoint.port}, through {via}: {_why(error)}"
+                Outcome.UNREACHABLE, f"{endpoint.host} port {endpoint.port}, through {via}: {reason_of(error)}"
             ) from error
 
     def _jump(self, jumps: tuple[str, ...], until: float, depth: int) -> paramiko.Transport:
@@ -337,7 +337,7 @@ def _load_keys(files: Sequence[str], certificates: Sequence[str]) -> tuple[list[
             problems.append(f"{name} is encrypted: load it into the agent")
             continue
         except (OSError, ValueError, paramiko.SSHException) as error:
-            problems.append(f"{name}: {_why(error)}")
+            problems.append(f"{name}: {reason_of(error)}")
             continue
         if key.public_blob is not None:
             # The plain key as well: a server may take one and not the other.
@@ -420,11 +420,6 @@ def _quiet() -> None:
     logger.setLevel(logging.CRITICAL)
 
 
-def _why(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return printable(text or type(error).__name__)[:200]
-
-
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -480,8 +475,8 @@ class _Host:
         except ValueError as error:
             self._note(path, Outcome.PARTIAL, f"can't be kept: {error}")
         except OSError as error:
-            self._note(path, Outcome.PARTIAL, f"can't be written: {_why(error)}")
-            raise _UnwrittenError(_why(error)) from error
+            self._note(path, Outcome.PARTIAL, f"can't be written: {reason_of(error)}")
+            raise _UnwrittenError(reason_of(error)) from error
 
     def _file(self, item: Item) -> None:
         if why := keepable(item.name, item.content):
@@ -576,17 +571,17 @@ class Collection:
         except ConnectError as error:
             outcome, detail = error.outcome, error.detail
         except (OSError, _UnwrittenError) as error:
-            outcome, detail = Outcome.PARTIAL, f"the snapshot can't be written: {_why(error)}"
+            outcome, detail = Outcome.PARTIAL, f"the snapshot can't be written: {reason_of(error)}"
         # One host must never end the others, whatever a library raises.
         except Exception as error:  # noqa: BLE001
-            outcome, detail = Outcome.PARTIAL, f"a fault of the auditor: {type(error).__name__}: {_why(error)}"
+            outcome, detail = Outcome.PARTIAL, f"a fault of the auditor: {type(error).__name__}: {reason_of(error)}"
         unseen = sum(one.outcome not in _SEEN for one in host.records.values())
         self._snapshot.leave(base)
         try:
             last = Record(base, outcome, _now(), "" if outcome is Outcome.OK else detail)
             self._snapshot.record([*host.records.values(), last])
         except OSError as error:
-            outcome, detail = Outcome.PARTIAL, f"the snapshot can't be written: {_why(error)}"
+            outcome, detail = Outcome.PARTIAL, f"the snapshot can't be written: {reason_of(error)}"
         return HostResult(target.host, outcome, detail, host.files, unseen)
 
     def _rounds(self, target: Target, host: _Host) -> tuple[Outcome, str]:
@@ -642,7 +637,7 @@ class Collection:
         except (OSError, EOFError, paramiko.SSHException) as error:
             self._finish(reader, host)
             late = isinstance(error, TimeoutError) or time.monotonic() >= until
-            why = self._late if late else _why(error)
+            why = self._late if late else reason_of(error)
             return (Outcome.PARTIAL if reader.started else Outcome.UNREACHABLE), f"cut off: {why}"
         if reader.done:
             channel.close()
@@ -674,7 +669,7 @@ class Collection:
                 channel.settimeout(max(0.05, until - time.monotonic()))
         except (OSError, EOFError, paramiko.SSHException) as error:
             late = isinstance(error, TimeoutError) or time.monotonic() >= until
-            return Outcome.PARTIAL, f"cut off: {self._late if late else _why(error)}"
+            return Outcome.PARTIAL, f"cut off: {self._late if late else reason_of(error)}"
         try:
             for item in windows.items(bytes(answer), nonce):
                 host.take(item)

@@ -25,7 +25,7 @@ from auditor.capture.http.client import FailedError
 from auditor.capture.http.services import ServiceResult, Writer, safe_name, stamp
 from auditor.capture.snapshot import Record
 from auditor.model import Outcome
-from auditor.text import expand_range, is_address, printable, split_endpoint
+from auditor.text import expand_range, is_address, printable, reason_of, split_endpoint
 
 if TYPE_CHECKING:
     from auditor.inventory.schema import Inventory
@@ -246,7 +246,7 @@ def probe(endpoint: Endpoint, address: str, patience: float) -> tuple[str, str]:
     except ssl.SSLError as error:
         raise FailedError(Outcome.UNSUPPORTED, f"TLS: {printable(str(error.reason or 'no handshake'))}") from None
     except OSError as error:
-        why = printable(error.strerror or type(error).__name__)
+        why = reason_of(error)
         if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             raise _NoRouteError(Outcome.UNREACHABLE, why) from None
         raise FailedError(Outcome.UNREACHABLE, why) from None

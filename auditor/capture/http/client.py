@@ -25,7 +25,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from auditor.model import Outcome
 from auditor.redaction import MARK
-from auditor.text import is_address, normal_address, printable
+from auditor.text import is_address, normal_address, printable, reason_of
 
 MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of one answer."""
@@ -426,7 +426,7 @@ def _why(error: OSError | UnicodeError) -> str:
         return "its name does not resolve"
     if isinstance(error, UnicodeError):
         return "its name is no name"
-    return printable(error.strerror or type(error).__name__)
+    return reason_of(error)
 
 
 def _refused(status: int, headers: Mapping[str, str], body: bytes) -> FailedError:
