@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from auditor.graph.hosts import Identity
+from auditor.graph.lines import LONGEST, indent_of
 from auditor.graph.mentions import Mention
 
 _ENTRY: Final = 60
 """Lines of an entry that are looked at."""
-_LONG: Final = 4096
 _BLOCK: Final = re.compile(r'\s*(data|module|resource)\s+"([\w-]+)"(?:\s+"([\w-]+)")?\s*\{')
 _ZONE: Final = re.compile(r"\s*\w*zone\w*\s*=")
 _COMMENT: Final = ("#", "//")
@@ -75,7 +75,7 @@ def short_names(files: Sequence[HclFile], hosts: Iterable[str]) -> Mapping[str, 
 def _add(file: HclFile, lines: Sequence[str], found: Iterable[tuple[int, Identity]]) -> None:
     for number, identity in found:
         line = lines[number - 1]
-        if len(line) <= _LONG and not any(
+        if len(line) <= LONGEST and not any(
             one.line == number and one.identity.host == identity.host for one in file.found
         ):
             mention = Mention(number, line, identity, exact=True, comment=False)
@@ -86,7 +86,7 @@ def _entries(lines: Sequence[str], found: Sequence[Mention]) -> Iterator[tuple[i
     """The short name as an attribute of an entry that is called by the full one, and as the key of one that has it."""
     for one in _sure(found, lines):
         identity = _short(one)
-        depth = _indent(lines[one.line - 1])
+        depth = indent_of(lines[one.line - 1])
         if lines[one.line - 1].rstrip().endswith("{"):
             numbers = _deeper(lines, range(one.line + 1, len(lines) + 1), depth)
             wanted = re.compile(rf'\s*\w+\s*=\s*"{re.escape(identity.text)}"\s*(?:[#/].*)?', re.IGNORECASE)
@@ -112,7 +112,7 @@ def _around(lines: Sequence[str], found: Sequence[Mention]) -> Iterator[tuple[in
         if label in (identity.text, identity.text.replace("-", "_")):
             parts = [block[2]] if block[1] == "resource" else [block[1], block[2]]
             yield header, identity, ".".join([*parts, *([block[3]] if block[3] else [])])
-        inside = _deeper(lines, range(header + 1, len(lines) + 1), _indent(lines[header - 1]))
+        inside = _deeper(lines, range(header + 1, len(lines) + 1), indent_of(lines[header - 1]))
         named = re.compile(
             rf'\s*\w*(?:domain|label|name)\w*\s*=\s*"{re.escape(identity.text)}"\s*(?:[#/].*)?', re.IGNORECASE
         )
@@ -125,9 +125,9 @@ def _pointing(lines: Sequence[str], short: str, name: str) -> Iterator[int]:
     other = rf"(?![_-](?!{re.escape(top.partition('.')[0])}(?![a-z0-9]))[a-z]{{2,4}}(?![a-z0-9]))"
     after = re.compile(rf"(?<![a-z0-9]){re.escape(zone)}(?![a-z0-9]){other}", re.IGNORECASE)
     for number in _matching(lines, rf'\b{_TARGET}\s*=\s*\[?\s*"{re.escape(short)}"'):
-        depth = _indent(lines[number - 1])
+        depth = indent_of(lines[number - 1])
         zones = [
-            one for one in _beside(lines, number) if _ZONE.match(lines[one - 1]) and _indent(lines[one - 1]) == depth
+            one for one in _beside(lines, number) if _ZONE.match(lines[one - 1]) and indent_of(lines[one - 1]) == depth
         ]
         if any(after.search(lines[one - 1]) for one in (*_outside(lines, number), *zones)):
             yield number
@@ -135,9 +135,9 @@ def _pointing(lines: Sequence[str], short: str, name: str) -> Iterator[int]:
 
 def _beside(lines: Sequence[str], number: int) -> Iterator[int]:
     """The lines of the body that a line is in, apart from what is around it."""
-    depth = _indent(lines[number - 1])
+    depth = indent_of(lines[number - 1])
     for numbers in (range(number - 1, 0, -1), range(number + 1, len(lines) + 1)):
-        yield from itertools.takewhile(lambda one: not 0 <= _indent(lines[one - 1]) < depth, numbers[:_ENTRY])
+        yield from itertools.takewhile(lambda one: not 0 <= indent_of(lines[one - 1]) < depth, numbers[:_ENTRY])
 
 
 def _sure(found: Sequence[Mention], lines: Sequence[str]) -> Iterator[Mention]:
@@ -153,30 +153,25 @@ def _short(one: Mention) -> Identity:
 def _matching(lines: Sequence[str], pattern: str) -> Iterator[int]:
     wanted = re.compile(pattern, re.IGNORECASE)
     for number, line in enumerate(lines, 1):
-        if len(line) <= _LONG and not line.lstrip().startswith(_COMMENT) and wanted.search(line):
+        if len(line) <= LONGEST and not line.lstrip().startswith(_COMMENT) and wanted.search(line):
             yield number
 
 
 def _outside(lines: Sequence[str], number: int) -> Iterator[int]:
     """The lines around a line that are indented less, from the inside."""
-    depth = _indent(lines[number - 1])
+    depth = indent_of(lines[number - 1])
     for above in range(number - 1, 0, -1):
         if depth <= 0:
             return
-        indent = _indent(lines[above - 1])
+        indent = indent_of(lines[above - 1])
         if 0 <= indent < depth and not lines[above - 1].lstrip().startswith(_COMMENT):
             depth = indent
             yield above
 
 
-def _indent(line: str) -> int:
-    """Columns before the text of a line; -1 for an empty one."""
-    return len(line) - len(line.lstrip()) if line.strip() else -1
-
-
 def _deeper(lines: Sequence[str], numbers: range, depth: int) -> Iterator[int]:
     """The numbers of the lines that are indented deeper, until one is not."""
     for number in numbers[:_ENTRY]:
-        if 0 <= _indent(lines[number - 1]) <= depth:
+        if 0 <= indent_of(lines[number - 1]) <= depth:
             return
         yield number

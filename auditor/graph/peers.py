@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from auditor.graph.hosts import Identity
+from auditor.graph.lines import LONGEST
 from auditor.graph.mentions import Mention
 
 _WORDS: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]*[a-z0-9])*", re.IGNORECASE)
@@ -27,7 +28,6 @@ _SETTING: Final = (
 )
 _BESIDE: Final = 4
 """Lines above and below one with the full name that may have the short one as a setting."""
-_LONG: Final = 4096
 _ENOUGH: Final = 2
 """Names of other machines that make a word one."""
 
@@ -69,7 +69,7 @@ def among_machines(text: str, wanted: Mapping[str, str], names: Names) -> Iterat
     lines = lower.split("\n")
     written: list[str] | None = None
     for at, line in enumerate(lines):
-        if len(line) > _LONG:
+        if len(line) > LONGEST:
             continue
         for found in either.finditer(line):
             if _in_list(line, found.start(), found.end(), names) or _among_lines(lines, at, found, names):
@@ -97,7 +97,7 @@ def beside_full(text: str, found: Iterable[Mention], wanted: Mapping[str, str]) 
                 line = lines[number - 1].rstrip("\r")
                 if not line.strip(" \t{}"):
                     break
-                if len(line) <= _LONG and setting.fullmatch(line):
+                if len(line) <= LONGEST and setting.fullmatch(line):
                     yield Mention(number, line, Identity(word, "short", one.identity.host), False, False)
 
 

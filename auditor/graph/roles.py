@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from auditor.graph.lines import LONGEST, indent_of
+
 _ROLE: Final = re.compile(
     r"((?:.*/)?roles/((?:[\w.-]+/){0,3}?[\w.-]+))/(?:defaults|files|handlers|library|meta|tasks|templates|tests|vars)/.+"
 )
 _INCLUDES: Final = re.compile(r"(?:include|import)_role\b")
 _NEAR: Final = 3
 """Lines above a `name:` that may have the `include_role:` which it is of."""
-_LONG: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def uses_of(role: OwnRole, path: str, text: str) -> Iterator[Use]:
     )
     lines = text.split("\n")
     for at, line in enumerate(lines):
-        if role.role not in line or len(line) > _LONG:
+        if role.role not in line or len(line) > LONGEST:
             continue
         found = entry.search(line.rstrip("\r"))
         if found is None:
@@ -78,12 +79,12 @@ def is_for(use: Use, lines: Sequence[str], named: Collection[int]) -> bool:
 
     `named` are the lines of the file that name the host in full.
     """
-    depth = _indent(lines[use.line - 1])
+    depth = indent_of(lines[use.line - 1])
     if use.line in named:
         return True
     for number in range(use.line + 1, min(use.line + 40, len(lines)) + 1):
         line = lines[number - 1]
-        if line.strip() and _indent(line) <= depth:
+        if 0 <= indent_of(line) <= depth:
             return False
         if number in named:
             return True
@@ -94,9 +95,5 @@ def naming(word: str, text: str) -> Iterator[tuple[int, str]]:
     """The lines of a text that have a word, by themselves or in a hyphenated one."""
     wanted = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
     for number, line in enumerate(text.split("\n"), 1):
-        if len(line) <= _LONG and wanted.search(line):
+        if len(line) <= LONGEST and wanted.search(line):
             yield number, line.rstrip("\r")
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
