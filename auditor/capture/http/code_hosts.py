@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import quote
 
 from auditor.capture.http.client import Client, Credentials, FailedError
-from auditor.capture.http.services import Kept, Step, gathered, in_parts, listed, pages, path_part
+from auditor.capture.http.services import Kept, Step, gathered, in_parts, listed, pages, path_part, picked
 from auditor.model import Outcome
 from auditor.redaction import public_part
 
@@ -104,7 +104,7 @@ def _github_repositories(organization: str, path: str, query: Mapping[str, str])
         if not found:
             raise FailedError(Outcome.DENIED, "there is no repository that the token may see")
         cut = cut or (_hidden(client, organization, len(found)) if organization else "")
-        yield from in_parts([_kept(one, _REPOSITORY_KEYS) for one in found], partial=cut)
+        yield from in_parts([picked(one, _REPOSITORY_KEYS) for one in found], partial=cut)
         for name in names:
             yield _github_repository(name)
 
@@ -147,10 +147,10 @@ def _github_hooks(owner: str, place: str) -> Step:
 
 
 def _github_hook(hook: Mapping[str, Any]) -> dict[str, Any]:
-    made = _kept(hook, _GITHUB_HOOK)
+    made = picked(hook, _GITHUB_HOOK)
     config = hook.get("config")
     if isinstance(config, dict):
-        made["config"] = _with_public_url(_kept(config, ("url", "content_type", "insecure_ssl", "digest")))
+        made["config"] = _with_public_url(picked(config, ("url", "content_type", "insecure_ssl", "digest")))
     return made
 
 
@@ -161,7 +161,7 @@ def _github_deliveries(hook: str, place: str) -> Step:
         except FailedError as error:
             raise _no_list(error) from None
         if found:
-            yield from in_parts([_kept(one, _GITHUB_DELIVERY) for one in found])
+            yield from in_parts([picked(one, _GITHUB_DELIVERY) for one in found])
 
     return Step(f"deliveries/{place}.json", ask)
 
@@ -202,7 +202,7 @@ def _gitlab_groups(path: str, query: Mapping[str, str]) -> _Ask:
         found, cut = gathered(listed(pages(client, path, {**query, "per_page": _PAGE})))
         names = _named(found, "full_path")
         if found:
-            yield from in_parts([_kept(one, _GROUP_KEYS) for one in found], partial=cut)
+            yield from in_parts([picked(one, _GROUP_KEYS) for one in found], partial=cut)
         for one, name in zip(found, names, strict=True):
             yield _gitlab_hooks(f"/groups/{int(one['id'])}", _gitlab_place(name))
 
@@ -215,7 +215,7 @@ def _gitlab_projects(path: str, query: Mapping[str, str]) -> _Ask:
         names = _named(found, "path_with_namespace")
         if not found:
             raise FailedError(Outcome.DENIED, "there is no project that the token may see")
-        yield from in_parts([_kept(one, _PROJECT_KEYS) for one in found], partial=cut)
+        yield from in_parts([picked(one, _PROJECT_KEYS) for one in found], partial=cut)
         for one, name in zip(found, names, strict=True):
             yield _gitlab_hooks(f"/projects/{int(one['id'])}", _gitlab_place(name))
 
@@ -245,7 +245,7 @@ def _gitlab_hooks(owner: str, place: str) -> Step:
 
 def _gitlab_hook(hook: Mapping[str, Any]) -> dict[str, Any]:
     events = tuple(key for key in hook if key.endswith("_events"))
-    return _with_public_url(_kept(hook, (*_GITLAB_HOOK, *events)))
+    return _with_public_url(picked(hook, (*_GITLAB_HOOK, *events)))
 
 
 def _gitlab_events(hook: str, place: str) -> Step:
@@ -261,16 +261,12 @@ def _gitlab_events(hook: str, place: str) -> Step:
 
 
 def _gitlab_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    made = _kept(event, ("id", "trigger", "execution_duration", "response_status"))
+    made = picked(event, ("id", "trigger", "execution_duration", "response_status"))
     headers = event.get("response_headers")
     if isinstance(headers, dict):
         # Nothing else says when it was.
         made["response_headers"] = {key: value for key, value in headers.items() if key.lower() == "date"}
     return made
-
-
-def _kept(thing: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    return {key: thing[key] for key in keys if key in thing}
 
 
 def _with_public_url(thing: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,17 @@ from urllib.parse import quote
 
 from auditor.capture.http.client import Client, FailedError
 from auditor.capture.http.prometheus import silences
-from auditor.capture.http.services import MAX_PAGES, Kept, Step, gathered, in_parts, kept_json, listed, path_part
+from auditor.capture.http.services import (
+    MAX_PAGES,
+    Kept,
+    Step,
+    gathered,
+    in_parts,
+    kept_json,
+    listed,
+    path_part,
+    picked,
+)
 from auditor.model import Outcome
 from auditor.redaction import public_part
 
@@ -25,10 +35,6 @@ _RULE: Final = (
 _CONTACT: Final = ("uid", "name", "type", "disableResolveMessage", "settings", "provenance")
 _SOURCE: Final = ("uid", "name", "type", "access", "url", "database", "isDefault", "readOnly", "jsonData")
 _PANEL: Final = ("id", "title", "type", "datasource", "targets")
-
-
-def _picked(thing: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: thing[key] for key in keys if key in thing}
 
 
 def _server(client: Client) -> Iterator[Kept | Step]:
@@ -46,18 +52,18 @@ def _list(path: str, made: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Cal
 
 def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     """A rule with its queries at the end: what it is stands at the beginning of the file."""
-    return _picked(rule, _RULE)
+    return picked(rule, _RULE)
 
 
 def _contact(contact: Mapping[str, Any]) -> dict[str, Any]:
-    made = _picked(contact, _CONTACT)
+    made = picked(contact, _CONTACT)
     if isinstance(made.get("settings"), dict):
         made["settings"] = {key: _public(value) for key, value in made["settings"].items()}
     return made
 
 
 def _source(source: Mapping[str, Any]) -> dict[str, Any]:
-    made = _picked(source, _SOURCE)
+    made = picked(source, _SOURCE)
     made["url"] = _public(made.get("url"))
     return made
 
@@ -83,7 +89,7 @@ def _policies(client: Client) -> Iterator[Kept | Step]:
 def _dashboards(client: Client) -> Iterator[Kept | Step]:
     found, cut = gathered(_search(client))
     if found:
-        yield from in_parts([_picked(one, ("uid", "title", "folderTitle")) for one in found], partial=cut)
+        yield from in_parts([picked(one, ("uid", "title", "folderTitle")) for one in found], partial=cut)
     for one in found:
         uid = one["uid"]
         if not isinstance(uid, str):
@@ -117,7 +123,7 @@ def _dashboard(uid: str) -> Callable[[Client], Iterator[Kept | Step]]:
 
 
 def _panel(panel: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    made = _picked(panel, _PANEL)
+    made = picked(panel, _PANEL)
     if isinstance(panel.get("panels"), list) and depth < _MAX_DEPTH:
         made["panels"] = [_panel(one, depth + 1) for one in panel["panels"]]
     return made

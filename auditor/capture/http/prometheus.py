@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from auditor.capture.http.client import Client, FailedError
-from auditor.capture.http.services import Kept, Step, in_parts, kept_json
+from auditor.capture.http.services import Kept, Step, in_parts, kept_json, picked
 from auditor.model import Outcome
 from auditor.redaction import redact
 from auditor.text import printable
@@ -38,7 +38,7 @@ def _answered(client: Client, path: str, **query: str | int) -> tuple[Any, str]:
 
 
 def _picked(thing: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    found = {key: thing[key] for key in keys if key in thing}
+    found = picked(thing, keys)
     if isinstance(found.get("lastError"), str):
         found["lastError"] = found["lastError"][:_SHORT]
     return found

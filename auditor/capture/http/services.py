@@ -245,6 +245,11 @@ def _numbered(path: str, number: int) -> str:
     return f"{stem}.{number}{dot}{ending}"
 
 
+def picked(thing: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """What a thing has of some keys, in their order."""
+    return {key: thing[key] for key in keys if key in thing}
+
+
 def in_parts(
     things: Sequence[Any], before: str = "[", after: str = "]", partial: str = "", *, indent: int | None = None
 ) -> Iterator[Kept]:
