@@ -30,7 +30,9 @@ from auditor.api import (
     endpoint_ref,
     excerpt,
     host_ref,
+    is_hostname,
     is_loopback,
+    normal_name,
     parse_time,
     read_yaml,
     split_endpoint,
@@ -239,6 +241,12 @@ def reach(
     """The dependency on the host that a text names, if it names one."""
     if node is not None and (found := outside(node.scalar)) is not None:
         yield Dependency(service, found, Relation.CONNECTS, answer.where(node), need, group)
+
+
+def named(answer: Answer, name: YamlNode | None, service: Ref) -> Iterator[Dependency]:
+    """A name that stands for a service."""
+    if name is not None and is_hostname(name.scalar):
+        yield Dependency(Ref(Kind.NAME, normal_name(name.scalar)), service, Relation.BACKED_BY, answer.where(name))
 
 
 def instances_in(

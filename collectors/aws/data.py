@@ -22,8 +22,6 @@ from auditor.api import (
     Where,
     YamlNode,
     host_ref,
-    is_hostname,
-    normal_name,
 )
 from collectors.aws.common import (
     Answer,
@@ -31,6 +29,7 @@ from collectors.aws.common import (
     is_answer,
     known,
     maps,
+    named,
     outside,
     own_arn,
     parsed,
@@ -104,12 +103,6 @@ class AwsDataCollector(Collector):
                     yield Entity(Ref(Kind.SERVICE, arn), where, {"read_only": True, "read_only_by": by})
 
 
-def _named(answer: Answer, name: YamlNode | None, service: Ref) -> Iterator[Dependency]:
-    """A name that stands for a service."""
-    if name is not None and is_hostname(name.scalar):
-        yield Dependency(Ref(Kind.NAME, normal_name(name.scalar)), service, Relation.BACKED_BY, answer.where(name))
-
-
 def _databases(answer: Answer) -> Iterator[Parsed]:
     for key, arn_key in (("DBInstances", "DBInstanceArn"), ("DBClusters", "DBClusterArn")):
         for database in maps(answer.body, key):
@@ -125,8 +118,8 @@ def _databases(answer: Answer) -> Iterator[Parsed]:
                 ca=database.text("CACertificateIdentifier"),
             )
             yield Entity(service, answer.where(arn), attributes)
-            yield from _named(answer, value(database, "Endpoint", "Address") or value(database, "Endpoint"), service)
-            yield from _named(answer, value(database, "ReaderEndpoint"), service)
+            yield from named(answer, value(database, "Endpoint", "Address") or value(database, "Endpoint"), service)
+            yield from named(answer, value(database, "ReaderEndpoint"), service)
             for group in maps(database, "DBParameterGroups"):
                 if name := group.text("DBParameterGroupName"):
                     yield Fragment("group of database", (service.text, _group(answer, name)), answer.where(arn))
@@ -150,7 +143,7 @@ def _proxies(answer: Answer) -> Iterator[Parsed]:
         if name is not None:
             service = _proxy(answer, name.scalar)
             yield Entity(service, answer.where(name), known(program="RDS Proxy", balancer=True))
-            yield from _named(answer, value(proxy, "Endpoint"), service)
+            yield from named(answer, value(proxy, "Endpoint"), service)
 
 
 def _proxy(answer: Answer, name: str) -> Ref:

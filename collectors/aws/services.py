@@ -26,6 +26,7 @@ from collectors.aws.common import (
     is_answer,
     known,
     maps,
+    named,
     outside,
     own_arn,
     parsed,
@@ -74,12 +75,6 @@ class AwsServicesCollector(Collector):
     def parse(self, document: Document) -> Iterator[Parsed]:
         """Services, what they reach, and the names that lead to them."""
         return parsed(document, _PARSERS)
-
-
-def _named(answer: Answer, name: YamlNode | None, service: Ref) -> Iterator[Dependency]:
-    """A name that stands for a service."""
-    if name is not None and is_hostname(name.scalar):
-        yield Dependency(Ref(Kind.NAME, normal_name(name.scalar)), service, Relation.BACKED_BY, answer.where(name))
 
 
 def _functions(answer: Answer) -> Iterator[Parsed]:
@@ -243,7 +238,7 @@ def _distributions(answer: Answer) -> Iterator[Parsed]:
         enabled = distribution.get("Enabled")
         off = False if enabled is not None and enabled.boolean is False else None
         yield Entity(service, answer.where(arn), known(program="CloudFront", enabled=off, balancer=True))
-        yield from _named(answer, value(distribution, "DomainName"), service)
+        yield from named(answer, value(distribution, "DomainName"), service)
         certificate = value(distribution, "ViewerCertificate", "ACMCertificateArn")
         if certificate is not None and (found := arn_ref(certificate.scalar)) is not None:
             yield Dependency(service, found, Relation.SERVES, answer.where(certificate))
