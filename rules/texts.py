@@ -1,4 +1,5 @@
-"""Lines of text that name a host that is going, for the rules that know what such a line means."""
+"""Lines of text that name a host that is going, for the rules that know what such a line means, and where they stand:
+the files, as they are called on their hosts, and the settings of services."""
 
 from __future__ import annotations
 
@@ -18,6 +19,28 @@ _MACHINE: Final = re.compile(r"[\d-]")
 _PRIVATE: Final = re.compile(r"10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd][0-9a-f]{2}:")
 _ANSWERS: Final = re.compile(r"(?:services|aws|lookups|tls|webhooks)/|hosts/[^/]+/(?:proc|\.auditor)/|inventory\.yaml$")
 """What no one writes by hand, and what says what is to happen to the host."""
+
+_AWS: Final = {
+    "acm": "Certificate Manager",
+    "autoscaling": "Auto Scaling",
+    "cloudfront": "CloudFront",
+    "cloudwatch": "CloudWatch",
+    "dms": "Database Migration Service",
+    "ec2": "EC2",
+    "elb": "Elastic Load Balancing",
+    "elbv2": "Elastic Load Balancing",
+    "events": "EventBridge",
+    "lambda": "Lambda",
+    "pipes": "EventBridge Pipes",
+    "rds": "RDS",
+    "route53": "Route 53",
+    "route53resolver": "Route 53 Resolver",
+    "scheduler": "EventBridge Scheduler",
+    "servicediscovery": "Cloud Map",
+    "sns": "SNS",
+    "ssm": "Systems Manager",
+}
+_FORGES: Final = {"forgejo": "Forgejo", "gitea": "Gitea", "github": "GitHub", "gitlab": "GitLab"}
 
 
 @dataclass(slots=True)
@@ -103,6 +126,37 @@ def place_of(estate_path: str) -> str:
     """The path on the host for a file of a host, else the path in the tree."""
     parts = estate_path.split("/", 2)
     return f"/{parts[2]}" if len(parts) == 3 and parts[0] == "hosts" else estate_path
+
+
+def files(lines: Iterable[Provenance]) -> list[str]:
+    """The files of some lines, as they are called on their own host."""
+    return list(dict.fromkeys(place_of(one.path) for one in lines))
+
+
+def settings(lines: Iterable[Provenance]) -> list[str]:
+    """Where some lines are changed: files as they are called on their own host, and for what a service or a forge
+    answered, that service: `EventBridge (account 123456789012, eu-west-1)`.
+    """
+    return list(dict.fromkeys(_setting(one.path) for one in lines))
+
+
+def is_answer(line: Provenance) -> bool:
+    """Whether a line is of what a service answered, and of no file that somebody could change."""
+    return _setting(line.path) != place_of(line.path)
+
+
+def _setting(path: str) -> str:
+    kind, *rest = path.split("/")
+    if kind == "aws" and len(rest) == 3:
+        account, region, call = rest
+        service = call.partition(".")[0]
+        there = f", {region}" if region != "aws-global" else ""
+        return f"{_AWS.get(service, service)} (account {account}{there})"
+    if kind == "services" and len(rest) > 1:
+        return f"the {rest[1].partition('.')[0].replace('-', ' ')} of {rest[0]}"
+    if kind == "webhooks" and len(rest) > 2:
+        return f"the webhooks of {'/'.join(rest[1:]).removesuffix('.json')} at {_FORGES.get(rest[0], rest[0])}"
+    return place_of(path)
 
 
 def host_of(estate_path: str) -> str:

@@ -12,6 +12,7 @@ from auditor.api import (
     Going,
     Kind,
     Lifecycle,
+    Need,
     Node,
     Provenance,
     Relation,
@@ -23,27 +24,6 @@ from auditor.api import (
 _PASSING: Final = (Relation.STANDS_FOR, Relation.RESOLVES)
 _REFERENCES: Final = frozenset({Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT})
 _MAX_DEPTH: Final = 200
-_AWS: Final = {
-    "acm": "Certificate Manager",
-    "autoscaling": "Auto Scaling",
-    "cloudfront": "CloudFront",
-    "cloudwatch": "CloudWatch",
-    "dms": "Database Migration Service",
-    "ec2": "EC2",
-    "elb": "Elastic Load Balancing",
-    "elbv2": "Elastic Load Balancing",
-    "events": "EventBridge",
-    "lambda": "Lambda",
-    "pipes": "EventBridge Pipes",
-    "rds": "RDS",
-    "route53": "Route 53",
-    "route53resolver": "Route 53 Resolver",
-    "scheduler": "EventBridge Scheduler",
-    "servicediscovery": "Cloud Map",
-    "sns": "SNS",
-    "ssm": "Systems Manager",
-}
-_FORGES: Final = {"forgejo": "Forgejo", "gitea": "Gitea", "github": "GitHub", "gitlab": "GitLab"}
 _NOWHERE: Final[tuple[frozenset[str], tuple[Edge, ...]]] = (frozenset(), ())
 
 
@@ -166,42 +146,6 @@ def distinct(lines: Iterable[Provenance]) -> tuple[Provenance, ...]:
     return tuple({(one.path, one.line): one for one in reversed(list(lines))}.values())[::-1]
 
 
-def files(lines: Iterable[Provenance]) -> list[str]:
-    """The files of some lines, as they are called on their own host."""
-    return list(dict.fromkeys(_place(one.path) for one in lines))
-
-
-def settings(lines: Iterable[Provenance]) -> list[str]:
-    """Where some lines are changed: files as they are called on their own host, and for what a service or a forge
-    answered, that service: `EventBridge (account 123456789012, eu-west-1)`.
-    """
-    return list(dict.fromkeys(_setting(one.path) for one in lines))
-
-
-def is_answer(line: Provenance) -> bool:
-    """Whether a line is of what a service answered, and of no file that somebody could change."""
-    return _setting(line.path) != _place(line.path)
-
-
-def _setting(path: str) -> str:
-    kind, *rest = path.split("/")
-    if kind == "aws" and len(rest) == 3:
-        account, region, call = rest
-        service = call.partition(".")[0]
-        there = f", {region}" if region != "aws-global" else ""
-        return f"{_AWS.get(service, service)} (account {account}{there})"
-    if kind == "services" and len(rest) > 1:
-        return f"the {rest[1].partition('.')[0].replace('-', ' ')} of {rest[0]}"
-    if kind == "webhooks" and len(rest) > 2:
-        return f"the webhooks of {'/'.join(rest[1:]).removesuffix('.json')} at {_FORGES.get(rest[0], rest[0])}"
-    return _place(path)
-
-
-def _place(path: str) -> str:
-    parts = path.split("/", 2)
-    return "/" + parts[2] if len(parts) == 3 and parts[0] == "hosts" else path
-
-
 def each_once(nodes: Iterable[Node]) -> Iterator[Node]:
     """Nodes without repetition."""
     seen: set[int] = set()
@@ -209,3 +153,9 @@ def each_once(nodes: Iterable[Node]) -> Iterator[Node]:
         if node.id not in seen:
             seen.add(node.id)
             yield node
+
+
+def strongest(edges: Iterable[Edge]) -> Need:
+    """The need of these edges whose loss is felt the most."""
+    needs = {edge.need for edge in edges}
+    return next((need for need in (Need.WRITE, Need.RUN, Need.READ) if need in needs), Need.OBSERVE)

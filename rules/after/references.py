@@ -25,8 +25,8 @@ from auditor.api import (
     ranged,
 )
 from rules.jobs.schedules import WORDS
-from rules.texts import written
-from rules.ways import Ways, distinct, files, is_own_name, references_to, settings, successor_of
+from rules.texts import files, settings, written
+from rules.ways import Ways, distinct, is_own_name, references_to, successor_of
 
 AFTER: Final = frozenset({Phase.AFTER})
 _SHOWN: Final = 1000

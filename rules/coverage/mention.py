@@ -22,6 +22,7 @@ from auditor.api import (
     Severity,
     listed,
 )
+from rules.texts import place_of
 
 _SHOWN: Final = 1000
 _PROSE: Final = (".md", ".rst", ".txt", ".adoc", ".html")
@@ -92,7 +93,7 @@ class MentionRule(Rule):
         alike: dict[tuple[str, tuple[tuple[int, str], ...]], list[_Named]] = {}
         for one in documents.values():
             lines = tuple(sorted((place.line, place.excerpt) for place in one.lines.values()))
-            alike.setdefault((_place(one.document.text), lines), []).append(one)
+            alike.setdefault((place_of(one.document.text), lines), []).append(one)
         for (place, _), same in alike.items():
             yield self._finding(place, same, still=estate.phase is Phase.AFTER)
 
@@ -153,9 +154,3 @@ def _is_of_inventory(estate: EstateView, document: Node, host: Node | None) -> b
         and bool(estate.outgoing(document, Relation.SELECTS))
         and bool(estate.incoming(host, Relation.MEMBER))
     )
-
-
-def _place(estate_path: str) -> str:
-    """The path on the host for a file of a host: the same file on many hosts is one finding."""
-    parts = estate_path.split("/", 2)
-    return "/" + parts[2] if len(parts) == 3 and parts[0] == "hosts" else estate_path

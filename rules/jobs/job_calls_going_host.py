@@ -26,8 +26,8 @@ from auditor.api import (
     plural,
 )
 from rules.jobs.schedules import idle, lines_of, retires, runs, title
-from rules.texts import written
-from rules.ways import is_answer, settings
+from rules.texts import is_answer, settings, written
+from rules.ways import strongest
 
 _MEANS: Final = (Kind.NAME, Kind.ADDRESS, Kind.ENDPOINT)
 _CONSUMERS: Final = (Kind.JOB, Kind.UNIT, Kind.PATH)
@@ -147,9 +147,9 @@ class JobCallsGoingHostRule(Rule):
         if reason:
             severity = Severity.INFO
         place = f" on {listed(sorted(call.homes))}" if call.homes else ""
-        verb = _VERBS[_strongest(edges)].format(host=listed(sorted(call.hosts)))
+        verb = _VERBS[strongest(edges)].format(host=listed(sorted(call.hosts)))
         gone = f"{going.host} {'gone' if retires(going) else 'read-only'}"
-        fails = _fails(going, _strongest(edges))
+        fails = _fails(going, strongest(edges))
         if reason:
             why = f"It does not run anyway: {reason}. Whoever repairs it will find {gone}."
         elif not lost:
@@ -168,7 +168,7 @@ class JobCallsGoingHostRule(Rule):
         if is_answer(first):
             place_of = f"it, in {listed(settings([first]))},"
         successor = f"Point {place_of} at {going.successor}" if going.successor else f"Point {place_of} elsewhere"
-        if _strongest(edges) is Need.WRITE:
+        if strongest(edges) is Need.WRITE:
             then = ", and see that the files arrive there"
         else:
             then = ", and run it once"
@@ -276,11 +276,6 @@ def _alternatives(estate: EstateView, edge: Edge) -> int:
     if not edge.group:
         return 0
     return sum(1 for one in estate.outgoing(edge.consumer) if one.group == edge.group and not one.lost)
-
-
-def _strongest(edges: Sequence[Edge]) -> Need:
-    needs = {edge.need for edge in edges}
-    return next((need for need in (Need.WRITE, Need.RUN, Need.READ) if need in needs), Need.OBSERVE)
 
 
 def _fails(going: Going, need: Need) -> str:

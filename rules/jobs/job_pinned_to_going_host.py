@@ -22,7 +22,8 @@ from auditor.api import (
     plural,
 )
 from rules.jobs.schedules import idle, retires, runs, title
-from rules.ways import Ways, distinct, settings, successor_of
+from rules.texts import settings
+from rules.ways import Ways, distinct, successor_of
 
 
 @dataclass(slots=True)

@@ -26,8 +26,8 @@ from auditor.api import (
     time_left,
 )
 from rules.monitoring.watched import Blind, blind_watchers, lines_of, name_of, stages_of, watched_by, watchers_of
-from rules.texts import written
-from rules.ways import Ways, distinct, is_answer, is_own_name, only_read_only, settings, since, successor_of
+from rules.texts import is_answer, settings, written
+from rules.ways import Ways, distinct, is_own_name, only_read_only, since, successor_of
 
 _CHECKS_OF_HOSTS: Final = frozenset({"nagios", "icinga2", "zabbix"})
 """Programs whose checks belong to a host object: with the host they are deleted, rather than pointed elsewhere."""

@@ -22,8 +22,8 @@ from auditor.api import (
     plural,
 )
 from rules.monitoring.watched import name_of
-from rules.texts import written
-from rules.ways import Ways, distinct, only_read_only, settings, successor_of
+from rules.texts import settings, written
+from rules.ways import Ways, distinct, only_read_only, successor_of
 
 
 class AlertReceiverGoingRule(Rule):

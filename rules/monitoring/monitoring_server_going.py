@@ -25,7 +25,8 @@ from auditor.api import (
 )
 from rules.monitoring.checkers import PROGRAMS, STORES, Checker, checkers_on, looked_at, watched_elsewhere
 from rules.monitoring.watched import WATCHERS, is_ping, job_of, name_of
-from rules.ways import Ways, distinct, settings, successor_of
+from rules.texts import settings
+from rules.ways import Ways, distinct, successor_of
 
 _STORES: Final = {
     "prometheus": "its database of samples",

@@ -23,8 +23,8 @@ from auditor.api import (
     plural,
 )
 from rules.monitoring.watched import alerts_over, blind_watchers, is_ping, job_of, name_of, watched_by
-from rules.texts import written
-from rules.ways import Ways, distinct, each_once, references_to, settings
+from rules.texts import settings, written
+from rules.ways import Ways, distinct, each_once, references_to
 
 
 class ScrapeGoingHostRule(Rule):

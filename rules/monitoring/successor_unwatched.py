@@ -22,7 +22,8 @@ from auditor.api import (
     plural,
 )
 from rules.monitoring.watched import job_of, name_of, names_host, stages_of, watched_by, watchers_of
-from rules.ways import distinct, each_once, references_to, settings
+from rules.texts import settings
+from rules.ways import distinct, each_once, references_to
 
 
 class SuccessorUnwatchedRule(Rule):

@@ -24,7 +24,7 @@ from auditor.api import (
 )
 from rules.recovery.stakes import Stake, stakes
 from rules.renewal.lineages import lines
-from rules.ways import files
+from rules.texts import files
 
 _TRUSTS: Final = re.compile(
     r"trusted_certificate|client_certificate|trusted_ca|CACertificateFile|ca-(?:verify-)?file|cafile|CAfile",

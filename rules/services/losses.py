@@ -13,7 +13,6 @@ from auditor.api import (
     Going,
     Kind,
     Lifecycle,
-    Need,
     Node,
     Provenance,
     Relation,
@@ -24,7 +23,8 @@ from auditor.api import (
     ranged,
     split_endpoint,
 )
-from rules.ways import Ways, distinct, files, is_own_name, told_in_front
+from rules.texts import files
+from rules.ways import Ways, distinct, is_own_name, told_in_front
 
 NEEDED: Final = (Relation.BACKED_BY, Relation.CONNECTS, Relation.MOUNTS, Relation.RUNS_ON)
 MONITORING: Final = frozenset({"alertmanager", "prometheus", "promtail"})
@@ -341,8 +341,3 @@ def only_writing(going: Iterable[Going]) -> bool:
 
 def successor_names(going: Iterable[Going]) -> list[str]:
     return sorted({one.successor for one in going if one.successor})
-
-
-def strongest(edges: Iterable[Edge]) -> Need:
-    needs = {edge.need for edge in edges}
-    return next((need for need in (Need.WRITE, Need.RUN, Need.READ) if need in needs), Need.OBSERVE)

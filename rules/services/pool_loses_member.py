@@ -31,7 +31,7 @@ from rules.services.losses import (
     sends,
     successor_names,
 )
-from rules.ways import files
+from rules.texts import files
 
 _SHOWN: Final = 1000
 

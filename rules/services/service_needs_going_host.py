@@ -36,11 +36,10 @@ from rules.services.losses import (
     pools_of,
     sends,
     state,
-    strongest,
     successor_names,
 )
-from rules.texts import written
-from rules.ways import files, settings
+from rules.texts import files, settings, written
+from rules.ways import strongest
 
 _SHOWN: Final = 1000
 _SEVERAL: Final = re.compile(r"\w+ servers of ")

@@ -23,7 +23,8 @@ from auditor.api import (
     plural,
 )
 from rules.services.losses import behind
-from rules.ways import distinct, files
+from rules.texts import files
+from rules.ways import distinct
 
 _SHOWN: Final = 1000
 _NAMED: Final = 4

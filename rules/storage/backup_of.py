@@ -18,9 +18,9 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.services.losses import Loss, behind, is_backup, losses, strongest
-from rules.texts import written
-from rules.ways import files
+from rules.services.losses import Loss, behind, is_backup, losses
+from rules.texts import files, written
+from rules.ways import strongest
 
 
 class BackupOfGoingHostRule(Rule):

@@ -23,8 +23,9 @@ from auditor.api import (
     plural,
     ranged,
 )
-from rules.services.losses import Loss, is_backup, losses, strongest
-from rules.ways import distinct, settings
+from rules.services.losses import Loss, is_backup, losses
+from rules.texts import settings
+from rules.ways import distinct, strongest
 
 
 class BackupKeptOnGoingHostRule(Rule):

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from auditor.api import Area, Confidence, EstateView, Finding, Impact, Relation, Rule, Severity, listed
 from rules.services.losses import Loss, behind, called_as, is_replica, is_whole, losses, once
-from rules.ways import files
+from rules.texts import files
 
 PROMOTE: Final = {
     "postgresql standby": "`pg_ctl promote`, or `SELECT pg_promote()`",

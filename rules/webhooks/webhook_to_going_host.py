@@ -19,7 +19,8 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.ways import Ways, is_own_name, only_read_only, settings, since, successor_of
+from rules.texts import settings
+from rules.ways import Ways, is_own_name, only_read_only, since, successor_of
 from rules.webhooks.deliveries import said_of_deliveries
 
 ACTS: Final = re.compile(
