@@ -51,6 +51,11 @@ def parse_time(text: object) -> datetime | None:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def timestamp(moment: datetime) -> str:
+    """A time with its zone as machines read it: RFC 3339, in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def duration(seconds: float) -> str:
     """`12 min`, `34 h`, `5 months`: two significant units at the most, as people say them."""
     seconds = abs(seconds)

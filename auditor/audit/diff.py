@@ -41,7 +41,7 @@ from auditor.model import (
     Report,
     Where,
 )
-from auditor.phrases import parse_time
+from auditor.phrases import parse_time, timestamp
 
 if TYPE_CHECKING:
     from auditor.inventory.schema import Inventory
@@ -258,7 +258,7 @@ class _Look:
     def last_seen(self, estate_path: str) -> str:
         """When the other side captured a path of its own, ISO 8601; empty if nothing says so."""
         when = self._other.reading.tree.time_of(estate_path)
-        return when.strftime("%Y-%m-%dT%H:%M:%SZ") if when is not None else ""
+        return timestamp(when) if when is not None else ""
 
     def _hosts_at(self, estate_path: str) -> tuple[str, ...]:
         """The hosts that a path is of, also of one that has no files here."""

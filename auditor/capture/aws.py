@@ -22,6 +22,7 @@ from auditor.capture.kinds import Job, Progress, SourceResult
 from auditor.capture.snapshot import Record
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Outcome
+from auditor.phrases import timestamp
 from auditor.redaction import MARK, redact
 from auditor.text import endpoint_ref, normal_address
 
@@ -462,7 +463,7 @@ class _Run:
         text = json.dumps(cleaned(answer, keys=free), indent=1, ensure_ascii=False) + "\n"
         self._writer.store(path, text.encode("utf-8", "replace"))
         if answered.parts > 1:
-            self._writer.record([Record(path, Outcome.OK, _stamp(self._now()))])
+            self._writer.record([Record(path, Outcome.OK, timestamp(self._now()))])
 
     def _record(self, region: str, answered: _Answered) -> None:
         outcome = answered.outcome()
@@ -470,7 +471,7 @@ class _Run:
             with self._lock:
                 self._unseen += 1
         path = self._path(region, answered.operation)
-        self._writer.record([Record(path, outcome, _stamp(self._now()), answered.detail())])
+        self._writer.record([Record(path, outcome, timestamp(self._now()), answered.detail())])
 
 
 class _EndlessError(Exception):
@@ -680,10 +681,6 @@ def _says_where(text: str) -> bool:
     if "://" in text or normal_address(host) is not None:
         return endpoint_ref(text) is not None
     return _HOST.fullmatch(host) is not None and endpoint_ref(text) is not None
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _safe(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from auditor.capture.tree import INVENTORY, File, Tree
 from auditor.errors import EstateError
 from auditor.model import Area, Capture, Coverage, Outcome
+from auditor.phrases import timestamp
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _SEEN: Final = frozenset({Outcome.OK, Outcome.ABSENT})
@@ -145,7 +146,7 @@ class MergedTree(Tree):
         for path, (_, _, record) in chosen.items():
             if record.outcome not in _SEEN and path in seen:
                 last, where = seen[path]
-                stamp = f" {_iso(last[0])}" if last[0] is not _NEVER else ""
+                stamp = f" {timestamp(last[0])}" if last[0] is not _NEVER else ""
                 why = f"{record.detail}; " if record.detail else ""
                 record = replace(record, detail=f"{why}last seen{stamp} in {self.trees[where].label}")
             source, inner = self.place(path)
@@ -221,7 +222,7 @@ class MergedTree(Tree):
         if number is None:
             return None
         when = self.trees[number].time_of(estate_path)
-        return _iso(when) if when is not None else None
+        return timestamp(when) if when is not None else None
 
     def time_of(self, estate_path: str) -> datetime | None:
         number = self._owners.get(estate_path)
@@ -249,7 +250,3 @@ def read_inventory(tree: Tree, limit: int) -> bytes | None:
         return tree.inventory(limit)
     except OSError as error:
         raise EstateError(f"{tree.label}: {INVENTORY} can't be read: {error.strerror}") from error
-
-
-def _iso(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,7 @@ from auditor.capture.snapshot import Record
 from auditor.capture.tree import CAPTURES, INVENTORY, MAX_FILE, File, Tree
 from auditor.errors import EstateError
 from auditor.model import Outcome
+from auditor.phrases import timestamp
 
 if TYPE_CHECKING:
     from auditor.capture.kinds import Job, Progress
@@ -33,7 +34,7 @@ def collect(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], pro
     place = f"trees/{place_of(job).removeprefix('sources/')}"
     if snapshot.outcomes.get(place) is Outcome.OK:
         return SourceResult(job.name, 0, 0, noun="file", before=1)
-    when = now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    when = timestamp(now())
     files = list(_wanted(tree))
     missed: list[Record] = []
     size = stored = 0

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from auditor.capture.snapshot import CUT_OFF, Record
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Outcome
+from auditor.phrases import timestamp
 from auditor.text import printable, reason_of
 
 if TYPE_CHECKING:
@@ -215,8 +216,7 @@ def _one(
     place = place_of(job)
 
     def record(outcome: Outcome, detail: str = "") -> None:
-        stamp = now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        snapshot.record([Record(place, outcome, stamp, printable(detail))])
+        snapshot.record([Record(place, outcome, timestamp(now()), printable(detail))])
 
     try:
         entry = table.get(job.kind)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.capture.http.services import ServiceResult
 from auditor.capture.kinds import SourceResult
+from auditor.phrases import timestamp
 
 if TYPE_CHECKING:
     from auditor.capture.kinds import Job, Progress
@@ -65,7 +66,7 @@ def _roots(job: Job, snapshot: Snapshot) -> list[Path]:
 
 
 def _stamp(now: Callable[[], datetime]) -> Callable[[], str]:
-    return lambda: now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return lambda: timestamp(now())
 
 
 def _told(result: ServiceResult, total: int, progress: Progress) -> SourceResult:

@@ -27,6 +27,7 @@ from auditor.capture.sources import MAX_JUMPS, Endpoint, SshConfig, Target
 from auditor.capture.ssh_host_keys import HostKey, KnownHosts, algorithms, plain_key, refusal
 from auditor.errors import UsageError
 from auditor.model import Outcome
+from auditor.phrases import timestamp
 from auditor.text import reason_of
 
 if TYPE_CHECKING:
@@ -421,7 +422,7 @@ def _quiet() -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(datetime.now(UTC))
 
 
 _DETAIL: Final[Mapping[str, tuple[Outcome, str]]] = {

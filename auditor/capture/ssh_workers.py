@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditor.capture.snapshot import Record, Snapshot
 from auditor.model import Outcome
+from auditor.phrases import timestamp
 
 if TYPE_CHECKING:
     from auditor.capture.sources import Target
@@ -69,7 +70,7 @@ def run(
                 except (EOFError, OSError):
                     for host in sorted(waiting.pop(connection)):
                         lost = HostResult(host, Outcome.PARTIAL, "a fault of the auditor: the process ended")
-                        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                        stamp = timestamp(datetime.now(UTC))
                         snapshot.record([Record(f"hosts/{host}", lost.outcome, stamp, lost.detail)])
                         done(lost)
                     continue

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from auditor.errors import UsageError
+from auditor.phrases import timestamp
 from auditor.text import printable
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _collect(arguments: argparse.Namespace) -> int:
         started.strftime("snapshot-%Y%m%dT%H%M%SZ") + (".sqlar" if arguments.pack else "")
     )
     root = prepare(place, resume=arguments.resume) if arguments.pack else place
-    when = started.strftime("%Y-%m-%dT%H:%M:%SZ")
+    when = timestamp(started)
     snapshot = Snapshot.open(root, inventory=path.read_bytes(), started_at=when, resume=arguments.resume)
     results = _run(jobs, snapshot, arguments)
     snapshot.close()

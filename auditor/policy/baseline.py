@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from auditor.model import Earlier, Finding
+from auditor.phrases import timestamp
 from auditor.text import printable
 
 
@@ -42,7 +43,7 @@ def render(now: datetime, estate: str, findings: Iterable[Earlier]) -> dict[str,
     """A baseline's document."""
     return {
         "version": 1,
-        "made": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "made": timestamp(now),
         "estate": printed(estate),
         "findings": [plain(one) for one in sorted(findings, key=lambda one: (one.rule, one.subject, one.fingerprint))],
     }

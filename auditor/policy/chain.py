@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from auditor.errors import UsageError
-from auditor.phrases import plural
+from auditor.phrases import plural, timestamp
 
 FIRST: Final = "0" * 64
 FORMAT: Final = "auditor run 1"
@@ -127,7 +127,7 @@ def append(path: Path, make: Callable[[Sequence[Record]], Record]) -> Record:
 
 def sealed(made: Record, number: int, previous: str) -> Record:
     """A record with its number, its time, the hash of the one before it and its own."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = timestamp(datetime.now(UTC))
     record = {"time": stamp, **made, "format": FORMAT, "number": number, "previous": previous}
     return {**record, "hash": digest(record)}
 

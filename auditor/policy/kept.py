@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any, Final
@@ -26,6 +25,7 @@ from auditor.model import (
     Signed,
     SinceLast,
 )
+from auditor.phrases import timestamp
 from auditor.policy.baseline import entry, plain, printed
 from auditor.policy.chain import Record
 from auditor.policy.decisions import credit
@@ -97,9 +97,9 @@ def run_record(report: Report, exit_code: int, rows: Iterable[Mapping[str, Any]]
     return {
         "kind": "run",
         "auditor": __version__,
-        "as_of": _iso(report.now),
+        "as_of": timestamp(report.now),
         "phase": report.phase.value,
-        "on": _iso(report.on) if report.on else None,
+        "on": timestamp(report.on) if report.on else None,
         "verdict": report.verdict.value,
         "exit_code": exit_code,
         "estate": printed(report.estate),
@@ -360,10 +360,6 @@ def _state(run: Record, area: str, phase: Phase, given: Mapping[str, Answered]) 
             lines.append(f"{item['item']} {answered.answer.value} {answered.time} {answered.by}")
     lines.append(f"not looked at: {own['not_looked_at']}")
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()
-
-
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _hosts(run: Record) -> list[str]:

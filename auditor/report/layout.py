@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from auditor.model import Provenance
+from auditor.phrases import timestamp
 from auditor.text import printable
 
 MIN_WIDTH: Final = 40
@@ -198,7 +199,7 @@ def moment(time: datetime) -> str:
 
 def iso(time: datetime) -> str:
     """A time as RFC 3339 in UTC: `2025-11-22T08:00:00Z`."""
-    return in_utc(time).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return timestamp(in_utc(time))
 
 
 def duration(span: timedelta) -> str:

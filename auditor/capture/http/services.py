@@ -19,6 +19,7 @@ from auditor.capture.http.client import Answer, Client, Credentials, FailedError
 from auditor.capture.snapshot import Record
 from auditor.capture.tree import SKIPPED
 from auditor.model import Outcome
+from auditor.phrases import timestamp
 from auditor.redaction import MARK, redact
 from auditor.text import printable
 
@@ -116,7 +117,7 @@ def path_part(text: str) -> str:
 
 def stamp() -> str:
     """The time of now, as records have it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(datetime.now(UTC))
 
 
 def kept_json(data: object) -> bytes:

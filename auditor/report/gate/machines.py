@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from auditor.change import GateReport, Standing
 from auditor.model import Provenance, Severity
+from auditor.phrases import timestamp
 from auditor.report.gate.wording import (
     REMOVED,
     REMOVED_TITLE,
@@ -48,7 +49,7 @@ def render_json(report: GateReport) -> str:
         "fail_on": report.fail_on.value,
         "base": report.base,
         "head": report.head,
-        "now": report.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "now": timestamp(report.now),
         "hosts": [
             {
                 "host": one.host,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from auditor import __version__
 from auditor.change import GateReport, Judged, Removal, Standing
 from auditor.model import Confidence, Failure, Provenance, Severity
+from auditor.phrases import timestamp
 from auditor.report.gate.wording import (
     REMOVED,
     REMOVED_HELP,
@@ -94,7 +95,7 @@ def render_sarif(report: GateReport, help_of: Mapping[str, str]) -> str:
                 "invocations": [
                     {
                         "executionSuccessful": not report.failures,
-                        "endTimeUtc": report.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                        "endTimeUtc": timestamp(report.now),
                         "toolExecutionNotifications": [
                             *(_failure(one) for one in report.failures),
                             *_gaps(report),
