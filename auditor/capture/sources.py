@@ -29,7 +29,7 @@ MAX_INCLUDES: Final = 16
 MAX_JUMPS: Final = 8
 _MAX_FILE: Final = 1024 * 1024
 _MANY: Final = frozenset({"identityfile", "certificatefile"})
-_SEVERAL: Final = frozenset({"userknownhostsfile", "globalknownhostsfile"})
+_SEVERAL: Final = frozenset({"userknownhostsfile", "globalknownhostsfile", "revokedhostkeys"})
 _HOP: Final = re.compile(r"(?:ssh://)?(?:([^@\s/]+)@)?(\[[^\]]+\]|[^:\s/@]+)(?::(\d{1,5}))?/?")
 _TOKEN: Final = re.compile(r"%(.)")
 
@@ -65,7 +65,7 @@ class Endpoint:
     """The agent's socket; empty for none."""
     jumps: tuple[str, ...] = ()
     known_hosts: tuple[str, ...] = ()
-    revoked: str = ""
+    revoked: tuple[str, ...] = ()
     """A file of keys of hosts that are not to be trusted."""
 
 
@@ -220,7 +220,7 @@ class SshConfig:
             agent=path(agent) if agent else "",
             jumps=() if not jumps or jumps.lower() == "none" else tuple(jumps.split(",")),
             known_hosts=tuple(path(text) for text in known if text.lower() != "none"),
-            revoked="" if one("revokedhostkeys").lower() == "none" else path(one("revokedhostkeys")),
+            revoked=tuple(path(text) for text in set_to.get("revokedhostkeys", ()) if text.lower() != "none"),
         )
 
     def hop(self, text: str) -> Endpoint:

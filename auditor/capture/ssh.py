@@ -24,7 +24,8 @@ from auditor.capture.named import UNIT_PLACES, Named
 from auditor.capture.program import MAX_CONTENT, MAX_FILES, FrameError, FrameReader, Item, program, usable
 from auditor.capture.snapshot import CUT_OFF, Record, Snapshot, keepable
 from auditor.capture.sources import MAX_JUMPS, Endpoint, SshConfig, Target
-from auditor.capture.ssh_host_keys import HostKey, KnownHosts, algorithms, plain_key, refusal
+from auditor.capture.ssh_host_keys import KnownHosts, algorithms, in_hardware, refusal
+from auditor.capture.ssh_keys import plain_key
 from auditor.errors import UsageError
 from auditor.model import Outcome
 from auditor.phrases import timestamp
@@ -141,7 +142,7 @@ class Connector:
         _quiet()
         self._config = config
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, ...], KnownHosts] = {}
+        self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], KnownHosts] = {}
         self._keys: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[list[paramiko.PKey], list[str]]] = {}
         self._jumps: dict[tuple[str, ...], _Jump] = {}
         self.deadlines = _Deadlines()
@@ -165,7 +166,7 @@ class Connector:
 
         from auditor.capture.ssh_transport import Transport
 
-        known = self._known_hosts(endpoint).keys(endpoint.key_name, endpoint.port)
+        known = self._known_hosts(endpoint)
         stream = self._stream(endpoint, until, address, depth)
         try:
             transport = Transport(cast("paramiko.Channel", _Stream(stream)))
@@ -247,23 +248,30 @@ class Connector:
             raise jump.failure
 
     @staticmethod
-    def _start(transport: Transport, endpoint: Endpoint, known: Sequence[HostKey], until: float) -> None:
+    def _start(transport: Transport, endpoint: Endpoint, known: KnownHosts, until: float) -> None:
         """Key exchange, and the host's key against those that are known."""
+        from paramiko.ssh_exception import IncompatiblePeer
+
         options = transport.get_security_options()
         offered = options.ciphers
         options.ciphers = tuple(name for name in _CIPHERS if name in offered)
-        transport.host_key_algorithms = algorithms(known, options.key_types)
+        keys = known.keys(endpoint.key_name, endpoint.port)
+        transport.host_key_algorithms = algorithms(keys, options.key_types)
         seconds = max(0.1, until - time.monotonic())
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
-        transport.start_client(timeout=seconds)
-        why = refusal(
-            transport.host_key_blob, known, endpoint.key_name, endpoint.port, now=datetime.now(UTC).timestamp()
-        )
+        try:
+            transport.start_client(timeout=seconds)
+        except IncompatiblePeer as error:
+            if "host key" in str(error) and (why := in_hardware(keys)):
+                raise ConnectError(Outcome.UNREACHABLE, f"host key not verified: {why}; not connected") from error
+            raise
+        now = datetime.now(UTC).timestamp()
+        why = refusal(transport.host_key_blob, keys, endpoint.key_name, endpoint.port, now=now, revoked=known.revoked)
         if why:
             raise ConnectError(Outcome.UNREACHABLE, f"{why}; not connected")
 
     def _known_hosts(self, endpoint: Endpoint) -> KnownHosts:
-        files = (*endpoint.known_hosts, endpoint.revoked)
+        files = (endpoint.known_hosts, endpoint.revoked)
         with self._lock:
             known = self._known.get(files)
             if known is None:

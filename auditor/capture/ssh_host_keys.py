@@ -1,9 +1,7 @@
 """Whether a host is who it should be: the key or the certificate that it shows, against known_hosts.
 
-sshd(8), SSH_KNOWN_HOSTS FILE FORMAT; ssh_config(5), RevokedHostKeys; PROTOCOL.certkeys of OpenSSH. A certificate is
-taken as ssh takes it: its authority must be an `@cert-authority` of that name, and one that does not hold is dropped,
-so that the plain key in it counts. Of the names in it OpenSSH 10.3's reading holds: they may be patterns, and a
-certificate without any is for no host (until then it was for all).
+sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. A certificate is taken as ssh takes it: its authority must be an
+`@cert-authority` of that name, and one that does not hold is dropped, so that the plain key in it counts.
 """
 
 from __future__ import annotations
@@ -12,28 +10,18 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
-from auditor.capture.sources import any_applies, glob_fits
-from auditor.text import printable
+from auditor.capture.sources import any_applies
+from auditor.capture.ssh_keys import CERTIFICATE, IN_HARDWARE, Certificate, fingerprint, kind_of, plain_key
+from auditor.capture.ssh_revoked import Revoked
 
-CERTIFICATE: Final = "-cert-v01@openssh.com"
-"""What the name of a kind of key ends with if it is a certificate."""
 AUTHORITY: Final = "@cert-authority"
 REVOKED: Final = "@revoked"
 
 _MAX_FILE: Final = 64 * 1024 * 1024
-_KEY_LIST: Final = b"SSHKRL\n\0"
-_HOST: Final = 2
-_FIELDS: Final = {
-    "ssh-ed25519": 1, "ssh-rsa": 2, "ecdsa-sha2-nistp256": 2, "ecdsa-sha2-nistp384": 2, "ecdsa-sha2-nistp521": 2,
-}  # fmt: skip
-"""How many strings the public key of a kind is."""
-_SIGNED_WITH: Final = frozenset({*_FIELDS, "rsa-sha2-256", "rsa-sha2-512"} - {"ssh-rsa"})
-"""ssh_config(5), CASignatureAlgorithms: all but SHA-1, and the keys in hardware, which are not verified here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +35,13 @@ class HostKey:
 
 
 class KnownHosts:
-    """The keys of known_hosts files: plain, with patterns, and hashed; and those of a file of RevokedHostKeys.
+    """The keys of known_hosts files: plain, with patterns, and hashed; and what the files of RevokedHostKeys revoke.
 
-    A file of known hosts that is not there is empty. Raises ValueError if the revoked keys can't be read: then nobody
+    A file of known hosts that is not there is empty. Raises ValueError if what is revoked can't be read: then nobody
     can be trusted.
     """
 
-    def __init__(self, files: Sequence[str], revoked: str = "") -> None:
+    def __init__(self, files: Sequence[str], revoked: Sequence[str] = ()) -> None:
         self._plain: dict[str, list[HostKey]] = {}
         self._patterns: list[tuple[tuple[str, ...], HostKey]] = []
         self._hashed: list[tuple[bytes, bytes, HostKey]] = []
@@ -65,7 +53,7 @@ class KnownHosts:
                 continue
             for number, line in enumerate(text.splitlines(), 1):
                 self._line(line, f"{name}:{number}")
-        self._revoked = list(_revoked(revoked)) if revoked else []
+        self.revoked = Revoked(revoked)
 
     def _line(self, line: str, where: str) -> None:
         words = line.split()
@@ -100,7 +88,7 @@ class KnownHosts:
             own = self._called(f"[{name.lower()}]:{port}")
             replaced = any(not key.marker for key in own)
             found = own + [key for key in found if key.marker or not replaced]
-        return found + self._revoked
+        return found
 
     def _called(self, called: str) -> list[HostKey]:
         found = list(self._plain.get(called, ()))
@@ -121,21 +109,6 @@ def _key(marker: str, kind: str, text: str, where: str) -> HostKey | None:
         return None
 
 
-def _revoked(name: str) -> Iterator[HostKey]:
-    """The keys of a file of RevokedHostKeys, one a line. Raises ValueError, as ssh refuses every host then."""
-    try:
-        with open(name, "rb") as stream:
-            content = stream.read(_MAX_FILE)
-    except OSError as error:
-        raise ValueError(f"RevokedHostKeys {name} can't be read: {error.strerror}") from error
-    if content.startswith(_KEY_LIST):
-        raise ValueError(f"RevokedHostKeys {name} is a key revocation list (KRL), which is not read here")
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
-        words = line.split()
-        if len(words) >= 2 and (key := _key(REVOKED, words[0], words[1], f"{name}:{number}")) is not None:
-            yield key
-
-
 def algorithms(keys: Sequence[HostKey], usual: Sequence[str]) -> tuple[str, ...]:
     """The algorithms of host keys to ask for, the best first: of the kinds that known_hosts can vouch for."""
     kinds = {key.kind for key in keys if not key.marker}
@@ -145,17 +118,21 @@ def algorithms(keys: Sequence[HostKey], usual: Sequence[str]) -> tuple[str, ...]
     return certified + plain if any(key.marker == AUTHORITY for key in keys) else plain + certified
 
 
-def refusal(blob: bytes, keys: Sequence[HostKey], name: str, port: int, *, now: float) -> str:
+def refusal(
+    blob: bytes, keys: Sequence[HostKey], name: str, port: int, *, now: float, revoked: Revoked | None = None
+) -> str:
     """Why a host that shows this key or certificate is not to be trusted; empty if it is. `keys` are those of its name.
 
     `now` is in seconds since 1970. That the host has the private half is for the key exchange to prove.
     """
     try:
-        certificate = Certificate.read(blob) if _kind(blob).endswith(CERTIFICATE) else None
+        certificate = Certificate.read(blob) if kind_of(blob).endswith(CERTIFICATE) else None
     except ValueError as error:
         return f"it shows a host certificate that can't be read: {error}"
     plain = blob if certificate is None else certificate.key
-    print_of = f"{_kind(plain)} {fingerprint(plain)}"
+    print_of = f"{kind_of(plain)} {fingerprint(plain)}"
+    if revoked is not None and (why := revoked.why(plain, certificate)):
+        return why
     authorities = [key for key in keys if key.marker == AUTHORITY]
     for key in keys:
         if key.marker == REVOKED and key.blob == plain:
@@ -164,13 +141,16 @@ def refusal(blob: bytes, keys: Sequence[HostKey], name: str, port: int, *, now: 
             return f"host certificate of a revoked authority: {fingerprint(key.blob)} is @revoked at {key.where}"
     problem = ""
     if certificate is not None and authorities:
-        problem = certificate.problem(authorities, name, now)
+        problem = _unvouched(certificate, authorities, name) or certificate.problem(name, now)
         if not problem:
             return ""
     if any(not key.marker and key.blob == plain for key in keys):
         return ""
-    if others := [key for key in keys if not key.marker]:
-        also = f" (its certificate does not help: {problem})" if problem else ""
+    others = [key for key in keys if not key.marker]
+    also = f" (its certificate does not help: {problem})" if problem else ""
+    if others and all(key.kind in IN_HARDWARE for key in others):
+        return f"host key not verified: it shows {print_of}, and {in_hardware(others)}{also}"
+    if others:
         return (
             f"host key changed: it shows {print_of}, and {others[0].where} has another. Somebody may be in between, or "
             f"the host was set up anew: find out before you replace the line{also}"
@@ -188,134 +168,21 @@ def refusal(blob: bytes, keys: Sequence[HostKey], name: str, port: int, *, now: 
     )
 
 
-def fingerprint(blob: bytes) -> str:
-    """As `ssh-keygen -l` prints it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
-class _Wire:
-    """Fields in SSH's form (RFC 4251, 5), one after the other. Raises ValueError where they end too early."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self._take(size), "big")
-
-    def string(self) -> bytes:
-        return self._take(self.number(4))
-
-    def _take(self, size: int) -> bytes:
-        piece = self.data[self.at : self.at + size]
-        if len(piece) < size:
-            raise ValueError("it is cut off")
-        self.at += size
-        return piece
-
-    def strings(self) -> Iterator[bytes]:
-        while self.at < len(self.data):
-            yield self.string()
-
-
-def _kind(blob: bytes) -> str:
-    """The name that a key, certificate or signature begins with; of what is none, what can be read of it."""
-    return printable(blob[4 : 4 + min(int.from_bytes(blob[:4], "big"), 100)].decode("utf-8", "replace"))
-
-
-def plain_key(blob: bytes) -> bytes:
-    """A key without its certificate. Raises ValueError for a certificate that can't be read."""
-    return Certificate.read(blob).key if _kind(blob).endswith(CERTIFICATE) else blob
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A certificate of OpenSSH (PROTOCOL.certkeys), read and not yet verified. Times are in seconds since 1970."""
-
-    key: bytes
-    """The plain key that it certifies."""
-    type: int
-    principals: tuple[str, ...]
-    after: int
-    before: int
-    critical: bytes
-    authority: bytes
-    signed: bytes
-    """All but the signature."""
-    signature: bytes
-
-    @classmethod
-    def read(cls, blob: bytes) -> Certificate:
-        """Raises ValueError for what is none, or of a kind of key that is not known."""
-        wire = _Wire(blob)
-        kind = wire.string().decode("utf-8", "replace").removesuffix(CERTIFICATE)
-        if kind not in _FIELDS:
-            raise ValueError(f"a key of kind {printable(kind)[:100]!r} is not supported")
-        wire.string()
-        start = wire.at
-        for _ in range(_FIELDS[kind]):
-            wire.string()
-        key = len(kind).to_bytes(4, "big") + kind.encode() + blob[start : wire.at]
-        wire.number(8)
-        type_ = wire.number(4)
-        wire.string()
-        principals = tuple(one.decode("utf-8", "replace") for one in _Wire(wire.string()).strings())
-        after, before = wire.number(8), wire.number(8)
-        critical = wire.string()
-        for _ in ("extensions", "reserved"):
-            wire.string()
-        authority = wire.string()
-        signed = blob[: wire.at]
-        signature = wire.string()
-        if wire.at != len(blob):
-            raise ValueError("it goes on after its end")
-        return cls(key, type_, principals, after, before, critical, authority, signed, signature)
-
-    def problem(self, authorities: Sequence[HostKey], name: str, now: float) -> str:
-        """Why it does not hold for a host of this name; empty if it does."""
-        if not any(key.blob == self.authority for key in authorities):
+def in_hardware(keys: Sequence[HostKey]) -> str:
+    """What to do about a host that is known by a key in hardware; empty if it is not."""
+    for key in keys:
+        if not key.marker and key.kind in IN_HARDWARE:
             return (
-                f"it is signed by {_kind(self.authority)} {fingerprint(self.authority)}, which is no authority for "
-                f"{name}: {authorities[0].where} has another"
+                f"known_hosts has {key.kind} for it ({key.where}): a key in hardware, which is not asked for here. Add "
+                "another key of the host (`ssh-keyscan`), or the authority of its certificate"
             )
-        if why := self._unsigned():
-            return why
-        if self.type != _HOST:
-            return "it is a certificate for users, not for hosts"
-        if now < self.after:
-            return f"it is not valid before {_time(self.after)}"
-        if now >= self.before:
-            return f"it expired at {_time(self.before)}: have its authority sign the host's key again"
-        if not self.principals:
-            return "it names no host (`ssh-keygen -n`)"
-        if not any(glob_fits(one, name) for one in self.principals):
-            return f"it is for {printable(', '.join(self.principals))[:200]}, not for {name}"
-        if self.critical:
-            return "it has critical options, and none is known for hosts"
+    return ""
+
+
+def _unvouched(certificate: Certificate, authorities: Sequence[HostKey], name: str) -> str:
+    if any(key.blob == certificate.authority for key in authorities):
         return ""
-
-    def _unsigned(self) -> str:
-        """Why the signature is not one of the authority; empty if it is."""
-        import paramiko
-
-        try:
-            algorithm, value = _Wire(self.signature).strings()
-            kind, name = _kind(self.authority), printable(algorithm.decode("utf-8", "replace"))[:100]
-            if name not in _SIGNED_WITH or kind not in _FIELDS:
-                return f"it is signed with {name}, which is not accepted"
-            if kind.startswith("ecdsa"):
-                # paramiko would read on behind the end of what is too short.
-                _, _ = _Wire(value).strings()
-            key = paramiko.PKey.from_type_string(kind, self.authority)
-            if key.verify_ssh_sig(self.signed, paramiko.Message(self.signature)):
-                return ""
-        except (ValueError, OverflowError, paramiko.SSHException):
-            pass
-        return "its signature is not that of its authority"
-
-
-def _time(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return "the end of time"
+    return (
+        f"it is signed by {kind_of(certificate.authority)} {fingerprint(certificate.authority)}, which is no authority "
+        f"for {name}: {authorities[0].where} has another"
+    )
