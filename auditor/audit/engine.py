@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -246,7 +246,7 @@ def judge(
     progress("linking", 0)
     linker.resolve()
     wanted = _wanted(linker, hosts, set(names))
-    look_for_mentions(reading, hosts, linker, wanted, progress, inventory)
+    called = look_for_mentions(reading, hosts, linker, wanted, progress, inventory)
     linked = linker.build()
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
@@ -265,7 +265,10 @@ def judge(
         covered = covering.afterwards(covered, going, known)
     seen = sightings(reading, hosts)
     view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
-    if other := [*_names_of_others(view, going), *_words(hosts, names, wanted)]:
+    if other := [
+        *_names_of_others(view, going),
+        *_words(hosts, names, {*called, *(identity.text for identity in wanted)}),
+    ]:
         covered = (*covered, *other)
         view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
     rules = [rule for rule in rules if request.phase in rule.phases]
@@ -447,10 +450,9 @@ def _names_of_others(view: View, going: Iterable[Going]) -> list[Coverage]:
     return rows
 
 
-def _words(hosts: HostTable, names: Iterable[str], wanted: Iterable[Identity]) -> list[Coverage]:
+def _words(hosts: HostTable, names: Iterable[str], looked: Collection[str]) -> list[Coverage]:
     """Short names that were not looked for in text, since they may be words, or other machines."""
-    looked = {identity.text for identity in wanted}
-    vague = sorted({hosts.records[name].short for name in names if not is_address(name)} - looked)
+    vague = sorted({hosts.records[name].short for name in names if not is_address(name)}.difference(looked))
     if not vague:
         return []
     what = f"the short {'name' if len(vague) == 1 else 'names'} {listed(vague, 5)} in text of unknown format"

@@ -46,8 +46,11 @@ def look_for_mentions(
     wanted: Sequence[Identity],
     progress: Callable[[str, int], None],
     inventory: Inventory | None,
-) -> None:
-    """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host."""
+) -> Collection[str]:
+    """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host.
+
+    Returns the short names that may be ordinary words elsewhere, and were looked for everywhere in this estate.
+    """
     from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
 
     scanner = MentionScanner(hosts, wanted)
@@ -81,12 +84,12 @@ def look_for_mentions(
     ):
         for path, several in more.items():
             besides.setdefault(path, []).extend(several)
-    among = _among_machines(distinct, reading, hosts, wanted, known)
+    bare, called = _bare_names(distinct, reading, hosts, linker, wanted, known)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
         found = known[bound.template.digest]
-        if others := [*besides.get(bound.file.estate_path, ()), *among.get(bound.template.digest, ())]:
+        if others := [*besides.get(bound.file.estate_path, ()), *bare.get(bound.template.digest, ())]:
             seen = {(one.line, one.identity.host) for one in found}
             found = [*found, *(one for one in others if (one.line, one.identity.host) not in seen)]
         if not found:
@@ -136,7 +139,8 @@ def look_for_mentions(
                 confidence=confidence,
             )
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
-    _named_after(reading, canonical, linker, scanner)
+    _named_after(reading, canonical, linker, scanner, called)
+    return called
 
 
 def _in_terraform(
@@ -155,14 +159,18 @@ def _in_terraform(
     return short_names(files, sorted(name for name in going if not is_address(name)))
 
 
-def _among_machines(
+def _bare_names(
     distinct: Mapping[bytes, Bound],
     reading: Reading,
     hosts: HostTable,
+    linker: Linker,
     wanted: Iterable[Identity],
     found_before: Mapping[bytes, Sequence[Mention]],
-) -> dict[bytes, list[Mention]]:
-    """Short names that may be ordinary words, where they stand among other machines' names or beside the full one."""
+) -> tuple[dict[bytes, list[Mention]], dict[str, str]]:
+    """Short names that may be ordinary words, where what is around them says that they are machines.
+
+    Also the words that hardly anything but the machine is called by, with their hosts: those are found everywhere.
+    """
     looked = {identity.text for identity in wanted}
     vague = {
         record.short: record.name
@@ -170,26 +178,48 @@ def _among_machines(
         if "." in record.name and record.short not in looked and hosts.with_short(record.short) == [record.name]
     }
     if not vague:
-        return {}
+        return {}, {}
+    from auditor.graph.mentions import Mention
     from auditor.graph.peers import Names, among_machines, beside_full, labels_in
+    from auditor.graph.places import GENERIC_NAMES, Uses, count_uses, in_places
 
     words = {word: name for word, name in vague.items() if len(word) > 2 and word not in COMMON_FIRST_LABELS}
     bounds = list(distinct.values())
+    domains = {name.partition(".")[2] for name in words.values()}
     contents = (content for content in reading.contents(bounds) if isinstance(content, bytes))
-    labels = labels_in(contents, {name.partition(".")[2] for name in words.values()})
+    labels = labels_in(contents, domains)
     machines = {record.short for record in hosts.records.values() if not is_address(record.name)}
+    machines |= {name.partition(".")[0] for name in linker.with_address() if name.partition(".")[2] in domains}
     known = COMMON_FIRST_LABELS | words.keys()
     names = Names(machines - known, labels - known)
     found: dict[bytes, list[Mention]] = {}
+    uses = {word: Uses(host) for word, host in words.items() if word not in GENERIC_NAMES}
+    placed: dict[str, bytes] = {}
     for bound, content in zip(bounds, reading.contents(bounds), strict=True):
-        digest = bound.template.digest
+        digest, path = bound.template.digest, bound.file.estate_path
         if not isinstance(content, bytes):
             continue
         text = decode(content)
-        several = [*beside_full(text, found_before[digest], vague), *among_machines(text, words, names)]
+        several = [
+            *beside_full(text, found_before[digest], vague),
+            *among_machines(text, words, names),
+            *in_places(text, path, words),
+        ]
         if several:
             found[digest] = list({(one.line, one.identity.host): one for one in several}.values())
-    return found
+        placed[path] = digest
+        lower = text.lower()
+        for word, use in uses.items():
+            if word in lower:
+                full = {one.line for one in found_before[digest] if one.identity.host == use.host}
+                sure = {one.line for one in several if one.identity.host == use.host} - full
+                count_uses(text, path, word, use, full, sure)
+    called = {word: use for word, use in uses.items() if use.is_name()}
+    for word, use in called.items():
+        for path, lines in use.plain.items():
+            more = (Mention(number, line, Identity(word, "short", use.host), False, False) for number, line in lines)
+            found.setdefault(placed[path], []).extend(more)
+    return found, {word: use.host for word, use in called.items()}
 
 
 def _in_own_files(
@@ -283,15 +313,29 @@ def _in_own_roles(
 
 
 def _named_after(
-    reading: Reading, canonical: Mapping[str, Collection[str]], linker: Linker, scanner: MentionScanner
+    reading: Reading,
+    canonical: Mapping[str, Collection[str]],
+    linker: Linker,
+    scanner: MentionScanner,
+    called: Mapping[str, str],
 ) -> None:
-    """Files and directories that are called as a going host is: the first file of each such directory stands for it."""
+    """Files and directories that are called as a going host is: the first file of each such directory stands for it.
+
+    `called` are the words that hardly anything but a host is called by, with their hosts.
+    """
+    from auditor.graph.mentions import Mention
+
     placed: dict[str, list[Bound]] = {}
     for one_bound in reading.bound:
         placed.setdefault(one_bound.file.path, []).append(one_bound)
     paths = list(placed)
     shown: set[tuple[str, str, str]] = set()
-    for one in scanner.scan("\n".join(paths).encode("utf-8", "surrogateescape")):
+    after = list(scanner.scan("\n".join(paths).encode("utf-8", "surrogateescape")))
+    for word, host in called.items():
+        whole = re.compile(rf"(?:^|/){re.escape(word)}(?=/|$|\.\w+$)")
+        identity = Identity(word, "short", host)
+        after += (Mention(at, path, identity, True, False) for at, path in enumerate(paths, 1) if whole.search(path))
+    for one in after:
         host = one.identity.host
         elsewhere = (b for b in placed[paths[one.line - 1]] if host not in canonical.get(b.file.source, ()))
         bound = next(elsewhere, None)

@@ -7,7 +7,7 @@ What can't be resolved stays in the graph as it is.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -396,6 +396,12 @@ class Linker:
             for node, host in sorted(found.items())
             if self._kinds[node] is Kind.NAME and not self._scopes[node] and not self._texts[node].startswith("*")
         }
+
+    def with_address(self) -> Iterator[str]:
+        """Names that have an address record of their own: such as machines have, and services may have."""
+        for consumer, providers in self._outgoing(Relation.RESOLVES).items():
+            if self._kinds[consumer] is Kind.NAME and any(self._kinds[one] is Kind.ADDRESS for one in providers):
+                yield self._texts[consumer]
 
     def emptied_groups(self, going: Collection[str]) -> dict[str, list[str]]:
         """Groups all of whose hosts are going: group -> its hosts."""

@@ -47,7 +47,9 @@ class MentionRule(Rule):
     can't be mistaken, and without a known domain), its addresses, names that lead to it alone, ranges such as
     `web[01:20]`, and groups that it leaves empty; and for files and directories that are called after it. A short name
     that may be an ordinary word counts in a role of Ansible that is called so and that nothing else uses, in playbooks
-    and variables that go with the host, in a list of names of other machines, and as a setting beside the full name.
+    and variables that go with the host, in a list of names of other machines, as a setting beside the full name, and
+    wherever its place says that it is a machine (`root@gluck:/srv`, `gluck:9100`, a `case` on the host's name). If the
+    estate uses it so in several files, and for hardly anything else, it counts everywhere.
     One finding for each file. For a host that only becomes read-only they are notes.
 
     Why it matters
@@ -67,7 +69,7 @@ class MentionRule(Rule):
     What it can't see
     -----------------
     Names that are put together at run time (`"web" + number`), names inside compressed or encrypted files, and short
-    names that are ordinary words.
+    names that are ordinary words in this estate.
     """
 
     id: ClassVar[str] = "mention"

@@ -1,0 +1,224 @@
+"""Short names that may be ordinary words, where their place says that they are a machine.
+
+`gluck` in a sentence may be a composer; in `root@gluck:/srv`, `case $::hostname { gluck: {` or `"gluck:9100"` it is
+`gluck.example.org`. Where a tree uses a word so, and for hardly anything else, it is that machine's name wherever it
+stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from auditor.graph.hosts import Identity
+from auditor.graph.lines import LONGEST, indent_of
+from auditor.graph.mentions import Mention
+
+GENERIC_NAMES: Final = frozenset(
+    (
+        "agent all any base bastion build builder buildbot central client cluster control core data default dist"
+        " download downloads external files forge general git head hidden host image images internal jump key latest"
+        " legacy lists local localhost location log logs login main manager master media name network new next node"
+        " none null old other packages primary public query registry release remote replica repo root router runner"
+        " search secondary secret security self server service services site slave source stable standby state static"
+        " target time true false update upstream user users value version wiki worker www"
+    ).split()
+)
+"""What branches, roles and values are called too: no place but one with a host's own variable tells it is a machine."""
+
+_BLOCK: Final = 3000
+"""Lines of a `case` on a host's name that are read."""
+_SURE: Final = 3
+"""Lines in which its place says that a word is a machine, that make it a name in this tree; in several files."""
+_DOUBT: Final = 1
+"""Lines with other uses, for each line with such a place, up to which it is one."""
+_OWN_NAME: Final = (
+    r"(?:host_?name|fqdn|node_?name|inventory_hostname(?:_short)?|ansible_(?:host(?:name)?|fqdn|nodename)|uname\s+-n)"
+)
+_CASE: Final = re.compile(
+    rf"(?:case\s|switch\s*\(|\?\s*\{{\s*$).{{0,60}}?{_OWN_NAME}|{_OWN_NAME}\S{{0,3}}\s*\?\s*\{{", re.IGNORECASE
+)
+_ADDRESS: Final = r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7})"
+_COMMANDS: Final = (
+    r"(?:mosh|mtr|nmap|ping6?|rsync|scp|sftp|ssh|ssh-copy-id|ssh-keygen\s+-R|telnet|tracepath|traceroute)"
+)
+_OPTIONS: Final = r"(?:\s+-{1,2}[\w-]+(?:[= ][^\s-]\S*)?){0,6}"
+_HOLDERS: Final = r"(?:darwinConfigurations|nixosConfigurations|hostvars|hosts|machines|nodes|servers)"
+_KEY: Final = r"(?:\w*(?:host|machine|node|server)(?:name|s|_?list)?)"
+_CODE: Final = (".c", ".cc", ".cpp", ".cs", ".go", ".h", ".java", ".js", ".jsx", ".pl", ".pm", ".py", ".rs", ".ts")
+_FILES: Final = r"(?:cfg|conf|config|crt|ini|json|key|md|nix|pem|pp|pub|rst|sh|sls|sql|txt|xml|ya?ml|zone)"
+_CLOSED: Final = re.compile(r"\s*(?:\}|esac\b)")
+_CONTAINERS: Final = re.compile(r"^services:\s*$", re.MULTILINE)
+_TAGGED: Final = re.compile(r"\b(?:FROM|docker|image|podman|tag)\b", re.IGNORECASE)
+
+
+def _everywhere(word: str) -> re.Pattern[str]:
+    """Forms in which nothing but a machine can stand."""
+    end = r"(?=$|[\s:/'\"`),;\]}&|\\<>])"
+    ends = r"(?=$|[\s'\"`),;\]}&|\\])"
+    forms = (
+        rf"(?<![\w./@-])[\w.+-]+@{word}{end}(?!\s*:\s*['\"]?(?:sha256|v?\d))",
+        rf"\w://(?:[^/@\s'\"]{{1,80}}@)?{word}(?=[:/'\"`\s?)]|$)",
+        rf"(?:^|['\"\[(,])\s*(?:-\s+)?{_ADDRESS}\s+(?:[\w.-]+\s+){{0,6}}{word}{ends}",
+        rf"(?:^|[\s`$(/]){_COMMANDS}{_OPTIONS}\s+{word}(?=$|[:\s'\"`);&|])",
+        rf"--(?:[\w-]*host|limit|machine|node|server)[=\s]['\"]?{word}{ends}",
+        rf"\b{_HOLDERS}(?:\.|\[['\"]){word}(?![\w-])(?!\.(?:org|com|net|io)\b)",
+    )
+    return re.compile("|".join(forms))
+
+
+def _ported(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.@:/{{-]){word}:\d{{2,5}}(?![\w:.-])|(?:^|[\s'\"=]){word}:/[\w/]")
+
+
+def _compared(word: str) -> re.Pattern[str]:
+    """The name that a host has for itself, and this word: equal, in a list, or in a regular expression."""
+    quoted = rf"(?:['\"/^(]{{0,4}}{word}['\")$/]{{0,4}})(?=$|[\s,;\]}}:)])"
+    items = rf"[\w\s,'\"|.:-]{{0,400}}(?<![\w.-]){word}(?![\w-])(?!\.\w)[\w\s,'\"|.:-]{{0,400}}"
+    listed = rf"(?:\[{items}\]|\(\s*{items}\)|\{{{items}\}})"
+    sign = r"(?:==|!=|=~|!~|=>|=|:|\bin\b|\bis\b|\beq\b|\bne\b|-eq|-ne|\bmatches\b)"
+    return re.compile(
+        rf"{_OWN_NAME}[\w\s)}}\]\"'|-]{{0,12}}?\s*{sign}\s*(?:{quoted}|\W{{0,6}}{listed})"
+        rf"|\b(?:host-name|hostname)\s+[\"']?{word}[\"']?\s*;?\s*$"
+        rf"|{listed}[\w.?(]{{0,20}}[\s@$:(]{{1,4}}{_OWN_NAME}",
+        re.IGNORECASE,
+    )
+
+
+def _labelled(word: str) -> re.Pattern[str]:
+    """A case of the value: `gluck: {`, `kassia,gluck: {`, `gluck|kassia)`, `'gluck' => …`, `/^gluck/: {`."""
+    part = r"['\"/^(]{0,4}[\w.*?\[\]-]+['\"/$)]{0,4}"
+    return re.compile(
+        rf"^\s*(?:case\s+)?\(?(?:{part}\s*[,|]\s*){{0,60}}['\"/^(]{{0,4}}{word}['\"/$)]{{0,3}}"
+        rf"(?:\s*[,|]\s*{part}){{0,60}}\s*(?::|\)|=>)"
+    )
+
+
+def _given(word: str, *, code: bool) -> re.Pattern[str]:
+    """A setting for machines whose value is this word, or a list with it."""
+    sign = r"\s*(?::|=>)\s*" if code else r"\s*(?::|=>?)\s*"
+    item = r"!?['\"]?[\w.*-]+['\"]?"
+    value = rf"['\"]{word}['\"]" if code else rf"!?['\"]?{word}['\"]?"
+    return re.compile(
+        rf"""\s*(?:-\s+|[\w.-]+\.)?["']?{_KEY}["']?{sign}[\[(]?\s*(?:{item}\s*,\s*){{0,200}}{value}"""
+        rf"""(?:\s*,\s*{item}){{0,200}}\s*[\])]?\s*[,;]?\s*(?:[#;].*)?""",
+        re.IGNORECASE,
+    )
+
+
+def in_places(text: str, path: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
+    """The lines in which the place of a word says that it is a machine. `wanted` maps the words to the hosts."""
+    present = {word: host for word, host in wanted.items() if word in text}
+    if not present:
+        return
+    lines = text.split("\n")
+    code = path.endswith(_CODE)
+    containers = _CONTAINERS.search(text) is not None
+    for word, host in present.items():
+        # What Compose calls so answers to that name among its containers.
+        if containers and re.search(rf"^\s+{re.escape(word)}:\s*$", text, re.MULTILINE):
+            continue
+        identity = Identity(word, "short", host)
+        labels = _in_cases(lines, word)
+        for at, line in enumerate(lines):
+            if word in line and len(line) <= LONGEST and (at in labels or _is_place(line, word, code=code)):
+                yield Mention(at + 1, line.rstrip("\r"), identity, False, False)
+
+
+@dataclass(slots=True)
+class Uses:
+    """How a tree uses a word, in lines that have no full name of its host."""
+
+    host: str
+    sure: set[tuple[str, int]] = field(default_factory=set)
+    """Lines, by file, in which it is a machine."""
+    plain: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    """Lines, by file, in which it stands alone and may be one."""
+    other: int = 0
+    """Lines in which it is a part of something else: `gluck-tools`, `Gluck`, `gluck.js`."""
+
+    def is_name(self) -> bool:
+        """Whether hardly anything but the machine is called so here."""
+        vague = self.other + sum(map(len, self.plain.values()))
+        several = len(self.sure) >= _SURE and len({path for path, _ in self.sure}) > 1
+        return several and vague <= _DOUBT * len(self.sure)
+
+
+def count_uses(text: str, path: str, word: str, uses: Uses, known: Collection[int], sure: Collection[int]) -> None:
+    """Adds the uses in a file. `known` are the lines with a full name or an address, `sure` those with a machine."""
+    uses.sure.update((path, number) for number in sure)
+    alone, part = _alone(word), _part(word)
+    for number, line in enumerate(text.split("\n"), 1):
+        if number in known or number in sure or len(line) > LONGEST:
+            continue
+        if alone.search(line):
+            uses.plain.setdefault(path, []).append((number, line.rstrip("\r")))
+        elif part.search(line):
+            uses.other += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    compared: re.Pattern[str]
+    labelled: re.Pattern[str]
+    everywhere: re.Pattern[str]
+    ported: re.Pattern[str]
+    given: re.Pattern[str]
+    given_in_code: re.Pattern[str]
+
+
+@lru_cache(maxsize=256)
+def _forms(word: str) -> _Forms:
+    escaped = re.escape(word)
+    return _Forms(
+        _compared(escaped),
+        _labelled(escaped),
+        _everywhere(escaped),
+        _ported(escaped),
+        _given(escaped, code=False),
+        _given(escaped, code=True),
+    )
+
+
+@lru_cache(maxsize=256)
+def _alone(word: str) -> re.Pattern[str]:
+    # No article: machines have proper names.
+    return re.compile(
+        rf"(?<![A-Za-z0-9-])(?<!\ba )(?<!\ban )(?<!\bthe ){re.escape(word)}(?![A-Za-z0-9-])(?!\.(?!{_FILES}\b)\w)"
+    )
+
+
+@lru_cache(maxsize=256)
+def _part(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
+
+
+def _is_place(line: str, word: str, *, code: bool) -> bool:
+    forms = _forms(word)
+    if forms.compared.search(line):
+        return True
+    if word in GENERIC_NAMES:
+        return False
+    if forms.everywhere.search(line) or (not _TAGGED.search(line) and forms.ported.search(line)):
+        return True
+    return (forms.given_in_code if code else forms.given).fullmatch(line.rstrip("\r")) is not None
+
+
+def _in_cases(lines: Sequence[str], word: str) -> set[int]:
+    """The lines that are labels with a word of a `case` on a host's name; line numbers count from 0."""
+    found = set()
+    label = _forms(word).labelled
+    for at, line in enumerate(lines):
+        if len(line) > LONGEST or not _CASE.search(line):
+            continue
+        depth = indent_of(line)
+        for number in range(at + 1, min(at + _BLOCK, len(lines))):
+            inner = lines[number]
+            if indent_of(inner) <= depth and _CLOSED.match(inner):
+                break
+            if word in inner and len(inner) <= LONGEST and label.match(inner):
+                found.add(number)
+    return found

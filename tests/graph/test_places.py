@@ -1,0 +1,131 @@
+"""Short names that may be ordinary words: what their place says, and what a tree uses them for."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.graph.places import Uses, count_uses, in_places
+
+WANTED = {"gluck": "gluck.example.org"}
+
+
+def lines(text: str, path: str = "site.conf", word: str = "gluck") -> list[int]:
+    found = list(in_places(text, path, {word: f"{word}.example.org"}))
+    assert all(one.identity.host == f"{word}.example.org" and not one.exact for one in found)
+    return [one.line for one in found]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if $::hostname == 'gluck' {",
+        "if $::hostname in [kassia,gluck,klecker] {",
+        "if $::hostname =~ /^(gluck|kassia)$/ {",
+        "restrict = true if %w{gluck}.include?(@hostname)",
+        'networking.hostName = "gluck";',
+        '[ "$(hostname -s)" = gluck ] && exit',
+        '  option host-name "gluck";',
+        "when: inventory_hostname_short == 'gluck'",
+        "hostname gluck",
+        "rsync -a build/ deploy@gluck:/srv/www/",
+        "ssh -p 2222 gluck uptime",
+        'echo | ssh root@gluck "reboot"',
+        "curl http://gluck:8080/health",
+        'targets = [ "gluck:9100" "kassia:9100" ];',
+        "gluck:/srv/home /home nfs defaults 0 0",
+        "    10.0.40.3 gluck",
+        "2001:db8::7 db.example.net gluck",
+        "ansible-playbook site.yml --limit gluck",
+        "nixosConfigurations.gluck = lib.nixosSystem {",
+        "key = [ machines.kassia machines.gluck ];",
+        'address = hostvars["gluck"].address',
+        "hosts: gluck",
+        "excludehosts: kassia, gluck, klecker",
+        'PGHOST = "gluck";',
+        "  server => 'gluck',",
+    ],
+)
+def test_places_of_machines(line: str) -> None:
+    assert lines(line) == [1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gluck and merkel",
+        "the hostname, gluck said, is fine",
+        "uses: actions/setup@gluck",
+        "npm install @gluck/core",
+        "FROM gluck:2024",
+        "image: gluck:2024",
+        "gluck: 2024",
+        "gluck.io:443",
+        "http://gluck.io/",
+        "ssh gluck.other.org",
+        "ssh old-gluck",
+        "root@gluck-old",
+        "10.0.40.3 old-gluck",
+        "title: gluck",
+        "hosts: gluckstadt",
+        "hosts.gluck-x = 1",
+        "localhost:/gluck",
+        "user = gluck",
+        "case $name in",
+    ],
+)
+def test_other_places(line: str) -> None:
+    assert not lines(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("case $::hostname {\n\tmaster,gluck: {\n\t\tx\n\t}\n\tgluck: { y }\n}\ngluck: {\n", [2, 5]),
+        ("case $(hostname -s) in\ngluck|kassia) echo ;;\n*) echo gluck ;;\nesac\ngluck)\n", [2]),
+        ("$x = $::hostname ? {\n  'gluck' => 'a',\n  default => 'gluck',\n}\n", [2]),
+        ("case $::kind {\n  gluck: { y }\n}\n", []),
+        ("services:\n  gluck:\n    image: x\n  web:\n    environment:\n      URL: http://gluck:8080/\n", []),
+        ("services:\n  web:\n    environment:\n      URL: http://gluck:8080/\n", [4]),
+    ],
+)
+def test_places_of_several_lines(text: str, found: list[int]) -> None:
+    assert lines(text) == found
+
+
+def test_in_code_a_value_is_quoted() -> None:
+    assert lines("host = gluck\nserver = gluck()\n", "run.py") == []
+    assert lines('host: "gluck",\n', "run.js") == [1]
+
+
+def test_what_branches_and_roles_are_called_too() -> None:
+    assert lines("host: master\nuse x@master\nssh master\nif $::hostname == 'master' {\n", word="master") == [4]
+
+
+def used(*texts: str) -> Uses:
+    uses = Uses("gluck.example.org")
+    for number, text in enumerate(texts):
+        path = f"{number}.txt"
+        count_uses(text, path, "gluck", uses, set(), {one.line for one in in_places(text, path, WANTED)})
+    return uses
+
+
+def test_a_word_that_hardly_anything_else_is_called() -> None:
+    uses = used("ssh gluck\nroot@gluck:/x\nThe database is on gluck.\n", "10.0.0.1 gluck\n./machines/gluck\ngluck_pull")
+    assert uses.is_name()
+    assert uses.plain == {
+        "0.txt": [(3, "The database is on gluck.")],
+        "1.txt": [(2, "./machines/gluck"), (3, "gluck_pull")],
+    }
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("ssh gluck\nssh gluck\nssh gluck\n",),
+        ("ssh gluck\n", "ssh gluck\n"),
+        ("ssh gluck\nssh gluck\n", "ssh gluck\nthe gluck\nGluck\ngluck-tools\ngluck.js"),
+    ],
+    ids=["one file", "two lines", "as much else"],
+)
+def test_a_word_that_may_be_anything(texts: tuple[str, ...]) -> None:
+    assert not used(*texts).is_name()

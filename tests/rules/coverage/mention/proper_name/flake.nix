@@ -1,0 +1,5 @@
+{
+  nixosConfigurations.gluck = system {
+    modules = [ ./machines/gluck ];
+  };
+}

@@ -1,0 +1,1 @@
+{ networking.hostName = "gluck"; networking.domain = "example.net"; }

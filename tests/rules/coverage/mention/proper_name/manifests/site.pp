@@ -1,0 +1,6 @@
+class site {
+  case $::hostname {
+    kassia,gluck: { include postgres }
+    default: {}
+  }
+}

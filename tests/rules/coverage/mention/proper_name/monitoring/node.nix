@@ -1,0 +1,3 @@
+{
+  scrapeConfigs = [ { targets = [ "gluck:9100" "merkel:9100" ]; } ];
+}
