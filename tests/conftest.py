@@ -40,13 +40,18 @@ INTEGRATION = Path(__file__).parent / "integration"
 def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
     # A skip's representation is its place and its reason.
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+    # Whoever clones the repository does not have the real files, and nothing can be installed for it.
+    if "AUDITOR_SHARED" in reason and "AUDITOR_SHARED" not in os.environ:
+        return
     report.outcome = "failed"
     report.longrepr = f"an integration test was skipped, and CI is set: {reason}"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In continuous integration a skipped integration test is a failure: it would hide that nothing was tried."""
+    """In continuous integration a skipped integration test is a failure: it would hide that nothing was tried.
+
+    Not where real files are missing that the environment does not promise."""
     report = yield
     expected = hasattr(report, "wasxfail")
     if report.skipped and not expected and os.environ.get("CI") and item.get_closest_marker("integration"):

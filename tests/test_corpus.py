@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import sys
 import time
@@ -22,9 +21,9 @@ import pytest
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed
 from auditor.registry import load_collectors
+from tests.realfiles import CORPUS, MISSING
 
 ROOT = Path(__file__).resolve().parent.parent
-CORPUS = Path(os.environ.get("AUDITOR_SHARED", ROOT.parent / "shared")) / "corpus"
 KINDS = sorted(path.name for path in CORPUS.iterdir() if path.is_dir()) if CORPUS.is_dir() else []
 SECONDS: Final = 2.0
 """Of the processor, for a file at one place, all collectors together."""
@@ -168,7 +167,7 @@ def _wrong(collector: Collector, path: str, content: bytes) -> tuple[list[str], 
     return wrong, malformed
 
 
-@pytest.mark.skipif(not KINDS, reason="there is no corpus (AUDITOR_SHARED)")
+@pytest.mark.skipif(not KINDS, reason=MISSING)
 @pytest.mark.parametrize("kind", KINDS or ["none"])
 def test_all_collectors_over_all_files(kind: str) -> None:
     collectors, failures = load_collectors()

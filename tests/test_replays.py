@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.realfiles import MISSING, REPLAYS
+
 ROOT = Path(__file__).resolve().parent.parent
-SCORE = Path(os.environ.get("AUDITOR_SHARED", ROOT.parent / "shared")) / "replays" / "score.py"
+SCORE = REPLAYS / "score.py"
 
 
-@pytest.mark.skipif(not SCORE.is_file(), reason="there are no replays (AUDITOR_SHARED)")
+@pytest.mark.skipif(not SCORE.is_file(), reason=MISSING)
 def test_recall_decoys_and_false_alarms() -> None:
     """Recall of at least 0.95 and never below grep's, no decoy, and at most 3 % false alarms."""
     auditor = shlex.join([sys.executable, "-m", "auditor.cli.main"])

@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 from auditor.cli.main import main
+from tests.realfiles import MISSING, REPLAYS
 
 ROOT = Path(__file__).resolve().parent.parent
-REPLAYS = Path(os.environ.get("AUDITOR_SHARED", ROOT.parent / "shared")) / "replays"
 COMMITS = 50
 
 pytestmark = [
-    pytest.mark.skipif(not (REPLAYS / "score.py").is_file(), reason="there are no replays (AUDITOR_SHARED)"),
+    pytest.mark.skipif(not (REPLAYS / "score.py").is_file(), reason=MISSING),
     pytest.mark.skipif(shutil.which("git") is None, reason="there is no git"),
 ]
 

@@ -20,6 +20,10 @@ def test_by_mark():
     pass
 
 @pytest.mark.integration
+def test_of_real_files():
+    pytest.skip("real files are not here (AUDITOR_SHARED names their directory)")
+
+@pytest.mark.integration
 @pytest.mark.xfail(strict=True)
 def test_expected_to_fail():
     assert False
@@ -46,12 +50,22 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_without_ci_they_are_skipped(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
-    project.runpytest("-p", "no:cacheprovider").assert_outcomes(skipped=4, xfailed=1)
+    project.runpytest("-p", "no:cacheprovider").assert_outcomes(skipped=5, xfailed=1)
 
 
 def test_with_ci_they_fail_and_say_why(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
+    monkeypatch.delenv("AUDITOR_SHARED", raising=False)
     result = project.runpytest("-p", "no:cacheprovider", "--continue-on-collection-errors")
-    result.assert_outcomes(failed=1, errors=2, skipped=1, xfailed=1)
+    result.assert_outcomes(failed=1, errors=2, skipped=2, xfailed=1)
     for reason in ("no such program", "no such server", "no such library"):
         result.stdout.fnmatch_lines([f"*an integration test was skipped, and CI is set*{reason}*"])
+
+
+def test_with_ci_real_files_that_are_promised_must_be_there(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("AUDITOR_SHARED", "/nowhere")
+    result = project.runpytest("-p", "no:cacheprovider", "-k", "real_files", "--ignore=integration")
+    result.assert_outcomes(failed=1)

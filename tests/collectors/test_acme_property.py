@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from collectors.acme.lineages import read_settings
 from collectors.acme.traefik import TraefikCollector
 from collectors.acme.win_acme import WinAcmeCollector
 from collectors.certbot import CertbotCollector
+from tests.realfiles import CORPUS, MISSING
 
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 HERE = Path(__file__).parent
 
 PATHS: dict[type[Collector], tuple[str, ...]] = {
@@ -158,9 +157,9 @@ def test_no_secret_is_shown() -> None:
 
 @pytest.mark.parametrize("kind", ["acme.sh", "certmonger", "dehydrated", "lego", "certbot-renewal", "kubernetes"])
 def test_corpus(kind: str) -> None:
-    directory = SHARED / "corpus" / kind
+    directory = CORPUS / kind
     if not directory.is_dir():
-        pytest.skip("the shared corpus is not here")
+        pytest.skip(MISSING)
     for file in sorted(one for one in directory.rglob("*") if one.is_file()):
         content = file.read_bytes()
         for collector, path in PLACES:
@@ -173,8 +172,8 @@ def test_corpus(kind: str) -> None:
 
 def test_what_the_corpus_holds() -> None:
     """Files that the programs themselves wrote are read: none is malformed, each has its lineages."""
-    if not (SHARED / "corpus" / "acme.sh").is_dir():
-        pytest.skip("the shared corpus is not here")
+    if not (CORPUS / "acme.sh").is_dir():
+        pytest.skip(MISSING)
     expected = {
         ("acme.sh/www.example.com.conf", AcmeShCollector, "/h/www.example.com/www.example.com.conf"): 1,
         ("acme.sh/wild.example.org_ecc.conf", AcmeShCollector, "/h/example.org_ecc/example.org.conf"): 1,
@@ -184,7 +183,7 @@ def test_what_the_corpus_holds() -> None:
         ("dehydrated/dehydrated__docs__examples__domains.txt", DehydratedCollector, "/etc/dehydrated/domains.txt"): 8,
     }
     for (name, collector, path), count in expected.items():
-        content = (SHARED / "corpus" / name).read_bytes()
+        content = (CORPUS / name).read_bytes()
         assert collector().recognizes(path, content[:4096]), name
         facts = run(collector(), path, content)
         assert not [fact for fact in facts if isinstance(fact, Malformed)], name

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -21,11 +19,11 @@ from collectors.key_pins import KeyPinsCollector
 from collectors.key_stores import KeyStoresCollector
 from collectors.shell import ShellCollector
 from collectors.x509 import X509Collector
+from tests.realfiles import CORPUS, MISSING
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
 SPKI = KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[2].parent / "shared"))
 
 
 def make(
@@ -182,16 +180,16 @@ def test_any_bytes(collector: Collector, path: str, content: bytes) -> None:
     assert all(isinstance(f, Entity | Dependency | Malformed | Fragment) for f in facts)
 
 
-@pytest.mark.skipif(not (SHARED / "corpus").is_dir(), reason="the corpus of real files is not here")
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=MISSING)
 @pytest.mark.parametrize("kind", ["certbot-renewal", "renewal-hooks", "cron", "infra-trees"])
 def test_real_files(kind: str) -> None:
     seen = 0
-    for file in sorted((SHARED / "corpus" / kind).rglob("*")):
+    for file in sorted((CORPUS / kind).rglob("*")):
         if not file.is_file():
             continue
         content = file.read_bytes()
         for collector in (ShellCollector(), CertbotCollector(), X509Collector()):
-            path = str(file.relative_to(SHARED / "corpus")).replace("__", "/")
+            path = str(file.relative_to(CORPUS)).replace("__", "/")
             if collector.recognizes(path, content[:4096]):
                 seen += len(list(collector.parse(Document(path, content))))
     assert seen or kind == "cron"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from collectors.known_hosts import KnownHostsCollector
 from collectors.mounts import MountsCollector
 from collectors.resolv_conf import ResolvConfCollector
 from collectors.zone import GENERATE_LIMIT, ZoneCollector
-
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
+from tests.realfiles import CORPUS, MISSING, REPLAYS, SHARED
 
 # Each collector with paths that it takes, and words of its format to build hostile lines from.
 FORMATS: list[tuple[Collector, tuple[str, ...], tuple[str, ...]]] = [
@@ -353,14 +351,14 @@ def test_generate_is_capped() -> None:
 
 def real_files() -> list[Path]:
     kinds = ("dns-zone", "ansible-inventory", "github-webhook-json", "infra-trees")
-    trees = [SHARED / "corpus" / kind for kind in kinds] + sorted((SHARED / "replays").glob("*/tree"))[:2]
+    trees = [CORPUS / kind for kind in kinds] + sorted(REPLAYS.glob("*/tree"))[:2]
     return [file for tree in trees for file in sorted(tree.rglob("*")) if file.is_file()]
 
 
 def test_real_files_give_facts_or_malformed_and_are_claimed_by_few() -> None:
     files = real_files()
     if not files:
-        pytest.skip("no real files here: set AUDITOR_SHARED")
+        pytest.skip(MISSING)
     for file in files:
         content, path = file.read_bytes(), file.relative_to(SHARED).as_posix()
         claimed = []

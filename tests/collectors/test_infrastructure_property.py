@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -29,8 +28,8 @@ from collectors.schedulers.jenkins import JenkinsCollector
 from collectors.schedulers.rundeck import RundeckCollector
 from collectors.schedulers.windows_tasks import WindowsTasksCollector
 from collectors.webhook_urls import WebhookUrlsCollector
+from tests.realfiles import CORPUS, MISSING
 
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 HERE = Path(__file__).parent
 
 PATHS: dict[type[Collector], tuple[str, ...]] = {
@@ -160,7 +159,7 @@ def test_hostile_text_takes_no_long_time(name: str) -> None:
     assert time.process_time() - start < 5
 
 
-CORPUS: dict[str, Collector] = {
+KINDS: dict[str, Collector] = {
     "docker-compose": ComposeCollector(),
     "github-actions": GithubActionsCollector(),
     "kubernetes": KubernetesCollector(),
@@ -169,12 +168,12 @@ CORPUS: dict[str, Collector] = {
 }
 
 
-@pytest.mark.parametrize("kind", CORPUS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_real_files(kind: str) -> None:
-    folder = SHARED / "corpus" / kind
+    folder = CORPUS / kind
     if not folder.is_dir():
-        pytest.skip(f"no corpus at {folder}")
-    collector = CORPUS[kind]
+        pytest.skip(MISSING)
+    collector = KINDS[kind]
     read = 0
     for file in sorted(folder.iterdir()):
         content = file.read_bytes()

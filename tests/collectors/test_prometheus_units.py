@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -29,8 +27,7 @@ from collectors.prometheus.join import MAX_WATCHED
 from collectors.prometheus.pool import literal_names
 from collectors.prometheus.promql import read_expression
 from collectors.prometheus.relabel import read_relabel, relabel
-
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
+from tests.realfiles import CORPUS, MISSING
 
 
 def relabelled(labels: dict[str, str], steps: str) -> dict[str, str] | None:
@@ -414,9 +411,9 @@ def test_any_bytes_give_facts_or_malformed(content: bytes) -> None:
 @pytest.mark.parametrize("kind", ["prometheus-config", "prometheus-rules", "alertmanager", "grafana-alerting"])
 def test_corpus(kind: str) -> None:
     """No crash on real files, and every line that is named holds the excerpt."""
-    files = sorted((SHARED / "corpus" / kind).glob("*"))
+    files = sorted((CORPUS / kind).glob("*"))
     if not files:
-        pytest.skip("no corpus beside the repository")
+        pytest.skip(MISSING)
     facts = 0
     for file in files:
         content = file.read_bytes()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,8 +14,7 @@ from collectors.crontab import CrontabCollector
 from collectors.run_parts import RunPartsCollector
 from collectors.systemd import SystemdCollector
 from collectors.systemd_runs import SystemdRunsCollector
-
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[2] / ".." / "shared"))
+from tests.realfiles import CORPUS, MISSING
 
 PATHS: dict[type[Collector], tuple[str, ...]] = {
     CrontabCollector: (
@@ -203,12 +200,12 @@ def test_a_job_keeps_its_identity_when_lines_move() -> None:
     ]
 
 
-@pytest.mark.skipif(not (SHARED / "corpus").is_dir(), reason="the corpus of real files is not here (AUDITOR_SHARED)")
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=MISSING)
 @pytest.mark.parametrize("directory", ["cron", "systemd"])
 def test_real_files(directory: str) -> None:
     """Every real file: no exception, in time, and each line that is a job becomes one."""
     jobs = units = 0
-    for file in sorted((SHARED / "corpus" / directory).iterdir()):
+    for file in sorted((CORPUS / directory).iterdir()):
         content = file.read_bytes()
         path = file.name.replace("__", "/")
         for kind in PATHS:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -25,8 +23,8 @@ from collectors.services.nfs import NfsCollector
 from collectors.services.rsyncd import RsyncdCollector
 from collectors.services.ssh import SshCollector
 from collectors.services.time_sync import TimeSyncCollector
+from tests.realfiles import CORPUS, MISSING, REPLAYS, SHARED
 
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
 SECRET = "hunter22-not-for-anyone"
 
 # Each collector with paths that it takes, and words of its formats to build hostile text from.
@@ -274,10 +272,10 @@ def test_foreign_files_are_refused() -> None:
 
 
 def test_real_files_give_facts_or_malformed_and_are_claimed_by_one() -> None:
-    trees = [SHARED / "corpus" / "infra-trees", *sorted((SHARED / "replays").glob("*/tree"))[:4]]
+    trees = [CORPUS / "infra-trees", *sorted(REPLAYS.glob("*/tree"))[:4]]
     files = [file for tree in trees for file in sorted(tree.rglob("*")) if file.is_file()]
     if not files:
-        pytest.skip("no real files here: set AUDITOR_SHARED")
+        pytest.skip(MISSING)
     claimed = 0
     for file in files:
         path = file.relative_to(SHARED).as_posix()

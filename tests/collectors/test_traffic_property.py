@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -18,8 +16,7 @@ from collectors.traffic.keepalived import KeepalivedCollector
 from collectors.traffic.nginx import NginxCollector
 from collectors.traffic.squid import SquidCollector
 from collectors.traffic.varnish import VarnishCollector
-
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
+from tests.realfiles import CORPUS, MISSING
 
 # Each collector with a path that it takes, and words of its format to build hostile text from.
 FORMATS: list[tuple[Collector, str, str]] = [
@@ -166,9 +163,9 @@ def test_a_pattern_of_includes_does_not_multiply() -> None:
 
 @pytest.mark.parametrize(("kind", "index"), [("nginx", 0), ("apache", 1), ("haproxy", 2)])
 def test_every_file_of_the_corpus(kind: str, index: int) -> None:
-    files = sorted((SHARED / "corpus" / kind).glob("*"))
+    files = sorted((CORPUS / kind).glob("*"))
     if not files:
-        pytest.skip(f"no corpus in {SHARED}")
+        pytest.skip(MISSING)
     collector = FORMATS[index][0]
     known = 0
     for file in files:

@@ -33,13 +33,12 @@ from collectors.prometheus.promql import Matcher, Selector, read_expression
 from collectors.prometheus.rules import RuleFile
 from collectors.run_parts import runs
 from tests.integration.programs import PATIENCE, free_port, listens, need, running, settled
+from tests.realfiles import CORPUS, MISSING, SHARED
 
 pytestmark = pytest.mark.integration
 
 Found = TypeVar("Found")
 
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-CORPUS = SHARED / "corpus"
 NOW = datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC)
 
 
@@ -47,7 +46,7 @@ def files_of(kind: str) -> list[Path]:
     """The real files of a kind; skips if there are none here."""
     found = sorted(path for path in (CORPUS / kind).rglob("*") if path.is_file())
     if not found:
-        pytest.skip("no real files here: set AUDITOR_SHARED")
+        pytest.skip(MISSING)
     return found
 
 
@@ -85,7 +84,7 @@ def test_calendars_of_real_timers_elapse_as_systemd_says() -> None:
     analyze = need("systemd-analyze")
     expressions = calendars()
     if not expressions:
-        pytest.skip("no real timers here: set AUDITOR_SHARED")
+        pytest.skip(MISSING)
     for expression in sorted(expressions):
         told = run(analyze, "calendar", "--iterations=3", f"--base-time=@{int(NOW.timestamp())}", "--", expression)
         if told.returncode:

@@ -16,10 +16,10 @@ from auditor.api import Dependency, Document, Fragment, Relation, Where, decode
 from collectors.nagios import NagiosCollector
 from collectors.nagios.objects import Definition, Installation, read_definitions
 from tests.integration.programs import PATIENCE, need
+from tests.realfiles import CORPUS, MISSING, REPLAYS
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
-SHARED = Path(os.environ.get("AUDITOR_SHARED", HERE.parents[2] / "shared"))
 
 COMMON = """
 define timeperiod {
@@ -356,9 +356,9 @@ def test_the_alerts_watch_what_nagios_would_ask(tmp_path: Path) -> None:
 
 def test_sample_configurations(tmp_path: Path) -> None:
     """The samples that Nagios ships, with the names that its build fills in."""
-    corpus = SHARED / "corpus" / "nagios"
+    corpus = CORPUS / "nagios"
     if not corpus.is_dir():
-        pytest.skip("the shared corpus is not there")
+        pytest.skip(MISSING)
     sources = {
         path.name.rpartition("__")[2].removesuffix(".in"): re.sub(r"@\w+@", "x", path.read_text())
         for path in corpus.glob("*sample-config*template-object*")
@@ -387,11 +387,10 @@ define contactgroup {
 
 def test_whole_installations_of_the_replays(tmp_path: Path) -> None:
     """Real repositories' object files, as far as Nagios takes them without what their templates fill in."""
-    replays = SHARED / "replays"
-    if not replays.is_dir():
-        pytest.skip("the shared replays are not there")
+    if not REPLAYS.is_dir():
+        pytest.skip(MISSING)
     agreed = 0
-    for number, root in enumerate(sorted(replays.glob("*/tree/roles/*/*/files/nagios"))):
+    for number, root in enumerate(sorted(REPLAYS.glob("*/tree/roles/*/*/files/nagios"))):
         sources = {}
         for top in (root, root.parent.parent / "templates" / "nagios"):
             for path in top.rglob("*.cfg"):

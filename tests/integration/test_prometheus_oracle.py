@@ -7,7 +7,6 @@ Prometheus makes of targets and Alertmanager of routes must be the same.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import urllib.parse
 import urllib.request
@@ -21,10 +20,10 @@ from collectors.prometheus.alertmanager import Routing, holds, receivers_of
 from collectors.prometheus.config import Config, TargetGroup, final_targets
 from collectors.prometheus.promql import Matcher
 from tests.integration.programs import PATIENCE, free_port, listens, need, running, settled
+from tests.realfiles import CORPUS, MISSING
 
 pytestmark = pytest.mark.integration
 
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
 COLLECTOR = PrometheusCollector()
 CHECKS = {
     "prometheus-config": ("promtool", "check", "config", "--syntax-only"),
@@ -142,9 +141,9 @@ LABEL_SETS: list[dict[str, str]] = [
 def test_what_the_program_accepts_is_not_complained_about(kind: str) -> None:
     command = CHECKS[kind]
     need(command[0])
-    files = sorted((SHARED / "corpus" / kind).glob("*"))
+    files = sorted((CORPUS / kind).glob("*"))
     if not files:
-        pytest.skip("no corpus beside the repository")
+        pytest.skip(MISSING)
     accepted = 0
     for file in files:
         done = subprocess.run([*command, str(file)], capture_output=True, timeout=PATIENCE, check=False)

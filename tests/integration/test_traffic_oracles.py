@@ -6,7 +6,6 @@ its virtual hosts with their names, files and lines.
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import subprocess
@@ -20,9 +19,9 @@ from collectors.traffic.apache import ApacheCollector
 from collectors.traffic.haproxy import HaproxyCollector
 from collectors.traffic.nginx import NginxCollector
 from tests.integration.programs import PATIENCE, need, running, settled
+from tests.realfiles import CORPUS, MISSING
 
 pytestmark = pytest.mark.integration
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
 
 # What nginx says of the form of a file, and not of this machine (hosts that don't resolve, files that are not here).
 OF_THE_FORM = re.compile(
@@ -169,9 +168,9 @@ def test_what_nginx_refuses_is_named_on_its_line(tmp_path: Path, text: str) -> N
 
 
 def test_the_corpus_is_taken_and_refused_as_nginx_does(tmp_path: Path) -> None:
-    files = sorted((SHARED / "corpus" / "nginx").glob("*"))
+    files = sorted((CORPUS / "nginx").glob("*"))
     if not files:
-        pytest.skip(f"no corpus in {SHARED}")
+        pytest.skip(MISSING)
     certificate(tmp_path)
     collector = NginxCollector()
     taken = refused = 0
@@ -291,9 +290,9 @@ def _asked(place: Path, command: str) -> str:
 
 
 def test_the_corpus_of_haproxy_is_taken(tmp_path: Path) -> None:
-    files = sorted((SHARED / "corpus" / "haproxy").glob("*"))
+    files = sorted((CORPUS / "haproxy").glob("*"))
     if not files:
-        pytest.skip(f"no corpus in {SHARED}")
+        pytest.skip(MISSING)
     taken = 0
     for file in files:
         text = file.read_text(errors="surrogateescape")

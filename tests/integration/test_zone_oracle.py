@@ -7,7 +7,6 @@ answer that shares no code with the collector.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ import pytest
 from auditor.api import Dependency, Document, Entity, Fragment, Malformed, Parsed, Relation
 from collectors.zone import ZoneCollector
 from tests.integration.programs import PATIENCE, need
+from tests.realfiles import CORPUS, MISSING
 
 PROGRAM = "named-compilezone"
-SHARED = Path(os.environ.get("AUDITOR_SHARED", Path(__file__).parents[3] / "shared"))
 COMMON = {"A", "AAAA", "CNAME", "NS", "MX", "PTR", "SRV"}
 
 WRITTEN = """\
@@ -145,13 +144,13 @@ def test_a_zone_with_everything_is_read_as_named_reads_it(zone: str, tmp_path: P
 
 
 def corpus() -> list[Path]:
-    return sorted((SHARED / "corpus" / "dns-zone").glob("*"))
+    return sorted((CORPUS / "dns-zone").glob("*"))
 
 
 def test_real_zones_are_read_as_named_reads_them(tmp_path: Path) -> None:
     files = corpus()
     if not files:
-        pytest.skip("no real zone files here: set AUDITOR_SHARED")
+        pytest.skip(MISSING)
     compared = 0
     for file in files:
         content = file.read_bytes()
