@@ -7,6 +7,7 @@ recorded as cut off until its last capture is there. Secrets are taken out befor
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import secrets
@@ -24,7 +25,6 @@ from auditor.capture.tree import SNAPSHOT as MARKER
 from auditor.errors import EstateError, UsageError
 from auditor.model import Outcome
 from auditor.redaction import redact
-from auditor.text import is_binary
 
 INVENTORY: Final = "inventory.yaml"
 CUT_OFF: Final = "the collection was cut off here"
@@ -47,7 +47,7 @@ class Record:
 
 def keepable(path: str, content: bytes) -> str:
     """Why content is not kept; empty if it may be. Of what is no text only certificates are."""
-    if not is_binary(content[:8192]) and b"\0" not in content:
+    if b"\0" not in content:
         return ""
     if path.lower().endswith((".der", ".cer", ".crt")) and content[:1] == b"\x30":
         from cryptography.x509 import load_der_x509_certificate
@@ -68,7 +68,10 @@ class Snapshot:
         self._lock = threading.Lock()
         self._directories: set[str] = set()
         self._clean: dict[bytes, bytes] = {}
-        self._number = 0
+        # Of many thousand files a run, the names are made as cheaply as can be.
+        self._place = os.fspath(root)
+        self._pid = os.getpid()
+        self._numbers = itertools.count()
         self._records: dict[str, Outcome] = {}
         self._key = b""
 
@@ -259,9 +262,7 @@ class Snapshot:
         return parts
 
     def _temporary(self) -> str:
-        with self._lock:
-            self._number += 1
-            return os.path.join(self.root, INCOMPLETE, f"{os.getpid()}-{self._number}")
+        return f"{self._place}/{INCOMPLETE}/{self._pid}-{next(self._numbers)}"
 
     def _write(self, path: str, content: bytes) -> None:
         parts = self._parts(path)
@@ -277,7 +278,7 @@ class Snapshot:
             raise
         finally:
             os.close(descriptor)
-        os.replace(temporary, os.path.join(self.root, path))
+        os.replace(temporary, f"{self._place}/{path}")
 
     def _make(self, directory: str) -> None:
         """Makes a directory and those above. Never through a link: what a host calls a directory stays one."""

@@ -108,21 +108,40 @@ class _Deadlines:
 
 
 class _Stream:
-    """A socket or channel that ends if too much comes before SSH does: RFC 4253, 4.2, and paramiko set no limit."""
+    """A socket or channel that is read in large pieces, and ends if too much comes before SSH does.
+
+    paramiko asks for a packet's head and then for its rest, each time of the system; and for what comes before the
+    protocol's version it has no limit, as RFC 4253, 4.2, has none.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._head = b""
+        self._piece = b""
+        self._at = 0
+        self._noise = b""
+        self._greeted = False
+        # What is called for each packet.
+        self.send = stream.send
+        self.settimeout = stream.settimeout
 
     def recv(self, count: int) -> bytes:
-        data: bytes = self._stream.recv(count)
-        self._head += data
-        if b"SSH-" in self._head:
-            self._head = b""
-            self.recv = self._stream.recv  # type: ignore[method-assign]
-        elif len(self._head) > _MAX_GREETING:
-            return b""
-        return data
+        at = self._at
+        if at == len(self._piece):
+            self._piece = self._stream.recv(_PIECE)
+            at = 0
+            if not self._greeted and not self._greets():
+                return b""
+        found = self._piece[at : at + count]
+        self._at = at + len(found)
+        return found
+
+    def _greets(self) -> bool:
+        """Whether what has come so far is, or may become, a greeting of SSH."""
+        self._noise += self._piece
+        self._greeted = b"SSH-" in self._noise
+        if self._greeted:
+            self._noise = b""
+        return len(self._noise) <= _MAX_GREETING
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-import paramiko
+import sys
+
+# Half of the time that paramiko takes to load is that of a library which it wants for `Match exec` alone: never used.
+_without = "invoke" not in sys.modules
+if _without:
+    sys.modules["invoke"] = None  # type: ignore[assignment]
+try:
+    import paramiko
+finally:
+    if _without:
+        del sys.modules["invoke"]
 
 
 class Transport(paramiko.Transport):

@@ -36,6 +36,15 @@ def processes_for(hosts: int) -> int:
     return max(1, min(os.cpu_count() or 1, hosts // HOSTS_A_PROCESS, MAX_PROCESSES))
 
 
+def warm_up() -> None:
+    """Starts to load what processes need, in the one that they are forked from: it goes on beside what comes here."""
+    context = _context()
+    if context.get_start_method() == "forkserver":
+        from multiprocessing.forkserver import ensure_running
+
+        ensure_running()
+
+
 def run(
     snapshot: Snapshot,
     targets: Sequence[Target],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 COMPLETE, UNSEEN = 0, 4
 _NONCE: Final = "0" * 32
+_BEGINNING: Final = 1024 * 1024
+"""Bytes of the inventory that are looked at before it is loaded."""
 
 _EPILOG = """\
 examples:
@@ -140,6 +143,7 @@ def _collect(arguments: argparse.Namespace) -> int:
     path: Path = arguments.estate / INVENTORY
     if not path.is_file():
         raise UsageError(f"{path}: no such file", hint="The sources to collect from stand in it: see `auditor init`.")
+    _warm_up(path, arguments)
     inventory = load_inventory(path)
     options = Options(arguments.jobs, arguments.timeout, tuple(arguments.hosts), arguments.ssh_config)
     jobs = jobs_of(inventory, options, arguments.only)
@@ -171,6 +175,19 @@ def _collect(arguments: argparse.Namespace) -> int:
     )
     print(f"Next: auditor checklist HOST --estate {place}")
     return UNSEEN if unseen else COMPLETE
+
+
+def _warm_up(path: Path, arguments: argparse.Namespace) -> None:
+    """Begins to load SSH before the inventory is known, if it looks as if several processes would collect hosts."""
+    if arguments.hosts or arguments.only:
+        return
+    from auditor.capture.ssh_workers import HOSTS_A_PROCESS, warm_up
+
+    with path.open("rb") as stream:
+        beginning = stream.read(_BEGINNING)
+    many = beginning.count(b"\n") > 2 * HOSTS_A_PROCESS
+    if many and b"kind: ssh" in beginning and importlib.util.find_spec("paramiko") is not None:
+        warm_up()
 
 
 def _not_seen(count: int) -> str:
