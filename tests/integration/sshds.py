@@ -123,7 +123,7 @@ class Bench:
             if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
                 # A container of CI has no services, and perhaps no mounts.
                 if not os.environ.get("CI"):
-                    pytest.skip("sshd as root needs /run/sshd, which the service makes when it starts")
+                    pytest.skip("sshd as root needs the directory /run/sshd, which its service makes when it starts")
                 inside = []
                 Path("/run/sshd").mkdir(mode=0o755)
                 self.made = True

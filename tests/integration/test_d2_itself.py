@@ -47,9 +47,10 @@ def compiled(pictures: list[Picture], directory: Path) -> list[dict[str, Any]]:
     # A worker of Node inherits options of its command line, so the script is no option.
     script = directory / "compile.mjs"
     script.write_text(SCRIPT)
-    # Node.js 18, that of Debian 12, has it behind an option that newer ones do not all know.
-    known = subprocess.run([node, "-e", "process.exit(globalThis.crypto ? 0 : 1)"], check=False, timeout=300)
-    options = "--experimental-global-webcrypto" if known.returncode else ""
+    # Node.js 18, that of Debian 12, has `crypto` for all behind an option; not every newer one knows it.
+    option = "--experimental-global-webcrypto"
+    known = f"process.exit(process.allowedNodeEnvironmentFlags.has('{option}') ? 0 : 1)"
+    knows = subprocess.run([node, "-e", known], check=False, timeout=300).returncode == 0
     ended = subprocess.run(
         [node, script, (node_package(*D2) / "index.js").as_uri()],
         input=json.dumps([written(picture, "d2")[""] for picture in pictures]),
@@ -57,7 +58,7 @@ def compiled(pictures: list[Picture], directory: Path) -> list[dict[str, Any]]:
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, "NODE_OPTIONS": options},
+        env={**os.environ, "NODE_OPTIONS": option if knows else ""},
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     found: list[dict[str, Any]] = json.loads(ended.stdout)
