@@ -38,7 +38,8 @@ MAX_PEERS: Final = 200
 MAX_SERVERS: Final = 1_000
 """Servers that one host is connected to."""
 
-_PATHS: Final = ("/.auditor/ss-listening.txt", "/.auditor/ss-established.txt")
+_PATHS: Final = ("/.auditor/sockets.txt", "/.auditor/ss-listening.txt", "/.auditor/ss-established.txt")
+"""The last two are those of older snapshots."""
 _SESSION: Final = "/.auditor/session.txt"
 _LISTENING: Final = frozenset({"LISTEN", "UNCONN"})
 _TRIES: Final = frozenset({"SYN-SENT", "SYN_SENT"})
@@ -76,8 +77,8 @@ class ConnectionsCollector(Collector):
 
     Reads
     -----
-    `ss-listening.txt` and `ss-established.txt` in the directory `.auditor` of a captured host: the output of ss, or of
-    netstat; `session.txt`, SSH_CONNECTION of ssh(1).
+    `sockets.txt` (in older snapshots `ss-listening.txt` and `ss-established.txt`) in the directory `.auditor` of a
+    captured host: the output of ss, or of netstat; `session.txt`, SSH_CONNECTION of ssh(1).
 
     Yields
     ------

@@ -36,7 +36,9 @@ from auditor.api import (
 BLOCK_LIMIT: Final = 20_000
 """Units of one file that are read."""
 PROPERTY_LIMIT: Final = 200
-_FILES: Final = {"/.auditor/systemctl-timers.txt": "timer", "/.auditor/systemctl-services.txt": "service"}
+_FILES: Final = frozenset(
+    {"/.auditor/systemctl-units.txt", "/.auditor/systemctl-timers.txt", "/.auditor/systemctl-services.txt"}
+)
 _ANACRON: Final = "/var/spool/anacron/"
 _UNIT: Final = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}\.(?:timer|service)")
 _TIME: Final = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\S+)")
@@ -62,8 +64,8 @@ class SystemdRunsCollector(Collector):
 
     Reads
     -----
-    What `auditor collect` keeps of `systemctl show` (`.auditor/systemctl-timers.txt`,
-    `.auditor/systemctl-services.txt`) and the dates in `/var/spool/anacron`.
+    What `auditor collect` keeps of `systemctl show` (`.auditor/systemctl-units.txt`; in older snapshots
+    `systemctl-timers.txt` and `systemctl-services.txt`) and the dates in `/var/spool/anacron`.
 
     Yields
     ------
@@ -107,7 +109,7 @@ class SystemdRunsCollector(Collector):
         if document.content.strip() and not any(one.get("Id") for one in blocks):
             yield Malformed(Where(1), "not what `systemctl show` prints", "no run is known from it", whole=True)
             return
-        yield Fragment(_FILES[document.path], tuple(blocks), Where(1))
+        yield Fragment("units", tuple(blocks), Where(1))
 
     def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
         """The runs of one host. Facts that come after those of the unit files: those say what a unit is."""
@@ -117,10 +119,9 @@ class SystemdRunsCollector(Collector):
             if fragment.kind == "day":
                 yield from _of_anacron(fragment)
                 continue
-            known = timers if fragment.kind == "timer" else services
             for block in fragment.value if isinstance(fragment.value, tuple) else ():
-                if isinstance(block, _Block) and _UNIT.fullmatch(block.get("Id")):
-                    known[block.get("Id")] = (block, fragment.path)
+                if isinstance(block, _Block) and _UNIT.fullmatch(name := block.get("Id")):
+                    (timers if name.endswith(".timer") else services)[name] = (block, fragment.path)
         starts = [moment for block, _ in services.values() if (moment := _moment(block.get("ExecMainStartTimestamp")))]
         for name, (block, path) in timers.items():
             if block.get("LoadState") in ("", "loaded"):

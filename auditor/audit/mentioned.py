@@ -35,7 +35,9 @@ _DESCRIBING: Final = re.compile(
 )
 _HCL: Final = (".tf", ".tfvars", ".hcl")
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
-CONNECTIONS = ("/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt")
+CONNECTIONS = (
+    "/.auditor/sockets.txt", "/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt",
+)  # fmt: skip
 """What hosts are connected to: each line is understood, or no connection. A mention would tell it once more."""
 
 

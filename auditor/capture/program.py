@@ -4,6 +4,10 @@ One frame is `\\n<nonce>.<count> BEGIN <kind> <name>\\n`, raw bytes, `\\n<nonce>
 about something that is not captured is `\\n<nonce>.<count> NOTE <what> <path>\\n`. The nonce is 128 random bits of this
 run, which reach the host on standard input only, and the count has no gaps: content can't forge a frame, whatever it
 holds.
+
+A frame of kind FILES holds several files, each as `+<path>`, its lines with a blank before each, and how it ended: `.`
+whole, `-` whole with no newline at its end, `b` machine code, `?` not as long as it should be (it comes again in a
+frame of its own). What a file holds can't begin or end one either, as every line of it has that blank.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,9 +33,12 @@ MAX_WANTED: Final = 200
 """Paths that one later round asks for."""
 
 NOTES: Final = frozenset("ABSENT DENIED REMOTE SEEN FULL DEEP BINARY".split())
-_KINDS: Final = frozenset({"FILE", "LINK", "OUT"})
+_KINDS: Final = frozenset({"FILE", "LINK", "OUT", "FILES"})
 _SLACK: Final = 65536
-_NAME: Final = re.compile(r"[a-z][a-z0-9.-]{0,60}")
+_MARKS: Final = frozenset({b".", b"-", b"b"})
+_SEVERAL: Final = 6
+"""How often the cap a frame of several files may be: twice, each byte being a line at worst, and their names."""
+_NAMES: Final = {"OUT": re.compile(r"[a-z][a-z0-9.-]{0,60}"), "FILES": re.compile(r"\d{1,5}")}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -130,12 +138,16 @@ class FrameReader:
         if self._open is not None and not self.done:
             kind, name = self._open
             self._open = None
-            if kind != "LINK":
+            if kind == "FILES":
+                with suppress(FrameError):
+                    yield from _several(bytes(self._buffer), self._cap)
+            elif kind != "LINK":
                 yield Item(kind, name, bytes(self._buffer[: self._cap]), -1)
 
     def _limit(self) -> None:
         if self._open is not None:
-            if len(self._buffer) > self._cap + _SLACK:
+            cap = self._cap * _SEVERAL if self._open[0] == "FILES" else self._cap
+            if len(self._buffer) > cap + _SLACK:
                 raise FrameError("a frame is longer than the program may send")
             return
         # Outside a frame nothing is kept but what may be the beginning of a marker.
@@ -152,7 +164,10 @@ class FrameReader:
             if word != "END" or not re.fullmatch(r"\d{1,5}", rest):
                 raise FrameError("a frame has no end")
             self._open = None
-            yield Item(kind, name, before[: self._cap], int(rest))
+            if kind == "FILES":
+                yield from _several(before, self._cap)
+            else:
+                yield Item(kind, name, before[: self._cap], int(rest))
             return
         if not self.started:
             if word != "START":
@@ -162,7 +177,8 @@ class FrameReader:
             self.done = True
         elif word == "BEGIN":
             kind, _, name = rest.partition(" ")
-            fits = _NAME.fullmatch(name) if kind == "OUT" else usable(name)
+            names = _NAMES.get(kind)
+            fits = names.fullmatch(name) if names is not None else usable(name)
             if kind not in _KINDS or not fits:
                 raise FrameError("a frame without a usable name")
             self._open = (kind, name)
@@ -173,3 +189,26 @@ class FrameReader:
             yield Item(what, name)
         else:
             raise FrameError("a frame of no known kind")
+
+
+def _several(content: bytes, cap: int) -> Iterator[Item]:
+    """The files of one frame. What has no end, or is not as long as it should be, the program sends again."""
+    if content and not content.startswith(b"+"):
+        raise FrameError("files, and the first has no name")
+    for part in content[1:].removesuffix(b"\n").split(b"\n+"):
+        name, _, rest = part.partition(b"\n")
+        body, _, mark = rest.rpartition(b"\n")
+        if mark not in _MARKS:
+            continue
+        path = name.decode("utf-8", "surrogateescape")
+        if not usable(path):
+            raise FrameError("a file without a usable name")
+        if mark == b"b":
+            yield Item("BINARY", path)
+            continue
+        held = b"\n" + body if body else b""
+        lines = held.replace(b"\n ", b"\n")
+        if len(held) - len(lines) != held.count(b"\n"):
+            raise FrameError("a line of a file without its blank")
+        whole = lines[1:] + b"\n" if body and mark == b"." else lines[1:]
+        yield Item("FILE", path, whole[:cap])

@@ -26,20 +26,27 @@ away() {
 
 # Without a process for each line; a mount point with escapes (\040) is cut there, and matches all that begins so.
 find_mounts() {
-    mounts=
-    if [ -r /proc/self/mountinfo ]; then
-        while read -r _ _ _ _ point rest; do
-            case $rest in
+    mounts= mountinfo=
+    [ -r /proc/self/mountinfo ] && mountinfo=$(head -c "$CAP" /proc/self/mountinfo)
+    if [ -n "$mountinfo" ]; then
+        IFS=$nl
+        set -f
+        for line in $mountinfo; do
+            case $line in
             *' - nfs'* | *' - cifs '* | *' - smb'* | *' - autofs '* | *' - fuse.'* | *' - 9p '* | *' - afs '* | \
                 *' - ceph '* | *' - glusterfs '* | *' - lustre '* | *' - gfs'* | *' - ocfs2 '* | *' - beegfs '* | \
                 *' - coda '* | *' - ncp'* | *' - gpfs '* | *' - davfs'* | *' - virtiofs '*)
+                point=${line#* * * * }
+                point=${point%% *}
                 case $point in
                 *'\'*) point=${point%%\\*}* ;;
                 esac
                 mounts=$mounts${mounts:+$nl}$point
                 ;;
             esac
-        done </proc/self/mountinfo
+        done
+        IFS=$blank
+        set +f
     else
         mounts=$(limit 5 mount | sed -n -e 's/^.* on \(.*\) (nfs.*$/\1/p' -e 's/^.* on \(.*\) (smbfs.*$/\1/p' \
             -e 's/^.* on \(.*\) (afpfs.*$/\1/p' -e 's/^.* on \(.*\) (webdav.*$/\1/p' -e 's/^.* on \(.*\) (autofs.*$/\1/p' \
@@ -62,6 +69,7 @@ normal() {
 
 # Whether every directory on the way is local, links followed one by one before anything behind them is touched.
 reachable() {
+    case $mounts in '') return 0 ;; esac
     hops=0 left=${1#/} at=
     while [ -n "$left" ]; do
         part=${left%%/*}
@@ -106,7 +114,7 @@ secret() {
     return 1
 }
 
-# One file: what it holds, or why that is not seen.
+# One file: it is sent with others, or why it is not seen is told.
 grab() {
     case $1 in
     *"$nl"*) return ;;
@@ -119,35 +127,222 @@ grab() {
     if away "$1"; then
         say "NOTE REMOTE $1"
     elif [ -L "$1" ]; then
-        follow "$1"
-    elif [ ! -e "$1" ]; then
-        missing "$1"
+        links=$links$1$nl
     elif [ ! -f "$1" ]; then
-        return
+        [ -e "$1" ] || missing "$1"
     elif [ ! -r "$1" ]; then
         say "NOTE DENIED $1"
     elif [ "$files" -ge "$FILES" ]; then
         [ -n "$full" ] || say "NOTE FULL $1"
         full=1
     else
-        files=$((files + 1))
-        say "BEGIN FILE $1"
-        case $1 in
-        *.pem | *.crt | *.cer)
-            head -c "$CAP" <"$1" | sed '/BEGIN [A-Z ]*PRIVATE KEY/,/END [A-Z ]*PRIVATE KEY/d'
-            ;;
-        *) head -c "$CAP" <"$1" ;;
-        esac
-        say "END $?"
+        files=$((files + 1)) waiting=$((waiting + 1))
+        batch=$batch$1$nl
+        [ "$waiting" -lt 250 ] || send
     fi
 }
 
+# Many files by one awk. Each line of theirs gets a blank before it, so that no content can look like the line that
+# begins a file (+) or ends it: `.` whole, `-` whole without a newline at its end, `b` machine code, `?` not as long as ls
+# says (NUL bytes, or written to meanwhile). The last, long ones (1) and what is too much for once (2) are told to the
+# shell, which asks for them again. An awk that ends lines at NUL bytes (busybox) is of no use.
+reader='
+function finish() {
+    if (name == "") return
+    mark = binary ? "b" : n == size ? "." : n == size + 1 ? "-" : "?"
+    if (mark == "?") again = again "1" name "\n"
+    print mark
+    delete kept[name]
+    name = ""
+}
+BEGIN {
+    if (sprintf("%c", 0) == "") {
+        look = "printf \"a\\000b\\n\""
+        while ((look | getline) == 1) if (1 < ++found) exit 4
+        close(look)
+    }
+    lines = split(ENVIRON["LISTED"], line, "\n")
+    for (i = 1; i <= lines; i++) {
+        split(line[i], word, " ")
+        if (line[i] ~ /^-/) sizes[substr(line[i], index(line[i], " /") + 1)] = word[5] + 0
+    }
+    for (i = 1; i < ARGC; i++) {
+        f = ARGV[i]
+        if (!(f in sizes) || cap < sizes[f]) again = again "1" f "\n"
+        else if (2 * cap < (all += sizes[f])) again = again "2" f "\n"
+        else { kept[f]; continue }
+        ARGV[i] = ""
+    }
+}
+FNR == 1 {
+    finish()
+    name = FILENAME; size = sizes[name]; n = 0; hidden = 0
+    public = name ~ /\.(pem|crt|cer)$/
+    binary = elf && substr($0, 2, 3) == "ELF"
+    print "+" name
+}
+{
+    n += length($0) + 1
+    if (size + 1 < n || binary) next
+    if (!public) print " " $0
+    else if (hidden) { if (/END [A-Z ]*PRIVATE KEY/) hidden = 0 }
+    else if (/BEGIN [A-Z ]*PRIVATE KEY/) hidden = 1
+    else print " " $0
+}
+END {
+    if (1 < found) exit 4
+    finish()
+    for (f in kept) if (sizes[f]) again = again "1" f "\n"; else print "+" f "\n."
+    if (again == "") exit 0
+    printf "%s", again | "cat 1>&2"
+    close("cat 1>&2")
+    exit 3
+}'
+
+send() {
+    while [ "$waiting" -gt 0 ]; do
+        IFS=$nl
+        set -f
+        set -- $batch
+        batch= waiting=0 alone= together=
+        for one do
+            # As it may have become another since.
+            if [ "$awk" ] && [ -f "$one" ] && [ ! -L "$one" ]; then
+                together=$together$one$nl
+            else
+                alone=$alone$one$nl
+            fi
+        done
+        [ -z "$together" ] || several $together
+        IFS=$nl
+        set -f
+        for one in $alone; do single "$one"; done
+        set +f
+        IFS=$blank
+    done
+}
+
+several() {
+    IFS=$blank
+    set +f
+    say "BEGIN FILES $#"
+    listed=$(ls -lnd "$@")
+    # Lines may be as long as files are, and files may grow: not without an end.
+    again=$(ulimit -v 1048576; LISTED=$listed awk -v cap="$CAP" -v elf="$elf" "$reader" "$@" 2>&1 >&4; echo "=$?")
+    say "END 0"
+    case $again in
+    =0) return ;;
+    *"$nl=3") ;;
+    *)
+        # Then the next ones, too, are better asked for one by one.
+        [ "$again" = =4 ] && awk=
+        for one do alone=$alone$one$nl; done
+        return
+        ;;
+    esac
+    IFS=$nl
+    set -f
+    for one in $again; do
+        case $one in
+        1/*) alone=$alone${one#1}$nl ;;
+        2/*) batch=$batch${one#2}$nl waiting=$((waiting + 1)) ;;
+        esac
+    done
+    set +f
+    IFS=$blank
+}
+
+single() {
+    IFS=$blank
+    set +f
+    if [ -L "$1" ] || [ ! -f "$1" ]; then
+        [ -e "$1" ] && say "NOTE DENIED $1" || missing "$1"
+        return
+    fi
+    case $elf in
+    1)
+        case $(head -c 4 <"$1" | tr -d '\000') in
+        ?ELF*) say "NOTE BINARY $1"; return ;;
+        esac
+        ;;
+    esac
+    say "BEGIN FILE $1"
+    case $1 in
+    *.pem | *.crt | *.cer)
+        head -c "$CAP" <"$1" | sed '/BEGIN [A-Z ]*PRIVATE KEY/,/END [A-Z ]*PRIVATE KEY/d'
+        ;;
+    *) head -c "$CAP" <"$1" ;;
+    esac
+    say "END $?"
+}
+
+# The links that were found, and those that they lead to; then the files that wait.
+settle() {
+    deep=0
+    while [ -n "$links" ]; do
+        deep=$((deep + 1))
+        IFS=$nl
+        set -f
+        set -- $links
+        set +f
+        IFS=$blank
+        links=
+        while [ "$#" -gt 200 ]; do
+            some= count=0
+            while [ "$count" -lt 200 ]; do some=$some$1$nl count=$((count + 1)); shift; done
+            follow_some "$some"
+        done
+        some=
+        for one do some=$some$one$nl; done
+        follow_some "$some"
+    done
+    send
+}
+
+# By one ls: `lrwxrwxrwx 1 0 0 SIZE Jan 1 00:00 /name -> target`. A target may hold anything, even a newline and what
+# looks like the line of another link, but then it is not as long as ls says. If anything is odd, one after the other.
+follow_some() {
+    IFS=$nl
+    set -f
+    set -- $1
+    found=$(ls -lnd "$@")
+    left=$# odd=
+    for line in $found; do
+        IFS=$blank
+        size_of $line
+        one=${line#* /} left=$((left - 1))
+        target=${one#* -> } one=/${one%% -> *}
+        case $line in
+        *\?* | [!l]*) odd=1 ;;
+        esac
+        [ "$size" = "${#target}" ] && [ -L "$one" ] || odd=1
+    done
+    set +f
+    if [ "$left$odd" = 0 ]; then
+        IFS=$nl
+        set -f
+        for line in $found; do
+            set +f
+            IFS=$blank
+            one=${line#* /}
+            follow "/${one%% -> *}" "${one#* -> }"
+        done
+    else
+        IFS=$blank
+        for one do
+            if target=$(readlink "$one"); then follow "$one" "$target"; else say "NOTE DENIED $one"; fi
+        done
+    fi
+    set +f
+    IFS=$blank
+}
+size_of() { size=${5-}; }
+
 follow() {
-    target=$(readlink "$1") || { say "NOTE DENIED $1"; return; }
-    case $target in
+    case $2 in
     *"$nl"*) return ;;
-    /*) normal "$target" ;;
-    *) normal "${1%/*}/$target" ;;
+    /*) normal "$2" ;;
+    *) normal "${1%/*}/$2" ;;
     esac
     case $merged$out in
     1/lib/* | 1/bin/* | 1/sbin/*) out=/usr$out ;;
@@ -158,7 +353,6 @@ follow() {
     case $out in
     /dev/null | "$1") return ;;
     esac
-    deep=$((deep + 1))
     if [ "$deep" -gt 8 ]; then
         :
     elif reachable "$out"; then
@@ -167,7 +361,6 @@ follow() {
     else
         say "NOTE REMOTE $1"
     fi
-    deep=$((deep - 1))
 }
 
 wanted() {
@@ -249,21 +442,30 @@ listing() {
     set -- /etc/cron.hourly/* /etc/cron.daily/* /etc/cron.weekly/* /etc/cron.monthly/* /etc/cron.yearly/* /etc/cron.d/* \
         /etc/periodic/*/* /etc/letsencrypt/renewal-hooks/*/* /etc/letsencrypt/archive/*/cert* /var/spool/anacron/* \
         /var/lib/systemd/timers/stamp-* /var/spool/cron/crontabs/* /var/spool/cron/* /root/.acme.sh/*/*.cer
+    there=
     for f do
-        shift
         case $f in *"$nl"*) continue ;; esac
-        { [ -L "$f" ] || [ -e "$f" ]; } && set -- "$@" "$f"
+        if [ -e "$f" ] || [ -L "$f" ]; then
+            there=$there$f$nl
+            [ "${#there}" -lt 100000 ] || break
+        fi
     done
-    [ "$#" -gt 0 ] && states "$@"
+    IFS=$nl
+    set -f
+    [ -z "$there" ] || states $there
+    set +f
+    IFS=$blank
 }
 
 identity() {
-    echo "uid=$(id -u)"
-    echo "system=$(uname -s) $(uname -r) $(uname -m)"
-    echo "node=$(uname -n)"
+    # Kernel, node, release, machine: always in this order.
+    set -- $(uname -snrm)
+    echo "uid=$uid"
+    echo "system=${1-} ${3-} ${4-}"
+    echo "node=${2-}"
     echo "name=$(limit 3 hostname -f)"
-    echo "time=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-    echo "zone=$zone"
+    echo "time=${now% *}"
+    echo "zone=${now#* }"
 }
 
 # The last start (and end, by cronie) of each job that cron's log holds: other lines are not of interest.
@@ -271,16 +473,20 @@ cron_log() {
     for f in /var/log/cron /var/log/cron.log /var/log/syslog /var/log/messages; do
         reachable "$f" && [ -f "$f" ] && [ -r "$f" ] && tail -c 4194304 <"$f"
     done
-    limit 10 journalctl --quiet --no-pager --utc --output short-iso --lines 5000 -t CRON -t CROND -t crond -t cron
+    { [ -d /run/log/journal ] || [ -d /var/log/journal ]; } &&
+        limit 10 journalctl --quiet --no-pager --utc --output short-iso --lines 5000 -t CRON -t CROND -t crond -t cron
 }
 last_of_each() {
-    awk '{ at = index($0, ") CMD"); if (at) { from = at; while (from != 1 && substr($0, from, 1) != "(") from--
-        last[substr($0, from)] = $0 } } END { for (job in last) print last[job] }'
+    awk -v cap="$CAP" '{ at = index($0, ") CMD"); if (at) { from = at; while (from != 1 && substr($0, from, 1) != "(") from--
+        last[substr($0, from)] = $0 } } END { for (job in last) if ((n += length(last[job]) + 1) < cap) print last[job] }'
 }
 
 # Whether devices can't be written, and what ext4 remembers of errors: statvfs does not say so.
 devices() {
+    count=0
     for d in /sys/class/block/*; do
+        count=$((count + 1))
+        [ "$count" -lt 5000 ] || return
         { read -r number <"$d/dev" && read -r only <"$d/ro"; } 2>/dev/null && echo "block ${d##*/} $number ro=$only"
     done
     for d in /sys/fs/ext4/*; do
@@ -293,10 +499,12 @@ first_round() {
     mode=all
     places /etc/hosts /etc/hostname /etc/machine-id /etc/resolv.conf /etc/fstab
     perhaps /etc/os-release /etc/nsswitch.conf /etc/rc.conf /etc/myname
-    if [ -r /proc/self/mountinfo ]; then
-        grab /proc/self/mountinfo
+    if [ -n "$mountinfo" ]; then
+        say "BEGIN FILE /proc/self/mountinfo"
+        printf '%s\n' "$mountinfo"
+        say "END $?"
         say "BEGIN OUT devices.txt"
-        devices | head -c "$CAP"
+        devices
         say "END 0"
     else
         output mount.txt 5 mount
@@ -321,14 +529,13 @@ first_round() {
             done
         done
     done
-    [ -d /run/systemd/system ] && output systemctl-timers.txt 10 systemctl --no-pager show '*.timer' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,TimersCalendar,TimersMonotonic,Result
-    [ -d /run/systemd/system ] && output systemctl-services.txt 10 systemctl --no-pager show '*.service' -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp
+    [ -d /run/systemd/system ] && output systemctl-units.txt 10 systemctl --no-pager show '*.timer' '*.service' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,TimersCalendar,TimersMonotonic,Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp
     say "BEGIN OUT states.txt"
-    listing | head -c "$CAP"
+    listing
     say "END 0"
-    if command -v awk >/dev/null; then
+    if [ -n "$awk" ]; then
         say "BEGIN OUT cron-log.txt"
-        cron_log | last_of_each | head -c "$CAP"
+        cron_log | last_of_each
         say "END 0"
     fi
 
@@ -389,15 +596,13 @@ first_round() {
         done
     done
     quiet=
+    settle
 
     # Who this machine is, who listens, who talks.
     output ip-addr.txt 5 ip -o addr || output ip-addr.txt 5 ifconfig -a
-    if command -v ss >/dev/null; then
-        output ss-listening.txt 5 ss -tunlp
-        output ss-established.txt 5 ss -tunp
-    else
-        output ss-listening.txt 5 netstat -an
-    fi
+    # All states at once, as it is the looking for programs that takes long; without those that wait for nothing.
+    output sockets.txt 5 ss -tunp state listening state closed state established state syn-sent state fin-wait-1 \
+        state fin-wait-2 state close-wait state last-ack state closing || output sockets.txt 5 netstat -an
     # Which of these connections is that of this very program.
     case $session in
     ?*)
@@ -416,34 +621,37 @@ named() {
     case $merged$1 in
     1/lib/systemd/*) return ;;
     esac
-    reachable "$1" || { say "NOTE REMOTE $1"; return; }
-    if [ -d "$1" ]; then
-        return
-    elif [ -f "$1" ] && [ -r "$1" ]; then
-        case $(head -c 4 <"$1" | tr -d '\000') in
-        ?ELF*) say "NOTE BINARY $1"; return ;;
-        esac
+    if ! reachable "$1"; then
+        say "NOTE REMOTE $1"
+    elif [ ! -d "$1" ]; then
+        grab "$1"
     fi
-    grab "$1"
 }
 
 main() {
-    zone=$(date +%z) session=${SSH_CONNECTION:-${1-}}
-    LC_ALL=C TZ=UTC0 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
-    export LC_ALL TZ PATH
+    session=${SSH_CONNECTION:-${1-}}
+    LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+    export LC_ALL PATH
+    # These change what ls prints.
+    unset QUOTING_STYLE TIME_STYLE
+    [ -n "$WANT" ] || now=$(date '+%Y-%m-%dT%H:%M:%S%z %z')
+    TZ=UTC0
+    export TZ
     nl='
 '
     blank=' 	'$nl
     IFS=$blank
-    k=0 files=0 level=0 deep=0 full='' quiet='' seen=$nl
+    k=0 files=0 waiting=0 level=0 full='' quiet='' seen=$nl batch='' links='' elf='' awk=''
     exec 4>&1 2>/dev/null
-    if timeout 1 true; then
+    if uid=$(timeout 1 id -u); then
         limit() { timeout "$@"; }
-    elif timeout -t 1 true; then
+    elif uid=$(timeout -t 1 id -u); then
         limit() { seconds=$1; shift; timeout -t "$seconds" "$@"; }
     else
+        uid=$(id -u)
         limit() { shift; "$@"; }
     fi
+    command -v awk >/dev/null && awk=1
     # The deadline on this side, if the other has gone. It ends by itself soon after this program.
     (
         i=0
@@ -465,7 +673,9 @@ main() {
         set -- $WANT
         set +f
         IFS=$blank
+        elf=1
         for w do named "$w"; done
+        settle
     else
         first_round
     fi

@@ -295,7 +295,7 @@ def test_the_host_tells_which_connection_is_that_of_the_collection(sudo: bool, b
     told = result.snapshot / "hosts/legacy-cert-01/.auditor"
     peer, peer_port, address, port = (told / "session.txt").read_text().split()
     assert (peer, address, port) == ("127.0.0.1", "127.0.0.1", str(server.port))
-    lines = [line.split() for line in (told / "ss-established.txt").read_text().splitlines()]
+    lines = [line.split() for line in (told / "sockets.txt").read_text().splitlines()]
     own = [line for line in lines if f"{address}:{port}" in line and f"{peer}:{peer_port}" in line]
     # ss shows both ends, as both are here.
     assert [line[3:5] for line in own if line[3].endswith(f":{port}")] == [[f"{address}:{port}", f"{peer}:{peer_port}"]]
