@@ -378,6 +378,8 @@ class Coverage:
     """Whether the collection itself wrote it down (`captures.jsonl`)."""
     estate: str = ""
     """Which estate it speaks of, where several are read as one."""
+    hosts: tuple[str, ...] = ()
+    """The hosts that it speaks of, where these are several and no single source: all of them."""
 
     @property
     def seen(self) -> bool:
@@ -570,8 +572,10 @@ class Signed:
     """Whether the area still is as it was signed."""
 
 
-ALWAYS_SEEN: Final = frozenset({Area.RENEWAL, Area.MONITORING, Area.SCHEDULES, Area.WEBHOOKS, Area.NAMES, Area.STORAGE})
-"""Areas of which something must have been seen, whatever a profile says."""
+ALWAYS_SEEN: Final = frozenset(
+    {Area.RENEWAL, Area.MONITORING, Area.SCHEDULES, Area.WEBHOOKS, Area.NAMES, Area.STORAGE, Area.COVERAGE}
+)
+"""Areas of which something must have been seen, whatever a profile says; of coverage, each host that stays."""
 
 
 @dataclass(frozen=True, slots=True)

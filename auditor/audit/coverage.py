@@ -17,7 +17,7 @@ from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
 from auditor.capture.tree import OF_THE_ESTATE, moment_of
 from auditor.graph.hosts import HostTable
 from auditor.model import ALWAYS_SEEN, Area, Coverage, Going, Lifecycle, Malformed, Outcome, Relation
-from auditor.phrases import listed, plural
+from auditor.phrases import listed, plural, ranged
 
 if TYPE_CHECKING:
     from auditor.graph.view import View
@@ -53,6 +53,10 @@ _MONITORING: Final = re.compile(
 _TABLES_BESIDE: Final = frozenset({Area.COVERAGE, Area.LOGS, Area.TRAFFIC})
 """Areas where a file that is no text is a table made of the text beside it, or says nothing of other machines."""
 _FETCHED: Final = frozenset({"node_modules", ".terraform"})
+_OF_THE_HOST: Final = frozenset({"inventory", "captured", "asked"})
+"""Where a machine is known from, other than by what somebody else says of it."""
+_WRITTEN: Final = 5
+"""Hosts, or ranges of them, that a line to type or to write names."""
 _THEY: Final = {DATABASE: "databases", PICTURE: "pictures or fonts"}
 
 
@@ -63,11 +67,13 @@ def of_estate(
     going: Sequence[Going],
     named: Collection[str],
     inventory_path: str,
+    now: datetime,
     must_see: Collection[Area] = (),
 ) -> tuple[Coverage, ...]:
     """All lines of coverage: what was parsed, what was asked and not had, what a person declared, what nobody asked.
 
-    `must_see` are the areas of which something must have been seen, beyond those that always must.
+    `now` is what dates of the inventory are compared with. `must_see` are the areas of which something must have been
+    seen, beyond those that always must.
     """
     rows: list[Coverage] = []
     canonical = {
@@ -102,7 +108,7 @@ def of_estate(
     rows.extend(_unseen_areas(reading, rows, must_see))
     if inventory is not None:
         going_hosts = {one.host for one in going}
-        rows.extend(_unseen_hosts(reading, inventory, canonical, going_hosts, needed=Area.COVERAGE in must_see))
+        rows = _unseen_hosts(rows, reading, inventory, hosts, canonical, going_hosts, inventory_path, now)
     return tuple(rows)
 
 
@@ -425,46 +431,105 @@ def _unseen(
 
 
 def _unseen_areas(reading: Reading, rows: Sequence[Coverage], must_see: Collection[Area]) -> Iterator[Coverage]:
-    """Areas of which something must have been seen, and of which nothing was, on any host or in any file.
+    """Areas of which nothing was seen, on any host or in any file. Only those that must be seen rule out CLEAR.
 
     That one cloud account or service has none of it says nothing of the estate.
     """
-    wanted = set(must_see) - ALWAYS_SEEN - {Area.MENTIONS, Area.COVERAGE}
+    wanted = set(Area) - ALWAYS_SEEN - {Area.MENTIONS}
     wanted -= {row.area for row in rows if row.seen and not (row.recorded and row.path.startswith(_ANSWERS))}
     if wanted:
         # A file of a host may be looked at, and say nothing that becomes a fact.
         paths = {bound.file.path for bound in reading.bound}
         wanted -= {area_of(path) for path in paths if not path.startswith(_ANSWERS)}
     for area in sorted(wanted, key=list(Area).index):
-        yield _gap(
-            "", area, f"{area.value}, anywhere", f"To see it, {_HOW[area]}, or declare it absent in the inventory."
-        )
+        how = f"To see it, {_HOW[area]}, or declare it absent in the inventory."
+        yield replace(_gap("", area, f"{area.value}, anywhere", how), needed=area in must_see)
 
 
 def _unseen_hosts(
+    rows: list[Coverage],
     reading: Reading,
     inventory: Inventory,
+    hosts: HostTable,
     canonical: Mapping[str, tuple[str, ...]],
     going: Collection[str],
-    *,
-    needed: bool,
-) -> Iterator[Coverage]:
-    """Hosts that the inventory declares, that stay, and of which there is no capture at all."""
-    looked = {name for names in canonical.values() for name in names}
-    looked |= {name for one in reading.tree.captures.values() for name in canonical.get(one.source, (one.source,))}
-    there = [
-        host.name for host in inventory.expanded() if host.lifecycle is not Lifecycle.RETIRED and host.name not in going
+    inventory_path: str,
+    now: datetime,
+) -> list[Coverage]:
+    """Also the hosts that the inventory declares, that stay, and of which nothing was captured.
+
+    What another source says of a host (its cloud, its monitoring, the configuration management) is no look into it. A
+    host that was asked and did not answer is a gap of its own already; if it is declared as not collected, that one
+    rules out nothing any more.
+    """
+    from auditor.inventory.facts import not_collected
+
+    there = {
+        host.name: name
+        for host in inventory.expanded()
+        if host.lifecycle is not Lifecycle.RETIRED and (name := hosts.find(host.name) or host.name) not in going
+    }
+    files = _named(canonical, {bound.file.source for bound in reading.bound})
+    records = reading.tree.captures.values()
+    files |= _named(canonical, {one.source for one in records if one.outcome in (Outcome.OK, Outcome.ABSENT)})
+    tried = {one.source for one in records} | {row.source for row in reading.coverage if row.needed and not row.seen}
+    asked = _named(canonical, tried)
+    unseen = [name for name, known_as in there.items() if known_as not in files]
+    missing = {name for name in unseen if there[name] not in asked}
+    stated: set[str] = set()
+    declared: list[Coverage] = []
+    for statement, names in not_collected(inventory, unseen, now):
+        parts = [statement.by, f"{statement.on:%Y-%m-%d}"]
+        if statement.until is not None:
+            parts.append(f"until {statement.until:%Y-%m-%d}")
+        detail = f"{statement.reason} ({', '.join(parts)})"
+        if statement.holds(now):
+            stated.update(there[name] for name in names)
+        else:
+            names = tuple(name for name in names if name in missing)
+        missing.difference_update(names)
+        if names:
+            said = (
+                "declared as not collected" if statement.holds(now) else "whose declaration as not collected has ended"
+            )
+            what = f"{plural(len(names), 'host')} that {_stays(len(names))}, {said}"
+            line = Coverage("", Area.COVERAGE, what, Outcome.UNSEEN, len(names), detail, inventory_path, statement.line)
+            declared.append(replace(line, hosts=names, needed=not statement.holds(now)))
+    rows = [
+        replace(row, needed=False) if row.recorded and row.source in stated and not row.seen else row for row in rows
     ]
-    if unseen := [name for name in there if name not in looked]:
-        yield Coverage(
-            "",
-            Area.COVERAGE,
-            f"{len(unseen):,} of {plural(len(there), 'host')} that {'stays' if len(there) == 1 else 'stay'}",
-            Outcome.UNSEEN,
-            len(unseen),
-            f"Nothing was captured of {listed(unseen)}. Collect from there, too: what goes may be needed there.",
-            needed=needed,
-        )
+    if left := tuple(name for name in unseen if name in missing):
+        of = f"{len(left):,} of {plural(len(there), 'host')} that {_stays(len(there))}, of which nothing was captured"
+        others = {origin for name in left if (record := hosts.records.get(there[name])) for origin in record.origins}
+        how = _how_to_see(left, others - _OF_THE_HOST, now)
+        rows.append(Coverage("", Area.COVERAGE, of, Outcome.UNSEEN, len(left), how, hosts=left))
+    return rows + declared
+
+
+def _named(canonical: Mapping[str, tuple[str, ...]], sources: Collection[str]) -> set[str]:
+    """The hosts that sources stand for."""
+    return {name for source in sources for name in canonical.get(source, (source,))}
+
+
+def _stays(count: int) -> str:
+    return "stays" if count == 1 else "stay"
+
+
+def _how_to_see(hosts: Sequence[str], others: Collection[str], now: datetime) -> str:
+    """What to do about hosts of which nothing was captured: to collect from them, or the lines for the inventory.
+
+    `others` are what else names them.
+    """
+    names = ranged(hosts)
+    more = " …" if len(names) > _WRITTEN else ""
+    written = ", ".join(f'"{name}"' if "[" in name else name for name in names[:_WRITTEN]) + (", …" if more else "")
+    quoted = " ".join(f"'{name}'" if "[" in name else name for name in names[:_WRITTEN]) + more
+    entry = f"{{hosts: [{written}], reason: …, by: …, on: {now:%Y-%m-%d}}}"
+    known = f" What {listed(sorted(others))} says of them is no look into them." if others else ""
+    return (
+        f"What goes may be needed there.{known} Collect from there, too: `auditor collect {quoted}`. Where nobody has "
+        f"to look, say in the inventory why: `not_collected: [{entry}]`."
+    )
 
 
 def _everywhere(row: Coverage) -> bool:

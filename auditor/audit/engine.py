@@ -252,7 +252,9 @@ def judge(
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
     _ask(going, len(hosts.records), request)
     policy, profile = request.policy, request.profile or PLAIN
-    covered = covering.of_estate(reading, inventory, hosts, going, linker.identity_seen, INVENTORY, profile.must_see)
+    covered = covering.of_estate(
+        reading, inventory, hosts, going, linker.identity_seen, INVENTORY, request.now, profile.must_see
+    )
     if request.max_age is not None:
         covered = covering.aged(reading, hosts, going, covered, request.now, request.max_age)
     recovery = Recovery()
@@ -456,8 +458,12 @@ def _words(hosts: HostTable, names: Iterable[str], looked: Collection[str]) -> l
     if not vague:
         return []
     what = f"the short {'name' if len(vague) == 1 else 'names'} {listed(vague, 5)} in text of unknown format"
-    why = "may be an ordinary word or another host: only where a known format has a host's name was it taken for one"
-    return [Coverage("", Area.MENTIONS, what, Outcome.UNSUPPORTED, len(vague), why, needed=False)]
+    search = " ".join(f"-e {one}" for one in vague[:5])
+    why = (
+        "Each may be an ordinary word or another host, and was taken for this one only where its place says that a "
+        f"machine is meant. Look through the rest yourself: `grep -rniw {search}`."
+    )
+    return [Coverage("", Area.MENTIONS, what, Outcome.UNSEEN, len(vague), why, needed=False)]
 
 
 def _readable(finding: Finding) -> Finding:

@@ -149,7 +149,7 @@ def gate(
         old = was.report.findings
     compared = compare(old, new, lines)
     if not sides.living:
-        compared, unchanged = _old_gaps(compared, unseen, before, going, lines)
+        compared, unchanged = _old_gaps(compared, unseen, before, going, lines, now)
         if unchanged:
             said = listed([one.message for one in unchanged], 3)
             notes.append(f"{said}, before the change as after it (--estate SNAPSHOT shows what is on hosts)")
@@ -251,7 +251,12 @@ def compare(old: Iterable[Finding], new: Iterable[Finding], lines: Lines) -> lis
 
 
 def _old_gaps(
-    compared: Iterable[Judged], unseen: Iterable[Coverage], before: Survey, going: Sequence[Going], lines: Lines
+    compared: Iterable[Judged],
+    unseen: Iterable[Coverage],
+    before: Survey,
+    going: Sequence[Going],
+    lines: Lines,
+    now: datetime,
 ) -> tuple[list[Judged], list[Finding]]:
     """Findings about what nobody saw, as old ones where the old side saw no more of it: the change is not the cause.
 
@@ -261,7 +266,7 @@ def _old_gaps(
     if not any(one.finding.rule == GAP and one.standing is Standing.NEW for one in result):
         return result, []
     # That nothing but its declaration names a host is no finding of this kind.
-    rows = covering.of_estate(before.reading, before.inventory, before.hosts, going, (), INVENTORY)
+    rows = covering.of_estate(before.reading, before.inventory, before.hosts, going, (), INVENTORY, now)
     was = {_gap_key(one, lines.path(one.path)) for one in rows if not one.seen}
     worse = {(one.source, one.outcome.value) for one in unseen if _gap_key(one, one.path) not in was}
     for at, one in enumerate(result):

@@ -38,6 +38,8 @@ class Options:
     hosts: tuple[str, ...] = ()
     """Only these hosts; then only sources of kind ssh are asked."""
     ssh_config: Path | None = None
+    left_out: frozenset[str] = frozenset()
+    """Hosts that are not asked."""
 
 
 @dataclass(frozen=True, slots=True)

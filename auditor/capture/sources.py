@@ -13,7 +13,7 @@ import heapq
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -76,8 +76,10 @@ class _Block:
     above: tuple[tuple[str, ...], ...] = ()
 
 
-def targets_by_source(inventory: Inventory, wanted: Sequence[str] = ()) -> list[tuple[SshSource, list[Target]]]:
-    """The hosts of each `kind: ssh` source, each once: its first source wins.
+def targets_by_source(
+    inventory: Inventory, wanted: Sequence[str] = (), left_out: Collection[str] = ()
+) -> list[tuple[SshSource, list[Target]]]:
+    """The hosts of each `kind: ssh` source, each once: its first source wins. Those that are `left_out` are in none.
 
     `wanted` narrows them, by names, ranges or patterns. Raises UsageError for a wanted host that no source has.
     """
@@ -91,7 +93,7 @@ def targets_by_source(inventory: Inventory, wanted: Sequence[str] = ()) -> list[
             continue
         own: list[Target] = []
         for name in (name for pattern in source.hosts for name in _matching(pattern, hosts)):
-            if name in found:
+            if name in found or name in left_out:
                 continue
             known = hosts.get(name)
             address = known.addresses[0] if known is not None and known.addresses else ""

@@ -21,7 +21,7 @@ def collect(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime], pro
     from auditor.capture.ssh_workers import HOSTS_A_PROCESS, processes_for, run
 
     options = job.options
-    by_source = targets_by_source(job.inventory, options.hosts)
+    by_source = targets_by_source(job.inventory, options.hosts, options.left_out)
     own = next((found for source, found in by_source if source is job.source), [])
     everyone = sum(len(found) for _, found in by_source)
     left = [one for one in own if not snapshot.complete(one.host)]

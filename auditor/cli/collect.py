@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from auditor.capture.kinds import Job, SourceResult
     from auditor.capture.snapshot import Snapshot
+    from auditor.inventory.schema import Inventory
 
 COMPLETE, UNSEEN = 0, 4
 _NONCE: Final = "0" * 32
@@ -145,17 +146,19 @@ def _collect(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{path}: no such file", hint="The sources to collect from stand in it: see `auditor init`.")
     _warm_up(path, arguments)
     inventory = load_inventory(path)
-    options = Options(arguments.jobs, arguments.timeout, tuple(arguments.hosts), arguments.ssh_config)
+    started = datetime.now(UTC)
+    # Whoever names a host means it.
+    left_out = frozenset() if arguments.hosts else _left_out(inventory, started)
+    options = Options(arguments.jobs, arguments.timeout, tuple(arguments.hosts), arguments.ssh_config, left_out)
     jobs = jobs_of(inventory, options, arguments.only)
     # What is wrong with the command line or with ssh_config is said before anything is asked.
-    hosts = {id(source): found for source, found in targets_by_source(inventory, options.hosts)}
+    hosts = {id(source): found for source, found in targets_by_source(inventory, options.hosts, left_out)}
     jobs = [job for job in jobs if hosts.get(id(job.source), True)]
     if not jobs:
         raise UsageError(f"{path}: there is nothing to collect from", hint="Add `sources: [{kind: ssh}]`, and `hosts`.")
     if any(job.kind == "ssh" for job in jobs):
         SshConfig.read(options.ssh_config)
     need_libraries(jobs)
-    started = datetime.now(UTC)
     place: Path = arguments.output or Path(
         started.strftime("snapshot-%Y%m%dT%H%M%SZ") + (".sqlar" if arguments.pack else "")
     )
@@ -173,6 +176,9 @@ def _collect(arguments: argparse.Namespace) -> int:
         f"{place}: {_told(results)}; "
         + (f"{_not_seen(unseen)}: see captures.jsonl." if unseen else "all that was asked was seen.")
     )
+    if left_out:
+        some = "1 host was" if len(left_out) == 1 else f"{len(left_out):,} hosts were"
+        print(f"{some} left out, as `not_collected` of the inventory says.")
     print(f"Next: auditor checklist HOST --estate {place}")
     return UNSEEN if unseen else COMPLETE
 
@@ -188,6 +194,16 @@ def _warm_up(path: Path, arguments: argparse.Namespace) -> None:
     many = beginning.count(b"\n") > 2 * HOSTS_A_PROCESS
     if many and b"kind: ssh" in beginning and importlib.util.find_spec("paramiko") is not None:
         warm_up()
+
+
+def _left_out(inventory: Inventory, now: datetime) -> frozenset[str]:
+    """The hosts of which the inventory says that nobody has to look there."""
+    from auditor.inventory.facts import not_collected
+
+    names = {host.name for host in inventory.expanded()}
+    return frozenset(
+        name for statement, found in not_collected(inventory, names, now) if statement.holds(now) for name in found
+    )
 
 
 def _not_seen(count: int) -> str:

@@ -39,6 +39,7 @@ def check(inventory: Inventory, now: datetime | None = None, unread: Collection[
     yield from _shared(inventory)
     yield from _successors(inventory, unread)
     yield from _statements(inventory, now)
+    yield from _not_collected(inventory, unread)
     yield from _names(inventory)
     yield from _tags(inventory.lifecycle_tags or ())
     for procedure in inventory.procedures:
@@ -197,6 +198,30 @@ def _statements(inventory: Inventory, now: datetime | None) -> Iterator[Problem]
             yield Problem(
                 absent.line_of("until"), f"{what} ended on {day(absent.until)}", "have it looked at again, or remove it"
             )
+
+
+def _not_collected(inventory: Inventory, unread: Collection[str]) -> Iterator[Problem]:
+    """Statements about hosts that there are not. One that has ended is no problem here: its hosts are a gap again."""
+    for statement in inventory.not_collected:
+        line = statement.line_of("hosts")
+        if statement.until is not None and statement.until <= statement.on:
+            what = f"the statement of {statement.by} ends before it was made"
+            yield Problem(statement.line_of("until"), what, "check `on` and `until`")
+        for pattern in statement.hosts:
+            # That a pattern meets nothing for now is no slip; that a name does may be one.
+            if "*" in pattern or "?" in pattern:
+                continue
+            for name in expand_names(pattern):
+                count = len(inventory.find(name))
+                if count > 1:
+                    yield Problem(line, f"`{name}` may be one of {count} hosts", "write it in full")
+                elif not count and name not in unread:
+                    known = [one for host in inventory.expanded() for one in (host.name, *host.names)][:5000]
+                    hint = near(name, known) or "name a host, a range or a pattern of `hosts`, or take it out"
+                    yield Problem(line, f"`{name}` is not among the hosts", hint)
+                else:
+                    continue
+                break
 
 
 def _names(inventory: Inventory) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from auditor.graph.hosts import HostTable
-    from auditor.inventory.schema import Inventory
+    from auditor.inventory.schema import Inventory, NotCollected
 
 
 _UNDERSTOOD: Final = frozenset("absent balancers certificates domains networks services watches webhooks".split())
@@ -247,6 +247,21 @@ def lines_understood(inventory: Inventory, text: str, going: Collection[str]) ->
         if own or section in _UNDERSTOOD or entries.get(number):
             understood.add(number)
     return understood
+
+
+def not_collected(
+    inventory: Inventory, names: Collection[str], now: datetime
+) -> Iterator[tuple[NotCollected, tuple[str, ...]]]:
+    """Statements that hosts need not be collected, each with those of these hosts that it alone speaks for.
+
+    `names` are full names of declared hosts. Statements that hold go before those that have ended.
+    """
+    left = set(names)
+    for statement in sorted(inventory.not_collected, key=lambda one: not one.holds(now)):
+        found = tuple(name for pattern in statement.hosts for name in inventory.matching(pattern) if name in left)
+        if found:
+            left.difference_update(found)
+            yield statement, tuple(dict.fromkeys(found))
 
 
 def declared_absent(inventory: Inventory) -> Iterator[tuple[Area, str, str, int]]:

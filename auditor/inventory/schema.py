@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from fnmatch import translate
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -549,6 +550,28 @@ class Absent(Entry):
     until: Time | None = Field(default=None, description="When the statement ends, and becomes an error.")
 
 
+class NotCollected(Entry):
+    """Hosts that nobody looks into, and why that is all right: an appliance, a switch, a host of another team.
+
+    Without such a statement each host that stays must have been looked at: what goes may be needed there. What was
+    captured of a host counts all the same.
+    """
+
+    hosts: tuple[HostPattern, ...] = Field(
+        min_length=1, description="Names, ranges or patterns with * of hosts of this inventory."
+    )
+    reason: Text = Field(description="Why nobody has to look there, or how it is known what they need.")
+    by: Text = Field(description="Who says so.")
+    on: Time = Field(description="When that was stated.")
+    until: Time | None = Field(
+        default=None, description="When the statement ends: from then on these hosts must have been looked at."
+    )
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it has not ended."""
+        return self.until is None or now <= self.until
+
+
 class Webhook(Entry):
     """A call that something makes when something happens."""
 
@@ -733,6 +756,9 @@ class Inventory(Entry):
         "this key `lifecycle` and `auditor:lifecycle`, with `[]` none.",
     )
     absent: tuple[Absent, ...] = Field(default=(), description="Areas of which a person says that there is nothing.")
+    not_collected: tuple[NotCollected, ...] = Field(
+        default=(), description="Hosts that nobody looks into, and why that is all right."
+    )
     webhooks: tuple[Webhook, ...] = Field(default=(), description="Webhooks that can't be collected.")
     services: tuple[Service, ...] = Field(default=(), description="What people use, and what it needs.")
     balancers: tuple[Balancer, ...] = Field(default=(), description="Load balancers that can't be collected.")
@@ -782,6 +808,14 @@ class Inventory(Entry):
         first label of a full name. More than one if it is ambiguous."""
         hosts = self.expanded()
         return [hosts[at] for at in self._find(name)]
+
+    def matching(self, pattern: str) -> list[str]:
+        """The names of the hosts that a name, a range or a pattern with * means; none if a name is ambiguous."""
+        if "*" in pattern or "?" in pattern:
+            wanted = re.compile(translate(pattern))
+            return [host.name for host in self.expanded() if any(map(wanted.match, (host.name, *host.names)))]
+        found = (self.find(name) for name in expand_names(pattern))
+        return [several[0].name for several in found if len(several) == 1]
 
     def network_of(self, addresses: Sequence[str]) -> str:
         """The only declared network that holds all of these addresses; empty if none or several do."""

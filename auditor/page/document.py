@@ -16,7 +16,7 @@ from auditor.page.data import block, graph_data, report_data
 from auditor.page.explorer import explorer
 from auditor.page.findings import AREA_STATE, by_kind, capital, checklist, findings
 from auditor.page.gaps import set_aside, unseen
-from auditor.page.markup import Markup, hidden, joined, tag
+from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.page.model import PageGraph, Review
 from auditor.page.people import by_hand, policy
 from auditor.page.timeline import timeline
@@ -24,6 +24,7 @@ from auditor.report.layout import in_utc, iso, moment, number, time_left
 from auditor.report.summary import (
     areas,
     basis,
+    beyond,
     changes,
     fate_of,
     gaps,
@@ -195,9 +196,12 @@ def _header(report: Report) -> Markup:
             class_="deadline",
         )
     counts = tag("p", said.counts, class_="counts") if said.counts else None
-    rests = None
+    rests: list[Markup] = []
     if report.verdict is Verdict.CLEAR:
-        rests = tag("p", f"This rests on {basis(report)}, as of {moment(report.now)}.")
+        rests = [tag("p", f"This rests on {basis(report)}, as of {moment(report.now)}.")]
+        if left_out := beyond(report):
+            link = tag("a", "not looked at", href="#unseen")
+            rests.append(tag("p", tag("strong", "It does not cover: "), prose(left_out), " (", link, ")"))
     return tag(
         "header",
         _tools(),

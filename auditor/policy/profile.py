@@ -58,8 +58,8 @@ class ProfileArea(Entry):
     must_see: StrictBool = Field(
         default=False,
         description="Whether the verdict is INCOMPLETE where nothing of it was captured. Of renewal, monitoring, "
-        "schedules, webhooks, names and storage something must be seen in any case; of `coverage` it asks for each "
-        "host that the inventory declares.",
+        "schedules, webhooks, names and storage something must be seen in any case, and so must each host of the "
+        "inventory that stays (`coverage`).",
     )
     items: tuple[ProfileItem, ...] = Field(default=(), description="What people are asked.")
 
@@ -138,7 +138,8 @@ def _check(document: ProfileDocument) -> Iterator[Problem]:
             yield Problem(
                 one.line_of("must_see"),
                 f"of {always} something must be seen in any case",
-                "take `must_see` out; that there is none is a statement of the inventory, under `absent`",
+                "take `must_see` out; that there is none is a statement of the inventory, under `absent` "
+                "(of hosts: `not_collected`)",
             )
 
 

@@ -201,7 +201,7 @@ class ScenarioJson(TypedDict):
 
 
 class CoverageJson(TypedDict):
-    """What was looked at, and with which outcome."""
+    """What was looked at, and with which outcome. `hosts` is there only where it speaks of several hosts."""
 
     source: str
     area: str
@@ -214,6 +214,7 @@ class CoverageJson(TypedDict):
     provides: list[str]
     needed: bool
     estate: NotRequired[str]
+    hosts: NotRequired[list[str]]
 
 
 class FailureJson(TypedDict):
@@ -469,6 +470,8 @@ def _coverage(line: Coverage) -> CoverageJson:
     }
     if line.estate:
         found["estate"] = line.estate
+    if line.hosts:
+        found["hosts"] = list(line.hosts)
     return found
 
 

@@ -24,6 +24,7 @@ from auditor.report.summary import (
     aside_said,
     aside_tally,
     basis,
+    beyond,
     changes,
     evidence_of,
     fate_of,
@@ -46,6 +47,9 @@ from auditor.report.summary import (
 
 INLINE: Final = 3
 """Pieces of evidence that stand in the open; more of them fold into a details block."""
+
+SOURCES: Final = 20
+"""Hosts and other sources that a gap names; the others are counted."""
 
 _QUOTED: Final = re.compile(r"`([^`]+)`")
 _WORD: Final = re.compile(r"(?P<open>[(\"'‘“]*)(?P<word>.*?)(?P<close>[)\"'’”.,;:!?…]*)", re.DOTALL)
@@ -126,6 +130,9 @@ def _head(report: Report) -> Iterator[str]:
     if report.verdict is Verdict.CLEAR:
         yield f"This rests on {prose(basis(report))}, as of {prose(moment(report.now))}."
         yield ""
+        if left := beyond(report):
+            yield f"**It does not cover**: {prose(left)}."
+            yield ""
     if report.since is not None:
         yield f"{prose(since_said(report, report.since))}."
         yield ""
@@ -218,7 +225,9 @@ def _unseen(report: Report) -> Iterator[str]:
         yield ""
     for gap in found:
         yield f"- [ ] {'?' if gap.needed else '·'} {gap.area.value}: {prose(gap.what)}"
-        sources = f" ({', '.join(code(source) for source in gap.sources)})" if gap.sources else ""
+        shown = gap.sources if len(gap.sources) <= SOURCES else gap.sources[:SOURCES]
+        more = f" and {len(gap.sources) - len(shown):,} more" if len(shown) < len(gap.sources) else ""
+        sources = f" ({', '.join(map(code, shown))}{more})" if shown else ""
         yield f"  - why: {prose(gap.why)}{sources}"
         if gap.places:
             yield from _evidence(gap.places)

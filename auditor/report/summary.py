@@ -6,7 +6,7 @@ Nothing is left out here; what is grouped is counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -39,7 +39,7 @@ from auditor.model import (
     SinceLast,
     Verdict,
 )
-from auditor.phrases import day, parse_time
+from auditor.phrases import day, parse_time, ranged
 from auditor.report.layout import clean, in_utc, moment, number, some, time_left
 
 EXIT_CODES: Final[Mapping[Verdict, int]] = MappingProxyType(
@@ -58,6 +58,8 @@ NO_CHECK: Final = "no check here"
 """Why an area is unseen for which there is neither a rule nor a capture."""
 NONE_SEEN: Final = "none seen"
 """What is said of an area that has rules, of which nothing was captured, nor had to be: it is no tick, and no gap."""
+BEYOND: Final = 5
+"""Gaps that rule out nothing and that are named beside the verdict; the others are counted."""
 NO_GAP: Final = frozenset({"", NO_CHECK, NONE_SEEN})
 _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 _CONFIDENCE_RANK: Final = {confidence: rank for rank, confidence in enumerate(Confidence)}
@@ -249,7 +251,7 @@ def _summarize(
             reasons.append(number(count, "gap"))
         if report.failures:
             reasons.append(number(len(report.failures), "failure"))
-    elif not coverage and not severities and not reasons and (known or not items):
+    elif not _looked(coverage) and not severities and not reasons and (known or not items):
         reasons.append(NONE_SEEN if known else NO_CHECK)
     return AreaSummary(
         area=area,
@@ -261,9 +263,14 @@ def _summarize(
         unseen=", ".join(reasons),
         asked=len(items),
         answered=sum(item.id in report.answers for item in items),
-        by_hand=bool(items) and not known and not coverage,
+        by_hand=bool(items) and not known and not _looked(coverage),
         aside=aside_tally(aside),
     )
+
+
+def _looked(coverage: Iterable[Coverage]) -> bool:
+    """Whether anybody looked, or had to."""
+    return any(line.needed or line.outcome is not Outcome.UNSEEN for line in coverage)
 
 
 def counted(row: AreaSummary) -> str:
@@ -311,7 +318,14 @@ def gaps(report: Report) -> tuple[Gap, ...]:
         return (rank, False, line.outcome.value, line.detail, what)
 
     for (_, minor, _, detail, what), group in groupby(
-        sorted((line for line in report.coverage if not line.seen and (line.path, line.line) not in told), key=alike),
+        sorted(
+            (
+                line
+                for line in report.coverage
+                if not line.seen and not line.hosts and (line.path, line.line) not in told
+            ),
+            key=alike,
+        ),
         key=alike,
     ):
         lines = list(group)
@@ -327,7 +341,7 @@ def gaps(report: Report) -> tuple[Gap, ...]:
         found.append(
             Gap(
                 area=first.area,
-                what=clean(what) or number(len(lines), "place"),
+                what=clean(what) or _together(lines),
                 why=why,
                 sources=tuple(
                     sorted({clean(line.source) for line in lines if line.source and line.source not in what})
@@ -343,6 +357,7 @@ def gaps(report: Report) -> tuple[Gap, ...]:
             )
         )
 
+    found.extend(_of_hosts(report.coverage))
     for area in Area:
         runs = [run for run in report.rules if run.area is area and not run.off]
         blind = [run for run in runs if not run.looked_at and run.missing]
@@ -369,6 +384,43 @@ def gaps(report: Report) -> tuple[Gap, ...]:
             if not run.looked_at and not run.missing
         )
     return tuple(sorted(found, key=lambda gap: (not gap.needed, _AREA_RANK[gap.area])))
+
+
+def _together(lines: Sequence[Coverage]) -> str:
+    """What several lines of coverage are about: places, or what each of them says where it has none."""
+    if any(line.path for line in lines):
+        return number(len(lines), "place")
+    return some(clean(line.what) for line in lines)
+
+
+def _of_hosts(coverage: Iterable[Coverage]) -> Iterator[Gap]:
+    """Hosts of which nothing was captured, in up to three gaps: those of which nobody says why, those of which what
+    somebody said has ended, and those that the inventory leaves out. Only the last rule out nothing."""
+    kinds: dict[tuple[bool, bool], list[Coverage]] = {}
+    for line in coverage:
+        if line.hosts and not line.seen:
+            kinds.setdefault((line.needed, bool(line.path)), []).append(line)
+    for (needed, stated), lines in sorted(kinds.items(), key=lambda kind: (not kind[0][0], kind[0][1])):
+        count = number(sum(line.count for line in lines), "host")
+        what, why, action = lines[0].what, "nobody looked there", lines[0].detail
+        if stated:
+            reasons = some(dict.fromkeys(clean(line.detail) for line in lines))
+            what = f"{count} that the inventory leaves out"
+            why = f"nobody looked, and that rules out nothing: {reasons}"
+            action = ""
+        if stated and needed:
+            what = f"{count} that the inventory left out until a day that is over"
+            why = f"nobody looked there, and what was said of it has ended: {reasons}"
+            action = "Collect from there, or find out whether the reason still holds, and write a new `until`."
+        yield Gap(
+            area=lines[0].area,
+            what=clean(what),
+            why=why,
+            sources=tuple(ranged(clean(host) for line in lines for host in line.hosts)),
+            places=tuple(Provenance(line.path, line.line, estate=line.estate) for line in lines if line.path),
+            action=clean(action),
+            needed=needed,
+        )
 
 
 def _wanted(missing: Iterable[str], area: Area) -> str:
@@ -431,6 +483,15 @@ def basis(report: Report) -> str:
     return f"{looked}, {number(len(made), 'check')} in {number(covered, 'area')}"
 
 
+def beyond(report: Report) -> str:
+    """What the verdict says nothing of, though that rules out nothing: `2 hosts that the inventory leaves out; traffic,
+    anywhere`; empty if there is nothing. Hosts come first, single places that can't be read last."""
+    minor = [gap for gap in gaps(report) if not gap.needed]
+    minor.sort(key=lambda gap: (gap.area is not Area.COVERAGE, bool(gap.places)))
+    said = [f"{gap.what} in {gap.area.value}" if gap.what.endswith(("place", "places")) else gap.what for gap in minor]
+    return "; ".join(said[:BEYOND]) + (f"; and {len(said) - BEYOND:,} more" if len(said) > BEYOND else "")
+
+
 def tally(report: Report) -> str:
     """`6 blockers, 4 warnings, 1 note`; what is none is left out."""
     severities = Counter(finding.severity for finding in report.findings)
@@ -484,11 +545,13 @@ def _afterwards(verdict: Verdict, who: str, plural: bool, counts: str) -> Headli
 
 
 def _unseen(report: Report) -> str:
-    """What was not seen, in a few words: `2 areas not fully looked at, 1 part of the audit failed`."""
+    """What was not seen, in a few words: `2 areas not fully looked at, 5 hosts not looked at`."""
     parts = []
     rows = [row for row in areas(report) if row.unseen not in NO_GAP and Area.COVERAGE not in row.area.covers]
     if rows:
         parts.append(f"{number(len(rows), 'area')} not fully looked at")
+    if hosts := sum(line.count for line in report.coverage if line.hosts and line.needed and not line.seen):
+        parts.append(f"{number(hosts, 'host')} not looked at")
     if report.failures:
         parts.append(f"{number(len(report.failures), 'part')} of the audit failed")
     return ", ".join(parts)

@@ -26,6 +26,7 @@ from auditor.report.summary import (
     aside_said,
     aside_tally,
     basis,
+    beyond,
     changes,
     counted,
     evidence_of,
@@ -92,6 +93,8 @@ def _verdict(page: Page, report: Report) -> None:
         page.hang(indent, said.counts, style="bold")
     if report.verdict is Verdict.CLEAR:
         page.hang(indent, f"This rests on {basis(report)}, as of {moment(report.now)}.")
+        if out := beyond(report):
+            page.hang(indent, f"It does not cover: {out}. See NOT LOOKED AT.", style="unseen")
     if soonest := next_deadline(report):
         page.hang(indent, soonest, style="bad")
     if report.since is not None:

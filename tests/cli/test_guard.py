@@ -118,7 +118,7 @@ def test_what_is_too_old(tmp_path: Path, switch: Switch, capsys: pytest.CaptureF
     textfile = tmp_path / "auditor.prom"
     assert guard("--textfile", str(textfile), "--max-age", "1h") == 1
     assert switch.ends == ["/fail"]
-    assert series(textfile)["auditor_sources_stale"] == 11
+    assert series(textfile)["auditor_sources_stale"] == 15
     assert "too old: " in capsys.readouterr().out
     assert series(textfile)["auditor_run_success"] == 1
 

@@ -459,3 +459,17 @@ def test_histories_without_a_commit_in_common(clone: Clone, capsys: pytest.Captu
 def test_a_branch_that_is_new_for_the_platform(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gate", "--repo", str(clone.root), "--base", "0" * 40, "--head", "HEAD"]) == 2
     assert "new branch" in capsys.readouterr().err
+
+
+def test_hosts_that_nobody_looked_into_are_no_fault_of_a_change(
+    clone: Clone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A repository is no look into a host, before the change as after it; it is told once, and not by the host."""
+    inventory = DECLARED.format("retired") + "  - name: 'app[001:400].example.net'\n"
+    clone.commit({"inventory.yaml": inventory})
+    clone.commit({"inventory.yaml": inventory + "  - name: new01.example.net\n", "README.md": "Hosts\n"})
+    report = judged(clone, capsys, "--fail-on", "warn")
+    assert report["passed"]
+    assert [one["what"] for one in report["not_looked_at"] if one["area"] == "coverage"] == [
+        "402 of 402 hosts that stay, of which nothing was captured"
+    ]

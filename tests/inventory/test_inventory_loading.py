@@ -95,12 +95,13 @@ def test_starter_is_valid_also_with_its_comments_opened() -> None:
     lines = starter().splitlines()
     opened = "\n".join(
         line[2:]
-        if line.startswith(("#   ", "# sources:", "# absent:", "# services:", "# procedures:", "# keys:"))
+        if line.startswith(("#   ", "# sources:", "# absent:", "# not_", "# services:", "# procedures:", "# keys:"))
         else line
         for line in lines
     )
     inventory = loads(opened.encode())
     assert (len(inventory.sources), len(inventory.absent), len(inventory.keys)) == (3, 1, 1)
+    assert len(inventory.not_collected) == 1
 
 
 def test_now_decides_what_is_past() -> None:

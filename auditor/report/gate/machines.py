@@ -98,6 +98,7 @@ def render_json(report: GateReport) -> str:
                 "detail": one.detail,
                 "path": one.path,
                 "line": one.line,
+                **({"hosts": list(one.hosts)} if one.hosts else {}),
             }
             for one in report.unseen
         ],
