@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ _CAPABILITY_WORDS: Final = (
 )
 
 # acme.sh keeps its hooks so: https://github.com/acmesh-official/acme.sh, _savedomainconf.
+_ACME_WORD: Final = "__acme_base64__"
 _ACME: Final = re.compile(r"(__ACME_BASE64__START_)([^_\s'\"]*)(__ACME_BASE64__END_)")
 
 _TOKEN_WORDS: Final = (
@@ -71,10 +73,9 @@ _KEYS: Final = (
         ).split()
     ),
 )
-_KEY_WORDS: Final = (
-    *("pass", "secret", "token", "credential", "pwd", "psk", "community", "redis", "authtok", "bindpw", "rootpw"),
-    *_KEYS,
-)
+_NAME_WORDS: Final = ("pass", "secret", "token", "credential", "pwd", *_KEYS)
+"""Without one of them nothing is a name as `_NAMES` has it."""
+_KEY_WORDS: Final = (*_NAME_WORDS, "psk", "community", "redis", "authtok", "bindpw", "rootpw")
 
 _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # Words of which a line must hold one, and what to look for: all after the group `keep` is the secret.
@@ -165,7 +166,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     ),
     # {"name": "DB_PASSWORD", "value": "x"}, in either order
     (
-        ("value",),
+        _NAME_WORDS,
         re.compile(
             rf"(?P<keep>\b(?:name|key)['\"]?\s*:\s*['\"]?[\w.-]*(?:{_NAMES})[\w.-]*['\"]?\s*,\s*['\"]?value['\"]?\s*:\s*['\"]?)"
             r"[^\s'\",}]{3,}",
@@ -173,7 +174,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         ),
     ),
     (
-        ("value",),
+        _NAME_WORDS,
         re.compile(
             r"(?P<keep>\bvalue['\"]?\s*:\s*['\"])[^'\"]{3,}"
             rf"(?=['\"]\s*,\s*['\"]?(?:name|key)['\"]?\s*:\s*['\"]?[\w.-]*(?:{_NAMES}))",
@@ -293,22 +294,37 @@ _RULES_OF: Final = tuple(frozenset(n for n, (words, _) in enumerate(_RULES) if w
 
 
 @cache
-def _automaton() -> BytesAhoCorasick:
+def _automaton(words: tuple[str, ...]) -> BytesAhoCorasick:
     from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
-    return BytesAhoCorasick([word.encode() for word in _WORDS], matchkind=MatchKind.Standard)
+    return BytesAhoCorasick([word.encode() for word in words], matchkind=MatchKind.Standard)
 
 
 def _rules_for(lower: str) -> set[int]:
     """The rules of which a word stands in a text in lower case: for most lines none, which is told in one pass."""
-    found = _automaton().find_matches_as_indexes(lower.encode("utf-8", "surrogatepass"), overlapping=True)
+    found = _automaton(_WORDS).find_matches_as_indexes(lower.encode("utf-8", "surrogatepass"), overlapping=True)
     return {number for word in {which for which, _, _ in found} for number in _RULES_OF[word]}
 
 
 def may_hold_secrets(text: str) -> bool:
     """Whether `redact` could change any part of a text: whether a word stands in it that some rule looks for."""
     lower = text.lower()
-    return "__acme_base64__" in lower or bool(_rules_for(lower))
+    return _ACME_WORD in lower or bool(_rules_for(lower))
+
+
+def lines_with(text: str, words: tuple[str, ...] = (_ACME_WORD, *_WORDS)) -> Iterator[int]:
+    """The numbers, from 0 and in order, of lines in which a word stands; those that `redact` could change by default.
+
+    One pass over the text takes a fraction of asking line by line. Words are in lower case and have no line break.
+    """
+    lower = text.lower().encode("utf-8", "surrogatepass")
+    line, last, at = 0, -1, 0
+    for _, start, _ in _automaton(words).find_matches_as_indexes(lower):
+        line += lower.count(b"\n", at, start)
+        at = start
+        if line != last:
+            yield line
+            last = line
 
 
 def mark(secret: str, key: bytes = b"") -> str:
@@ -328,7 +344,7 @@ def redact(text: str, key: bytes = b"") -> str:
     """The text with passwords, tokens and keys replaced by marks (see `mark`). What is marked already stays."""
 
     lower = text.lower()
-    if "__acme_base64__" in lower:
+    if _ACME_WORD in lower:
         text = _ACME.sub(lambda found: found[1] + _inside(found[2], key) + found[3], text)
     rules = sorted(_rules_for(lower))
     for number in rules:

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from auditor import __version__
 from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
+from auditor.capture.aws_kept import FREE_KEYS, PAGING, written
 from auditor.capture.kinds import Job, Progress, SourceResult
 from auditor.capture.snapshot import Record
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Outcome
 from auditor.phrases import timestamp
-from auditor.redaction import MARK, redact
-from auditor.text import endpoint_ref, normal_address
+from auditor.redaction import redact
 
 if TYPE_CHECKING:
     from auditor.capture.snapshot import Snapshot
@@ -41,30 +40,7 @@ _DENIED: Final = (
     "UnauthorizedOperation", "UnrecognizedClient",
 )  # fmt: skip
 _UNSUPPORTED: Final = ("InvalidAction", "UnknownOperation", "UnsupportedOperation", "NotImplemented")
-_PAGING: Final = frozenset(
-    {
-        "ResponseMetadata", "NextToken", "nextToken", "Marker", "NextMarker", "nextMarker", "IsTruncated", "MaxItems",
-        "NextRecordName", "NextRecordType", "NextRecordIdentifier", "position", "HasMoreDeliveryStreams",
-    }
-)  # fmt: skip
-# Keys whose value is a secret whatever it looks like, in lower case.
-_SECRET_KEYS: Final = frozenset(
-    {
-        "accesstoken", "apikeyvalue", "authtoken", "clientsecret", "masteruserpassword", "oauthtoken", "password",
-        "privatekey", "s2snauthentication", "secret", "secretstring", "secrettoken", "userdata",
-    }
-)  # fmt: skip
-# Maps (and lists of name and value) whose values may be anything that a person put there.
-_FREE_KEYS: Final = frozenset(
-    {
-        "variables", "environmentvariables", "headerparameters", "querystringparameters", "bodyparameters",
-        "requestparameters", "customheaders", "configuration",
-    }
-)  # fmt: skip
-# A full host name as people write it: a password with a dot in it rarely looks so.
-_HOST: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,24}")
 _NOT_ASKED: Final = "not all was asked for: "
-_PEOPLE: Final = frozenset({"email", "email-json", "sms", "application"})
 _GLOBAL_AT: Final = {"aws": "us-east-1", "aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}
 
 
@@ -416,7 +392,7 @@ class _Run:
                 if count >= PAGES:
                     raise _EndlessError(f"more than {PAGES} pages: the rest was not asked for")
                 weight = _weight(page)
-                bare = {key: value for key, value in page.items() if key not in _PAGING}
+                bare = {key: value for key, value in page.items() if key not in PAGING}
                 keys = {path for each in followers for path in (*each.parameters.values(), each.only[0])}
                 for items in dict.fromkeys(each.items for each in followers):
                     shorts = [(parameters, _short(thing, keys)) for thing in _things(bare, items)]
@@ -459,8 +435,7 @@ class _Run:
     def _store(self, region: str, answered: _Answered, answer: Mapping[str, Any]) -> None:
         answered.parts += 1
         path = self._path(region, answered.operation, answered.parts)
-        free = _FREE_KEYS | set(answered.operation.free)
-        text = json.dumps(cleaned(answer, keys=free), indent=1, ensure_ascii=False) + "\n"
+        text = written(answer, FREE_KEYS.union(answered.operation.free))
         self._writer.store(path, text.encode("utf-8", "replace"))
         if answered.parts > 1:
             self._writer.record([Record(path, Outcome.OK, timestamp(self._now()))])
@@ -629,58 +604,6 @@ def outcome_of(error: BaseException) -> tuple[Outcome, str]:
     if isinstance(error, _RefusedError) or "Credential" in type(error).__name__ or "Profile" in type(error).__name__:
         return Outcome.DENIED, detail
     return Outcome.UNREACHABLE, detail
-
-
-def cleaned(value: Any, key: str = "", *, free: bool = False, keys: Set[str] = _FREE_KEYS) -> Any:
-    """An answer as JSON can hold it, without secrets: times in ISO 8601 (UTC), values that people set (below `keys`, in
-    lower case) only if they are a URL, a host or a number."""
-    if isinstance(value, Mapping):
-        if str(value.get("Protocol", "")) in _PEOPLE and "Endpoint" in value:
-            value = {**value, "Endpoint": MARK}
-        named = isinstance(value.get("name", value.get("Name", value.get("Key"))), str)
-        return {
-            str(name): cleaned(
-                one,
-                str(name),
-                # Of `{"name": …, "value": …}` the name is no secret.
-                free=(free and not (named and str(name).lower() in ("name", "key", "type", "isvaluesecret")))
-                or str(name).lower() in keys,
-                keys=keys,
-            )
-            for name, one in value.items()
-            if name not in _PAGING
-        }
-    if isinstance(value, (list, tuple)):
-        return [cleaned(one, key, free=free, keys=keys) for one in value]
-    if isinstance(value, datetime):
-        return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)).isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, str):
-        if key.lower() in _SECRET_KEYS and value:
-            return MARK
-        return _free_text(value) if free else redact(value)
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    # Bytes, and streams that nobody reads.
-    return MARK
-
-
-def _free_text(value: str) -> str:
-    """A value that a person set, if it only says where something is."""
-    bare = value.strip()
-    if not bare or bare.isdigit() or len(bare) < 4:
-        return value
-    if all(_says_where(one) for one in bare.split(",")):
-        return redact(value.split("?", 1)[0])
-    return value if bare.startswith("arn:") else MARK
-
-
-def _says_where(text: str) -> bool:
-    host = text.strip().partition(":")[0]
-    if "://" in text or normal_address(host) is not None:
-        return endpoint_ref(text) is not None
-    return _HOST.fullmatch(host) is not None and endpoint_ref(text) is not None
 
 
 def _safe(name: str) -> str:

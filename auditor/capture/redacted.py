@@ -7,11 +7,11 @@ linear in their size, or works on short lines only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from auditor.redaction import MARK, mark, may_hold_secrets, redact
+from auditor.redaction import MARK, lines_with, mark, may_hold_secrets, redact
 
 _LINE_LIMIT: Final = 65536
 """Characters of a line up to which secrets are looked for at once; a longer one is taken in pieces."""
@@ -59,7 +59,7 @@ _TOKEN: Final = re.compile(r"\"(?:\\.|[^\"\\])*+(?:\"|\Z)|[{}\[\]:,]", re.S)
 
 _USER_OPTIONS: Final = ("-u", "--user", "--proxy-user")
 _NEAR_WORDS: Final = (
-    *("pass", "secret", "token", "api", "access", "private", "credential"),
+    *("pass", "secret", "token", "credential", "apikey", "accesskey", "privatekey"),
     *("_pwd", "-pwd", "_key", "-key", "-user", "-u"),
 )
 """Without one of them no line tells of the secret of another."""
@@ -87,7 +87,18 @@ def redacted(content: bytes, key: bytes = b"") -> bytes:
             lines[number] = lines[number].rstrip()[: -len(secret)] + mark(secret, key)
     lower = text.lower()
     near = any(word in lower for word in _NEAR_WORDS)
-    return "\n".join(_Lines(key, near).all(lines)).encode("utf-8", "surrogateescape")
+    text = "\n".join(lines)
+    return "\n".join(_Lines(key, near).all(lines, _suspicious(text, near))).encode("utf-8", "surrogateescape")
+
+
+def _suspicious(text: str, near: bool) -> list[int]:
+    """The numbers of lines that may have a secret: by themselves, or because of a line near them."""
+    found = set(lines_with(text))
+    if near:
+        count = text.count("\n") + 1
+        for number in lines_with(text, _NEAR_WORDS):
+            found.update(range(max(number - _NEAR, 0), min(number + _NEAR + 1, count)))
+    return sorted(found)
 
 
 @dataclass(slots=True)
@@ -108,11 +119,19 @@ class _Lines:
     value: tuple[int, int, _Parts] | None = None
     """The last line with a `value:`, whose name may follow, its indent and its parts."""
 
-    def all(self, lines: Iterable[str]) -> list[str]:
-        """The lines, each without its secret."""
-        for line in lines:
-            self.done.append(self._line(line))
+    def all(self, lines: Sequence[str], suspicious: Iterable[int]) -> list[str]:
+        """The lines, each without its secret; the suspicious ones alone are looked at."""
+        for number in suspicious:
+            self._until(lines, number)
+            self.done.append(self._line(lines[number]))
+        self._until(lines, len(lines))
         return self.done
+
+    def _until(self, lines: Sequence[str], end: int) -> None:
+        """The lines before a suspicious one: as they are, but for the rest of a secret of several lines."""
+        while len(self.done) < end and (self.in_key or self.block is not None):
+            self.done.append(self._line(lines[len(self.done)]))
+        self.done += lines[len(self.done) : end]
 
     def _line(self, line: str) -> str:
         if self.block is not None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.capture.redacted import redacted
+from auditor.capture.redacted import _Lines, _suspicious, redacted
 from auditor.redaction import MARK
 
 
@@ -122,3 +122,33 @@ def test_any_text_keeps_its_lines_and_is_done_at_once(text: str) -> None:
     once = redacted(content, b"k" * 32)
     assert once.count(b"\n") == content.count(b"\n")
     assert re.sub(rb"~[0-9a-f]{8}", b"", redacted(once, b"l" * 32)) == re.sub(rb"~[0-9a-f]{8}", b"", once)
+
+
+_LINES = """\
+- name: API_TOKEN
+  name: API_TOKEN
+  value: abc
+- value: 'abc'
+  value: |
+"Key": "X-Auth-Token",
+"Value": "abc",
+- --token
+- -u
+- a:b c
+password: |
+  ab
+
+{
+}
+x: 1
+PASSWORD=abcdef
+curl -u a:b https://h/
+-----BEGIN PRIVATE KEY-----
+QUJD
+-----END PRIVATE KEY-----""".split("\n")
+
+
+@given(st.lists(st.sampled_from(_LINES), max_size=24))
+def test_lines_that_are_passed_over_have_nothing_to_change(lines: list[str]) -> None:
+    looked_at = _Lines(b"", near=True).all(lines, range(len(lines)))
+    assert _Lines(b"", near=True).all(lines, _suspicious("\n".join(lines), near=True)) == looked_at
