@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from auditor import __version__
 from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
 from auditor.capture.aws_kept import FREE_KEYS, PAGING, written
+from auditor.capture.aws_wire import Wire, moment
 from auditor.capture.kinds import Job, Progress, SourceResult
 from auditor.capture.snapshot import Record
 from auditor.errors import AuditorError, UsageError
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 PART_BYTES: Final = 8 * 1024 * 1024
 """Bytes of answers after which another file begins: a file of an estate is read up to 16 MiB."""
 ATTEMPTS: Final = 10
+CONNECT_SECONDS: Final = 10
+READ_SECONDS: Final = 60
 PAGES: Final = 20_000
 """Pages of one call. An API that goes on for ever is one that repeats itself."""
 
@@ -164,38 +168,47 @@ def collect_aws(
         retries["total_max_attempts"] = attempts or ATTEMPTS
     config = Config(
         retries=retries,
-        connect_timeout=10,
-        read_timeout=60,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
         max_pool_connections=max(workers, 10),
         # botocore makes its own anew twice a call, which takes a seventh of the call's time.
         user_agent=f"auditor/{__version__} Botocore/{botocore_version}",
     )
     label = source.account or source.profile or "default"
-    try:
-        session = session or _session(source, config)
-        account, partition = _identity(session, config)
-        if source.account and account != source.account:
-            raise _RefusedError(f"these credentials are of account {account}, the inventory declares {source.account}")
-        regions = _regions(session, config, source, partition)
-    except (BotoCoreError, ClientError, _RefusedError) as error:
-        outcome, detail = outcome_of(error)
-        return AwsResult(label, 0, 1, detail, outcome)
-    run = _Run(session, config, writer, account, partition, workers, operations, now, stop or threading.Event())
-    return run.all(regions, progress)
+    with closing(Wire(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)) as wire:
+        try:
+            session = session or _session(source, config, wire)
+            account, partition = _identity(session, config)
+            if source.account and account != source.account:
+                raise _RefusedError(
+                    f"these credentials are of account {account}, the inventory declares {source.account}"
+                )
+            regions = _regions(session, config, source, partition)
+        except (BotoCoreError, ClientError, _RefusedError) as error:
+            outcome, detail = outcome_of(error)
+            return AwsResult(label, 0, 1, detail, outcome)
+        run = _Run(session, config, writer, account, partition, workers, operations, now, stop or threading.Event())
+        return run.all(regions, progress)
 
 
 class _RefusedError(AuditorError):
     """Credentials that must not be used for this source."""
 
 
-def _session(source: Source, config: Any) -> Session:
+def _session(source: Source, config: Any, wire: Wire) -> Session:
     import boto3
+    from botocore.session import get_session
 
-    session: Any = boto3.Session(profile_name=source.profile)
+    def made(core: Any, **given: Any) -> Any:
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+        session = boto3.Session(botocore_session=core, **given)
+        wire.attach(core)
+        return session
+
+    session = made(get_session(), profile_name=source.profile)
     if source.role_arn is None:
         return session  # type: ignore[no-any-return]
     from botocore.credentials import RefreshableCredentials
-    from botocore.session import get_session
 
     client = session.client("sts", region_name=session.region_name or "us-east-1", config=config)
 
@@ -211,7 +224,7 @@ def _session(source: Source, config: Any) -> Session:
     # A role's credentials end after an hour, and a large account takes longer.
     inner: Any = get_session()
     inner._credentials = RefreshableCredentials.create_from_metadata(assume(), assume, "assume-role")
-    return boto3.Session(botocore_session=inner, region_name=session.region_name)  # type: ignore[no-any-return]
+    return made(inner, region_name=session.region_name)  # type: ignore[no-any-return]
 
 
 def _identity(session: Session, config: Any) -> tuple[str, str]:
@@ -255,6 +268,7 @@ class _Run:
         self._workers = workers
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Client] = {}
+        self._paginators: dict[tuple[str, str], Any] = {}
         self._unseen = 0
         self._done = 0
 
@@ -388,7 +402,7 @@ class _Run:
         if self._stop.is_set():
             return
         try:
-            for count, page in enumerate(_pages(self._client(operation.service, region), operation, parameters)):
+            for count, page in enumerate(self._pages(region, operation, parameters)):
                 if count >= PAGES:
                     raise _EndlessError(f"more than {PAGES} pages: the rest was not asked for")
                 weight = _weight(page)
@@ -431,6 +445,18 @@ class _Run:
             return
         if merged:
             yield merged
+
+    def _pages(self, region: str, operation: Operation, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        client = self._client(operation.service, region)
+        key = region, operation.key
+        # botocore makes a class of its own for each paginator.
+        if key not in self._paginators:
+            from botocore import xform_name
+
+            method = xform_name(operation.name)
+            self._paginators[key] = client.get_paginator(method) if client.can_paginate(method) else None
+        paginator = self._paginators[key]
+        return _followed(client, operation, parameters) if paginator is None else paginator.paginate(**parameters)
 
     def _store(self, region: str, answered: _Answered, answer: Mapping[str, Any]) -> None:
         answered.parts += 1
@@ -477,14 +503,11 @@ def _whole(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> 
         raise _UnreadableError("the answer is no JSON object, or not all of it")
 
 
-def _pages(client: Client, operation: Operation, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _followed(client: Client, operation: Operation, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The pages of an operation that botocore has no paginator for."""
     from botocore import xform_name
 
-    method = xform_name(operation.name)
-    if client.can_paginate(method):
-        yield from client.get_paginator(method).paginate(**parameters)
-        return
-    call = getattr(client, method)
+    call = getattr(client, xform_name(operation.name))
     token: dict[str, str] = {}
     while True:
         page = call(**parameters, **token)

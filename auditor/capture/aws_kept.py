@@ -6,7 +6,7 @@ Answers hold some ten thousand strings. Which of them may be a secret is told of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from datetime import UTC, date, datetime
 from json import dumps
 from json.encoder import encode_basestring as _encoded
@@ -39,6 +39,10 @@ _SECRET_KEYS: Final = frozenset(
 _PEOPLE: Final = frozenset({"email", "email-json", "sms", "application"})
 # A full host name as people write it: a password with a dot in it rarely looks so.
 _HOST: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,24}")
+_PLAIN: Final[Mapping[type, Callable[[Any], str]]] = {
+    int: int.__repr__,
+    bool: lambda value: "true" if value else "false",
+}
 _MARKED: Final = _encoded(MARK)
 
 
@@ -81,8 +85,8 @@ class _Writer:
             self._map(value, free, line)
         elif isinstance(value, list):
             self._list(value, key, free, line)
-        elif value is None or isinstance(value, (bool, int, float)):
-            self._pieces.append(dumps(value))
+        elif value is None or isinstance(value, (int, float)):
+            self._pieces.append(_PLAIN.get(value.__class__, dumps)(value))
         elif isinstance(value, datetime):
             at = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
             self._pieces.append(f'"{at.isoformat()}"')
