@@ -60,7 +60,7 @@ _TEMPLATE: Final = re.compile(r"\{\{|\{%|\{#|<%|\$\{[A-Za-z_]")
 # What a template may fill in and leave the records as they are: a serial number, and the zone of the file's name.
 _FILLED_NUMBER: Final = re.compile(r"(^|\()([ \t]*)(?:\{\{[^{}]*\}\}|<%=[^<>]*%>)(?=[ \t]*(?:;|$)|[ \t]+\d)")
 _FILLED_ZONE: Final = re.compile(r"(?:\{\{|<%=)[ \t]*@?\w*(?:zone|domain|origin)\w*[ \t]*(?:\}\}|%>)", re.IGNORECASE)
-_SUFFIXES: Final = (".signed", ".zone", ".db", ".hosts", ".rev", ".txt", ".axfr", ".inc", ".in", ".j2")
+_SUFFIXES: Final = (".signed", ".zone", ".db", ".dns", ".hosts", ".rev", ".txt", ".axfr", ".inc", ".in", ".j2")
 _PREFIXES: Final = ("db.", "named.", "master.", "primary.", "pri.", "slave.", "secondary.", "sec.", "zone.")
 # What Debian's bind9 package names its own zone files.
 _DISTRIBUTED: Final = {"db.local": "localhost", "db.root": "", "named.root": "", "root.hints": "", "db.cache": ""}
@@ -69,6 +69,9 @@ _STATED: Final = re.compile(
     r"^\$ORIGIN[ \t]+\S{0,255}\.(?:[ \t\r;]|$)|^[^\s;@$]{0,255}\.[ \t](?:\d\w*[ \t]+|IN[ \t]+)*SOA\b",
     re.IGNORECASE | re.MULTILINE,
 )
+# What the DNS server of Windows, and `dnscmd /ZoneExport`, write above the records and before those that may age.
+_WINDOWS_HEADER: Final = re.compile(r"^;[ \t]*Database file [^\n]{1,255} for ([^\s;]{1,255}) zone\.[ \t\r]*$", re.MULTILINE)
+_WINDOWS_AGE: Final = re.compile(r"\[(?:AGE|Aging):\d+\]", re.IGNORECASE)
 _TOKEN: Final = re.compile(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.){1,10000}')
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)+')
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -157,13 +160,14 @@ _Item: TypeAlias = Parsed | _Include
 class ZoneCollector(Collector):
     """BIND zone files: records with file and line, whatever one bad line among them says.
 
-    A file's origin is its $ORIGIN, else its SOA's absolute owner, else the zone that the server's named.conf makes it,
-    else what the file is called.
+    A file's origin is its $ORIGIN, else its SOA's absolute owner, else the zone that Windows names above the records or
+    that the server's named.conf makes it, else what the file is called.
 
     Reads
     -----
-    Master files: `*.zone`, `db.*`, and any file that begins like one, with `$INCLUDE` and `$GENERATE`. For files that
-    do not say which zone they are, `named.conf` and what it includes: one file may be several zones.
+    Master files: `*.zone`, `db.*`, `*.dns` of Windows and its exports, and any file that begins like one, with
+    `$INCLUDE` and `$GENERATE`. For files that do not say which zone they are, `named.conf` and what it includes: one
+    file may be several zones.
 
     Yields
     ------
@@ -353,18 +357,23 @@ def _inside(path: PurePosixPath) -> str | None:
 
 def _named_like_zone(path: str) -> bool:
     base = path.rsplit("/", 1)[-1]
-    if base.endswith((".zone", ".zone.signed", ".db")) or base.startswith("db."):
+    if base.endswith((".zone", ".zone.signed", ".db", ".dns")) or base.startswith("db."):
         return True
     return not _DIRECTORIES.isdisjoint(path.split("/")[:-1])
 
 
 def _states_origin(text: str) -> bool:
-    """Whether a file says itself which zone it is: by its first $ORIGIN or its SOA's owner, if that is absolute."""
-    return _STATED.search(text[:16_384]) is not None
+    """Whether a file says itself which zone it is: by its first $ORIGIN or its SOA's owner, if that is absolute.
+
+    The DNS server of Windows says it in a comment.
+    """
+    return _STATED.search(text[:16_384]) is not None or _WINDOWS_HEADER.search(text[:1024]) is not None
 
 
 def _origin_of(path: str, text: str) -> str | None:
     """The zone's name by its file's name, without the final dot; None if that is no zone's name."""
+    if windows := _WINDOWS_HEADER.search(text[:1024]):
+        return normal_name(windows[1])
     base = path.rsplit("/", 1)[-1].lower()
     if base in _DISTRIBUTED:
         return _DISTRIBUTED[base]
@@ -638,6 +647,8 @@ class _Reader:
         return normal_name(name)
 
     def _record(self, line: _Line, owner: str, tokens: tuple[str, ...]) -> Iterator[_Item]:
+        if tokens and _WINDOWS_AGE.fullmatch(tokens[0]):
+            tokens = tokens[1:]
         kind, ttl, rest = self._head(tokens)
         if kind == "SOA":
             if self._default_ttl is None and self._ttl is None and rest:
