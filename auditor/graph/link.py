@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
-from auditor.graph.columns import CONFIDENCE_ID, KIND_ID, NEED_ID, RELATION_ID, Graph, GraphBuilder
+from auditor.graph.columns import CONFIDENCE_ID, CONFIDENCES, KIND_ID, NEED_ID, RELATION_ID, Graph, GraphBuilder
 from auditor.graph.hosts import HostRecord, HostTable
 from auditor.model import (
     Attribute,
@@ -644,6 +644,7 @@ class Linker:
             mounts.setdefault(self._scopes[node], {})[self._texts[node]] = node
             if self._scopes[node]:
                 self._edge(node, self._node(Kind.HOST, self._scopes[node], ""), Relation.STANDS_FOR, Need.READ, -1, -1)
+        self._servers_of_mounts()
         for node in self._of_kind(Kind.PATH):
             scope = self._scopes[node]
             if not scope or not self._texts[node].startswith("/"):
@@ -652,6 +653,22 @@ class Linker:
             if target is None:
                 target = self._node(Kind.HOST, scope, "")
             self._edge(node, target, Relation.STANDS_FOR, Need.READ, -1, -1)
+
+    def _servers_of_mounts(self) -> None:
+        """What is written below a mount is kept by its server: what that can't keep, the mount can't either.
+
+        One that is mounted read-only is not written, wherever it comes from.
+        """
+        mounts = RELATION_ID[Relation.MOUNTS]
+        for at in range(len(self._relations)):
+            mount = self._consumers[at]
+            if self._relations[at] != mounts or self._kinds[mount] is not Kind.MOUNT:
+                continue
+            if self.attributes.get(mount, {}).get("read_only") is not True:
+                group = self._group(mount, "kept by") if self._groups[at] >= 0 else -1
+                confidence = CONFIDENCES[self._confidences[at]]
+                server = self._providers[at]
+                self._edge(mount, server, Relation.STANDS_FOR, Need.READ, group, self._edge_evidence[at], confidence)
 
     def _triggers(self) -> None:
         """The inverse of CALLS for what runs only because something calls it: scripts, clients, timers' services."""

@@ -45,7 +45,7 @@ class RenewalOnGoingHostRule(Rule):
     ------------
     Takes each lineage (what an ACME client renews) with its client, the jobs that start the client, the directories
     it writes to and its CA. If one of these is lost, the renewal is. If only some of several triggers are lost, it
-    warns. Another lineage with the same names that goes on elsewhere makes it a remark.
+    warns. Another lineage with the same names that goes on elsewhere, and whose validation does, makes it a remark.
 
     Why it matters
     --------------

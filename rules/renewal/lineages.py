@@ -39,8 +39,8 @@ RUN_RELATIONS: Final = (Relation.RENEWED_BY, Relation.RUNS_ON, Relation.WRITES, 
 class Renewal:
     """A lineage with what runs it.
 
-    `triggers`: what starts it by itself; `lost`: edges of its run that fail; `enabled`: its configuration lets a client
-    renew it; `runs`: and something starts that client (a daemon starts itself, and where no schedules were captured it
+    `triggers`: what starts it by itself; `lost`: edges of its run that fail; `validated`: no way of its validation
+    fails; `enabled`: its configuration lets a client renew it; `runs`: and something starts that client (a daemon starts itself, and where no schedules were captured it
     is believed).
     """
 
@@ -51,6 +51,7 @@ class Renewal:
     lost: tuple[Edge, ...]
     enabled: bool
     runs: bool
+    validated: bool
 
     @property
     def client(self) -> str:
@@ -65,7 +66,7 @@ class Renewal:
     @property
     def living(self) -> bool:
         """Whether it goes on renewing in this scenario."""
-        return self.runs and not self.lost
+        return self.runs and self.validated and not self.lost
 
 
 class Lineages:
@@ -126,6 +127,7 @@ class Lineages:
             tuple(edge for edge in estate.outgoing(lineage, *RUN_RELATIONS) if edge.lost),
             enabled,
             enabled and (started or not self._schedules_seen(lineage.scope)),
+            not any(edge.lost and not edge.group for edge in estate.outgoing(lineage, Relation.VALIDATED_THROUGH)),
         )
 
     def _schedules_seen(self, host: str) -> bool:
