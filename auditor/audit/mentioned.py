@@ -129,7 +129,8 @@ def look_for_mentions(
             if host is None:
                 host = nodes[one.identity.host] = linker.require(Ref(Kind.HOST, one.identity.host))
             confidence = Confidence.LOW
-            if not one.comment and one.exact and one.identity.kind in ("full", "prefix", "address"):
+            sure = one.identity.kind in ("full", "prefix", "address") or _is_addressed(one)
+            if not one.comment and one.exact and sure:
                 confidence = Confidence.MEDIUM
             linker.edge(
                 document,
@@ -143,6 +144,14 @@ def look_for_mentions(
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
     _named_after(reading, canonical, linker, scanner, called)
     return called
+
+
+def _is_addressed(mention: Mention) -> bool:
+    """Whether a short name stands where only a machine can: in a share, `\\\\fs01\\files`, or a URL."""
+    if mention.identity.kind != "short":
+        return False
+    name = re.escape(mention.identity.text)
+    return re.search(rf"(?:\\\\|://){name}(?:[\\/:]|$)", mention.text, re.IGNORECASE) is not None
 
 
 def _in_terraform(

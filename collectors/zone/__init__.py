@@ -70,7 +70,7 @@ _STATED: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 # What the DNS server of Windows, and `dnscmd /ZoneExport`, write above the records and before those that may age.
-_WINDOWS_HEADER: Final = re.compile(r"^;[ \t]*Database file [^\n]{1,255} for ([^\s;]{1,255}) zone\.[ \t\r]*$", re.MULTILINE)
+_WINDOWS_HEADER: Final = re.compile(r"^;[ \t]*Database file [^\n]{1,255} for ([^\s;]{1,255}) zone\.\s*$", re.MULTILINE)
 _WINDOWS_AGE: Final = re.compile(r"\[(?:AGE|Aging):\d+\]", re.IGNORECASE)
 _TOKEN: Final = re.compile(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.){1,10000}')
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)+')
@@ -81,6 +81,7 @@ _TTL_PART: Final = re.compile(r"(\d+)([wdhms]?)", re.IGNORECASE)
 _TTL_UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _CLASSES: Final = frozenset({"IN", "CH", "HS", "CHAOS", "HESIOD"})
 _ESCAPED: Final = re.compile(r"\\(\d{3}|.)")
+_REPORTED_TO: Final = re.compile(r"(?:mailto:[^@\s,;]{1,64}@|https://)([^\s/:,;!]{1,255})")
 _MODIFIER: Final = re.compile(r"\{([+-]?\d{1,10})(?:,(\d{1,3})(?:,([doxXnN]))?)?\}")
 _GENERATE_RANGE: Final = re.compile(r"(\d{1,10})-(\d{1,10})(?:/(\d{1,10}))?")
 
@@ -813,8 +814,8 @@ class _Reader:
         if text.lower().startswith("v=spf1 "):
             providers, networks = _spf(text, owner)
             return _Rdata(text, providers, {"networks": networks} if networks else {})
-        if text.lower().startswith("v=dmarc1"):
-            found = (host_ref(domain) for domain in re.findall(r"mailto:[^@\s,;]+@([^\s,;!]+)", text))
+        if text.lower().startswith(("v=dmarc1", "v=tlsrptv1")):
+            found = (host_ref(domain) for domain in _REPORTED_TO.findall(text))
             return _Rdata(text, tuple((ref, "reports") for ref in found if ref))
         return _Rdata(" ".join(strings))
 

@@ -50,7 +50,8 @@ class MentionRule(Rule):
     and variables that go with the host, in a list of names of other machines, as a setting beside the full name, and
     wherever its place says that it is a machine (`root@gluck:/srv`, `gluck:9100`, a `case` on the host's name). If the
     estate uses it so in several files, and for hardly anything else, it counts everywhere.
-    One finding for each file. For a host that only becomes read-only they are notes.
+    One finding for each file. Files that have nothing but a short name are notes, unless it is in a share
+    (`\\\\fs-old-01\\files`) or a URL. For a host that only becomes read-only all are notes.
 
     Why it matters
     --------------

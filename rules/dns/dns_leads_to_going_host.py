@@ -43,6 +43,8 @@ _SETS: Final = {
 }
 """Record types whose records are alternatives, and what people call their targets."""
 _SKIPPED: Final = frozenset({"CAA"})
+_REPORTS: Final = {"_dmarc.": "DMARC", "_smtp._tls.": "TLS in mail"}
+"""Names of records that say where reports are sent (RFC 7489 section 6.3, RFC 8460 section 3)."""
 _LIMIT: Final = 100_000
 
 
@@ -64,8 +66,8 @@ class DnsLeadsToGoingHostRule(Rule):
     What it does
     ------------
     Starts at the host and its addresses, and goes back over A, AAAA, CNAME, ALIAS and DNAME records to each name that
-    ends there, and to each MX, NS, SRV, SVCB, HTTPS, URI, SOA, PTR, TLSA and SPF record that names one of them. One
-    finding for each owner and type.
+    ends there, and to each MX, NS, SRV, SVCB, HTTPS, URI, SOA, PTR, TLSA and SPF record that names one of them, and
+    those that say where reports of mail are sent. One finding for each owner and type.
 
     Another finding for each host has the records of its own name that lead elsewhere or nowhere (TXT, SSHFP, CAA, its
     MX, the challenge of its certificate): they are to be removed with it as well.
@@ -250,6 +252,14 @@ class DnsLeadsToGoingHostRule(Rule):
                 if kind == "PTR"
                 else "Left behind, it pins a certificate of a host that is gone.",
                 "Remove the record with the host.",
+            )
+        if kind == "TXT" and (label := next((one for one in _REPORTS if owner.startswith(one)), "")):
+            return (
+                Severity.WARN,
+                f"Reports of {_REPORTS[label]} on {owner.removeprefix(label)} are sent to {hosts}"
+                + (f" ({target})" if target != hosts else ""),
+                "They are lost from then on: who sends mail in the domain's name, or can't deliver it, shows nowhere.",
+                f"Let `rua` and `ruf` of {owner} name {successor}, or a domain whose mail goes elsewhere.",
             )
         if kind in ("TXT", "SPF"):
             return (

@@ -39,9 +39,9 @@ RUN_RELATIONS: Final = (Relation.RENEWED_BY, Relation.RUNS_ON, Relation.WRITES, 
 class Renewal:
     """A lineage with what runs it.
 
-    `triggers`: what starts it by itself; `lost`: edges of its run that fail; `validated`: no way of its validation
-    fails; `enabled`: its configuration lets a client renew it; `runs`: and something starts that client (a daemon starts itself, and where no schedules were captured it
-    is believed).
+    `triggers`: what starts it by itself; `lost`: edges of its run that fail; `enabled`: its configuration lets a client
+    renew it; `runs`: and something starts that client (a daemon starts itself, and where no schedules were captured it
+    is believed); `validated`: no way of its validation fails.
     """
 
     lineage: Node
