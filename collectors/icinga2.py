@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from posixpath import dirname
 from typing import ClassVar, Final
 
 from auditor.api import (
+    TEMPLATE,
     THIS_HOST,
     Area,
     Attribute,
@@ -31,6 +33,7 @@ from auditor.api import (
     Where,
     YamlNode,
     YamlStream,
+    analyse_command,
     decode,
     endpoint_ref,
     excerpt,
@@ -57,8 +60,16 @@ _SETTING: Final = re.compile(
 )
 _ELSEWHERE: Final = re.compile(r"vars\.\w+_address6?")
 _WANTED: Final = frozenset(
-    {"Host", "Service", "HostGroup", "Endpoint", "Zone", "User", "Notification", "NotificationCommand", "Downtime"}
+    {
+        *("Host", "Service", "HostGroup", "Endpoint", "Zone", "User"),
+        *("Notification", "NotificationCommand", "EventCommand", "Downtime"),
+    }
 )
+_INNER: Final = frozenset({"vars", "arguments", "env"})
+"""Dictionaries whose values are kept, as `vars.name`."""
+_SKIPPED: Final = "skip_key "
+"""Stands before an argument's name that is not put into the command line."""
+_MACRO: Final = re.compile(r"\$[\w.]+\$")
 _ANSWER: Final = re.compile(rb"\s*\{\s*\"results\"\s*:\s*\[")
 _SERVER: Final = re.compile(rb"\s*\{\s*\"program\"\s*:\s*\"icinga2\"")
 _SERVICE: Final = Ref(Kind.SERVICE, "icinga2")
@@ -89,7 +100,7 @@ class _Object:
 
 
 class Icinga2Collector(Collector):
-    """Hosts, services, groups, endpoints and notifications of an Icinga 2.
+    """Hosts, services, groups, endpoints, notifications and event commands of an Icinga 2.
 
     Reads
     -----
@@ -101,15 +112,17 @@ class Icinga2Collector(Collector):
     ------
     An alert "<host>/host" for each host, which watches its addresses, and its host groups with their members. An
     alert for the services that one object or apply rule makes, "<host>/<service>" if it is for one host, which
-    watches their hosts, and another host where a variable such as `http_address` names one. Who is notified, by the
-    users and user groups of notifications. The service "icinga2" connects to the endpoints of each zone, which are
-    alternatives. Downtimes of hosts, as the API tells them, as silences.
+    watches their hosts, and another host where a variable such as `http_address` names one; service groups with the
+    hosts of their members. Who is notified, by the users and user groups of notifications, and where their commands
+    connect to. Event commands that something has, as jobs with what their command lines call. The service "icinga2"
+    connects to the endpoints of each zone, which are alternatives. Downtimes of hosts, as the API tells them, as
+    silences.
 
     Can't see
     ---------
     What templates, `apply` rules, functions and conditions make: take the object list or the API for those. Members
-    that a group takes by `assign where`, which the list does not show. Check commands' arguments beyond variables that
-    end in `address`.
+    that a group takes by `assign where`, which the list does not show, and the API does. Check commands' arguments
+    beyond variables that end in `address`. What macros and functions put into a command line.
     """
 
     name: ClassVar[str] = "icinga2"
@@ -211,8 +224,12 @@ def _answered(node: YamlNode, stream: YamlStream) -> _Answered:
     attributes = node.get("attrs")
     values: list[tuple[str, str, Where]] = []
     for key, value in attributes.items() if attributes is not None and attributes.is_map else ():
-        inner = value.items() if key.scalar == "vars" and value.is_map else ()
-        for name, one in (*((f"vars.{name.scalar}", one) for name, one in inner), (key.scalar, value)):
+        inner = value.items() if key.scalar in _INNER and value.is_map else ()
+        for name, one in (*((f"{key.scalar}.{name.scalar}", one) for name, one in inner), (key.scalar, value)):
+            if one.is_map and name.startswith("arguments."):
+                if one.text("skip_key") == "true":
+                    values.append((f"{_SKIPPED}{name}", "true", stream.where(one)))
+                one = one.get("value") or one
             if one.is_list:
                 text = f"[ {', '.join(json.dumps(item.scalar) for item in one.elements if item.is_scalar)} ]"
             elif one.is_scalar and not one.is_null:
@@ -235,9 +252,9 @@ def _restored(one: _Answered, path: str) -> _Object:
 
 
 def _listed(lines: Sequence[str]) -> Iterator[_Object]:
-    """Objects of the wanted types; variables are kept as `vars.name`."""
+    """Objects of the wanted types; variables are kept as `vars.name`, arguments of a command by their values."""
     made: _Object | None = None
-    inside = ""
+    inside = argument = ""
     for number, line in enumerate(lines, 1):
         if line.startswith("Object '"):
             if made is not None:
@@ -256,8 +273,15 @@ def _listed(lines: Sequence[str]) -> Iterator[_Object]:
                 inside = attribute[2]
                 if attribute[3] is not None:
                     made.values[attribute[2]] = (attribute[3], number)
-            elif len(attribute[1]) == 4 and inside == "vars" and attribute[3] is not None:
-                made.values[f"vars.{attribute[2]}"] = (attribute[3], number)
+            elif len(attribute[1]) == 4 and inside in _INNER:
+                argument = f"{inside}.{attribute[2]}"
+                if attribute[3] is not None:
+                    made.values[argument] = (attribute[3], number)
+            elif len(attribute[1]) == 6 and inside == "arguments" and attribute[3]:
+                if attribute[2] == "value":
+                    made.values[argument] = (attribute[3], number)
+                elif (attribute[2], attribute[3]) == ("skip_key", "true"):
+                    made.values[f"{_SKIPPED}{argument}"] = (attribute[3], number)
     if made is not None:
         yield made
 
@@ -303,6 +327,8 @@ class _Facts:
         self._hosts = {one.name: one for one in self._of.get("Host", ())}
         self._endpoints = {one.name: one for one in self._of.get("Endpoint", ())}
         self._alerts: dict[str, Ref] = {}
+        self._commands = {one.name: one for one in self._of.get("EventCommand", ())}
+        self._told_commands: set[tuple[str, bool]] = set()
         self._used: dict[str, int] = {f"{name}/host": 1 for name in self._hosts}
         self._left = TARGET_LIMIT
 
@@ -350,6 +376,27 @@ class _Facts:
             for ref, _ in places[:1]:
                 place = host.shown(host.line_of("groups"))
                 yield Dependency(consumer, ref, Relation.MEMBER, place, group="members")
+        yield from self._event(host)
+
+    def _event(self, checked: _Object) -> Iterator[Parsed]:
+        """What runs when a host or service changes its state: the daemon runs it, or the agent that checks."""
+        command = self._commands.get(checked.text("event_command"))
+        if command is None or checked.values.get("enable_event_handler", ("", 0))[0].strip('"') == "false":
+            return
+        by_agent = bool(checked.text("command_endpoint"))
+        if (command.name, by_agent) in self._told_commands:
+            return
+        self._told_commands.add((command.name, by_agent))
+        job = Ref(Kind.JOB, f"icinga event command {excerpt(command.name)}")
+        place = command.shown(command.line_of("command"))
+        known: dict[str, Attribute] = {"program": "icinga2", "called": excerpt(f"event command {command.name}")}
+        yield Entity(job, place, known | {"runs_when": "a check has another result than before"})
+        if not by_agent:
+            yield Dependency(job, THIS_HOST, Relation.RUNS_ON, place)
+        for fact in _called(command, job, place):
+            # An agent's files are its own.
+            if not by_agent or not fact.provider.kind.is_local:
+                yield fact
 
     def _check(self, name: str, services: Sequence[_Object]) -> Iterator[Parsed]:
         hosts = {service.text("host_name") or service.name.partition("!")[0]: service for service in services}
@@ -365,6 +412,8 @@ class _Facts:
         alert = Ref(Kind.ALERT, text)
         for host in hosts:
             self._alerts[f"{host}!{name}"] = alert
+        for service in hosts.values():
+            yield from self._event(service)
         where = services[0].shown(services[0].line)
         yield Entity(alert, where, _attributes(name, services[0]))
         yield Dependency(alert, THIS_HOST, Relation.RUNS_ON, where)
@@ -385,6 +434,11 @@ class _Facts:
                 asked = {ref: service.line_of("host_name")}
             for asked_ref, number in asked.items():
                 yield Dependency(alert, asked_ref, Relation.WATCHES, service.shown(number), group="targets")
+            for group in service.texts("groups"):
+                consumer = Ref(Kind.GROUP, f"icinga servicegroup {group}")
+                for asked_ref in list(asked)[:1]:
+                    shown = service.shown(service.line_of("groups"))
+                    yield Dependency(consumer, asked_ref, Relation.MEMBER, shown, group="members")
             endpoint = service.text("command_endpoint")
             through = self._endpoint(endpoint) if endpoint and endpoint != host else None
             if through is not None:
@@ -440,8 +494,14 @@ class _Facts:
                     continue
                 receivers.add((user, command.name))
                 program = next(iter(command.texts("command")), "")
-                if program.startswith("/"):
-                    place = command.shown(command.line_of("command"))
+                place = command.shown(command.line_of("command"))
+                ways = {
+                    replace(fact, relation=Relation.NOTIFIES, need=None, group="channels")
+                    for fact in _called(command, receiver, place)
+                    if fact.relation is Relation.CONNECTS
+                }
+                yield from sorted(ways, key=lambda way: way.provider.text)
+                if program.startswith("/") and not ways:
                     yield Dependency(receiver, Ref(Kind.PATH, program), Relation.CALLS, place, group="channels")
 
     def _downtimes(self) -> Iterator[Parsed]:
@@ -465,6 +525,42 @@ class _Facts:
             where = one.shown(one.line_of("host_name"))
             yield Entity(silence, where, known)
             yield Dependency(silence, target, Relation.SILENCES, where, Need.OBSERVE, group="silenced")
+
+
+def _called(command: _Object, consumer: Ref, place: Where) -> Iterator[Dependency]:
+    """What the command line of a command needs, as far as it stands in it."""
+    settings = {key.removeprefix("env."): command.text(key) for key in command.values if key.startswith("env.")}
+    known = {key: value for key, value in settings.items() if value and not _MACRO.search(value)}
+    for fact in analyse_command(_line(command), consumer, place, environment=known):
+        if not isinstance(fact, Dependency):
+            continue
+        text, macro, _ = fact.provider.text.partition(TEMPLATE)
+        if not macro:
+            yield fact
+            continue
+        # Of a URL whose path is made at run time the host stands there.
+        parts, provider = split_endpoint(fact.provider.text), endpoint_ref(text)
+        if parts is not None and TEMPLATE not in parts.host and provider is not None:
+            yield replace(fact, provider=provider)
+
+
+def _line(command: _Object) -> str:
+    """The command line of a command, as sh(1) would read it. What the daemon puts in at run time is unknown."""
+    words = [_unescaped(word) for word in command.texts("command")]
+    if not command.values.get("command", ("", 0))[0].startswith("["):
+        return _MACRO.sub(TEMPLATE, "".join(words))
+    for key in command.values:
+        if key.startswith("arguments.") and (value := command.text(key)):
+            words += [] if f"{_SKIPPED}{key}" in command.values else [key.removeprefix("arguments.")]
+            words.append(_unescaped(value))
+    return shlex.join(_MACRO.sub(TEMPLATE, word) for word in words)
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
 
 
 def _moment(text: str) -> str:

@@ -291,6 +291,8 @@ def next_of(estate: EstateView, job: Node, start: datetime | None = None) -> dat
 
 def runs(estate: EstateView, job: Node) -> str:
     """`It runs at `17 3 * * *`, next in 34 h`; if a day on which the host goes is given, the first run after that."""
+    if isinstance(occasion := job.attributes.get("runs_when"), str):
+        return f"It runs when {occasion}"
     schedule = job.attributes.get("schedule")
     said = f"It runs at `{schedule}`" if isinstance(schedule, str) and schedule else "It runs by a schedule"
     later = estate.on if estate.on and estate.on > estate.now else None

@@ -7,14 +7,20 @@ lacks a permission it says that nothing was found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from auditor.capture.http.client import Client, Credentials, FailedError
 from auditor.capture.http.services import Kept, Step, in_parts, kept_json, listed
 from auditor.model import Outcome
+from auditor.redaction import MARK, redact
 
-_CHECKED: Final = ("groups", "vars", "check_command", "command_endpoint", "zone", "source_location")
+_CHECKED: Final = (
+    "groups", "vars", "check_command", "command_endpoint", "zone", "event_command", "enable_event_handler",
+    "source_location",
+)  # fmt: skip
+_COMMAND: Final = ("name", "command", "arguments", "env")
 _ATTRIBUTES: Final = {
     "Host": ("name", "address", "address6", *_CHECKED),
     "Service": ("name", "host_name", *_CHECKED),
@@ -23,10 +29,11 @@ _ATTRIBUTES: Final = {
     "Zone": ("name", "endpoints", "parent"),
     "User": ("name", "groups"),
     "Notification": ("name", "host_name", "service_name", "users", "user_groups", "command", "source_location"),
-    "NotificationCommand": ("name", "command"),
+    "NotificationCommand": _COMMAND,
+    "EventCommand": _COMMAND,
     "Downtime": ("host_name", "service_name", "author", "comment", "start_time", "end_time", "fixed"),
 }
-"""Type of object -> what of it is asked."""
+"""Type of object -> what of it is asked. Who is in a group, by whatever rule, is in `groups` of hosts and services."""
 
 
 class Source(Credentials, Protocol):
@@ -74,7 +81,33 @@ def _plural(kind: str) -> str:
 
 
 def _kept(one: dict[str, Any]) -> dict[str, Any]:
-    return {"name": one["name"], "type": one["type"], "attrs": one["attrs"]}
+    attributes = one["attrs"]
+    if one["type"].endswith("Command"):
+        attributes = attributes | _plain_command(attributes.get("command"), attributes.get("arguments") or {})
+    return {"name": one["name"], "type": one["type"], "attrs": attributes}
+
+
+def _plain_command(command: object, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a command and the values of its arguments, without secrets: what one is, its neighbours in the
+    command line say. Arguments that have no value, or one that a function makes, are left out."""
+    full = {key: one if isinstance(one, dict) else {"value": one} for key, one in arguments.items()}
+    kept = {key: one for key, one in full.items() if isinstance(one.get("value"), str)}
+    words = [str(word) for word in command] if isinstance(command, list) else []
+    whole = [*words, *(word for key, one in kept.items() for word in (key, one["value"]))]
+    try:
+        clean = shlex.split(redact(shlex.join(whole)))
+    except ValueError:
+        clean = []
+    if len(clean) != len(whole):
+        return {"command": [*words[:1], MARK], "arguments": None}
+    values = clean[len(words) + 1 :: 2]
+    return {
+        "command": clean[: len(words)] if isinstance(command, list) else command,
+        "arguments": {
+            key: {"value": value, "skip_key": True} if one.get("skip_key") is True else value
+            for (key, one), value in zip(kept.items(), values, strict=True)
+        },
+    }
 
 
 ICINGA2: Final[tuple[Step, ...]] = (

@@ -7,6 +7,7 @@ are replaced. Secrets and ConfigMaps are never asked for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,6 +18,8 @@ from auditor.capture.http.services import MAX_PAGES, Kept, Step, gathered, in_pa
 from auditor.model import Outcome
 
 _PAGE: Final = 500
+_RESTARTS: Final = 2
+"""How often a list is asked for from its start again."""
 _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _BOOKKEEPING: Final = frozenset({"managedFields", "resourceVersion", "selfLink", "caBundle"})
 _NO_SUCH_API: Final = "the cluster has no such API"
@@ -86,20 +89,53 @@ def _path(group: str, kind: str) -> str:
 
 
 def _pages(client: Client, path: str) -> Iterator[Mapping[str, Any]]:
-    following = ""
+    """The objects of a list, each once.
+
+    The moment that a list is of is forgotten after some minutes: 410 (Kubernetes API concepts, Retrieving large results
+    sets in chunks). Then it is asked for from its start, and where that does not help, gone on with from the same place
+    at a later moment, as the token in the refusal says (ListOptions, `continue`).
+    """
+    following, restarts = "", 0
+    seen: set[tuple[object, object]] = set()
     for _ in range(MAX_PAGES):
-        body = client.get(path, {"limit": _PAGE, **({"continue": following} if following else {})}).json()
+        try:
+            body = client.get(path, {"limit": _PAGE, **({"continue": following} if following else {})}).json()
+        except FailedError as error:
+            if error.status != 410 or not following:
+                raise
+            expired, following = following, ""
+            if restarts < _RESTARTS:
+                restarts += 1
+                client.begin()
+            elif not (following := _onward(error.said)) or following == expired:
+                why = f"the list took so long that the cluster forgot it, {_RESTARTS + 1} times ({error.detail})"
+                raise FailedError(Outcome.PARTIAL, why, status=410) from None
+            continue
         items = body.get("items") if isinstance(body, dict) else None
         # A list without anything has null there.
         if not isinstance(items, list) and not (items is None and isinstance(body, dict) and "metadata" in body):
             raise FailedError(Outcome.PARTIAL, "the answer is no list of Kubernetes")
-        if not all(isinstance(one, dict) for one in items or ()):
-            raise TypeError
-        yield from items or ()
+        for one in items or ():
+            if not isinstance(one, dict):
+                raise TypeError
+            about = one.get("metadata") or {}
+            key = (about.get("namespace"), about.get("name"))
+            if key[1] is None or key not in seen:
+                seen.add(key)
+                yield one
         following = (body.get("metadata") or {}).get("continue") or ""
         if not following:
             return
     raise FailedError(Outcome.PARTIAL, f"more than {MAX_PAGES} pages")
+
+
+def _onward(said: bytes) -> str:
+    """The token in the refusal of one that has expired; empty if there is none."""
+    try:
+        token = json.loads(said)["metadata"]["continue"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return token if isinstance(token, str) else ""
 
 
 def _clean(value: Any) -> Any:

@@ -189,9 +189,83 @@ def test_a_cluster_of_before(secure: Any, authority: Any, collect: Any, outcomes
     root, _ = collect(INVENTORY.replace("@kubeconfig@", str(file)).replace("@more@", ""))
     found = outcomes(root)
     assert found["certificates.json"] == "absent the cluster has no such API"
-    assert found["cronjobs.json"] == "partial only the first 1: HTTP 410 Gone"
+    assert found["cronjobs.json"] == (
+        "partial only the first 1: the list took so long that the cluster forgot it, 3 times (HTTP 410 Gone)"
+    )
+    assert secure.paths.count("/apis/batch/v1/cronjobs?limit=500") == 3
     kept = json.loads((root / "services/prod/endpoints.json").read_text())
     assert (kept["kind"], [one["metadata"]["name"] for one in kept["items"]]) == ("EndpointsList", ["db"])
+
+
+def expired(token: str) -> dict[str, Any]:
+    """As the API server refuses a token that is too old (apiserver, storage/continue.go)."""
+    status = {"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410, "metadata": {"continue": token}}
+    return {"status": 410, "json": status}
+
+
+def page(following: str, *names: str) -> dict[str, Any]:
+    items = [{"metadata": {"namespace": "edge", "name": name}, "spec": {"suspend": name < "c"}} for name in names]
+    return {"json": {"kind": "CronJobList", "metadata": {"continue": following}, "items": items}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [
+        # From the start again: what has come since is there, what was there twice is there once.
+        (
+            [page("2", "a", "b"), page("3", "a", "b", "c")],
+            {"2": [expired("x")], "3": [page("", "d")]},
+            ["", "2", "", "3"],
+        ),
+        # Again and again: then from the same place, with the token of the refusal.
+        (
+            [page("2", "a", "b", "c")],
+            {"2": [expired("x")], "x": [expired("y")], "y": [page("", "d")]},
+            ["", "2", "", "2", "", "2", "x", "y"],
+        ),
+    ],
+)
+def test_a_list_that_takes_too_long_is_begun_again(
+    secure: Any,
+    authority: Any,
+    collect: Any,
+    outcomes: Any,
+    tmp_path: Path,
+    first: list[dict[str, Any]],
+    second: dict[str, list[dict[str, Any]]],
+    asked: list[str],
+) -> None:
+    secure.load("kubernetes")
+    path = "/apis/batch/v1/cronjobs?limit=500"
+    secure.answers |= {path: first} | {f"{path}&continue={token}": pages for token, pages in second.items()}
+    file = written(tmp_path / "config", kubeconfig(secure.url, authority, token=TOKEN))
+    root, _ = collect(INVENTORY.replace("@kubeconfig@", str(file)).replace("@more@", ""))
+    assert outcomes(root)["cronjobs.json"] == "ok"
+    kept = json.loads((root / "services/prod/cronjobs.json").read_text())
+    assert [one["metadata"]["name"] for one in kept["items"]] == ["a", "b", "c", "d"]
+    tokens = [one.partition("continue=")[2] for one in secure.paths if "cronjobs" in one]
+    assert tokens == asked
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [
+        {"status": 410, "text": "no JSON"},
+        {"status": 410, "json": {"metadata": {"continue": ["2"]}}},
+        {"status": 410, "json": []},
+        expired("2"),
+    ],
+)
+def test_a_list_that_can_not_be_ended_is_partial(
+    secure: Any, authority: Any, collect: Any, outcomes: Any, tmp_path: Path, onward: dict[str, Any]
+) -> None:
+    secure.load("kubernetes")
+    path = "/apis/batch/v1/cronjobs?limit=500"
+    secure.answers |= {path: page("2", "a"), f"{path}&continue=2": onward}
+    file = written(tmp_path / "config", kubeconfig(secure.url, authority, token=TOKEN))
+    root, _ = collect(INVENTORY.replace("@kubeconfig@", str(file)).replace("@more@", ""))
+    assert outcomes(root)["cronjobs.json"].startswith("partial only the first 1: the list took so long")
+    assert secure.paths.count(path) == 3
 
 
 @pytest.mark.parametrize(
