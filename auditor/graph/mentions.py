@@ -20,13 +20,24 @@ _TOKEN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _WORD: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
 _DIGIT: Final = frozenset(b"0123456789")
 _LABEL: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
+_LETTER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 _HEX: Final = frozenset(b"0123456789abcdef")
 _CONSOLES: Final = frozenset(b"mgmt ipmi ilo idrac drac bmc oob console".split())
 """What the service processor of a machine is called, behind its name."""
+_TWINS: Final = frozenset({b"new", b"old", *(label.encode() for label in ENVIRONMENT_LABELS)})
+"""What tells another machine from the one that is called so: `old_web01`, `web01_stg`."""
+_DAEMONS: Final = frozenset(b"dir fd sd".split())
+"""How Bacula and Bareos call their daemons on a machine: `web01-fd`."""
+_DONE_TO: Final = frozenset(
+    b"backup bootstrap check deploy from ping provision reboot restart restore rsync ssh sync to update upgrade".split()
+)
+"""What is done to a machine, in the name of a task or a target: `deploy-web01`."""
 _BOMS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _FILE_ENDINGS: Final = frozenset(
     "cfg conf config yml yaml json toml ini j2 erb tmpl pem crt cer key csr service timer socket sh txt log cron zone"
-    " rules xml repo pp db md rst bak tar gz sql target".split()
+    " rules xml repo pp db md rst bak tar gz sql target adoc asc cnf csv epp eyaml gpg hcl html inc iso jinja jinja2 js"
+    " ks ldif list lock lua map mdwn mount nix nmconnection ovpn php pid preseed properties pub py qcow2 rb rrd scm sls"
+    " tf tfvars tpl tsv vhost xz zst".split()
 )
 _RANGE: Final = re.compile(
     rb"[\[{]([a-z0-9]{1,18}(?:(?::|\.\.|-)[a-z0-9]{1,18}(?:(?::|\.\.)\d{1,6})?)?(?:,[a-z0-9:.-]{1,40}){0,50})[\]}]"
@@ -42,6 +53,8 @@ _COMMENT: Final = re.compile(
 )
 _MAX_RANGES: Final = 4
 """Ranges of one name that are read."""
+_PART_LIMIT: Final = 64
+"""Characters of an identifier that are looked at on either side of a name."""
 MAX_PER_FILE: Final = 20_000
 _LONG: Final = 4096
 """Bytes of a line that are looked at around a mention."""
@@ -200,7 +213,10 @@ class MentionScanner:
         if kind == "word":
             return True if before not in _LABEL and after not in _LABEL else None
         if before in _LABEL and not _escape_before(lower, start):
-            return None
+            compound = before == 95 or after == 95
+            return (
+                (self._identifier if compound else self._task)(lower, identity, start, end) if kind == "short" else None
+            )
         if kind == "group":
             ended = after not in _LABEL and not (
                 after == 46 and lower[end + 1 : end + 2].isalnum() and not _file_ending(lower, end)
@@ -216,12 +232,14 @@ class MentionScanner:
             numbered = tail > end + 1 and not (tail < len(lower) and lower[tail] in _LABEL)
             while not numbered and tail < len(lower) and lower[tail] in _LABEL:
                 tail += 1
-            instance = numbered or lower[end + 1 : tail] in _CONSOLES
+            instance = numbered or lower[end + 1 : tail] in _CONSOLES or lower[end + 1 : tail] in _DAEMONS
             if instance and kind == "short" and not below and self._stays(lower, identity, tail):
                 return None if self._known(lower[start:tail]) else False
             if kind == "full" and identity.text.count(".") >= 2 and not below:
                 return False
             return None
+        if after == 95 and kind == "short":
+            return self._identifier(lower, identity, start, end)
         if after in _WORD or (after == 64 and kind in ("short", "prefix") and lower[end + 1 : end + 2].isalnum()):
             return None  # a longer word, or who gets mail
         dot = end + 1 if after == 92 and lower[end + 1 : end + 2] == b"." else end
@@ -241,6 +259,37 @@ class MentionScanner:
             return None if numbered or self._known(token) else False
         # An address of mail: where it goes is said by MX, and seldom is the machine that has the domain's name.
         return not (before == 64 and self._table.is_domain(identity.text))
+
+    def _task(self, lower: bytes, identity: Identity, start: int, end: int) -> bool | None:
+        """False if the name is that of something that is done to the machine, such as `deploy-web01`; else None."""
+        if lower[start - 1] != 45 or (end < len(lower) and lower[end] in _LABEL):
+            return None
+        begin = start - 1
+        while begin and start - begin < _PART_LIMIT and lower[begin - 1] in _WORD:
+            begin -= 1
+        if (begin and lower[begin - 1] in b"-.") or lower[begin : start - 1] not in _DONE_TO:
+            return None
+        return False if self._stays(lower, identity, end) and not self._known(lower[begin:end]) else None
+
+    def _identifier(self, lower: bytes, identity: Identity, start: int, end: int) -> bool | None:
+        """False if it is a word of an identifier, such as `allow_web01` or `web01_address`; else None.
+
+        No host has an underscore in its name (RFC 952): what has one is called after it.
+        """
+        begin, tail = start, end
+        while begin and start - begin < _PART_LIMIT and lower[begin - 1] in _WORD:
+            begin -= 1
+        while tail < len(lower) and tail - end < _PART_LIMIT and lower[tail] in _WORD:
+            tail += 1
+        if (begin and lower[begin - 1] in _LABEL) or (tail < len(lower) and lower[tail] in _LABEL):
+            return None
+        before, after = lower[begin:start], lower[end:tail]
+        if (before and before[-1] != 95) or (after and after[0] != 95):
+            return None
+        beside = [before[:-1].rpartition(b"_")[2]] * bool(before) + [after[1:].partition(b"_")[0]] * bool(after)
+        if any(word in _TWINS or not any(one in _LETTER for one in word) for word in beside):
+            return None
+        return False if self._stays(lower, identity, tail) else None
 
     def _stays(self, lower: bytes, identity: Identity, end: int) -> bool:
         """Whether an instance ends here, or goes on with the domain of its host or the ending of a file."""
@@ -314,10 +363,14 @@ class MentionScanner:
         if self._others is None:
             looked = {one.host for found in self._named.values() for one in found}
             others: set[str] = set()
+            domains = {name.partition(".")[2] for name in self._named} - {""}
             for record in self._table.records.values():
                 if record.name not in looked and record.lifecycle is Lifecycle.ACTIVE:
                     others.update(record.names)
-                    others.update(name.split(".", 1)[0] for name in record.names)
+                    shorts = {name.split(".", 1)[0] for name in record.names}
+                    others |= shorts
+                    if "." not in record.name:
+                        others.update(f"{short}.{domain}" for short in shorts for domain in domains)
             self._others = sorted(others)
         for at in range(bisect_left(self._others, head), len(self._others)):
             if not self._others[at].startswith(head):

@@ -280,7 +280,7 @@ class _Root:
                     self._macros[one.words[0].lower()] = one
                 continue
             if one.name == "use" and words:
-                self._level(self._used(words), host, balancer, depth + 1)
+                self._level(self._used(words, one.where), host, balancer, depth + 1)
             elif one.name == "virtualhost":
                 self._level(one.block or (), self._virtual_host(one, words), depth=depth + 1)
             elif one.name == "proxy" and words and words[0].lower().startswith("balancer://"):
@@ -293,8 +293,11 @@ class _Root:
             else:
                 self._directive(one, words, host, balancer)
 
-    def _used(self, words: tuple[str, ...]) -> tuple[Directive, ...]:
-        """What a macro (mod_macro) becomes: its parameters replaced, the longest names first."""
+    def _used(self, words: tuple[str, ...], where: Where) -> tuple[Directive, ...]:
+        """What a macro (mod_macro) becomes: its parameters replaced, the longest names first.
+
+        A directive that has a parameter is where the macro is used: there it says what it says.
+        """
         macro = self._macros.get(words[0].lower())
         self._uses -= 1
         if macro is None or self._uses < 0 or len(macro.words) != len(words):
@@ -309,7 +312,8 @@ class _Root:
                         word = word.replace(name, value)
                 found.append(word)
             block = None if one.block is None else tuple(map(filled, one.block))
-            return replace(one, words=tuple(found), block=block)
+            place = one.where if tuple(found) == one.words else where
+            return replace(one, words=tuple(found), block=block, where=place)
 
         return tuple(map(filled, macro.block or ()))
 

@@ -95,6 +95,13 @@ def hosts_in(text: str | bytes) -> set[str]:
         "web[0-9]{1,3}",
         "web[01:40:4]",
         "web[00:99999999999]",
+        "allow_web01",
+        "web01_address = 1",
+        "deploy-web01",
+        "backup-web01.service",
+        "web01-fd",
+        "states/web01.sls",
+        "keys/web01.example.org.pub",
         "10.0.0.17",
         "[10.0.0.17]",
         "10.0.0.17:443",
@@ -130,7 +137,11 @@ def test_names_the_host(text: str) -> None:
         "old-web01",
         "old-web01.example.org",
         "myweb01.example.org",
-        "x_web01",
+        "old_web01",
+        "web01_stg",
+        "web01_1",
+        "old-deploy-web01",
+        "deploy-web01.other.org",
         "web01.other.org",
         "web01.mgmt.other.org",
         "web01.stg.example.org",
@@ -142,7 +153,6 @@ def test_names_the_host(text: str) -> None:
         r"web01\.example\.org\.uk",
         r"old-web01\.example\.org",
         "web01a",
-        "web01_x",
         "web01-old",
         "web01-1a",
         "web01-1.other.org",
@@ -239,6 +249,8 @@ def test_exact_and_inexact() -> None:
     assert only("web[01:03]").exact
     assert not only("docs.web01.example.org").exact
     assert not only("qa-stg01-1").exact
+    assert not only("deploy-web01").exact
+    assert not only("allow_web01").exact
     assert not only("web01.example.org-access.log").exact
 
 
@@ -419,9 +431,31 @@ def _below(token: str, name: str) -> bool:
     return token.endswith("." + name) and not TABLE.is_domain(name) and not token.split(".")[0][-1].isdigit()
 
 
+TWINS = {"dev", "devel", "development", "new", "old", "preprod", "stage", "staging", "stg", "test", "testing", "uat"}
+
+
+def _in_identifier(line: str, name: str, domain: str) -> bool:
+    for match in re.finditer(
+        rf"(?<![a-z0-9_-])(\w*_)?{name}(_\w*)?(?![a-z0-9_-])(?=(?:\.(\w[\w.-]*))?)", line, re.ASCII
+    ):
+        beside = [match[1].split("_")[-2]] if match[1] else []
+        beside += [match[2].split("_")[1]] if match[2] else []
+        rest = (match[3] or "").rstrip(".-")
+        if (
+            beside
+            and all(re.search("[a-z]", one) and one not in TWINS for one in beside)
+            and (not rest or rest == domain or set(rest.split(".")) <= ENDINGS)
+        ):
+            return True
+    return False
+
+
 def reference(line: str) -> set[str]:
     """The hosts that a line names: one token after another, by the rules as they are documented."""
     found = set()
+    for name, host in (("web01", WEB), ("qa-stg01", STAGING), ("proxy07-stg", "proxy07.stg.example.org")):
+        if _in_identifier(line.lower(), name, host.split(".", 1)[1]):
+            found.add(host)
     for match in re.finditer(r"[a-z0-9_.-]+", line.lower()):
         token = match[0].strip(".")
         mailbox = re.match(r"@[a-z0-9]", line.lower()[match.end() :]) and not match[0].endswith(".")
