@@ -311,3 +311,18 @@ def test_a_command_has_the_same_parser_alone(capsys: pytest.CaptureFixture[str])
     assert helps[0] == helps[1]
     with pytest.raises(SystemExit):
         parser("gate").parse_args(["guard", "--help"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_no_fault_of_the_auditor() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "auditor.cli.main", "rules"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == "auditor: the output can't be written: No space left on device\n"
