@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -76,9 +76,7 @@ def of_estate(
     seen, beyond those that always must.
     """
     rows: list[Coverage] = []
-    canonical = {
-        source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
-    }
+    canonical = canonical_of(reading, hosts)
     # A rule may compare a host with its successor: then it must know what was looked at there.
     successors = {hosts.find(one.successor) or one.successor for one in going if one.successor}
     rows.extend(_parsed(reading, canonical, {one.host for one in going} | successors))
@@ -142,7 +140,7 @@ def aged(
     What they tell of dependencies is kept: an old capture may show that something depends, never that nothing does.
     """
     tree = reading.tree
-    canonical = {source: tuple(hosts.find(name) or name for name in names) for source, names in tree.sources.items()}
+    canonical = canonical_of(reading, hosts)
     own = {one.host for one in going}
     oldest: dict[tuple[str, Area], tuple[datetime, int, set[str], set[str]]] = {}
     unknown = 0
@@ -469,10 +467,9 @@ def _unseen_hosts(
         for host in inventory.expanded()
         if host.lifecycle is not Lifecycle.RETIRED and (name := hosts.find(host.name) or host.name) not in going
     }
-    files = _named(canonical, {bound.file.source for bound in reading.bound})
-    records = reading.tree.captures.values()
-    files |= _named(canonical, {one.source for one in records if one.outcome in (Outcome.OK, Outcome.ABSENT)})
-    tried = {one.source for one in records} | {row.source for row in reading.coverage if row.needed and not row.seen}
+    files = _looked_into(reading, canonical)
+    tried = {one.source for one in reading.tree.captures.values()}
+    tried |= {row.source for row in reading.coverage if row.needed and not row.seen}
     asked = _named(canonical, tried)
     unseen = [name for name, known_as in there.items() if known_as not in files]
     missing = {name for name in unseen if there[name] not in asked}
@@ -504,6 +501,62 @@ def _unseen_hosts(
         how = _how_to_see(left, others - _OF_THE_HOST, now)
         rows.append(Coverage("", Area.COVERAGE, of, Outcome.UNSEEN, len(left), how, hosts=left))
     return rows + declared
+
+
+def undeclared(
+    reading: Reading,
+    inventory: Inventory,
+    hosts: HostTable,
+    going: Sequence[Going],
+    without_machine: Iterable[tuple[str, Sequence[str]]],
+) -> list[Coverage]:
+    """One line for what has a name and an address under our domains, and is neither declared nor was looked into.
+
+    `without_machine` are names with addresses that no known machine has. That a name is a machine's is not certain, so
+    that this rules out nothing.
+    """
+    from auditor.inventory.expansion import addresses_in
+
+    if not inventory.hosts or not inventory.domains:
+        return []
+    below = tuple(f".{domain}" for domain in inventory.domains)
+    canonical = canonical_of(reading, hosts)
+    known = _looked_into(reading, canonical) | {one.host for one in going}
+    found = {
+        record.name: record.name
+        for record in hosts.records.values()
+        if record.name not in known
+        and not record.origins <= _OF_THE_HOST
+        and "inventory" not in record.origins
+        and record.name.endswith(below)
+    }
+    balanced = {
+        address for balancer in inventory.balancers for item in balancer.addresses for address in addresses_in(item)
+    }
+    called = {balancer.name for balancer in inventory.balancers}
+    for name, addresses in sorted(without_machine, key=lambda one: (one[0].count("."), one[0])):
+        if name.endswith(below) and "*" not in name and name not in called and balanced.isdisjoint(addresses):
+            found.setdefault(addresses[0], name)
+    if not found:
+        return []
+    names = tuple(sorted(found.values()))
+    what = f"{plural(len(names), 'name')} under our domains whose machine the inventory does not declare"
+    how = (
+        "Where it is a machine of ours, declare it in the inventory and collect from it: what goes may be needed there."
+    )
+    return [Coverage("", Area.COVERAGE, what, Outcome.UNSEEN, len(names), how, needed=False, hosts=names)]
+
+
+def canonical_of(reading: Reading, hosts: HostTable) -> dict[str, tuple[str, ...]]:
+    """The hosts that each source stands for, by the names that they are known by."""
+    return {source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()}
+
+
+def _looked_into(reading: Reading, canonical: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Hosts of which there is a file, or a record that something was there or was not."""
+    sources = {bound.file.source for bound in reading.bound}
+    records = reading.tree.captures.values()
+    return _named(canonical, sources | {one.source for one in records if one.outcome in (Outcome.OK, Outcome.ABSENT)})
 
 
 def _named(canonical: Mapping[str, tuple[str, ...]], sources: Collection[str]) -> set[str]:

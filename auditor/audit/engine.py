@@ -247,6 +247,7 @@ def judge(
     linker.resolve()
     wanted = _wanted(linker, hosts, set(names))
     called = look_for_mentions(reading, hosts, linker, wanted, progress, inventory)
+    without_machine = list(linker.without_machine()) if inventory is not None else []
     linked = linker.build()
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
@@ -259,6 +260,7 @@ def judge(
         covered = covering.aged(reading, hosts, going, covered, request.now, request.max_age)
     recovery = Recovery()
     if inventory is not None:
+        covered = (*covered, *covering.undeclared(reading, inventory, hosts, going, without_machine))
         from auditor.inventory.ways_back import declared_recovery
 
         recovery = declared_recovery(inventory, INVENTORY)
@@ -416,9 +418,7 @@ def _by_host(
     reading: Reading, hosts: HostTable, placed: Iterable[tuple[str, str, str | None, _Said]]
 ) -> Iterator[tuple[str, str, str | None, _Said]]:
     """What sources say, once for each host that the source stands for."""
-    canonical = {
-        source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()
-    }
+    canonical = covering.canonical_of(reading, hosts)
     for source, estate_path, collected_at, said in placed:
         for host in canonical.get(source, ("",)):
             yield host, estate_path, collected_at, said

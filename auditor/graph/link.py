@@ -403,6 +403,14 @@ class Linker:
             if self._kinds[consumer] is Kind.NAME and any(self._kinds[one] is Kind.ADDRESS for one in providers):
                 yield self._texts[consumer]
 
+    def without_machine(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Names with their addresses, where no machine that is known has one of these. After `resolve`."""
+        for consumer, providers in self._outgoing(Relation.RESOLVES).items():
+            if self._kinds[consumer] is Kind.NAME and not self._scopes[consumer]:
+                found = tuple(self._texts[one] for one in providers if self._kinds[one] is Kind.ADDRESS)
+                if found and not any(self.hosts.at(address) for address in found):
+                    yield self._texts[consumer], found
+
     def emptied_groups(self, going: Collection[str]) -> dict[str, list[str]]:
         """Groups all of whose hosts are going: group -> its hosts."""
         members = self._outgoing(Relation.MEMBER)

@@ -110,13 +110,14 @@ def spread_addresses(items: Sequence[str], count: int) -> list[tuple[str, ...]] 
     """
     sizes = [address_range(item)[1] for item in items]
     if all(size == count for size in sizes):
-        columns = [list(_addresses(item)) for item in items]
+        columns = [list(addresses_in(item)) for item in items]
         return list(zip(*columns, strict=True)) if columns else [()] * count
     if sum(sizes) == count:
-        return [(address,) for item in items for address in _addresses(item)]
+        return [(address,) for item in items for address in addresses_in(item)]
     return None
 
 
-def _addresses(item: str) -> Iterator[str]:
+def addresses_in(item: str) -> Iterator[str]:
+    """Each address of one, or of a range of them."""
     first, count = address_range(item)
     return (str(first + n) for n in range(count))

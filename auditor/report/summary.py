@@ -394,8 +394,8 @@ def _together(lines: Sequence[Coverage]) -> str:
 
 
 def _of_hosts(coverage: Iterable[Coverage]) -> Iterator[Gap]:
-    """Hosts of which nothing was captured, in up to three gaps: those of which nobody says why, those of which what
-    somebody said has ended, and those that the inventory leaves out. Only the last rule out nothing."""
+    """Hosts of which nothing was captured, in up to four gaps: those of which nobody says why, those of which what
+    somebody said has ended, and, ruling out nothing, those that the inventory leaves out and those it does not have."""
     kinds: dict[tuple[bool, bool], list[Coverage]] = {}
     for line in coverage:
         if line.hosts and not line.seen:
@@ -403,6 +403,7 @@ def _of_hosts(coverage: Iterable[Coverage]) -> Iterator[Gap]:
     for (needed, stated), lines in sorted(kinds.items(), key=lambda kind: (not kind[0][0], kind[0][1])):
         count = number(sum(line.count for line in lines), "host")
         what, why, action = lines[0].what, "nobody looked there", lines[0].detail
+        why += "" if needed else ", and that rules out nothing"
         if stated:
             reasons = some(dict.fromkeys(clean(line.detail) for line in lines))
             what = f"{count} that the inventory leaves out"
