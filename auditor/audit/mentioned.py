@@ -109,6 +109,7 @@ def look_for_mentions(
             understood = _understood(reading, bound, inventory, going)
         elif _DIRECTORIES.match(bound.file.estate_path):
             understood = _describing(reading, bound)
+        entry_of = partial(_holders_lines, reading, bound, inventory, going) if understood else None
         log = _SEEN_FROM.match(bound.file.estate_path) is not None
         described = {
             hosts.find(item.provider.text)
@@ -125,6 +126,8 @@ def look_for_mentions(
                 continue
             if one.identity.kind == "address" and not described.isdisjoint(hosts.at(one.identity.text)):
                 continue  # variables of a machine say where that machine is
+            if one.identity.kind == "address" and _is_of_another(one, own, hosts, entry_of):
+                continue
             host = nodes.get(one.identity.host)
             if host is None:
                 host = nodes[one.identity.host] = linker.require(Ref(Kind.HOST, one.identity.host))
@@ -144,6 +147,21 @@ def look_for_mentions(
             linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
     _named_after(reading, canonical, linker, scanner, called)
     return called
+
+
+def _is_of_another(
+    mention: Mention, own: Collection[str], hosts: HostTable, entry_of: Callable[[str], set[int]] | None
+) -> bool:
+    """Whether an address is another machine's here: in that one's network, or in its entry of the inventory."""
+    address, going = mention.identity.text, mention.identity.host
+    if len(hosts.at(address)) < 2:
+        return False
+    line = mention.text.lower()
+    if any(name in line for name in (hosts.records[going].short, *hosts.records[going].names)):
+        return False
+    if entry_of is not None and mention.line in entry_of(address):
+        return True
+    return bool(own) and all(going not in hosts.seen_from(address, name) for name in own)
 
 
 def _is_addressed(mention: Mention) -> bool:
@@ -376,6 +394,14 @@ def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set
     from auditor.inventory.facts import lines_understood
 
     return lines_understood(inventory, decode(reading.content(bound)), going)
+
+
+def _holders_lines(
+    reading: Reading, bound: Bound, inventory: Inventory | None, going: set[str], address: str
+) -> set[int]:
+    from auditor.inventory.facts import lines_of_holders
+
+    return lines_of_holders(inventory, decode(reading.content(bound)), going, address) if inventory else set()
 
 
 def _describing(reading: Reading, bound: Bound) -> set[int]:

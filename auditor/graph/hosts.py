@@ -52,6 +52,8 @@ class HostRecord:
     successor: str = ""
     owner: str = ""
     site: str = ""
+    network: str = ""
+    """The declared network of its addresses: the same address in another one is another machine's."""
     roles: tuple[str, ...] = ()
     read_only_paths: tuple[str, ...] = ()
     origins: set[str] = field(default_factory=set)
@@ -176,6 +178,14 @@ class HostTable:
     def at(self, address: str) -> list[str]:
         """All machines that claim an address."""
         return self._by_address.get(address, [])
+
+    def seen_from(self, address: str, host: str) -> list[str]:
+        """The machines that an address means on a machine: those in its own network, if any of them is."""
+        holders = self.at(address)
+        record = self.records.get(host) if len(holders) > 1 else None
+        if record is None or not record.network:
+            return holders
+        return [one for one in holders if self.records[one].network == record.network] or holders
 
     def is_domain(self, name: str) -> bool:
         """Whether machines have names below this one (`arm.example.org` with `build01.arm.example.org`)."""

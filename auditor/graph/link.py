@@ -262,12 +262,29 @@ class Linker:
             address = normal_address(text) or text
             if address.startswith("127.") or address == "::1":
                 return self._node(Kind.HOST, host, "") if host else None
-            return self._node(kind, address, "")
+            return self._node(kind, address, self._network(address, host))
         if kind.is_local:
             if scope:
                 return self._node(kind, text, self._scope(scope))
             return self._node(kind, text, host)
-        return self._node(kind, text, host if kind is Kind.ENDPOINT and _is_relative_endpoint(text) else scope)
+        if kind is Kind.ENDPOINT and host and (_is_relative_endpoint(text) or self._is_in_network(text, host)):
+            scope = host
+        return self._node(kind, text, scope)
+
+    def _network(self, address: str, host: str) -> str:
+        """The scope of an address that is another machine's in another network than the host's; else empty."""
+        holders = self.hosts.at(address)
+        if not host or len(holders) < 2 or len(self.hosts.seen_from(address, host)) == len(holders):
+            return ""
+        return _scope_of(self.hosts.records[host])
+
+    def _is_in_network(self, endpoint: str, host: str) -> bool:
+        """Whether the address of an endpoint is another machine's in another network."""
+        record = self.hosts.records.get(host)
+        if record is None or not record.network or (parts := split_endpoint(endpoint)) is None:
+            return False
+        address = normal_address(parts.host)
+        return address is not None and bool(self._network(address, host))
 
     def _scope(self, written: str) -> str:
         """The machine that a scope means: by one of its names, or by an address that no other machine has."""
@@ -625,8 +642,10 @@ class Linker:
 
     def _addresses(self) -> None:
         for node in self._of_kind(Kind.ADDRESS):
-            text = self._texts[node]
-            holders = self.hosts.at(text)
+            text, network = self._texts[node], self._scopes[node]
+            holders = [
+                one for one in self.hosts.at(text) if not network or _scope_of(self.hosts.records[one]) == network
+            ]
             group = "candidates" if len(holders) > 1 else ""
             for holder in holders:
                 record = self.hosts.records[holder]
@@ -817,6 +836,11 @@ class Linker:
     def _sans(self, certificate: NodeId) -> frozenset[str]:
         sans = self.attributes.get(certificate, {}).get("sans")
         return frozenset(sans) if isinstance(sans, tuple) else frozenset()
+
+
+def _scope_of(record: HostRecord) -> str:
+    """The scope of the addresses of a machine's network: no machine is called so."""
+    return f"network {record.network}"
 
 
 def _mount_of(path: str, mounts: Mapping[str, NodeId]) -> NodeId | None:

@@ -72,6 +72,7 @@ def declare_hosts(inventory: Inventory, hosts: HostTable, path: str) -> None:
         record.since, record.on = _iso(host.since), _iso(host.on)
         record.successor = host.successor
         record.owner, record.site, record.roles = host.owner, host.site, tuple(host.roles)
+        record.network = host.network
         record.read_only_paths = tuple(host.read_only_paths)
         record.provenance = provenance
 
@@ -247,6 +248,25 @@ def lines_understood(inventory: Inventory, text: str, going: Collection[str]) ->
         if own or section in _UNDERSTOOD or entries.get(number):
             understood.add(number)
     return understood
+
+
+def lines_of_holders(inventory: Inventory, text: str, going: Collection[str], address: str) -> set[int]:
+    """The lines of other hosts' entries that hold this address themselves: there it is theirs, in another network."""
+    entries = {
+        host.line: any(one.name not in going and address in one.addresses for one in host.expanded())
+        for host in inventory.hosts
+    }
+    found: set[int] = set()
+    own, depth = False, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.lstrip(" ")
+        if number in entries:
+            own, depth = entries[number], len(line) - len(bare)
+        elif bare and not bare.startswith("#") and len(line) - len(bare) <= depth:
+            own = False
+        if own:
+            found.add(number)
+    return found
 
 
 def not_collected(

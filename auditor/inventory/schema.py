@@ -244,7 +244,10 @@ AbsentArea: TypeAlias = Literal[
 
 
 class Network(Entry):
-    """A network with its own scope of private addresses: 10.0.0.1 in two of them is two machines."""
+    """A network with its own scope of private addresses: 10.0.0.1 in two of them is two machines.
+
+    In the files of a host it is the one in that host's own network. In zones and repositories both are candidates.
+    """
 
     name: Text = Field(description="What hosts refer to it by, in their `network`.")
     cidr: Cidr = Field(description="Its addresses, as 10.20.0.0/16.")
