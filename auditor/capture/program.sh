@@ -311,7 +311,7 @@ follow_some() {
         IFS=$blank
         size_of $line
         one=${line#* /} left=$((left - 1))
-        target=${one#* -> } one=/${one%% -> *}
+        target=${one#*' -> '} one=/${one%%' -> '*}
         case $line in
         *\?* | [!l]*) odd=1 ;;
         esac
@@ -325,7 +325,8 @@ follow_some() {
             set +f
             IFS=$blank
             one=${line#* /}
-            follow "/${one%% -> *}" "${one#* -> }"
+            target=${one#*' -> '} one=/${one%%' -> '*}
+            follow "$one" "$target"
         done
     else
         IFS=$blank
