@@ -35,6 +35,8 @@ MAX_WANTED: Final = 200
 NOTES: Final = frozenset("ABSENT DENIED REMOTE SEEN FULL DEEP BINARY".split())
 _KINDS: Final = frozenset({"FILE", "LINK", "OUT", "FILES"})
 _SLACK: Final = 65536
+_ONLY_FIRST: Final = re.compile(r"(?ms)^# --- .*^# ---\n")
+_NEEDLESS: Final = re.compile(r"(?m)^[ ]*(?:#.*\n|\n)?")
 _MARKS: Final = frozenset({b".", b"-", b"b"})
 _SEVERAL: Final = 6
 """How often the cap a frame of several files may be: twice, each byte being a line at worst, and their names."""
@@ -58,11 +60,18 @@ class Item:
 
 
 def program(
-    nonce: str, wanted: Sequence[str] = (), *, deadline: int = 60, cap: int = MAX_CONTENT, files: int = MAX_FILES
+    nonce: str,
+    wanted: Sequence[str] = (),
+    *,
+    deadline: int = 60,
+    cap: int = MAX_CONTENT,
+    files: int = MAX_FILES,
+    comments: bool = False,
 ) -> str:
     """The whole text for `sh -s`: the first round, or one that asks for these paths.
 
-    `deadline` is in seconds, `cap` in bytes. Raises ValueError for a path that can't be asked for (see `usable`).
+    `deadline` is in seconds, `cap` in bytes. `comments` is for who reads it: bash and others take it in a byte at a
+    time, so that each costs a host something. Raises ValueError for a path that can't be asked for (see `usable`).
     """
     if re.fullmatch(r"[0-9a-f]{32}", nonce) is None:
         raise ValueError("a nonce is 32 hexadecimal digits")
@@ -70,12 +79,15 @@ def program(
         if not usable(path):
             raise ValueError(f"not a path that can be asked for: {path!r}")
     words = "\n".join(wanted).replace("'", "'\\''")
-    return f"N={nonce} CAP={cap} FILES={files} DEADLINE={deadline} WANT='{words}'\n{_body()}"
+    return f"N={nonce} CAP={cap} FILES={files} DEADLINE={deadline} WANT='{words}'\n{_body(bool(wanted), comments)}"
 
 
 @cache
-def _body() -> str:
-    return Path(__file__).with_name("program.sh").read_text(encoding="utf-8")
+def _body(later: bool, comments: bool) -> str:
+    text = Path(__file__).with_name("program.sh").read_text(encoding="utf-8")
+    if later:
+        text = _ONLY_FIRST.sub("", text)
+    return text if comments else _NEEDLESS.sub("", text)
 
 
 def usable(path: str) -> bool:

@@ -4,9 +4,13 @@
 # is read is run.
 
 say() { k=$((k + 1)); printf '\n%s.%s %s\n' "$N" "$k" "$1"; }
+put() { printf '%s' "$1"; }
 # In these shells printf is a program, and the nonce would stand in `ps`.
 case ${KSH_VERSION-} in
-?*) say() { k=$((k + 1)); print -nr -- "$nl$N.$k $1$nl"; } ;;
+?*)
+    say() { k=$((k + 1)); print -nr -- "$nl$N.$k $1$nl"; }
+    put() { print -nr -- "$1"; }
+    ;;
 esac
 
 # Whether a path is on a network mount. Nothing there is touched: a dead file server would hang this program.
@@ -349,7 +353,7 @@ follow() {
     1/lib/* | 1/bin/* | 1/sbin/*) out=/usr$out ;;
     esac
     say "BEGIN LINK $1"
-    printf '%s' "$out"
+    put "$out"
     say "END 0"
     case $out in
     /dev/null | "$1") return ;;
@@ -363,6 +367,8 @@ follow() {
         say "NOTE REMOTE $1"
     fi
 }
+
+# --- Only for a first round, up to the next line like this.
 
 wanted() {
     case $mode in
@@ -502,7 +508,7 @@ first_round() {
     perhaps /etc/os-release /etc/nsswitch.conf /etc/rc.conf /etc/myname
     if [ -n "$mountinfo" ]; then
         say "BEGIN FILE /proc/self/mountinfo"
-        printf '%s\n' "$mountinfo"
+        put "$mountinfo$nl"
         say "END $?"
         say "BEGIN OUT devices.txt"
         devices
@@ -616,6 +622,8 @@ first_round() {
     identity
     say "END 0"
 }
+
+# ---
 
 # A file that the first round named: programs in machine code are not of interest.
 named() {

@@ -45,9 +45,9 @@ _CIPHERS: Final = (
 )  # fmt: skip
 _SHELL: Final = "exec /bin/sh -s"
 # sudo takes the environment away: what of it the program needs is its argument.
+# Where it is refused (1) or missing (127) it has read nothing of the program: another shell does.
 _SUDO_SHELL: Final = (
-    "exec /bin/sh -c 'if sudo -n /bin/sh -c : 2>/dev/null; "
-    """then exec sudo -n /bin/sh -s -- "$SSH_CONNECTION"; fi; exec /bin/sh -s'"""
+    """exec /bin/sh -c 'sudo -n /bin/sh -s -- "$SSH_CONNECTION"; case $? in 1 | 127) exec /bin/sh -s ;; esac'"""
 )
 _MAX_GREETING: Final = 32768
 

@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         from auditor.capture.program import program
         from auditor.capture.windows import script
 
-        sys.stdout.write(program(_NONCE))
+        sys.stdout.write(program(_NONCE, comments=True))
         sys.stdout.write("\n# On hosts of a source with `system: windows`, PowerShell:\n")
         sys.stdout.writelines(f"# {line}\n" for line in script(_NONCE).splitlines())
         return COMPLETE
