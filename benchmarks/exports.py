@@ -26,7 +26,7 @@ from auditor.export.formats import FORMATS
 from auditor.export.picture import Picture, Wanted, select
 from auditor.graph.columns import GraphBuilder
 from auditor.graph.hosts import HostTable
-from auditor.graph.link import Linked
+from auditor.graph.resolved import Linked
 from auditor.graph.view import View
 from auditor.model import Where
 from benchmarks.graph import EDGES_PER_NODE, make_input

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditor.api import Rule
 from auditor.capture.areas import ESTATE_WIDE, ON_THE_HOST, RELATIONS_OF, SCHEDULERS, area_of, schedulers_of
-from auditor.capture.reading import Bound, Reading, estate_path_of
+from auditor.capture.reading import Bound, Reading
 from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
 from auditor.capture.tree import OF_THE_ESTATE, moment_of
 from auditor.graph.hosts import HostTable
@@ -212,7 +212,7 @@ def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[
     others: dict[int, set[str]] = {}
     for bound in reading.bound:
         names = canonical.get(bound.file.source, ("",))
-        for index in dict.fromkeys(index for index, _ in bound.template.items):
+        for index in bound.template.readers:
             for name in (name for name in names if name in going or not name):
                 counts[name, index] = counts.get((name, index), 0) + 1
             if rest := [name for name in names if name and name not in going]:
@@ -337,15 +337,9 @@ def malformed(reading: Reading, canonical: Mapping[str, tuple[str, ...]], going:
     monitoring may be the one that names the host, and leaves what depends on it unknown.
     """
     rows: list[Coverage] = []
-    for path, index, item in reading.malformed:
+    for path, index, item in (*reading.malformed, *reading.malformed_together):
         source, _ = reading.tree.place(path)
         rows.append(_broken(reading, index, path, item, canonical.get(source, (source,)), going))
-    for combined in reading.combined:
-        for one in combined.items:
-            if isinstance(one, Malformed):
-                path = estate_path_of(reading, combined.source, one.where.path)
-                source, _ = reading.tree.place(path)
-                rows.append(_broken(reading, combined.collector, path, one, canonical.get(source, (source,)), going))
     return rows
 
 

@@ -53,7 +53,8 @@ from auditor.recovery import Recovery
 from auditor.text import is_address, normal_address
 
 if TYPE_CHECKING:
-    from auditor.graph.link import Linker
+    from auditor.audit.kept import KeptEstates, Ready
+    from auditor.graph.resolved import Resolved
     from auditor.graph.view import View
     from auditor.inventory.schema import Inventory
     from auditor.policy.decisions import Baseline, Policy
@@ -127,13 +128,17 @@ def audit(
     failures: Iterable[Failure] = (),
     *,
     known: Templates | None = None,
+    kept: KeptEstates | None = None,
     progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> Audited:
-    """Runs an audit. `known` is as for `survey`.
+    """Runs an audit. `known` is as for `survey`; `kept` has packed estates as they were linked before.
 
     Raises EstateError or UsageError for what makes no sense; all else ends in the report.
     """
-    tree = open_tree((request.estate, *request.merged))
+    if kept is not None and not kept.may_have((request.estate, *request.merged), request.hosts):
+        kept = None
+    ready = kept.find(request.estate, request.own) if kept is not None else None
+    tree = ready.tree if ready is not None else open_tree((request.estate, *request.merged))
     tree.leave_out(request.own)
     if request.policy_beside and request.policy is None:
         request = replace(request, policy=policy_beside(tree, rules, request.now))
@@ -141,8 +146,35 @@ def audit(
         request = replace(request, profile=_profile(request.policy))
     if request.max_age is None and request.policy is not None and request.policy.document.max_age is not None:
         request = replace(request, max_age=timedelta(seconds=request.policy.document.max_age))
-    found = survey(tree, collectors, request.now, known=known, progress=progress)
-    return judge(found, request, rules, failures, progress=progress)
+    if ready is not None:
+        found = _survey_of(ready, request.now)
+    else:
+        found = survey(tree, collectors, request.now, known=known, progress=progress)
+        if kept is not None:
+            ready = _linked(found, progress)
+            kept.keep(ready)
+    if ready is None:
+        return judge(found, request, rules, failures, progress=progress)
+    if not ready.fits(request.hosts):
+        # The linking has to know of them before.
+        return audit(request, collectors, rules, failures, known=known, progress=progress)
+    ready.learn(request.hosts)
+    return answer(found, ready.linked, _names(found.hosts, request), request, rules, failures, progress=progress)
+
+
+def _survey_of(ready: Ready, now: datetime) -> Survey:
+    inventory = load_from(ready.tree, now=now)
+    if inventory is not None:
+        ready.tree.leave_out((POLICY,))
+    return Survey(ready.tree, inventory, ready.reading, ready.hosts)
+
+
+def _linked(found: Survey, progress: Callable[[str, int], None]) -> Ready:
+    """What was read, linked as it is for any question."""
+    from auditor.audit.kept import Ready
+
+    before = frozenset(found.hosts.indexes()[0])
+    return Ready(found.tree, found.reading, found.hosts, link(found, (), progress), before)
 
 
 def open_tree(paths: Sequence[Path]) -> Tree:
@@ -215,18 +247,28 @@ def judge(
 
     `remembered` are facts that its files no longer hold. Raises EstateError, UsageError.
     """
-    from auditor.graph.link import Linker
-    from auditor.graph.view import View
+    _learn_asked(found.reading, found.hosts, [one.name for one in request.hosts])
+    names = _names(found.hosts, request)
+    linked = link(found, remembered, progress)
+    return answer(found, linked, names, request, rules, failures, progress=progress)
 
-    tree, inventory, reading, hosts = found.tree, found.inventory, found.reading, found.hosts
-    _learn_asked(reading, hosts, [one.name for one in request.hosts])
+
+def _names(hosts: HostTable, request: Request) -> list[str]:
+    """The machines that are going, which the table thereby learns. Raises EstateError, UsageError."""
     names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
     if not names and request.going_required:
         raise EstateError(
             f"{request.estate}: no host is declared as retired, retiring or read-only, or was seen or is tagged so",
             hint="Name a host: `auditor checklist HOST --estate DIR`.",
         )
+    return names
 
+
+def link(found: Survey, remembered: Sequence[Remembered], progress: Callable[[str, int], None]) -> Resolved:
+    """Links what was read, and draws the conclusions."""
+    from auditor.graph.link import Linker
+
+    inventory, reading, hosts = found.inventory, found.reading, found.hosts
     linker = Linker(hosts, inventory.domains if inventory else ())
     linker.context(chain(_by_host(reading, hosts, machines(reading)), remembered))
     for host, estate_path, collected_at, facts in _by_host(reading, hosts, documents(reading)):
@@ -245,16 +287,33 @@ def judge(
             linker.describe(node, {"tagged": record.tagged.value, "lifecycle_tag": record.tag}, None)
     progress("linking", 0)
     linker.resolve()
-    wanted = _wanted(linker, hosts, set(names))
-    called = look_for_mentions(reading, hosts, linker, wanted, progress, inventory)
-    without_machine = list(linker.without_machine()) if inventory is not None else []
-    linked = linker.build()
+    return linker.resolved()
+
+
+def answer(
+    found: Survey,
+    resolved: Resolved,
+    names: Sequence[str],
+    request: Request,
+    rules: Sequence[Rule],
+    failures: Iterable[Failure] = (),
+    *,
+    progress: Callable[[str, int], None] = lambda _what, _count: None,
+) -> Audited:
+    """Asks the rules what becomes of an estate that was linked, if these machines go. It is thereby used up."""
+    from auditor.graph.view import View
+
+    tree, inventory, reading, hosts = found.tree, found.inventory, found.reading, found.hosts
+    wanted = _wanted(resolved, hosts, set(names))
+    called = look_for_mentions(reading, hosts, resolved, wanted, progress, inventory)
+    without_machine = list(resolved.without_machine()) if inventory is not None else []
+    linked = resolved.build()
 
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
     _ask(going, len(hosts.records), request)
     policy, profile = request.policy, request.profile or PLAIN
     covered = covering.of_estate(
-        reading, inventory, hosts, going, linker.identity_seen, INVENTORY, request.now, profile.must_see
+        reading, inventory, hosts, going, resolved.identity_seen, INVENTORY, request.now, profile.must_see
     )
     if request.max_age is not None:
         covered = covering.aged(reading, hosts, going, covered, request.now, request.max_age)
@@ -424,13 +483,13 @@ def _by_host(
             yield host, estate_path, collected_at, said
 
 
-def _wanted(linker: Linker, hosts: HostTable, going: set[str]) -> list[Identity]:
+def _wanted(linked: Resolved, hosts: HostTable, going: set[str]) -> list[Identity]:
     """What to look for in text: the hosts' own names, names that lead to them alone, groups that they leave empty."""
-    for name, host in linker.aliases(going).items():
+    for name, host in linked.aliases(going).items():
         hosts.records[host].names.setdefault(name, None)
     wanted = identities(hosts, going)
     stems = stems_of(hosts.records[name] for name in going)
-    for group in linker.emptied_groups(going):
+    for group in linked.emptied_groups(going):
         if group in stems:
             wanted.append(Identity(group, "group", stems[group]))
     return wanted

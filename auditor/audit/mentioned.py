@@ -19,8 +19,8 @@ from auditor.model import Area, Confidence, Coverage, Dependency, Entity, Kind, 
 from auditor.text import decode, excerpt, is_address
 
 if TYPE_CHECKING:
-    from auditor.graph.link import Linker
     from auditor.graph.mentions import Mention, MentionScanner
+    from auditor.graph.resolved import Resolved
     from auditor.inventory.schema import Inventory
 
 _DIRECTORIES: Final = re.compile(
@@ -44,7 +44,7 @@ CONNECTIONS = (
 def look_for_mentions(
     reading: Reading,
     hosts: HostTable,
-    linker: Linker,
+    linked: Resolved,
     wanted: Sequence[Identity],
     progress: Callable[[str, int], None],
     inventory: Inventory | None,
@@ -78,15 +78,15 @@ def look_for_mentions(
             yield b"" if isinstance(content, OSError) else content
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
-    ending = cache(partial(linker.emptied_playbooks, going))
-    besides = _in_own_roles(texts, reading, hosts, linker, known, going, ending)
+    ending = cache(partial(linked.emptied_playbooks, going))
+    besides = _in_own_roles(texts, reading, hosts, linked, known, going, ending)
     for more in (
         _in_terraform(texts, reading, known, going),
-        _in_own_files(texts, reading, hosts, linker, going, ending),
+        _in_own_files(texts, reading, hosts, linked, going, ending),
     ):
         for path, several in more.items():
             besides.setdefault(path, []).extend(several)
-    bare, called = _bare_names(distinct, reading, hosts, linker, wanted, known)
+    bare, called = _bare_names(distinct, reading, hosts, linked, wanted, known)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
@@ -103,7 +103,7 @@ def look_for_mentions(
                 Coverage(bound.file.source, Area.MENTIONS, where, Outcome.PARTIAL, detail=detail, path=where)
             )
         own = canonical.get(bound.file.source, set())
-        document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
+        document = linked.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
         understood: set[int] = set()
         if inventory is not None and bound.file.estate_path == INVENTORY:
             understood = _understood(reading, bound, inventory, going)
@@ -111,18 +111,13 @@ def look_for_mentions(
             understood = _describing(reading, bound)
         entry_of = partial(_holders_lines, reading, bound, inventory, going) if understood else None
         log = _SEEN_FROM.match(bound.file.estate_path) is not None
-        described = {
-            hosts.find(item.provider.text)
-            for _, item in bound.template.items
-            if isinstance(item, Dependency)
-            and item.relation is Relation.SELECTS
-            and item.consumer.kind is Kind.DOCUMENT
-        }
+        by_address = any(one.identity.kind == "address" for one in found)
+        described = _described(reading, hosts, bound) if by_address else set()
         for one in found:
             if one.line in understood:
                 continue
-            linker.identity_seen.add(one.identity.host)
-            if one.identity.host in own or document is None or log:
+            linked.identity_seen.add(one.identity.host)
+            if one.identity.host in own or log:
                 continue
             if one.identity.kind == "address" and not described.isdisjoint(hosts.at(one.identity.text)):
                 continue  # variables of a machine say where that machine is
@@ -130,12 +125,12 @@ def look_for_mentions(
                 continue
             host = nodes.get(one.identity.host)
             if host is None:
-                host = nodes[one.identity.host] = linker.require(Ref(Kind.HOST, one.identity.host))
+                host = nodes[one.identity.host] = linked.node(Ref(Kind.HOST, one.identity.host))
             confidence = Confidence.LOW
             sure = one.identity.kind in ("full", "prefix", "address") or _is_addressed(one)
             if not one.comment and one.exact and sure:
                 confidence = Confidence.MEDIUM
-            linker.edge(
+            linked.edge(
                 document,
                 host,
                 Relation.MENTIONS,
@@ -144,8 +139,8 @@ def look_for_mentions(
                 provenance=Provenance(bound.file.estate_path, one.line, excerpt(one.text), bound.collected_at),
                 confidence=confidence,
             )
-            linker.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
-    _named_after(reading, canonical, linker, scanner, called)
+            linked.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
+    _named_after(reading, canonical, linked, scanner, called)
     return called
 
 
@@ -192,7 +187,7 @@ def _bare_names(
     distinct: Mapping[bytes, Bound],
     reading: Reading,
     hosts: HostTable,
-    linker: Linker,
+    linked: Resolved,
     wanted: Iterable[Identity],
     found_before: Mapping[bytes, Sequence[Mention]],
 ) -> tuple[dict[bytes, list[Mention]], dict[str, str]]:
@@ -218,7 +213,7 @@ def _bare_names(
     contents = (content for content in reading.contents(bounds) if isinstance(content, bytes))
     labels = labels_in(contents, domains)
     machines = {record.short for record in hosts.records.values() if not is_address(record.name)}
-    machines |= {name.partition(".")[0] for name in linker.with_address() if name.partition(".")[2] in domains}
+    machines |= {name.partition(".")[0] for name in linked.with_address() if name.partition(".")[2] in domains}
     known = COMMON_FIRST_LABELS | words.keys()
     names = Names(machines - known, labels - known)
     found: dict[bytes, list[Mention]] = {}
@@ -255,7 +250,7 @@ def _in_own_files(
     texts: Sequence[Bound],
     reading: Reading,
     hosts: HostTable,
-    linker: Linker,
+    linked: Resolved,
     going: Collection[str],
     ending: Callable[[], Mapping[str, set[str]]],
 ) -> dict[str, list[Mention]]:
@@ -271,7 +266,7 @@ def _in_own_files(
     from auditor.graph.mentions import Mention
     from auditor.graph.roles import naming
 
-    own = linker.own_documents(going)
+    own = linked.own_documents(going)
     for path, named in ending().items():
         own.setdefault(path, set()).update(named)
     found: dict[str, list[Mention]] = {}
@@ -288,7 +283,7 @@ def _in_own_roles(
     texts: Sequence[Bound],
     reading: Reading,
     hosts: HostTable,
-    linker: Linker,
+    linked: Resolved,
     known: Mapping[bytes, Sequence[Mention]],
     going: Collection[str],
     ending: Callable[[], Mapping[str, set[str]]],
@@ -328,11 +323,11 @@ def _in_own_roles(
                 own.append((bound, use))
         if not own or len(own) < len(used):
             continue
-        node = linker.require(Ref(Kind.PLAYBOOK, role.directory))
+        node = linked.node(Ref(Kind.PLAYBOOK, role.directory))
         for bound, use in own:
             add(use.path, use.line, use.text, role.host)
             place = Provenance(use.path, use.line, excerpt(use.text), bound.collected_at)
-            linker.describe(node, {"role": role.role, "made_for": role.host}, place)
+            linked.describe(node, {"role": role.role, "made_for": role.host}, place)
         for bound in texts:
             path = bound.file.estate_path
             if path.startswith(role.directory + "/"):
@@ -344,7 +339,7 @@ def _in_own_roles(
 def _named_after(
     reading: Reading,
     canonical: Mapping[str, Collection[str]],
-    linker: Linker,
+    linked: Resolved,
     scanner: MentionScanner,
     called: Mapping[str, str],
 ) -> None:
@@ -373,21 +368,30 @@ def _named_after(
         parts = bound.file.path.split("/")
         depth = next((at for at, part in enumerate(parts, 1) if one.identity.text in part.lower()), len(parts))
         key = (bound.file.source, "/".join(parts[:depth]), host)
-        document = linker.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
-        if key in shown or document is None:
+        document = linked.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
+        if key in shown:
             continue
         shown.add(key)
-        linker.identity_seen.add(host)
-        linker.edge(
+        linked.identity_seen.add(host)
+        linked.edge(
             document,
-            linker.require(Ref(Kind.HOST, host)),
+            linked.node(Ref(Kind.HOST, host)),
             Relation.MENTIONS,
             need=Need.READ,
             group="line 0",
             provenance=Provenance(bound.file.estate_path, 0, "", bound.collected_at),
             confidence=Confidence.LOW,
         )
-        linker.describe_mention(document, 0, one.identity.text, one.identity.kind, comment=False)
+        linked.describe_mention(document, 0, one.identity.text, one.identity.kind, comment=False)
+
+
+def _described(reading: Reading, hosts: HostTable, bound: Bound) -> set[str | None]:
+    """The machines whose variables a document holds."""
+    return {
+        hosts.find(item.provider.text)
+        for _, item in reading.items_of(bound)
+        if isinstance(item, Dependency) and item.relation is Relation.SELECTS and item.consumer.kind is Kind.DOCUMENT
+    }
 
 
 def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set[str]) -> set[int]:
@@ -408,7 +412,7 @@ def _describing(reading: Reading, bound: Bound) -> set[int]:
     """Lines of an answer of AWS or NetBox that say what a machine or a record is called: that is no use of it."""
     called = {
         item.where.line
-        for _, item in bound.template.items
+        for _, item in reading.items_of(bound)
         if (isinstance(item, Dependency) and item.relation is Relation.STANDS_FOR)
         or (isinstance(item, Entity) and item.ref.kind in (Kind.HOST, Kind.NAME))
     }

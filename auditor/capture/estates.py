@@ -160,7 +160,7 @@ class MergedTree(Tree):
                     continue
                 self._owners[file.estate_path] = number
                 source, inner = self.place(file.estate_path)
-                yield replace(file, source=source, path=inner)
+                yield file._replace(source=source, path=inner)
             self._adopt(number)
             for name, count in tree.skipped.items():
                 self.skipped[name] = self.skipped.get(name, 0) + count

@@ -24,8 +24,9 @@ import sqlite3
 import stat
 import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
@@ -43,7 +44,8 @@ from auditor.capture.tree import (
     Tree,
 )
 from auditor.errors import EstateError, UsageError
-from auditor.model import Area, Coverage, Outcome
+from auditor.model import Area, Capture, Coverage, Outcome
+from auditor.text import expand_range
 
 MAGIC: Final = b"SQLite format 3\x00"
 APPLICATION: Final = 0x41756474
@@ -314,6 +316,26 @@ class PackTree(Tree):
         return tree
 
     @classmethod
+    def again(
+        cls,
+        root: Path,
+        sources: Iterable[str],
+        captures: dict[str, Capture],
+        coverage: list[Coverage],
+        skipped: dict[str, int],
+        *,
+        recorded: bool,
+        collected_at: datetime | None,
+    ) -> Self:
+        """A pack of which the rest is known already. Raises PackError, and ValueError for a source that is none."""
+        hosts = {source: tuple(expand_range(source)) for source in sources}
+        tree = cls(
+            root, hosts, coverage, captures, skipped, recorded, collected_at=collected_at, database=_connect(root)
+        )
+        tree._read_cuts()
+        return tree
+
+    @classmethod
     def holds_inventory(cls, root: Path) -> bool:
         """Whether a pack has an inventory. Raises PackError if it is none."""
         database = _connect(root)
@@ -351,15 +373,20 @@ class PackTree(Tree):
             self._take_records(content.splitlines())
 
     def _read_own_tables(self) -> None:
-        tables = {name for (name,) in self.database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if "cut" in tables:
-            for name, size in self.database.execute("SELECT name, size FROM cut"):
-                if isinstance(name, str) and isinstance(size, int):
-                    self._cuts[name] = size
-        if "gap" in tables:
+        self._read_cuts()
+        if self._has_table("gap"):
             for path, outcome, detail in self.database.execute("SELECT path, outcome, detail FROM gap"):
                 known = outcome if outcome in set(Outcome) and outcome not in ("ok", "absent") else Outcome.PARTIAL
                 self._gap(str(path), Outcome(known), str(detail))
+
+    def _read_cuts(self) -> None:
+        for name, size in self.database.execute("SELECT name, size FROM cut") if self._has_table("cut") else ():
+            if isinstance(name, str) and isinstance(size, int):
+                self._cuts[name] = size
+
+    def _has_table(self, name: str) -> bool:
+        found = self.database.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,))
+        return found.fetchone() is not None
 
     def own_file(self, path: str, limit: int) -> bytes | None:
         try:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
-import stat
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -22,6 +20,7 @@ from typing import Any, Final
 
 from auditor import __version__
 from auditor.api import Collector
+from auditor.capture.kept_file import WRONG, key_of, regular, write_whole
 from auditor.capture.reading import Template
 from auditor.model import (
     NO_ATTRIBUTES,
@@ -52,7 +51,6 @@ _KINDS: Final = tuple(Kind)
 _RELATIONS: Final = tuple(Relation)
 _NEEDS: Final = (None, *Need)
 _CONFIDENCES: Final = tuple(Confidence)
-_WRONG: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 
 
 class _NotKeptError(Exception):
@@ -66,8 +64,8 @@ class ParsedFiles:
         """Reads what is there. What is missing, broken or not signed with `secret` counts as nothing."""
         self.directory = directory
         self._codec = _Codec(collectors)
-        self._secret = blake2b(secret.encode("utf-8", "surrogateescape")).digest() if secret else b""
-        self._fingerprint = _fingerprint(collectors)
+        self._secret = key_of(secret)
+        self._fingerprint = fingerprint(collectors)
         self._file = directory / f"parsed-{self._fingerprint[:16]}.jsonl"
         self._lines: dict[bytes, bytes] = self._read()
         self._used: dict[bytes, bytes] = {}
@@ -93,7 +91,7 @@ class ParsedFiles:
             template = self._codec.read(line[_KEY_SIZE + 1 :])
             if template.path != path or template.digest != digest:
                 raise ValueError
-        except _WRONG:
+        except WRONG:
             del self._lines[key]
             return None
         self._used[key] = line
@@ -123,37 +121,19 @@ class ParsedFiles:
         if len(body) > MAX_SIZE // 2:
             return
         head = json.dumps({"format": FORMAT, "of": self._fingerprint, "sum": self._sum(body)}).encode()
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".parsed-", dir=self.directory, delete=False) as stream:
-            temporary = Path(stream.name)
-            try:
-                stream.write(head + b"\n" + body)
-                stream.flush()
-                temporary.replace(self._file)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        write_whole(self._file, [head, b"\n", body])
 
     def _read(self) -> dict[bytes, bytes]:
         try:
-            descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
-            return {}
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
-                return {}
-            with open(descriptor, "rb", closefd=False) as stream:
+            with regular(self._file, MAX_SIZE) as stream:
                 head, _, body = stream.read(MAX_SIZE + 1).partition(b"\n")
         except OSError:
             return {}
-        finally:
-            os.close(descriptor)
         try:
             said = json.loads(head)
             good = said["format"] == FORMAT and said["of"] == self._fingerprint
             good = good and hmac.compare_digest(said["sum"], self._sum(body))
-        except _WRONG:
+        except WRONG:
             return {}
         if not good:
             return {}
@@ -167,7 +147,7 @@ def _key(path: str, digest: bytes) -> bytes:
     return blake2b(path.encode("utf-8", "surrogateescape") + b"\0" + digest, digest_size=16).hexdigest().encode()
 
 
-def _fingerprint(collectors: Sequence[Collector]) -> str:
+def fingerprint(collectors: Sequence[Collector]) -> str:
     """What parsing depends on: our code, the collectors in their order, Python, and the packages beside us."""
     found = blake2b(f"{FORMAT}\0{__version__}\0{sys.version}\0".encode(), digest_size=32)
     for collector in collectors:
@@ -215,7 +195,7 @@ class _Codec:
         """One line. Raises _NotKeptError."""
         try:
             return json.dumps(self._entry(template), separators=(",", ":")).encode("ascii")
-        except _WRONG as error:
+        except WRONG as error:
             raise _NotKeptError from error
 
     def _entry(self, template: Template) -> list[object]:
@@ -254,19 +234,19 @@ class _Codec:
         ]
 
     def read(self, line: bytes) -> Template:
-        """The template of a line. Raises one of _WRONG."""
+        """The template of a line. Raises one of WRONG."""
         path, digest, size, text, sealed, claimed, refs, wheres, rows = json.loads(line)
-        _must_be(str, path, digest, sealed)
-        _must_be(bool, text, claimed)
-        _must_be(int, size)
+        must_be(str, path, digest, sealed)
+        must_be(bool, text, claimed)
+        must_be(int, size)
         known = []
         for kind, named, scope in refs:
-            _must_be(str, named, scope)
+            must_be(str, named, scope)
             known.append(Ref(_KINDS[kind], named, scope))
         places = []
         for number, excerpt, inside, api in wheres:
-            _must_be(str, excerpt, inside, api)
-            _must_be(int, number)
+            must_be(str, excerpt, inside, api)
+            must_be(int, number)
             places.append(Where(number, excerpt, inside, api))
         items = [(self._collector(row[0]), self._item(row, known, places)) for row in rows]
         template = Template(path, bytes.fromhex(digest), size, text, sealed, items, claimed=claimed)
@@ -282,7 +262,7 @@ class _Codec:
         kind, where = row[1], places[row[2]]
         if kind == 0:
             _, _, _, consumer, provider, relation, need, confidence, group = row
-            _must_be(str, group)
+            must_be(str, group)
             return Dependency(
                 refs[consumer],
                 refs[provider],
@@ -294,14 +274,14 @@ class _Codec:
             )
         if kind == 1:
             _, _, _, ref, attributes = row
-            return Entity(refs[ref], where, _attributes(attributes))
+            return Entity(refs[ref], where, attributes_of(attributes))
         if kind == 2:
             _, _, _, reason, effect, whole = row
-            _must_be(str, reason, effect)
-            _must_be(bool, whole)
+            must_be(str, reason, effect)
+            must_be(bool, whole)
             return Malformed(where, reason, effect, whole)
         _, _, _, name, value, source, path = row
-        _must_be(str, name, source, path)
+        must_be(str, name, source, path)
         return Fragment(name, self._value(value), where, source, path)
 
     def _plain(self, value: object) -> object:
@@ -345,7 +325,7 @@ class _Codec:
     def _class(self, name: str) -> type:
         """A frozen dataclass, a named tuple or an enumeration of a collector's package or the model, loaded already.
 
-        Raises one of _WRONG for anything else.
+        Raises one of WRONG for anything else.
         """
         found = self._classes.get(name)
         if found is None:
@@ -366,13 +346,14 @@ def _package(module: str) -> str:
     return ".".join(module.split(".", 2)[:2])
 
 
-def _attributes(found: Mapping[str, Any]) -> Mapping[str, Attribute]:
+def attributes_of(found: Mapping[str, Any]) -> Mapping[str, Attribute]:
+    """Attributes as they were before they became JSON. Raises one of WRONG."""
     if not found:
         return NO_ATTRIBUTES
     made: dict[str, Attribute] = {}
     for name, value in found.items():
         if type(value) is list:
-            _must_be(str, *value)
+            must_be(str, *value)
             made[name] = tuple(value)
         elif type(value) in (str, int, float, bool):
             made[name] = value
@@ -381,7 +362,8 @@ def _attributes(found: Mapping[str, Any]) -> Mapping[str, Attribute]:
     return made
 
 
-def _must_be(wanted: type, *values: object) -> None:
+def must_be(wanted: type, *values: object) -> None:
+    """ValueError for a value of another type, a subclass included."""
     for value in values:
         if type(value) is not wanted:
             raise ValueError(f"no {wanted.__name__}")

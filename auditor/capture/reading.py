@@ -122,6 +122,7 @@ class Template:
     sealed: str = ""
     """Why its text can't be read, as `auditor.capture.sealed` says; empty if it can."""
     items: list[tuple[int, Parsed]] = field(default_factory=list)
+    """None in a reading that was kept from another run: there `Reading.items_of` gives them."""
     facts: tuple[Fact, ...] = ()
     machines: tuple[Entity, ...] = ()
     """Those of the facts that describe a machine."""
@@ -204,8 +205,7 @@ class Templates:
             self._kept.add(template)
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A document at a place: the template and where it was found."""
 
     file: File
@@ -243,8 +243,17 @@ class Reading:
     coverage: list[Coverage] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     by_path: dict[tuple[str, str], Bound] = field(default_factory=dict)
+    """By source and path there."""
     malformed: list[tuple[str, int, Malformed]] = field(default_factory=list)
     """(estate path, collector index, item), for coverage and for rules about files that a program ignores."""
+    malformed_together: list[tuple[str, int, Malformed]] = field(default_factory=list)
+    """The same of what was joined from several documents."""
+    again: Callable[[Bound], Template] | None = None
+    """Of a reading that was kept from another run, whose templates have no items: what gives them with theirs."""
+
+    def items_of(self, bound: Bound) -> list[tuple[int, Parsed]]:
+        """The items of a document, also where the reading was kept from another run."""
+        return (self.again(bound) if self.again is not None else bound.template).items
 
     def content(self, bound: Bound) -> bytes:
         """The bytes of a document, from memory or read again. Raises OSError."""
@@ -330,6 +339,20 @@ def _bind(reading: Reading, file: File, template: Template) -> None:
         _gap(reading, file, area, Outcome.PARTIAL, detail)
     for index, item in template.malformed:
         reading.malformed.append((file.estate_path, index, item))
+
+
+def read_again(reading: Reading, bound: Bound, templates: Templates) -> Template:
+    """What a document yields that an earlier run has read: looked up, or else parsed. Raises OSError."""
+    template = bound.template
+    found = templates.find(template.path, template.digest)
+    if found is None:
+        found = Template(template.path, template.digest, template.size, template.text, template.sealed)
+        with _Watchdog() as watchdog:
+            _parse(reading, found, reading.content(bound), bound.file, watchdog)
+        templates.add(found)
+        for area, detail in found.gaps:
+            _gap(reading, bound.file, area, Outcome.PARTIAL, detail)
+    return found
 
 
 def _gap(reading: Reading, file: File, area: Area, outcome: Outcome, detail: str) -> None:
@@ -422,6 +445,10 @@ def _combine(reading: Reading, watchdog: _Watchdog, templates: Templates) -> Non
             elif not known.reads:
                 failed[key] = known
         reading.combined.append(Combined(index, source, known))
+        for path, beside, _, _ in known.placed:
+            reading.malformed_together += [
+                (estate_path_of(reading, source, path), index, item) for item in beside if type(item) is Malformed
+            ]
 
 
 def _pieces(reading: Reading, index: int, pieces: Iterable[tuple[Bound, Fragment]]) -> tuple[object, ...]:

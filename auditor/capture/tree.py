@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from auditor.capture.areas import area_of
 from auditor.errors import EstateError
@@ -68,8 +68,7 @@ def moment_of(text: str | None) -> datetime | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """One file of the estate. `source` is the host it was captured from, or empty for the tree."""
 
     estate_path: str

@@ -20,8 +20,10 @@ from auditor.policy import POLICY
 if TYPE_CHECKING:
     from auditor.api import Collector, Rule
     from auditor.audit.engine import Audited, Request
+    from auditor.audit.kept import KeptEstates
     from auditor.audit.scenario import Asked
     from auditor.capture.parsed import ParsedFiles
+    from auditor.capture.reading import Templates
     from auditor.policy.decisions import Policy
 
 
@@ -54,7 +56,8 @@ def cache_option(parser: argparse.ArgumentParser) -> None:
         "--cache-dir",
         metavar="DIR",
         type=Path,
-        help="keep what files yielded here: the next run parses only what is new. Who writes to it can hide something",
+        help="keep here what files yielded and how a packed estate was linked: the next run does what is new. Who "
+        "writes to it can hide something",
     )
 
 
@@ -282,11 +285,25 @@ def run_audit(request: Request, *, quiet: bool, rules: bool = True, own: Sequenc
     collectors, failures = load_collectors()
     asked, more = all_rules(own) if rules else ([], [])
     kept = _cache(request, collectors)
+    known = Templates(kept)
+    linked = _linked(request, collectors, known)
     with Progress("auditing", quiet=quiet) as bar:
-        audited = audit(request, collectors, asked, (*failures, *more), known=Templates(kept), progress=bar.stage)
+        audited = audit(request, collectors, asked, (*failures, *more), known=known, kept=linked, progress=bar.stage)
     if kept is not None:
         save(kept)
+        if linked is not None and linked.failed is not None:
+            _not_written(kept.directory, linked.failed)
     return audited
+
+
+def _linked(request: Request, collectors: Sequence[Collector], known: Templates) -> KeptEstates | None:
+    """Packed estates as they were linked before; None if nobody asked for it, or it is none that is kept."""
+    if request.cache is None or request.merged or not request.estate.is_file():
+        return None
+    from auditor.audit.kept import KeptEstates
+    from auditor.capture.parsed import KEY
+
+    return KeptEstates(request.cache, collectors, known, secret=os.environ.get(KEY, ""))
 
 
 def _cache(request: Request, collectors: Sequence[Collector]) -> ParsedFiles | None:
@@ -314,7 +331,11 @@ def save(kept: ParsedFiles) -> None:
     try:
         kept.save()
     except OSError as error:
-        print(f"auditor: {kept.directory}: the cache can't be written: {error.strerror}", file=sys.stderr)
+        _not_written(kept.directory, error)
+
+
+def _not_written(directory: Path, error: OSError) -> None:
+    print(f"auditor: {directory}: the cache can't be written: {error.strerror}", file=sys.stderr)
 
 
 def finish(report: Report, arguments: argparse.Namespace) -> int:

@@ -296,46 +296,23 @@ class GraphBuilder:
                 )
             ]
         columns = self._chunks[0]
-        nodes, groups = len(self._texts), len(self._group_names)
+        nodes = len(self._texts)
         owner = np.array(self._group_consumer, dtype=np.int32)
-        if groups:
-            if int(owner.min()) < 0 or int(owner.max()) >= nodes:
-                raise ValueError("a group belongs to a consumer that does not exist")
-            grouped = np.flatnonzero(columns[4] >= 0)
-            if not np.array_equal(owner[columns[4][grouped]], columns[0][grouped]):
-                raise ValueError("an edge is in a group of another consumer")
+        check_groups(owner, columns, nodes)
         kept = _without_duplicates(columns[:5])
         if kept is not None:
             columns = tuple(column[kept] for column in columns)
             self._chunks = [columns]
-        consumer, provider, relation, need, group, evidence, confidence = columns
-        kinds = np.frombuffer(bytes(self._kinds), dtype=np.uint8)
-        graph = Graph(
-            kinds=kinds,
-            texts=self._texts.copy(),
-            scope_ids=np.array(self._scope_ids, dtype=np.int32),
-            scope_table=list(self._scopes),
-            consumer=consumer,
-            provider=provider,
-            relation=relation,
-            need=need,
-            group=group,
-            evidence=evidence,
-            confidence=confidence,
-            group_consumer=owner,
-            group_names=self._group_names.copy(),
-            by_consumer=_rows(consumer, nodes),
-            by_provider=_rows(provider, nodes),
-            by_group=_rows(group, groups),
-            by_kind=_rows(kinds, len(KINDS)),
-            _index=self._buckets,
+        return graph_of(
+            np.frombuffer(bytes(self._kinds), dtype=np.uint8),
+            self._texts.copy(),
+            np.array(self._scope_ids, dtype=np.int32),
+            list(self._scopes),
+            columns,
+            owner,
+            self._group_names.copy(),
+            self._buckets,
         )
-        for column in (*columns, graph.kinds, graph.scope_ids, owner):
-            column.setflags(write=False)
-        for rows in (graph.by_consumer, graph.by_provider, graph.by_group, graph.by_kind):
-            rows.start.setflags(write=False)
-            rows.items.setflags(write=False)
-        return graph
 
     def _flush(self) -> None:
         if self._pending:
@@ -344,24 +321,128 @@ class GraphBuilder:
             self._append(*rows.T)
 
     def _append(self, *columns: Numbers) -> None:
-        if len({len(column) for column in columns}) > 1:
-            raise ValueError("the columns of the edges differ in length")
-        nodes = len(self._texts)
-        limits = (
-            ("consumer", 0, nodes),
-            ("provider", 0, nodes),
-            ("relation", 0, len(RELATIONS)),
-            ("need", 0, len(NEEDS)),
-            ("group", -1, len(self._group_names)),
-            ("evidence", -1, _ID_LIMIT),
-            ("confidence", 0, len(CONFIDENCES)),
-        )
-        self._chunks.append(
-            tuple(
-                _checked(column, low, high, dtype, what)
-                for column, (what, low, high), dtype in zip(columns, limits, _DTYPES, strict=True)
-            )
-        )
+        self._chunks.append(edge_columns(columns, len(self._texts), len(self._group_names)))
+
+
+class KindIndex(Mapping[tuple[int, str], Mapping[str, int]]):
+    """(kind, scope) → text → node, of nodes that are all different. Laid out for a kind when it is first asked for."""
+
+    def __init__(self, by_kind: Csr, texts: Sequence[str], scope_ids: Ints, scope_table: Sequence[str]) -> None:
+        self._by_kind, self._texts, self._scope_ids, self._scope_table = by_kind, texts, scope_ids, scope_table
+        self._laid_out: dict[int, dict[str, dict[str, int]]] = {}
+
+    def __getitem__(self, key: tuple[int, str]) -> Mapping[str, int]:
+        kind, scope = key
+        return self._of(kind)[scope]
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return ((kind, scope) for kind in range(len(KINDS)) for scope in self._of(kind))
+
+    def __len__(self) -> int:
+        return sum(len(self._of(kind)) for kind in range(len(KINDS)))
+
+    def _of(self, kind: int) -> dict[str, dict[str, int]]:
+        known = self._laid_out.get(kind)
+        if known is None:
+            known = self._laid_out[kind] = {}
+            nodes = self._by_kind.of(kind)
+            for node, scope in zip(nodes.tolist(), self._scope_ids[nodes].tolist(), strict=True):
+                known.setdefault(self._scope_table[scope], {})[self._texts[node]] = node
+        return known
+
+
+def graph_of(
+    kinds: Bytes,
+    texts: list[str],
+    scope_ids: Ints,
+    scope_table: list[str],
+    edges: Sequence[NDArray[Any]],
+    group_consumer: Ints,
+    group_names: list[str],
+    index: Mapping[tuple[int, str], Mapping[str, int]] | None = None,
+) -> Graph:
+    """A graph of nodes and edges that are all different and in range. It keeps the lists and arrays that are given.
+
+    `edges` are the seven columns, as `edge_columns` gives them. Without an `index` of the nodes it has one of its own.
+    """
+    nodes = len(texts)
+    consumer, provider, relation, need, group, evidence, confidence = edges
+    by_kind = rows_of(kinds, len(KINDS))
+    graph = Graph(
+        kinds=kinds,
+        texts=texts,
+        scope_ids=scope_ids,
+        scope_table=scope_table,
+        consumer=consumer,
+        provider=provider,
+        relation=relation,
+        need=need,
+        group=group,
+        evidence=evidence,
+        confidence=confidence,
+        group_consumer=group_consumer,
+        group_names=group_names,
+        by_consumer=rows_of(consumer, nodes),
+        by_provider=rows_of(provider, nodes),
+        by_group=rows_of(group, len(group_names)),
+        by_kind=by_kind,
+        _index=index if index is not None else KindIndex(by_kind, texts, scope_ids, scope_table),
+    )
+    for column in (*edges, graph.kinds, graph.scope_ids, group_consumer):
+        column.setflags(write=False)
+    for rows in (graph.by_consumer, graph.by_provider, graph.by_group, graph.by_kind):
+        rows.start.setflags(write=False)
+        rows.items.setflags(write=False)
+    return graph
+
+
+def edge_columns(columns: Sequence[Numbers], nodes: int, groups: int) -> tuple[NDArray[Any], ...]:
+    """Consumers, providers, relations, needs, groups, evidence and confidences as arrays of their own.
+
+    ValueError for lengths that differ and for what is out of range.
+    """
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError("the columns of the edges differ in length")
+    limits = (
+        ("consumer", 0, nodes),
+        ("provider", 0, nodes),
+        ("relation", 0, len(RELATIONS)),
+        ("need", 0, len(NEEDS)),
+        ("group", -1, groups),
+        ("evidence", -1, _ID_LIMIT),
+        ("confidence", 0, len(CONFIDENCES)),
+    )
+    return tuple(
+        _checked(column, low, high, dtype, what)
+        for column, (what, low, high), dtype in zip(columns, limits, _DTYPES, strict=True)
+    )
+
+
+def check_groups(owner: Ints, edges: Sequence[NDArray[Any]], nodes: int) -> None:
+    """ValueError if a group's consumer is no node, or an edge is in a group of another consumer."""
+    if not len(owner):
+        return
+    if int(owner.min()) < 0 or int(owner.max()) >= nodes:
+        raise ValueError("a group belongs to a consumer that does not exist")
+    grouped = np.flatnonzero(edges[4] >= 0)
+    if not np.array_equal(owner[edges[4][grouped]], edges[0][grouped]):
+        raise ValueError("an edge is in a group of another consumer")
+
+
+def distinct_edges(edges: Sequence[NDArray[Any]], among: Bools | None = None) -> tuple[NDArray[Any], ...]:
+    """The edges without those that are alike in consumer, provider, relation, need and group to an earlier one.
+
+    `among` tells which edges are looked at, if others are known to be different from all.
+    """
+    looked = np.flatnonzero(among) if among is not None else None
+    kept = _without_duplicates([column if looked is None else column[looked] for column in edges[:5]])
+    if kept is None:
+        return tuple(edges)
+    if among is not None and looked is not None:
+        staying = ~among
+        staying[looked[kept]] = True
+        kept = np.flatnonzero(staying)
+    return tuple(column[kept] for column in edges)
 
 
 def _checked(values: Numbers, low: int, high: int, dtype: type[np.integer[Any]], what: str) -> NDArray[Any]:
@@ -383,12 +464,12 @@ def _first_seen(ids: Ints, known: int) -> Bools:
     return first
 
 
-def _rows(keys: NDArray[Any], size: int) -> Csr:
+def rows_of(keys: NDArray[Any], size: int) -> Csr:
     """Positions by key, in their own order within a key. Negative keys are left out."""
     if keys.dtype.kind == "i":
         used = np.flatnonzero(keys >= 0)
         if len(used) < len(keys):
-            rows = _rows(keys[used], size)
+            rows = rows_of(keys[used], size)
             return Csr(rows.start, used[rows.items].astype(np.int32))
     start = np.zeros(size + 1, np.int64)
     np.cumsum(np.bincount(keys, minlength=size), out=start[1:])

@@ -94,6 +94,10 @@ class HostTable:
     _by_address: dict[str, list[str]] = field(default_factory=dict)
     _parents: set[str] | None = None
 
+    def indexes(self) -> tuple[dict[str, str], dict[str, list[str]], dict[str, list[str]]]:
+        """By name, by short name and by address: what a table like this one is made of, after its records."""
+        return self._by_name, self._by_short, self._by_address
+
     def add(self, name: str, origin: str, provenance: Provenance | None = None) -> HostRecord:
         """The record of a machine, made if it is new. A short name joins the one machine that it can only mean."""
         normal = normal_address(name) or normal_name(name)

@@ -7,14 +7,24 @@ What can't be resolved stays in the graph as it is.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import TypeAlias
 
-from auditor.graph.columns import CONFIDENCE_ID, CONFIDENCES, KIND_ID, NEED_ID, RELATION_ID, Graph, GraphBuilder
+import numpy as np
+
+from auditor.graph.columns import (
+    CONFIDENCE_ID,
+    CONFIDENCES,
+    KIND_ID,
+    NEED_ID,
+    RELATION_ID,
+    distinct_edges,
+    edge_columns,
+)
 from auditor.graph.hosts import HostRecord, HostTable
+from auditor.graph.resolved import EvidenceKey, Linked, NodeId, Resolved
 from auditor.model import (
     Attribute,
     Confidence,
@@ -31,9 +41,6 @@ from auditor.model import (
 )
 from auditor.text import is_loopback, normal_address, normal_name, split_endpoint
 
-NodeId: TypeAlias = int
-EvidenceKey: TypeAlias = tuple[str, Where, str | None]
-
 
 @dataclass(slots=True)
 class HostContext:
@@ -45,29 +52,8 @@ class HostContext:
     mounts: dict[str, NodeId] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Linked:
-    """The graph with what is known of its nodes."""
-
-    graph: Graph
-    hosts: HostTable
-    attributes: dict[NodeId, dict[str, Attribute]]
-    evidence: list[EvidenceKey]
-    entity_evidence: dict[NodeId, list[int]]
-    host_nodes: dict[str, NodeId]
-    domains: frozenset[str]
-    read_only_mounts: dict[NodeId, str]
-
-    def provenance(self, index: int) -> Provenance | None:
-        """The evidence of an index; None for what the linker itself concluded."""
-        if index < 0:
-            return None
-        path, where, collected_at = self.evidence[index]
-        return Provenance(path, where.line, where.excerpt, collected_at, where.api)
-
-
 class Linker:
-    """Takes facts in any order; `finish` makes the graph."""
+    """Takes facts in any order; `resolve` draws the conclusions, and `resolved` gives what has come of it."""
 
     def __init__(self, hosts: HostTable, domains: Iterable[str] = ()) -> None:
         self.hosts = hosts
@@ -76,8 +62,6 @@ class Linker:
         self.entity_evidence: dict[NodeId, list[int]] = {}
         self.evidence: list[EvidenceKey] = []
         self.contexts: dict[str, HostContext] = {}
-        self.identity_seen: set[str] = set()
-        """Going hosts that some text names, their own files included."""
         self._ids: dict[tuple[Kind, str, str], NodeId] = {}
         self._kinds: list[Kind] = []
         self._texts: list[str] = []
@@ -85,8 +69,6 @@ class Linker:
         self._consumers, self._providers, self._groups, self._edge_evidence = (array("i") for _ in range(4))
         self._relations, self._needs, self._confidences = (array("B") for _ in range(3))
         self._group_ids: dict[tuple[NodeId, str], int] = {}
-        self._explicit: set[tuple[NodeId, Relation]] = set()
-        self._mentions: dict[NodeId, list[str]] = {}
         self._short_cache: dict[tuple[str, str], NodeId] = {}
         self._timers: dict[str, set[str]] | None = None
         self._of_others: set[int] = set()
@@ -228,11 +210,6 @@ class Linker:
         """The captured lineages of a name (`certbot:example.net`), on whatever hosts they are."""
         return [node for node in self._of_kind(Kind.LINEAGE) if self._texts[node] == text and self._scopes[node]]
 
-    def describe_mention(self, document: NodeId, line: int, text: str, kind: str, comment: bool) -> None:
-        """Which identity a line names, for the rule that reports mentions."""
-        entry = f"{line} {kind}{' comment' if comment else ''} {text}"
-        self._mentions.setdefault(document, []).append(entry)
-
     def require(self, ref: Ref) -> NodeId:
         """The node of a reference that always has one."""
         node = self.node(ref)
@@ -372,127 +349,15 @@ class Linker:
         self._triggers()
         self._certificates()
 
-    def aliases(self, going: Collection[str]) -> dict[str, str]:
-        """Names that lead to going hosts and to no other: name -> host. CNAME loops lead nowhere.
-
-        Backwards from where names end, so that the work is linear however long the chains are.
-        """
-        led: dict[NodeId, list[NodeId]] = {}
-        follows: set[NodeId] = set()
-        for relation in (Relation.RESOLVES, Relation.STANDS_FOR):
-            for consumer, providers in self._outgoing(relation).items():
-                if self._kinds[consumer] is not Kind.HOST:
-                    follows.add(consumer)
-                    for provider in providers:
-                        led.setdefault(provider, []).append(consumer)
-        good: list[tuple[str, NodeId]] = []
-        bad: list[NodeId] = []
-        for node in led:
-            if node not in follows:
-                is_going = self._kinds[node] is Kind.HOST and self._texts[node] in going
-                if is_going:
-                    good.append((self._texts[node], node))
-                else:
-                    bad.append(node)
-        elsewhere = set(bad)
-        while bad:
-            for name in led.get(bad.pop(), ()):
-                if name not in elsewhere:
-                    elsewhere.add(name)
-                    bad.append(name)
-        found: dict[NodeId, str] = {}
-        for host, node in sorted(good):
-            pending = [node]
-            while pending:
-                for name in led.get(pending.pop(), ()):
-                    if name not in found and name not in elsewhere:
-                        found[name] = host
-                        pending.append(name)
-        return {
-            self._texts[node]: host
-            for node, host in sorted(found.items())
-            if self._kinds[node] is Kind.NAME and not self._scopes[node] and not self._texts[node].startswith("*")
-        }
-
-    def with_address(self) -> Iterator[str]:
-        """Names that have an address record of their own: such as machines have, and services may have."""
-        for consumer, providers in self._outgoing(Relation.RESOLVES).items():
-            if self._kinds[consumer] is Kind.NAME and any(self._kinds[one] is Kind.ADDRESS for one in providers):
-                yield self._texts[consumer]
-
-    def without_machine(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Names with their addresses, where no machine that is known has one of these. After `resolve`."""
-        for consumer, providers in self._outgoing(Relation.RESOLVES).items():
-            if self._kinds[consumer] is Kind.NAME and not self._scopes[consumer]:
-                found = tuple(self._texts[one] for one in providers if self._kinds[one] is Kind.ADDRESS)
-                if found and not any(self.hosts.at(address) for address in found):
-                    yield self._texts[consumer], found
-
-    def emptied_groups(self, going: Collection[str]) -> dict[str, list[str]]:
-        """Groups all of whose hosts are going: group -> its hosts."""
-        members = self._outgoing(Relation.MEMBER)
-        found = {}
-        for node in self._of_kind(Kind.GROUP):
-            hosts, seen, pending = set(), {node}, [node]
-            while pending:
-                for target in members.get(pending.pop(), ()):
-                    if self._kinds[target] is Kind.HOST:
-                        hosts.add(self._texts[target])
-                    elif target not in seen:
-                        seen.add(target)
-                        pending.append(target)
-            if hosts and all(host in going for host in hosts):
-                found[self._texts[node]] = sorted(hosts)
-        return found
-
-    def emptied_playbooks(self, going: Collection[str]) -> dict[str, set[str]]:
-        """Playbooks all of whose plays select going hosts alone, by name or in a group: path -> the hosts."""
-        empty = self.emptied_groups(going)
-        wanted = RELATION_ID[Relation.SELECTS]
-        names = {number: name for (_, name), number in self._group_ids.items()}
-        found: dict[str, set[str]] = {}
-        plays: dict[NodeId, set[str]] = {}
-        others: set[NodeId] = set()
-        for at, one in enumerate(self._relations):
-            consumer = self._consumers[at]
-            if one != wanted or self._kinds[consumer] is not Kind.PLAYBOOK:
-                continue
-            target = self._texts[self._providers[at]]
-            if self._kinds[self._providers[at]] is Kind.HOST:
-                hosts = [target] if target in going else []
-            else:
-                hosts = empty.get(target, [])
-            if not hosts:
-                others.add(consumer)
-            plays.setdefault(consumer, set()).add(names.get(self._groups[at], ""))
-            found.setdefault(self._texts[consumer], set()).update(hosts)
-        for playbook, selected in plays.items():
-            patterns = self.attributes.get(playbook, {}).get("hosts_patterns")
-            every = {f"hosts {one}" for one in patterns} if isinstance(patterns, tuple) else set()
-            if playbook in others or not every or not every <= selected:
-                del found[self._texts[playbook]]
-        return found
-
-    def own_documents(self, going: Collection[str]) -> dict[str, set[str]]:
-        """Files of variables of going hosts, and of the groups that they leave empty: path -> the hosts."""
-        empty = self.emptied_groups(going)
-        found: dict[str, set[str]] = {}
-        for consumer, providers in self._outgoing(Relation.SELECTS).items():
-            for target in providers if self._kinds[consumer] is Kind.DOCUMENT else ():
-                name = self._texts[target]
-                hosts = [name] if self._kinds[target] is Kind.HOST and name in going else empty.get(name, [])
-                if hosts and (self._kinds[target] is Kind.HOST or self._kinds[target] is Kind.GROUP):
-                    found.setdefault(self._texts[consumer], set()).update(hosts)
-        return found
-
-    def build(self) -> Linked:
-        """The graph of all that was added and concluded. The linker can't be used afterwards."""
-        for document, entries in self._mentions.items():
-            self.attributes.setdefault(document, {})["mentions"] = tuple(entries)
-        builder = GraphBuilder()
-        builder.add_nodes([KIND_ID[kind] for kind in self._kinds], self._texts, self._scopes)
-        builder.add_groups([consumer for consumer, _ in self._group_ids], [name for _, name in self._group_ids])
-        builder.add_edges(
+    def resolved(self) -> Resolved:
+        """What was linked and concluded, once `resolve` was called: nothing can be added here afterwards."""
+        scopes: dict[str, int] = {"": 0}
+        kinds = np.fromiter(map(KIND_ID.__getitem__, self._kinds), np.uint8, len(self._kinds))
+        scope_ids = np.fromiter(
+            (scopes.setdefault(scope, len(scopes)) for scope in self._scopes), np.int32, len(self._scopes)
+        )
+        owners = np.array([consumer for consumer, _ in self._group_ids], np.int32)
+        columns = (
             self._consumers,
             self._providers,
             self._relations,
@@ -501,23 +366,24 @@ class Linker:
             self._edge_evidence,
             self._confidences,
         )
-        graph = builder.build()
-        host_nodes = {text: number for (kind, text, _), number in self._ids.items() if kind is Kind.HOST}
-        read_only = {
-            node: str(known.get("read_only_by") or "read-only").replace(",", " and ")
-            for node, known in self.attributes.items()
-            if self._kinds[node] is Kind.MOUNT and known.get("read_only")
-        }
-        return Linked(
-            graph,
+        return Resolved(
             self.hosts,
+            self.domains,
+            kinds,
+            self._texts,
+            scope_ids,
+            list(scopes),
+            distinct_edges(edge_columns(columns, len(kinds), len(owners))),
+            owners,
+            [name for _, name in self._group_ids],
             self.attributes,
-            self.evidence,
             self.entity_evidence,
-            host_nodes,
-            frozenset(self.domains),
-            read_only,
+            self.evidence,
         )
+
+    def build(self) -> Linked:
+        """The graph of all that was added and concluded, with nothing that depends on a scenario."""
+        return self.resolved().build()
 
     def _of_kind(self, kind: Kind) -> list[NodeId]:
         return [number for number, one in enumerate(self._kinds) if one is kind]

@@ -27,7 +27,7 @@ from auditor.graph.impact import (
     reach,
     trace,
 )
-from auditor.graph.link import Linked
+from auditor.graph.resolved import Linked
 from auditor.model import (
     NO_ATTRIBUTES,
     TRANSPARENT,

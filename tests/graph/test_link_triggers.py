@@ -8,7 +8,8 @@ import pytest
 
 from auditor.graph.columns import KIND_ID, RELATION_ID
 from auditor.graph.hosts import HostTable
-from auditor.graph.link import Linked, Linker
+from auditor.graph.link import Linker
+from auditor.graph.resolved import Linked
 from auditor.model import THIS_HOST, Attribute, Dependency, Entity, Kind, Parsed, Ref, Relation, Where
 
 HOST = "cert-01.example.net"

@@ -1,0 +1,702 @@
+"""Packed estates as they were linked, kept for the next question: of a fleet that is asked about one host after another
+nothing is parsed, bound and linked again.
+
+Kept is what no question changes: the documents, the machines, the graph before anything is added for the hosts that are
+going. An entry is for one pack, byte by byte, one release of the code and one set of collectors. It holds numbers in
+columns and JSON: nothing in it is run, and one that is damaged, or not of the shape it should have, counts as none.
+Text that is searched for names is not in it, and is read from the pack each time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.api import Collector
+from auditor.audit.scenario import Asked
+from auditor.capture.kept_file import WRONG, key_of, read_parts, regular, write_parts
+from auditor.capture.pack import PackError, PackTree, is_pack
+from auditor.capture.parsed import attributes_of, fingerprint, must_be
+from auditor.capture.reading import Bound, Reading, Template, Templates, read_again
+from auditor.capture.tree import INVENTORY, File, Tree
+from auditor.graph.columns import KINDS, Ints, edge_columns
+from auditor.graph.hosts import HostRecord, HostTable
+from auditor.graph.resolved import EvidenceKey, Resolved
+from auditor.model import (
+    Area,
+    Attribute,
+    Capture,
+    Coverage,
+    Kind,
+    Lifecycle,
+    Malformed,
+    Outcome,
+    Provenance,
+    Where,
+)
+from auditor.text import is_address, normal_name
+
+FORMAT: Final = "auditor linked estate 1"
+MAX_SIZE: Final = 1024 * 1024 * 1024
+"""Bytes of an entry that is written or read."""
+MAX_KEPT: Final = 4
+"""Entries that a directory has; beyond them the one that was of no use for the longest time goes."""
+_NAME: Final = re.compile(r"linked-[0-9a-f]{32}\.bin")
+_CHUNK: Final = 1024 * 1024
+_DIGEST: Final = 16
+_TEXT, _CLAIMED = 1, 2
+_OUTCOMES: Final = tuple(Outcome)
+
+
+class _NotKeptError(Exception):
+    """An estate that can't be written down: it is read and linked each time."""
+
+
+@dataclass(slots=True)
+class Ready:
+    """An estate that was read and linked, whichever hosts are going."""
+
+    tree: Tree
+    reading: Reading
+    hosts: HostTable
+    linked: Resolved
+    before: frozenset[str]
+    """The names by which machines were known before the linking."""
+
+    def fits(self, asked: Iterable[Asked]) -> bool:
+        """Whether linking would have made the same of it had these hosts been asked for before.
+
+        That holds for a machine's own names, and for the first label of its full name if no other machine has it and
+        nothing was linked by it. `KeptEstates.may_have` has looked at the rest.
+        """
+        return all(self._fits(one) for one in asked)
+
+    def _fits(self, one: Asked) -> bool:
+        name = normal_name(one.name)
+        found = self.hosts.find(name)
+        if found is None:
+            return False
+        names = self.hosts.records[found].names
+        if name in self.before:
+            # Unless the name was taken from it meanwhile.
+            return name in names
+        given = names.get(name)
+        return (
+            found.startswith(f"{name}.")
+            and self.hosts.with_short(name) == [found]
+            and self.linked.find(Kind.NAME, name) is None
+            and (given is None or given.path != INVENTORY)
+        )
+
+    def learn(self, asked: Iterable[Asked]) -> None:
+        """Lets the names that fit be as if they had been asked for first, and found in files afterwards."""
+        for one in asked:
+            name = normal_name(one.name)
+            found = self.hosts.find(name)
+            if name not in self.before and found is not None:
+                self.hosts.records[found].names[name] = None
+
+
+class KeptEstates:
+    """A directory with packed estates as they were linked, for one auditor with one set of collectors."""
+
+    def __init__(
+        self, directory: Path, collectors: Sequence[Collector], templates: Templates, *, secret: str = ""
+    ) -> None:
+        """`templates` hold what was parsed of single files. Entries are signed with `secret`, if there is one."""
+        self.directory = directory
+        self._collectors, self._templates = collectors, templates
+        self._key = key_of(secret)
+        self._of = fingerprint(collectors)
+        self._state: tuple[Path, tuple[int, ...]] | None = None
+        self._entry = ""
+        self.failed: OSError | None = None
+        """Why an estate could not be written down."""
+
+    @staticmethod
+    def may_have(paths: Sequence[Path], asked: Iterable[Asked]) -> bool:
+        """Whether a question may be one for what is kept.
+
+        That is one pack, and hosts that have no other names than it knows, and are asked for by name: an address may
+        make two machines one.
+        """
+        return len(paths) == 1 and is_pack(paths[0]) and not any(one.also or is_address(one.name) for one in asked)
+
+    def find(self, path: Path, own: Collection[str]) -> Ready | None:
+        """An estate as it was linked before, without the files `own`; None if that is not known."""
+        self._state = None
+        try:
+            state = _state_of(path)
+            self._entry = self._entry_of(path, own)
+        except OSError:
+            return None
+        self._state = path, state
+        file = self._file()
+        parts = read_parts(file, FORMAT, self._entry, self._key, MAX_SIZE)
+        if parts is None:
+            return None
+        try:
+            ready = _Reader(parts, self._collectors, self._templates).read(path)
+            same = _state_of(path) == state
+        except (PackError, OSError, sqlite3.Error, *WRONG):
+            return None
+        if not same:
+            return None
+        with suppress(OSError):
+            os.utime(file)
+        return ready
+
+    def keep(self, ready: Ready) -> None:
+        """Writes down the estate that was not found, if it is all there and did not change."""
+        if self._state is None:
+            return
+        path, state = self._state
+        try:
+            parts = _Writer(ready).parts()
+        except (_NotKeptError, *WRONG):
+            return
+        try:
+            if sum(map(len, parts.values())) <= MAX_SIZE - _CHUNK and _state_of(path) == state:
+                write_parts(self._file(), FORMAT, self._entry, self._key, parts)
+                self._tidy()
+        except OSError as error:
+            self.failed = error
+
+    def _file(self) -> Path:
+        return self.directory / f"linked-{self._entry[:32]}.bin"
+
+    def _entry_of(self, path: Path, own: Collection[str]) -> str:
+        found = blake2b(json.dumps([FORMAT, self._of, sorted(own)]).encode(), digest_size=32)
+        with regular(path, 1 << 62) as stream:
+            while chunk := stream.read(_CHUNK):
+                found.update(chunk)
+        return found.hexdigest()
+
+    def _tidy(self) -> None:
+        """Removes the entries beyond those that may be there, the ones first that were of no use for longest."""
+        files = [entry for entry in os.scandir(self.directory) if _NAME.fullmatch(entry.name)]
+        files.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns, reverse=True)
+        for entry in files[MAX_KEPT:]:
+            with suppress(OSError):
+                Path(entry.path).unlink()
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+class _Table(dict[str, int]):
+    """Texts by number, in the order in which they come."""
+
+    def __missing__(self, text: str) -> int:
+        if type(text) is not str:
+            raise _NotKeptError
+        number = self[text] = len(self)
+        return number
+
+    def maybe(self, text: str | None) -> int:
+        """The number of a text; -1 for none."""
+        return -1 if text is None else self[text]
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def _column(numbers: Iterable[int], kind: str = "<i4") -> bytes:
+    return np.array(numbers if isinstance(numbers, np.ndarray) else list(numbers), kind).tobytes()
+
+
+class _Writer:
+    """An estate as named parts. `parts` raises _NotKeptError, or one of WRONG, for what can't be written down."""
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._parts: dict[str, bytes] = {}
+        self._words, self._paths, self._inner = _Table(), _Table(), _Table()
+        self._places: dict[Provenance, int] = {}
+
+    def parts(self) -> dict[str, bytes]:
+        """All parts, by name."""
+        self._documents()
+        self._records()
+        self._hosts()
+        self._graph()
+        self._parts["words"] = _json(list(self._words))
+        self._parts["inner"] = _json(list(self._inner))
+        self._parts["paths"] = _json(list(self._paths)[len(self._ready.reading.bound) :])
+        return self._parts
+
+    def _documents(self) -> None:
+        reading, tree = self._ready.reading, self._ready.tree
+        if reading.failures or any(one.gap for one in reading.combined) or reading.again is not None:
+            raise _NotKeptError
+        sources = {source: number for number, source in enumerate(tree.sources)}
+        templates: dict[int, int] = {}
+        distinct: list[Template] = []
+        columns: list[list[int]] = [[], [], [], [], []]
+        for at, (file, template, collected) in enumerate(reading.bound):
+            if (
+                file.digest
+                or file.estate_path != (f"hosts/{file.source}{file.path}" if file.source else file.path)
+                or collected != tree.collected(file.estate_path)
+                or self._paths[file.estate_path] != at
+            ):
+                raise _NotKeptError
+            number = templates.setdefault(id(template), len(distinct))
+            if number == len(distinct):
+                distinct.append(template)
+            row = (sources[file.source] if file.source else -1, self._inner[file.path], number, file.size)
+            for column, value in zip(columns, row, strict=False):
+                column.append(value)
+        columns[4] = [self._paths[bound.file.real] if bound.file.real else -1 for bound in reading.bound]
+        names = ("source", "path", "template", "size", "real")
+        for name, values in zip(names, columns, strict=True):
+            self._parts[f"bound {name}"] = _column(values, "<i8" if name == "size" else "<i4")
+        if any(one.gaps or len(one.digest) != _DIGEST for one in distinct):
+            raise _NotKeptError
+        self._parts["template path"] = _column(self._inner[one.path] for one in distinct)
+        self._parts["template size"] = _column((one.size for one in distinct), "<i8")
+        self._parts["template sealed"] = _column(self._words[one.sealed] for one in distinct)
+        flags = (one.text * _TEXT + one.claimed * _CLAIMED for one in distinct)
+        self._parts["template flags"] = _column(flags, "u1")
+        self._parts["template digest"] = b"".join(one.digest for one in distinct)
+        self._parts["template readers"] = _json([one.readers for one in distinct])
+        broken = {number: one.malformed for number, one in enumerate(distinct) if one.malformed}
+        self._parts["malformed"] = _json(
+            [[number, [_malformed_row(*pair) for pair in pairs]] for number, pairs in broken.items()]
+        )
+        self._parts["malformed together"] = _json(
+            [[path, *_malformed_row(index, item)] for path, index, item in reading.malformed_together]
+        )
+
+    def _records(self) -> None:
+        reading, tree = self._ready.reading, self._ready.tree
+        told = len(tree.coverage)
+        if told and reading.coverage[-told:] != tree.coverage:
+            raise _NotKeptError
+        self._parts["tree"] = _json(
+            {
+                "sources": list(tree.sources),
+                "skipped": tree.skipped,
+                "recorded": tree.recorded,
+                "collected_at": tree.collected_at.isoformat() if tree.collected_at is not None else None,
+                "told": told,
+            }
+        )
+        self._parts["coverage"] = _json([_coverage_row(one) for one in reading.coverage])
+        captures = tree.captures
+        inside = [_placed(path) if one.source else ("", path) for path, one in captures.items()]
+        if inside != [(one.source, one.path) for one in captures.values()]:
+            raise _NotKeptError
+        self._parts["capture path"] = _json(list(captures))
+        self._parts["capture inside"] = _column((bool(one.source) for one in captures.values()), "u1")
+        self._parts["capture outcome"] = _column((_OUTCOMES.index(one.outcome) for one in captures.values()), "u1")
+        self._parts["capture time"] = _column(self._words.maybe(one.collected_at) for one in captures.values())
+        self._parts["capture detail"] = _column(self._words[one.detail] for one in captures.values())
+
+    def _hosts(self) -> None:
+        hosts = self._ready.hosts
+        records = [
+            [self._said(kind, getattr(one, name)) for name, kind in _RECORD.items()] for one in hosts.records.values()
+        ]
+        self._parts["hosts"] = _json(
+            {
+                "domains": hosts.domains,
+                "records": records,
+                "indexes": hosts.indexes(),
+                "before": sorted(self._ready.before),
+                "places": [_place_row(one) for one in self._places],
+            }
+        )
+
+    def _said(self, kind: str, value: Any) -> object:
+        """A field of a machine as JSON, by its type."""
+        if kind == _PLACED:
+            return [list(value), [self._place(place) for place in value.values()]]
+        if kind == _PLACE:
+            return self._place(value)
+        return sorted(value) if kind == _SET else value
+
+    def _place(self, place: Provenance | None) -> int:
+        return -1 if place is None else self._places.setdefault(place, len(self._places))
+
+    def _graph(self) -> None:
+        linked = self._ready.linked
+        parts = self._parts
+        texts, groups = _Table(), _Table()
+        parts["node kind"] = _column(linked.kinds, "u1")
+        parts["node text"] = _column(texts[text] for text in linked.texts)
+        parts["node scope"] = _column(linked.scope_ids)
+        for number, column in enumerate(linked.edges):
+            parts[f"edge {number}"] = _column(column, "u1" if column.dtype == np.uint8 else "<i4")
+        parts["group consumer"] = _column(linked.group_consumer)
+        parts["group name"] = _column(groups[name] for name in linked.group_names)
+        parts["texts"], parts["groups"] = _json(list(texts)), _json(list(groups))
+        parts["scopes"], parts["domains"] = _json(linked.scope_table), _json(sorted(linked.domains))
+        rows: dict[str, int] = {}
+        of = [rows.setdefault(json.dumps(_plain(known)), len(rows)) for known in linked.attributes.values()]
+        parts["attributes"] = b"[" + ",".join(rows).encode("ascii") + b"]"
+        parts["attributes node"] = _column(linked.attributes)
+        parts["attributes row"] = _column(of)
+        known = linked.entity_evidence
+        parts["defined node"] = _column(known)
+        parts["defined count"] = _column(len(places) for places in known.values())
+        parts["defined by"] = _column(place for places in known.values() for place in places)
+        wheres: dict[int, int] = {}
+        distinct: list[Where] = []
+        found: tuple[list[int], list[int], list[int]] = ([], [], [])
+        for path, where, time in linked.evidence.first:
+            number = wheres.setdefault(id(where), len(distinct))
+            if number == len(distinct):
+                distinct.append(where)
+            found[0].append(self._paths[path])
+            found[1].append(number)
+            found[2].append(self._words.maybe(time))
+        for name, values in zip(("path", "where", "time"), found, strict=True):
+            parts[f"evidence {name}"] = _column(values)
+        parts["where line"] = _column(one.line for one in distinct)
+        for name in ("excerpt", "path", "api"):
+            parts[f"where {name}"] = _column(self._words[getattr(one, name)] for one in distinct)
+
+
+class _Evidence(Sequence[EvidenceKey]):
+    """Evidence in columns: each is made when it is asked for."""
+
+    def __init__(self, paths: list[str], words: list[str], columns: Sequence[Ints], where: Sequence[Ints]) -> None:
+        self._paths, self._words = paths, words
+        self._path, self._where, self._time = (column.data for column in columns)
+        self._line, self._excerpt, self._inner, self._api = (column.data for column in where)
+
+    def __len__(self) -> int:
+        return len(self._path)
+
+    def __getitem__(self, index: Any) -> Any:
+        where, time, words = self._where[index], self._time[index], self._words
+        place = Where(
+            self._line[where], words[self._excerpt[where]], words[self._inner[where]], words[self._api[where]]
+        )
+        return self._paths[self._path[index]], place, None if time < 0 else words[time]
+
+
+class _Reader:
+    """Parts as an estate. Each part is let go when it was read. `read` raises one of WRONG for what does not fit."""
+
+    def __init__(self, parts: dict[str, bytes], collectors: Sequence[Collector], templates: Templates) -> None:
+        self._parts, self._collectors, self._templates = parts, collectors, templates
+        self._words = self._texts("words")
+        self._paths: list[str] = []
+
+    def read(self, path: Path) -> Ready:
+        """The estate that lies at a path. Raises PackError, too."""
+        known = json.loads(self._parts.pop("tree"))
+        must_be(str, *known["sources"], *known["skipped"])
+        must_be(int, known["told"], *known["skipped"].values())
+        must_be(bool, known["recorded"])
+        coverage = [_coverage_of(row) for row in json.loads(self._parts.pop("coverage"))]
+        told = coverage[len(coverage) - known["told"] :]
+        when = datetime.fromisoformat(known["collected_at"]) if known["collected_at"] is not None else None
+        captures = self._captures()
+        tree = PackTree.again(
+            path, known["sources"], captures, told, known["skipped"], recorded=known["recorded"], collected_at=when
+        )
+        reading = Reading(tree, self._collectors, coverage=coverage)
+        self._documents(reading)
+        for row in json.loads(self._parts.pop("malformed together")):
+            must_be(str, row[0])
+            reading.malformed_together.append((row[0], *self._malformed(row[1:])))
+        reading.again = partial(_again, reading, self._templates)
+        hosts, before = self._hosts()
+        return Ready(tree, reading, hosts, self._graph(hosts), before)
+
+    def _texts(self, name: str) -> list[str]:
+        found = json.loads(self._parts.pop(name))
+        if type(found) is not list or not {*map(type, found)} <= {str}:
+            raise ValueError(name)
+        return found
+
+    def _column(self, name: str, low: int = 0, high: int = 1 << 31, kind: str = "<i4") -> Any:
+        """A column as an array of its own, in the machine's order of bytes."""
+        found = np.frombuffer(self._parts.pop(name), kind)
+        if len(found) and (int(found.min()) < low or int(found.max()) >= high):
+            raise ValueError(name)
+        return found.astype({"<i4": np.int32, "<i8": np.int64, "u1": np.uint8}[kind])
+
+    def _named(self, name: str, texts: list[str], *, none: bool = False) -> list[str | None]:
+        """A column of numbers of texts, as these; None for -1, where that may be."""
+        numbers = self._column(name, -1 if none else 0, len(texts)).tolist()
+        return list(map([*texts, None].__getitem__, numbers))
+
+    def _captures(self) -> dict[str, Capture]:
+        paths = self._texts("capture path")
+        columns = (
+            paths,
+            self._column("capture inside", high=2, kind="u1").tolist(),
+            self._column("capture outcome", high=len(_OUTCOMES), kind="u1").tolist(),
+            self._named("capture time", self._words, none=True),
+            self._named("capture detail", self._words),
+        )
+        return {
+            path: Capture(path, *(_placed(path) if inside else ("", path)), _OUTCOMES[outcome], time, detail or "")
+            for path, inside, outcome, time, detail in zip(*columns, strict=True)
+        }
+
+    def _documents(self, reading: Reading) -> None:
+        inner = self._texts("inner")
+        extra = self._texts("paths")
+        sources = list(reading.tree.sources)
+        templates = self._documents_alike(inner)
+        of = self._column("bound source", -1, len(sources)).tolist()
+        at = self._column("bound path", 0, len(inner)).tolist()
+        paths = self._paths
+        for source, path in zip(of, at, strict=True):
+            paths.append(f"hosts/{sources[source]}{inner[path]}" if source >= 0 else inner[path])
+        count = len(paths)
+        paths += extra
+        files = map(
+            File,
+            paths[:count],
+            map([*sources, ""].__getitem__, of),
+            map(inner.__getitem__, at),
+            self._column("bound size", 0, 1 << 62, "<i8").tolist(),
+            map([*paths, ""].__getitem__, self._column("bound real", -1, len(paths)).tolist()),
+        )
+        numbers = self._column("bound template", 0, len(templates)).tolist()
+        captures = reading.tree.captures
+        times = map(reading.tree.collected, paths[:count]) if captures else [None] * count
+        reading.bound = list(map(Bound, files, map(templates.__getitem__, numbers), times))
+        if not count == len(numbers) == len(reading.bound):
+            raise ValueError("bound")
+        broken = {number for number, one in enumerate(templates) if one.malformed}
+        for number, bound in zip(numbers, reading.bound, strict=True) if broken else ():
+            if number in broken:
+                where = bound.file.estate_path
+                reading.malformed += [(where, index, item) for index, item in bound.template.malformed]
+
+    def _documents_alike(self, inner: list[str]) -> list[Template]:
+        digests = self._parts.pop("template digest")
+        readers = json.loads(self._parts.pop("template readers"))
+        columns = (
+            self._column("template path", 0, len(inner)).tolist(),
+            self._column("template size", 0, 1 << 62, "<i8").tolist(),
+            self._column("template flags", 0, 4, "u1").tolist(),
+            self._named("template sealed", self._words),
+            readers,
+        )
+        found = []
+        for number, (path, size, flags, sealed, indexes) in enumerate(zip(*columns, strict=True)):
+            digest = digests[number * _DIGEST : (number + 1) * _DIGEST]
+            one = Template(inner[path], digest, size, bool(flags & _TEXT), sealed or "", claimed=bool(flags & _CLAIMED))
+            one.readers = tuple(map(self._collector, indexes))
+            found.append(one)
+        if len(digests) != len(found) * _DIGEST:
+            raise ValueError("template digest")
+        for number, rows in json.loads(self._parts.pop("malformed")):
+            must_be(int, number)
+            found[number].malformed = tuple(map(self._malformed, rows))
+        return found
+
+    def _collector(self, index: object) -> int:
+        if type(index) is not int or not 0 <= index < len(self._collectors):
+            raise ValueError("no such collector")
+        return index
+
+    def _malformed(self, row: list[Any]) -> tuple[int, Malformed]:
+        index, line, excerpt, path, api, reason, effect, whole = row
+        must_be(int, line)
+        must_be(str, excerpt, path, api, reason, effect)
+        must_be(bool, whole)
+        return self._collector(index), Malformed(Where(line, excerpt, path, api), reason, effect, whole)
+
+    def _hosts(self) -> tuple[HostTable, frozenset[str]]:
+        known = json.loads(self._parts.pop("hosts"))
+        places: list[Provenance | None] = [*map(_place_of, known["places"]), None]
+
+        def place(number: object) -> Provenance | None:
+            if type(number) is not int or number < -1:
+                raise ValueError("no such place")
+            return places[number]
+
+        def said(kind: str, value: Any) -> Any:
+            if kind == _PLACED:
+                names, numbers = value
+                must_be(str, *names)
+                return dict(zip(names, map(place, numbers), strict=True))
+            if kind == _PLACE:
+                return place(value)
+            if kind == _SET:
+                must_be(str, *value)
+                return set(value)
+            if kind == _MAYBE_LIFECYCLE:
+                return None if value is None else Lifecycle(value)
+            return _PLAIN_KINDS[kind](value)
+
+        kinds = list(_RECORD.values())
+        records: dict[str, HostRecord] = {}
+        for row in known["records"]:
+            record = HostRecord(*[said(kind, value) for kind, value in zip(kinds, row, strict=True)])
+            records[record.name] = record
+        by_name, by_short, by_address = known["indexes"]
+        if not {*by_name.values()} <= records.keys():
+            raise ValueError("a name of no machine")
+        for index in (by_short, by_address):
+            if not all(type(names) is list and records.keys() >= {*names} for names in index.values()):
+                raise ValueError("a name of no machine")
+        must_be(str, *known["domains"], *known["before"])
+        return HostTable(tuple(known["domains"]), records, by_name, by_short, by_address), frozenset(known["before"])
+
+    def _graph(self, hosts: HostTable) -> Resolved:
+        texts, groups, scopes = self._texts("texts"), self._texts("groups"), self._texts("scopes")
+        kinds = self._column("node kind", 0, len(KINDS), "u1")
+        names = self._named("node text", texts)
+        scope_ids = self._column("node scope", 0, len(scopes))
+        size = len(kinds)
+        owners = self._column("group consumer", 0, size)
+        group_names = self._named("group name", groups)
+        if not size == len(names) == len(scope_ids) or len(owners) != len(group_names) or scopes[0]:
+            raise ValueError("nodes and groups")
+        columns: list[NDArray[Any]] = [self._column(f"edge {number}", -1) for number in (0, 1)]
+        columns += [self._column(f"edge {number}", kind="u1") for number in (2, 3)]
+        columns += [self._column(f"edge {number}", -1) for number in (4, 5)]
+        columns.append(self._column("edge 6", kind="u1"))
+        evidence = self._evidence()
+        if len(columns[5]) and int(columns[5].max()) >= len(evidence):
+            raise ValueError("no such evidence")
+        return Resolved(
+            hosts,
+            self._texts("domains"),
+            kinds,
+            _all_there(names),
+            scope_ids,
+            scopes,
+            edge_columns(columns, size, len(owners)),
+            owners,
+            _all_there(group_names),
+            self._attributes(size),
+            self._defined(size, len(evidence)),
+            evidence,
+        )
+
+    def _attributes(self, size: int) -> dict[int, Mapping[str, Attribute]]:
+        rows = list(map(attributes_of, json.loads(self._parts.pop("attributes"))))
+        nodes = self._column("attributes node", 0, size).tolist()
+        of = self._column("attributes row", 0, len(rows)).tolist()
+        return dict(zip(nodes, map(rows.__getitem__, of), strict=True))
+
+    def _defined(self, size: int, evidence: int) -> dict[int, Sequence[int]]:
+        nodes = self._column("defined node", 0, size).tolist()
+        ends = np.cumsum(self._column("defined count"), dtype=np.int64)
+        places = self._column("defined by", 0, evidence).tolist()
+        if len(ends) != len(nodes) or (int(ends[-1]) if len(ends) else 0) != len(places):
+            raise ValueError("defined")
+        starts = [0, *ends.tolist()]
+        return {node: places[starts[at] : starts[at + 1]] for at, node in enumerate(nodes)}
+
+    def _evidence(self) -> _Evidence:
+        words = len(self._words)
+        where = [self._column("where line")]
+        where += [self._column(f"where {name}", 0, words) for name in ("excerpt", "path", "api")]
+        columns = [
+            self._column("evidence path", 0, len(self._paths)),
+            self._column("evidence where", 0, len(where[0])),
+            self._column("evidence time", -1, words),
+        ]
+        if len({*map(len, where)}) != 1 or len({*map(len, columns)}) != 1:
+            raise ValueError("evidence")
+        return _Evidence(self._paths, self._words, columns, where)
+
+
+def _again(reading: Reading, templates: Templates, bound: Bound) -> Template:
+    return read_again(reading, bound, templates)
+
+
+def _all_there(texts: list[str | None]) -> list[str]:
+    return texts  # type: ignore[return-value]
+
+
+def _placed(path: str) -> tuple[str, str]:
+    """The source and the path there of a host's file."""
+    parts = path.split("/", 2)
+    return parts[1], "/" + (parts[2] if len(parts) > 2 else "")
+
+
+def _plain(known: Mapping[str, Attribute]) -> dict[str, object]:
+    for name, value in known.items():
+        if type(name) is not str or not isinstance(value, (str, int, float, tuple)):
+            raise _NotKeptError
+        if isinstance(value, tuple) and not all(isinstance(one, str) for one in value):
+            raise _NotKeptError
+    return dict(known)
+
+
+def _malformed_row(index: int, item: Malformed) -> list[object]:
+    where = item.where
+    return [index, where.line, where.excerpt, where.path, where.api, item.reason, item.effect, item.whole]
+
+
+def _place_row(one: Provenance) -> list[object]:
+    return [one.path, one.line, one.excerpt, one.collected_at, one.api, one.estate]
+
+
+def _place_of(row: list[Any]) -> Provenance:
+    path, line, excerpt, collected_at, api, estate = row
+    must_be(str, path, excerpt, api, estate, collected_at or "")
+    must_be(int, line)
+    return Provenance(path, line, excerpt, collected_at, api, estate)
+
+
+def _coverage_row(one: Coverage) -> list[object]:
+    return [getattr(one, name) for name in _COVERAGE]
+
+
+def _coverage_of(row: list[Any]) -> Coverage:
+    return Coverage(**{name: kind(value) for (name, kind), value in zip(_COVERAGE.items(), row, strict=True)})
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    """Makes a value of this type from JSON, or raises one of WRONG."""
+
+    def made(value: Any) -> Any:
+        if kind is tuple:
+            must_be(list, value)
+            must_be(str, *value)
+            return tuple(value)
+        if issubclass(kind, Enum):
+            return kind(value)
+        must_be(kind, value)
+        return value
+
+    return made
+
+
+_BLANK: Final = Coverage("", Area.COVERAGE, "", Outcome.OK)
+_COVERAGE: Final = {one.name: _exactly(type(getattr(_BLANK, one.name))) for one in fields(Coverage)}
+"""The fields of a line of coverage, each with what makes it."""
+
+_RECORD: Final = {one.name: str(one.type) for one in fields(HostRecord)}
+"""The fields of a machine, each with its type as it is written there."""
+_PLACED: Final = "dict[str, Provenance | None]"
+_PLACE: Final = "Provenance | None"
+_SET: Final = "set[str]"
+_MAYBE_LIFECYCLE: Final = "Lifecycle | None"
+_PLAIN_KINDS: Final = {
+    "str": _exactly(str),
+    "bool": _exactly(bool),
+    "tuple[str, ...]": _exactly(tuple),
+    "Lifecycle": _exactly(Lifecycle),
+}
