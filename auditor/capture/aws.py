@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from auditor import __version__
 from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
@@ -44,6 +47,8 @@ _DENIED: Final = (
     "UnauthorizedOperation", "UnrecognizedClient",
 )  # fmt: skip
 _UNSUPPORTED: Final = ("InvalidAction", "UnknownOperation", "UnsupportedOperation", "NotImplemented")
+_NO_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+_WEB_PAGE: Final = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+)?html\b", re.I | re.S)
 _NOT_ASKED: Final = "not all was asked for: "
 _GLOBAL_AT: Final = {"aws": "us-east-1", "aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}
 
@@ -269,6 +274,7 @@ class _Run:
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Client] = {}
         self._paginators: dict[tuple[str, str], Any] = {}
+        self._unlisted: set[tuple[str, str]] = set()
         self._unseen = 0
         self._done = 0
 
@@ -290,7 +296,7 @@ class _Run:
         return AwsResult(self._account, total, self._unseen)
 
     def _chains(self, regions: Sequence[str]) -> Iterator[tuple[str, list[Operation]]]:
-        """Operations in groups that hang together, for each region in which their service is."""
+        """Operations in groups that hang together, for each region."""
         groups: dict[str, list[Operation]] = {}
         roots: dict[str, str] = {}
         for operation in self._operations:
@@ -304,9 +310,10 @@ class _Run:
             else:
                 if service not in there:
                     there[service] = frozenset(self._session.get_available_regions(service, self._partition))
-                # A region that botocore does not know yet is asked all the same.
-                unknown = frozenset(regions) - frozenset(self._session.get_available_regions("ec2", self._partition))
-                places = [region for region in regions if region in there[service] or region in unknown]
+                # botocore's list of where a service is lags behind by years; that of the regions themselves does not.
+                known = frozenset(self._session.get_available_regions("ec2", self._partition))
+                self._unlisted.update((service, region) for region in known - there[service])
+                places = regions
             for region in places:
                 if not self._seen_before(region, group):
                     yield region, group
@@ -330,7 +337,25 @@ class _Run:
                 self._clients[service, region] = client
             return client
 
+    def _nowhere(self, service: str, region: str) -> str:
+        """The name under which a service would be in a region, if botocore does not know it there and it is none."""
+        from botocore.utils import get_environ_proxies
+
+        if (service, region) not in self._unlisted:
+            return ""
+        url = str(self._client(service, region).meta.endpoint_url)
+        place = urlsplit(url)
+        # Behind a proxy it is the proxy that knows names.
+        if place.scheme in get_environ_proxies(url) or not _is_no_name(place.hostname or ""):
+            return ""
+        return str(place.hostname)
+
     def _chain(self, region: str, chain: Sequence[Operation], calls: ThreadPoolExecutor) -> None:
+        if host := self._nowhere(chain[0].service, region):
+            why = f"{chain[0].service} is not in this region: there is no {host}"
+            when = timestamp(self._now())
+            self._writer.record([Record(self._path(region, one), Outcome.ABSENT, when, why) for one in chain])
+            return
         done: dict[str, _Answered] = {}
         wanted = {one.each.of for one in chain if one.each is not None}
         for operation in chain:
@@ -475,6 +500,17 @@ class _Run:
         self._writer.record([Record(path, outcome, timestamp(self._now()), answered.detail())])
 
 
+def _is_no_name(host: str) -> bool:
+    """Whether a name does not exist; not where nobody could be asked."""
+    try:
+        socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        return error.errno in _NO_NAME
+    except (OSError, UnicodeError):
+        return False
+    return False
+
+
 class _EndlessError(Exception):
     """An answer without an end."""
 
@@ -491,8 +527,10 @@ def _whole(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> 
     if response_dict["status_code"] >= 300:
         return
     body = response_dict["body"]
-    if body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    if _WEB_PAGE.match(body[:4096]):
         raise _UnreadableError("a page of HTML instead of an answer: is there a proxy in between?")
+    if not body.strip():
+        raise _UnreadableError("an empty answer")
     if "json" not in operation_model.service_model.resolved_protocol:
         return
     try:

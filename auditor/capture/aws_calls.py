@@ -123,6 +123,14 @@ OPERATIONS: Final = (
         action=_GET,
         absent=_GONE,
     ),
+    # An integration's URL may be one of a stage's variables.
+    Operation(
+        "apigateway",
+        "GetStages",
+        each=_each("apigateway.GetRestApis", "items", restApiId="id"),
+        action=_GET,
+        absent=_GONE,
+    ),
     Operation("apigatewayv2", "GetDomainNames", action=_GET),
     Operation("apigatewayv2", "GetVpcLinks", token=_NEXT, action=_GET),
     Operation("apigatewayv2", "GetApis", action=_GET),
@@ -136,6 +144,13 @@ OPERATIONS: Final = (
     Operation(
         "apigatewayv2",
         "GetAuthorizers",
+        each=_each("apigatewayv2.GetApis", "Items", ApiId="ApiId"),
+        action=_GET,
+        absent=_GONE,
+    ),
+    Operation(
+        "apigatewayv2",
+        "GetStages",
         each=_each("apigatewayv2.GetApis", "Items", ApiId="ApiId"),
         action=_GET,
         absent=_GONE,
@@ -451,8 +466,8 @@ def iam_policy(operations: tuple[Operation, ...] = OPERATIONS) -> dict[str, Any]
     ]
     if any(operation.action == _GET for operation in operations):
         # API Gateway's one action for reading would read API keys too.
-        paths = ("apis", "apis/*/authorizers", "apis/*/integrations", "domainnames", "restapis",
-                 "restapis/*/resources", "vpclinks")  # fmt: skip
+        paths = ("apis", "apis/*/authorizers", "apis/*/integrations", "apis/*/stages", "domainnames", "restapis",
+                 "restapis/*/resources", "restapis/*/stages", "vpclinks")  # fmt: skip
         statements.append(
             {
                 "Sid": "AuditorReadsGateways",

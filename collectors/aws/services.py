@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
@@ -13,10 +14,14 @@ from auditor.api import (
     Document,
     Entity,
     Kind,
+    Malformed,
+    Need,
     Parsed,
     Ref,
     Relation,
     YamlNode,
+    excerpt,
+    is_address,
     is_hostname,
     normal_name,
 )
@@ -37,6 +42,8 @@ from collectors.aws.common import (
     vpc_link_ref,
 )
 
+_TOP: Final = re.compile(r"\.[a-z][a-z-]+$")
+"""How a name ends that is no version (`v1.2`)."""
 _HOST_KEYS: Final = ("host", "hostname", "server", "servers", "endpoint", "url", "uri", "addr", "address", "proxy")
 
 
@@ -46,9 +53,9 @@ class AwsServicesCollector(Collector):
     Reads
     -----
     `lambda.ListFunctions`, `ListFunctionUrlConfigs`, `ListEventSourceMappings`; `apigateway.GetResources`,
-    `GetVpcLinks`, `GetDomainNames`; `apigatewayv2.GetIntegrations`, `GetVpcLinks`, `GetAuthorizers`, `GetDomainNames`;
-    `cloudfront.ListDistributions`, `ListVpcOrigins`; `appsync.ListDataSources`; `ssm.GetParameters`;
-    `glue.GetConnections` under `aws/<account>/<region>/`.
+    `GetStages`, `GetVpcLinks`, `GetDomainNames`; `apigatewayv2.GetIntegrations`, `GetStages`, `GetVpcLinks`,
+    `GetAuthorizers`, `GetDomainNames`; `cloudfront.ListDistributions`, `ListVpcOrigins`; `appsync.ListDataSources`;
+    `ssm.GetParameters`; `glue.GetConnections` under `aws/<account>/<region>/`.
 
     Yields
     ------
@@ -84,8 +91,13 @@ def _functions(answer: Answer) -> Iterator[Parsed]:
         if arn is None or service is None:
             continue
         yield Entity(service, answer.where(arn), known(program="Lambda", runtime=function.text("Runtime")))
-        variables = function.get("Environment")
-        variables = variables.get("Variables") if variables is not None and variables.is_map else None
+        environment = function.get("Environment")
+        variables = environment.get("Variables") if environment is not None and environment.is_map else None
+        refused = environment.get("Error") if environment is not None and environment.is_map else None
+        if refused is not None and refused.is_map:
+            # As whoever may list functions, and not decrypt with the key of this one's variables.
+            why = f"its variables are not shown: {refused.text('ErrorCode') or 'an error'}"
+            yield Malformed(answer.where(refused), excerpt(why), "what it reaches by them is not known")
         for key, written in variables.items() if variables is not None and variables.is_map else ():
             if not written.is_scalar or not written.scalar:
                 continue
@@ -175,6 +187,20 @@ def _vpc_links(answer: Answer) -> Iterator[Parsed]:
             if (balancer := arn_ref(target.scalar)) is not None:
                 group = "targets" if len(targets) > 1 else ""
                 yield Dependency(service, balancer, Relation.BACKED_BY, answer.where(target), group=group)
+
+
+def _stages(answer: Answer) -> Iterator[Parsed]:
+    """Variables of stages, which are parts of the URLs of integrations (`https://${stageVariables.host}/`)."""
+    identity = answer.parameter("restApiId") or answer.parameter("ApiId")
+    for stage in (*maps(answer.body, "item"), *maps(answer.body, "Items")) if identity else ():
+        variables = stage.get("variables") or stage.get("StageVariables")
+        for _, written in variables.items() if variables is not None and variables.is_map else ():
+            found = outside(written.scalar) if written.is_scalar else None
+            if found is None or not (found.kind is Kind.ENDPOINT or is_address(found.text) or _TOP.search(found.text)):
+                continue
+            sure = Confidence.HIGH if "://" in written.scalar else Confidence.MEDIUM
+            where = answer.where(written)
+            yield Dependency(_gateway(answer, identity), found, Relation.CONNECTS, where, Need.READ, confidence=sure)
 
 
 def _integrations(answer: Answer) -> Iterator[Parsed]:
@@ -325,6 +351,8 @@ def _glue(answer: Answer) -> Iterator[Parsed]:
 _PARSERS: Final = {
     "apigateway.GetDomainNames": _domains,
     "apigateway.GetResources": _resources,
+    "apigateway.GetStages": _stages,
+    "apigatewayv2.GetStages": _stages,
     "apigateway.GetVpcLinks": _vpc_links,
     "apigatewayv2.GetAuthorizers": _authorizers,
     "apigatewayv2.GetDomainNames": _domains,

@@ -6,6 +6,7 @@ moto knows not every operation: for those that it lacks, botocore's Stubber answ
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -607,7 +608,70 @@ def test_areas_are_those_of_services_that_are_asked() -> None:
     assert set(AREAS) <= {operation.service for operation in OPERATIONS}
 
 
-def test_an_xml_answer_that_is_a_web_page_is_no_answer(account: Account, tmp_path: Path) -> None:
-    account.answer = lambda _: (200, {}, b"<!DOCTYPE html>\n<html><body>Please log in</body></html>")
-    _, records, _ = collected(tmp_path / "s", [BY_KEY["sns.ListSubscriptions"]])
-    assert records["sns.ListSubscriptions.json"]["outcome"] == "unreachable"
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"<!DOCTYPE html>\n<html><body>Please log in</body></html>", "a page of HTML"),
+        (b'\n<?xml version="1.0"?>\n<!-- a proxy -->\n<!DOCTYPE html PUBLIC "x">\n<html/>', "a page of HTML"),
+        (b'<?xml version="1.0"?><HTML xmlns="http://www.w3.org/1999/xhtml"></HTML>', "a page of HTML"),
+        (b"", "an empty answer"),
+        (b" \r\n", "an empty answer"),
+    ],
+)
+@pytest.mark.parametrize("key", ["sns.ListSubscriptions", "route53.ListHostedZones", "apigateway.GetVpcLinks"])
+def test_what_is_no_answer_is_not_taken_for_an_empty_one(
+    key: str, body: bytes, detail: str, account: Account, tmp_path: Path
+) -> None:
+    account.answer = lambda _: (200, {}, body)
+    _, records, _ = collected(tmp_path / "s", [BY_KEY[key]])
+    assert records[next(iter(records))]["outcome"] == "unreachable"
+    assert detail in records[next(iter(records))]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "error", "proxy", "outcome"),
+    [
+        (False, socket.EAI_NONAME, "", "absent"),
+        # botocore's list lags behind: what is there is asked, and what may be there is a gap.
+        (False, 0, "", "ok"),
+        (False, socket.EAI_AGAIN, "", "unreachable"),
+        (False, socket.EAI_NONAME, "http://127.0.0.1:9", "unreachable"),
+        (True, socket.EAI_NONAME, "", "unreachable"),
+    ],
+)
+def test_a_service_that_botocore_does_not_know_in_a_region(
+    listed: bool,
+    error: int,
+    proxy: str,
+    outcome: str,
+    account: Account,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account.answer = lambda _: js({"Pipes": [{"Name": "a"}]})
+    port = account.server.server_port
+    real = socket.getaddrinfo
+
+    def resolved(host: str, *given: Any, **more: Any) -> Any:
+        if host.startswith("pipes."):
+            if error:
+                raise socket.gaierror(error, "no")
+            return real("127.0.0.1", *given, **more)
+        return real(host, *given, **more)
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PIPES", f"http://pipes.eu-central-1.test:{port}")
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    if proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+    regions = {"ec2": ["eu-central-1"], "pipes": ["eu-central-1"] if listed else []}
+    monkeypatch.setattr("boto3.Session.get_available_regions", lambda _self, name, *_: regions[name])
+    _, records, _ = collected(tmp_path / "s", [BY_KEY["pipes.ListPipes"], BY_KEY["pipes.DescribePipe"]])
+    assert records["pipes.ListPipes.json"]["outcome"] == outcome, records
+    if outcome == "absent":
+        said = "pipes is not in this region: there is no pipes.eu-central-1.test"
+        assert {entry["detail"] for entry in records.values()} == {said}
+        assert len(records) == 2
+        assert not account.asked

@@ -27,6 +27,9 @@ from auditor.model import Outcome
 from auditor.redaction import public_part
 
 _PAGE: Final = 1000
+_LIBRARY_PAGE: Final = 100
+_PART: Final = 500
+"""Panels of the library that are kept in one file."""
 _MAX_DEPTH: Final = 10
 _RULE: Final = (
     *("uid", "title", "ruleGroup", "folderUID", "condition", "for", "keep_firing_for", "noDataState", "execErrState"),
@@ -107,6 +110,26 @@ def _search(client: Client) -> Iterator[Mapping[str, Any]]:
     raise FailedError(Outcome.PARTIAL, f"more than {MAX_PAGES} pages")
 
 
+def _library(client: Client) -> Iterator[Kept | Step]:
+    """The library's panels, as if they were a dashboard: those that have one of them do not repeat its queries."""
+    found, cut = gathered(_library_pages(client))
+    panels = [_panel(one["model"], 0) for one in found]
+    for number, first in enumerate(range(0, len(panels), _PART), 1):
+        made = {"title": "(library panels)", "panels": panels[first : first + _PART]}
+        yield Kept(kept_json({"dashboard": made}), cut, number)
+
+
+def _library_pages(client: Client) -> Iterator[Mapping[str, Any]]:
+    for page in range(1, MAX_PAGES):
+        # 1 is what panels are.
+        query: dict[str, str | int] = {"kind": 1, "perPage": _LIBRARY_PAGE, "page": page}
+        found = list(listed([client.get("/api/library-elements", query)], "result", "elements"))
+        yield from found
+        if len(found) < _LIBRARY_PAGE:
+            return
+    raise FailedError(Outcome.PARTIAL, f"more than {MAX_PAGES} pages")
+
+
 def _dashboard(uid: str) -> Callable[[Client], Iterator[Kept | Step]]:
     def ask(client: Client) -> Iterator[Kept | Step]:
         found = client.get(f"/api/dashboards/uid/{quote(uid, safe='')}").json()["dashboard"]
@@ -136,6 +159,7 @@ GRAFANA: Final[tuple[Step, ...]] = (
     Step("policies.json", _policies),
     Step("silences.json", silences("/api/alertmanager/grafana/api/v2/silences")),
     Step("datasources.json", _list("/api/datasources", _source)),
+    Step("library-panels.json", _library),
     Step("dashboards.json", _dashboards, True),
 )
 """What is asked of a Grafana."""

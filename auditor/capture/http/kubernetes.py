@@ -68,11 +68,23 @@ def _objects(
             found, cut = gathered(_pages(client, _path(group, kind)))
         except FailedError as error:
             if optional and error.status == 404:
-                raise FailedError(Outcome.ABSENT, _NO_SUCH_API, status=404) from None
+                raise _not_there(client, group) from None
             raise
         yield from _kept(group, kind, [one for one in found if wanted(one)], cut)
 
     return ask
+
+
+def _not_there(client: Client, group: str) -> FailedError:
+    """What it means that a list is not found: there is no such API, or only in other versions of it."""
+    name, _, version = group.partition("/")
+    try:
+        client.get(f"/apis/{name}")
+    except FailedError as error:
+        return FailedError(Outcome.ABSENT, _NO_SUCH_API, status=404) if error.status == 404 else error
+    return FailedError(
+        Outcome.UNSUPPORTED, f"the cluster has {name}, and not this of its version {version}", status=404
+    )
 
 
 def _kept(group: str, kind: str, found: Sequence[Mapping[str, Any]], cut: str) -> Iterator[Kept]:

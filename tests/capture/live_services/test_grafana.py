@@ -36,6 +36,7 @@ def test_grafana_to_the_checklist(recorded: Any, collect: Any, outcomes: Any, as
         "policies.json": "ok",
         "silences.json": "ok",
         "datasources.json": "ok",
+        "library-panels.json": "ok",
         "dashboards.json": "ok",
         "dashboards/000000163.json": "ok",
         "dashboards/gone.json": "unsupported HTTP 404 Not Found",
@@ -81,11 +82,44 @@ def test_a_grafana_with_nothing_says_nothing_of_the_estate(
     recorded.answers["/api/datasources"] = {"json": []}
     recorded.answers["/api/alertmanager/grafana/api/v2/silences"] = {"json": []}
     recorded.answers["/api/search?type=dash-db&limit=1000&page=1"] = {"json": []}
+    recorded.answers["/api/library-elements"] = {"json": {"result": {"totalCount": 0, "elements": []}}}
+    del recorded.answers["/api/library-elements?kind=1&perPage=100&page=1"]
     recorded.answers["/api/v1/provisioning/policies"] = {"json": {"receiver": "none", "group_by": []}}
     root, code = collect(INVENTORY.replace("@url@", recorded.url))
     assert code == 0
     assert outcomes(root)["alert-rules.json"] == "absent"
     assert ask(root, "old-cert-01.parcel.example").verdict.value == "INCOMPLETE"
+
+
+def test_panels_of_the_library_are_found_though_dashboards_only_refer_to_them(
+    recorded: Any, collect: Any, outcomes: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded.load("grafana")
+    monkeypatch.setattr("auditor.capture.http.grafana._LIBRARY_PAGE", 1)
+    monkeypatch.setattr("auditor.capture.http.grafana._PART", 1)
+    [first] = recorded.answers["/api/library-elements?kind=1&perPage=100&page=1"]["json"]["result"]["elements"]
+    for page, elements in ((1, [first]), (2, [{**first, "uid": "other"}]), (3, [])):
+        path = f"/api/library-elements?kind=1&perPage=1&page={page}"
+        recorded.answers[path] = {"json": {"result": {"elements": elements}}}
+    root, _ = collect(INVENTORY.replace("@url@", recorded.url))
+    assert outcomes(root)["library-panels.json"] == "ok"
+    kept = json.loads((root / "services/graphs/library-panels.2.json").read_text())
+    assert [one["title"] for one in kept["dashboard"]["panels"]] == ["Requests"]
+    places = {line.path for one in ask(root, "old-cert-01.parcel.example").findings for line in one.evidence}
+    assert {"services/graphs/library-panels.json", "services/graphs/library-panels.2.json"} & places
+
+
+def test_a_library_that_breaks_off_is_partial(
+    recorded: Any, collect: Any, outcomes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded.load("grafana")
+    monkeypatch.setattr("auditor.capture.http.grafana._LIBRARY_PAGE", 1)
+    first = recorded.answers["/api/library-elements?kind=1&perPage=100&page=1"]
+    recorded.answers["/api/library-elements?kind=1&perPage=1&page=1"] = first
+    recorded.answers["/api/library-elements?kind=1&perPage=1&page=2"] = {"json": {"result": None}}
+    root, _ = collect(INVENTORY.replace("@url@", recorded.url))
+    said = "partial only the first 1: the answer has another form than expected"
+    assert outcomes(root)["library-panels.json"] == said
 
 
 def test_pages_of_dashboards(recorded: Any, collect: Any, outcomes: Any, monkeypatch: pytest.MonkeyPatch) -> None:

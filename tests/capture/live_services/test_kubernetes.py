@@ -209,6 +209,31 @@ def page(following: str, *names: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "absent the cluster has no such API"),
+        (
+            {"json": {"kind": "APIGroup", "name": "cert-manager.io", "versions": [{"version": "v1alpha2"}]}},
+            "unsupported the cluster has cert-manager.io, and not this of its version v1",
+        ),
+        ({"status": 403, "json": {"code": 403}}, "denied HTTP 403 Forbidden"),
+    ],
+)
+def test_an_api_in_other_versions_is_not_taken_for_none(
+    secure: Any, authority: Any, collect: Any, outcomes: Any, tmp_path: Path, answer: dict[str, Any] | None, said: str
+) -> None:
+    secure.load("kubernetes")
+    for path in list(secure.answers):
+        if "cert-manager" in path:
+            del secure.answers[path]
+    if answer is not None:
+        secure.answers["/apis/cert-manager.io"] = answer
+    file = written(tmp_path / "config", kubeconfig(secure.url, authority, token=TOKEN))
+    root, _ = collect(INVENTORY.replace("@kubeconfig@", str(file)).replace("@more@", ""))
+    assert outcomes(root)["certificates.json"] == said
+
+
+@pytest.mark.parametrize(
     ("first", "second", "asked"),
     [
         # From the start again: what has come since is there, what was there twice is there once.

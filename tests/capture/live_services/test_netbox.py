@@ -78,3 +78,16 @@ def test_faults(recorded: Any, collect: Any, outcomes: Any) -> None:
     assert found["devices.json"].startswith("partial only the first 2: the answer is not JSON")
     assert found["virtual-machines.json"] == "denied HTTP 403 Forbidden"
     assert found["ip-addresses.json"] == "partial the answer is no list of NetBox"
+
+
+def test_pages_that_moved_meanwhile_are_partial(recorded: Any, collect: Any, outcomes: Any) -> None:
+    recorded.load("netbox")
+    page = {"count": 3, "next": None, "results": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]}
+    recorded.answers["/api/virtualization/virtual-machines/"] = {"json": page}
+    recorded.answers["/api/dcim/devices/?limit=500&offset=2&exclude=config_context"] = {
+        "json": {"count": 3, "next": "@url@/api/dcim/devices/?limit=500&offset=500", "results": []}
+    }
+    root, _ = collect(INVENTORY.replace("@url@", recorded.url))
+    found = outcomes(root)
+    assert found["virtual-machines.json"] == "partial only the first 2: 3 are told of"
+    assert found["devices.json"] == "partial only the first 2: an empty page that is not the last one"
