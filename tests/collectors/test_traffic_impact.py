@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.api import Area, Impact, Kind, Lifecycle, Relation
+from auditor.api import Area, Impact, Kind, Lifecycle, Outcome, Relation
 from auditor.audit.engine import Request, audit
 from auditor.audit.scenario import parse_host
 from auditor.graph.view import View
@@ -78,7 +78,8 @@ def retired(estate: Path, *hosts: str) -> View:
     asked = tuple(parse_host(host) for host in hosts)
     request = Request(estate, asked, Lifecycle.RETIRED, datetime(2026, 11, 1, tzinfo=UTC))
     done = audit(request, COLLECTORS, [])
-    assert not [row for row in done.report.coverage if row.area is Area.CONFIGURATION and not row.seen]
+    unread = {Outcome.PARTIAL, Outcome.UNSUPPORTED, Outcome.DENIED}
+    assert not [row for row in done.report.coverage if row.area is Area.CONFIGURATION and row.outcome in unread]
     return done.view
 
 
