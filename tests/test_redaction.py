@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
-from auditor.redaction import _RULES, MARK, _rules_for, redact
+from auditor.capture.redacted import redacted
+from auditor.redaction import MARK, _rules_for, redact
+from auditor.secret_patterns import RULES
 from auditor.text import endpoint_ref
 
 WORD = "s3cr3tW0rdXYZ0123456789"
+HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -87,6 +91,21 @@ def test_what_is_none(line: str) -> None:
     assert redact(line) == line
 
 
+@pytest.mark.parametrize("line", (HERE / "secrets_told.txt").read_text().splitlines())
+def test_ways_of_telling_a_secret(line: str) -> None:
+    """As they are written on command lines, in configurations and in scripts; HUSHED stands for the secret."""
+    assert "HUSHED" in line
+    shown = redacted(line.replace("HUSHED", WORD).encode()).decode()
+    assert WORD not in shown
+    assert MARK in shown
+
+
+@pytest.mark.parametrize("line", (HERE / "secrets_not_told.txt").read_text().splitlines())
+def test_what_only_looks_like_a_secret(line: str) -> None:
+    """A host or a path that is taken for a secret would hide a dependency."""
+    assert redacted(line.encode()).decode() == line
+
+
 @pytest.mark.parametrize(
     ("url", "text"),
     [
@@ -116,7 +135,7 @@ def test_long_lines_take_no_long_time() -> None:
 
 
 def test_each_word_of_a_rule_calls_for_it() -> None:
-    for number, (words, pattern) in enumerate(_RULES):
+    for number, (words, pattern) in enumerate(RULES):
         assert words, pattern.pattern
         for word in words:
             assert number in _rules_for(f"{word} at the start, in{word}side and at the end: {word}"), pattern.pattern

@@ -24,11 +24,17 @@ _LONG: Final = 4096
 _NEAR: Final = 3
 """Lines within which a name and its value stand."""
 
-_KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
-_KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
+_KEY_BEGINS: Final = re.compile(r"-----BEGIN (?:[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----")
+_KEY_ENDS: Final = re.compile(r"-----END (?:[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----")
 _KEY_LINE: Final = re.compile(
     r"[\s\"'>|#;*+-]*(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*"
 )
+# What begins a part of which each line is secret, and what ends it: PuTTY's private keys, OpenVPN's inline files.
+_WHOLE_BEGINS: Final = re.compile(
+    r"\s*(?:(?P<putty>Private-Lines: \d+)|<(?P<tag>auth-user-pass|tls-crypt(?:-v2)?|secret)>)\s*"
+)
+_ASKED: Final = re.compile(r"\bexpect\b.*(?:assword|assphrase)", re.S)
+_SENT: Final = re.compile(r"(?P<head>\s*(?:exp_)?send(?:_user)?\s+(?:--\s+)?[\"{])(?!\$|\[)(?P<secret>[^\"}\\]+)")
 _NAME: Final = (
     r"(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|"
     r"(?:[_-]|\b)pass\b|[_-]pwd\b|[_-]key\b)"
@@ -58,8 +64,11 @@ _JSON_HINT: Final = re.compile(rf"\"kind\"\s*:\s*\"Secret\"|\"(?:name|key)\"\s*:
 _TOKEN: Final = re.compile(r"\"(?:\\.|[^\"\\])*+(?:\"|\Z)|[{}\[\]:,]", re.S)
 
 _USER_OPTIONS: Final = ("-u", "--user", "--proxy-user")
+_ALONE: Final = (*_USER_OPTIONS, "assword", "Private-Lines:", "OpenVPN Static key")
+"""What tells of a secret in another line, and is no word of `may_hold_secrets`."""
 _NEAR_WORDS: Final = (
-    *("pass", "secret", "token", "credential", "apikey", "accesskey", "privatekey"),
+    *("pass", "assword", "secret", "token", "credential", "apikey", "accesskey", "privatekey"),
+    *("private-lines", "openvpn static key"),
     *("_pwd", "-pwd", "_key", "-key", "-user", "-u"),
 )
 """Without one of them no line tells of the secret of another."""
@@ -77,7 +86,7 @@ _Parts: TypeAlias = tuple[str, str, str]
 def redacted(content: bytes, key: bytes = b"") -> bytes:
     """Text without its secrets. Bytes that are no text stay as they are. `key` is that of `auditor.redaction.mark`."""
     text = content.decode("utf-8", "surrogateescape")
-    if not may_hold_secrets(text) and not any(option in text for option in _USER_OPTIONS):
+    if not may_hold_secrets(text) and not any(words in text for words in _ALONE):
         return content
     if _JSON_HINT.search(text):
         text = _replaced(text, _json_secrets(text), key)
@@ -110,6 +119,10 @@ class _Lines:
     """Whether a line may tell of the secret of another."""
     done: list[str] = field(default_factory=list)
     in_key: bool = False
+    whole: str | None = None
+    """Where a part ends of which each line is secret; nowhere, if empty."""
+    asked: int = 0
+    """For how many lines a password is waited for, which is sent in one of them."""
     block: int | None = None
     """The indent of an entry whose value is a block, all of it secret."""
     awaited: str = ""
@@ -129,11 +142,15 @@ class _Lines:
 
     def _until(self, lines: Sequence[str], end: int) -> None:
         """The lines before a suspicious one: as they are, but for the rest of a secret of several lines."""
-        while len(self.done) < end and (self.in_key or self.block is not None):
+        while len(self.done) < end and (self.in_key or self.block is not None or self.whole is not None):
             self.done.append(self._line(lines[len(self.done)]))
         self.done += lines[len(self.done) : end]
 
     def _line(self, line: str) -> str:
+        if self.whole is not None:
+            if not self.whole or self.whole not in line:
+                return mark(line.strip(), self.key) if line.strip() else line
+            self.whole = None
         if self.block is not None:
             indent = len(line) - len(line.lstrip())
             if not line.strip():
@@ -142,24 +159,36 @@ class _Lines:
                 return line[:indent] + mark(line.strip(), self.key)
             self.block = None
         if self.in_key:
-            if _KEY_ENDS.search(line):
-                self.in_key = False
-                return _KEY_ENDS.sub(MARK, line[:_LINE_LIMIT]) if len(line) < 200 else MARK
-            if _KEY_LINE.fullmatch(line):
+            if (ends := _KEY_ENDS.search(line)) is not None:
+                line = MARK + line[ends.end() :]
+            elif _KEY_LINE.fullmatch(line):
                 return mark(line.strip(), self.key) if line.strip() else line
             self.in_key = False
         # What the patterns can't do without is looked for first: nearly no line has it.
         if "-----BEGIN" in line and (found := _KEY_BEGINS.search(line)) is not None:
             self.in_key = _KEY_ENDS.search(line, found.end()) is None
-            return redact(line[: found.start()], self.key) + MARK
+            line = line[: found.start()] + MARK
         if len(line) > _LINE_LIMIT:
             return "".join(redact(piece, self.key) for piece in _pieces(line))
         if self.near and len(line) <= _LONG:
-            line = self._beside(line)
+            line = self._beside(self._sent(line))
         block = ("|" in line or ">" in line) and len(line) <= _SHORT
         if block and (found := _BLOCK_SECRET.fullmatch(line)) is not None:
             self.block = len(found["indent"])
         return redact(line, self.key)
+
+    def _sent(self, line: str) -> str:
+        """A line whose secret is one by what opened before it, or is what expect(1) sends when asked for a password."""
+        if line.lstrip()[:1] in ("<", "P") and (found := _WHOLE_BEGINS.fullmatch(line)) is not None:
+            self.whole = f"</{found['tag']}>" if found["tag"] else ""
+        elif "expect" in line and _ASKED.search(line):
+            self.asked = _NEAR
+        elif self.asked:
+            self.asked -= 1
+            if (sent := _SENT.match(line)) is not None:
+                self.asked = 0
+                return sent["head"] + mark(sent["secret"], self.key) + line[sent.end() :]
+        return line
 
     def _beside(self, line: str) -> str:
         """A line whose secret the lines near it tell of."""

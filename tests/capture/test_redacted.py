@@ -52,6 +52,20 @@ def clean(text: str) -> str:
             '{"items": [{"kind": "ConfigMap", "data": {"a": "b"}}, {"data": {"a": "b"}, "kind": "Secret"}]}',
             '{"items": [{"kind": "ConfigMap", "data": {"a": "b"}}, {"data": {"a": "R"}, "kind": "Secret"}]}',
         ),
+        # Parts that are secret as a whole, and what a script sends when it is asked.
+        (
+            "<auth-user-pass>\nbob\nabc\n</auth-user-pass>\nremote h\n",
+            "<auth-user-pass>\nR\nR\n</auth-user-pass>\nremote h\n",
+        ),
+        (
+            "PuTTY-User-Key-File-2: x\nPrivate-Lines: 1\nabc\nPrivate-MAC: d\n",
+            "PuTTY-User-Key-File-2: x\nPrivate-Lines: 1\nR\nR\n",
+        ),
+        (
+            'spawn ssh h\nexpect "*assword:"\nsend "abc\\r"\nexpect "#"\nsend "exit\\r"\n',
+            'spawn ssh h\nexpect "*assword:"\nsend "R\\r"\nexpect "#"\nsend "exit\\r"\n',
+        ),
+        ("key k abcD1234\nserver h\n", "key k R\nserver h\n"),
         # Lines within a string, and secrets with signs and blanks.
         ('{"script": "x\\ncurl -u a:b https://h/\\n"}', '{"script": "x\\ncurl -u a:R https://h/\\n"}'),
         ("PASSWORD=a,b;c\n", "PASSWORD=R\n"),
