@@ -1,9 +1,15 @@
 """A fleet in one directory: makes an estate of N hosts with 30 files each, and times a checklist of it.
 
 Most files are alike on all hosts, some carry the host's own name, as on a real fleet. Everything is made from a seed.
-The run is a process of its own: wall-clock seconds and the peak of its memory.
+Each run is a process of its own: seconds by the clock and of the CPU, and the peak of its memory.
 
     python benchmarks/fleet.py --hosts 10000
+    python benchmarks/fleet.py --hosts 10000 --packed
+    python benchmarks/fleet.py --hosts 22000 --servers 100 --packed
+
+With `--packed` the estate is packed and asked about one host after another: without a cache, with one that is filled
+thereby, and from it; then it is only loaded from the cache, and searched. `--servers` gives each host a proxy with so
+many back ends, for more dependencies.
 """
 
 from __future__ import annotations
@@ -24,8 +30,8 @@ PACKAGES = ("logrotate", "sysstat", "e2scrub_all", "mdadm", "popularity-contest"
 UNITS = ("app", "metrics", "backup", "logship", "agent", "cleanup")
 
 
-def files_of(number: int, name: str, rng: random.Random) -> dict[str, str]:
-    """The 30 files of a host: 22 alike everywhere, 8 with something of its own."""
+def files_of(number: int, name: str, rng: random.Random, servers: int) -> dict[str, str]:
+    """The 30 files of a host: 22 alike everywhere, 8 with something of its own; and a proxy, if it has servers."""
     server = f"cache{rng.randrange(1, 40):02d}.fleet.example"
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     files = {
@@ -52,16 +58,19 @@ def files_of(number: int, name: str, rng: random.Random) -> dict[str, str]:
     files["usr/local/bin/backup"] = (
         "#!/bin/sh\nset -eu\nrsync -a /srv/data/ nas01.fleet.example::backup/\ncurl -fsS https://hooks.fleet.example/done\n"
     )
+    if servers:
+        lines = [f"    server s{one} pool{one:03}.fleet.example:8080 check\n" for one in range(servers)]
+        files["etc/haproxy/haproxy.cfg"] = "listen cluster\n    bind *:80\n" + "".join(lines)
     return files
 
 
-def make(root: Path, hosts: int) -> list[str]:
+def make(root: Path, hosts: int, servers: int = 0) -> list[str]:
     """Writes the estate; returns the names of ten hosts that are going."""
     rng = random.Random(20260101)
     names = [f"node{number:05d}.fleet.example" for number in range(hosts)]
     for number, name in enumerate(names):
         base = root / "hosts" / name
-        for path, text in files_of(number, name, rng).items():
+        for path, text in files_of(number, name, rng, servers).items():
             target = base / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
@@ -87,44 +96,104 @@ def make(root: Path, hosts: int) -> list[str]:
     return going
 
 
+def audit(auditor: str, estate: Path, hosts: list[str], cache: Path | None) -> str:
+    """Runs an audit, or a checklist of hosts; returns its figures."""
+    words = ["checklist", *hosts] if hosts else ["audit"]
+    words += ["--estate", str(estate), "--now", "2026-01-01T00:00:00Z", "--format", "json", "--quiet"]
+    words += ["--cache-dir", str(cache)] if cache is not None else []
+    done, seconds, cpu, peak = timed([*auditor.split(), *words])
+    report = json.loads(done)
+    counts = report["counts"]
+    print(f"  {report['verdict']}, {len(report['findings'])} findings; {counts}")
+    return f"{seconds:.1f} s, {cpu:.1f} CPU s, {peak:,.0f} MB at the peak, {counts['files'] / seconds:,.0f} files/s"
+
+
+def timed(command: list[str]) -> tuple[bytes, float, float, float]:
+    """What a process writes, its seconds by the clock and of the CPU, and the peak of its memory in MB."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    started = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        written = process.stdout.read()
+        _, _, used = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return written, time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def load(estate: Path, cache: Path) -> None:
+    """Loads a packed estate that was linked before, and searches its graph: prints the figures of this process."""
+    import numpy as np
+
+    from auditor.audit.kept import KeptEstates
+    from auditor.capture.reading import Templates
+    from auditor.cli.common import fewer_collections
+    from auditor.graph.impact import EVERYTHING, impact, reach
+    from auditor.registry import load_collectors
+
+    fewer_collections()
+    collectors, _ = load_collectors()
+    before = time.process_time()
+    ready = KeptEstates(cache, collectors, Templates()).find(estate, ())
+    if ready is None:
+        raise SystemExit("the cache does not have this estate")
+    linked = ready.linked.build()
+    loaded = time.process_time()
+    graph = linked.graph
+    hosts = sorted(linked.host_nodes.values())[:100]
+    result = impact(graph, dict.fromkeys(hosts, EVERYTHING))
+    judged = time.process_time()
+    found = reach(graph, np.array(hosts, np.int32))
+    reached = time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"  {graph.node_count:,} nodes, {graph.edge_count:,} dependencies, {len(ready.reading.bound):,} files")
+    print(f"loaded: {loaded - before:.1f} CPU s, {peak:,.0f} MB at the peak of the process")
+    print(f"impact of 100 hosts: {judged - loaded:.3f} CPU s, {int((result.lost != 0).sum()):,} nodes lose something")
+    print(f"reach of 100 hosts: {reached - judged:.3f} CPU s, {len(found):,} nodes")
+
+
+def ask_packed(auditor: str, root: Path) -> None:
+    """Packs an estate, and asks about one host after another."""
+    estate, cache = root.with_name(f"{root.name}.auditor"), root.with_name(f"{root.name}.cache")
+    try:
+        if not estate.exists():
+            subprocess.run([*auditor.split(), "snapshot", "pack", str(root), "-o", str(estate)], check=True)
+        print(f"packed: {estate.stat().st_size / 1e6:,.0f} MB")
+        print("without a cache:", audit(auditor, estate, ["node00017.fleet.example"], None))
+        print("that fills one:", audit(auditor, estate, ["node00017.fleet.example"], cache))
+        for host in ("node00018.fleet.example", "node00019"):
+            print("the next:", audit(auditor, estate, [host], cache))
+        print("the cache:", ", ".join(f"{one.name[:6]} {one.stat().st_size / 1e6:,.0f} MB" for one in cache.iterdir()))
+        sys.stdout.flush()
+        written, *_ = timed([sys.executable, __file__, "--load", str(estate), str(cache)])
+        print(written.decode(), end="")
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+
+
 def main() -> int:
+    """Prints the figures; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--hosts", type=int, default=10_000)
+    parser.add_argument("--servers", type=int, default=0)
+    parser.add_argument("--packed", action="store_true")
     parser.add_argument("--keep", type=Path, help="make the estate here and leave it")
     parser.add_argument("--auditor", default=f"{sys.executable} -m auditor.cli.main")
+    parser.add_argument("--load", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    root = arguments.keep or Path(tempfile.mkdtemp(prefix="fleet-"))
-    try:
+    if arguments.load:
+        load(*arguments.load)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="fleet-") as place:
+        root = arguments.keep or Path(place) / "fleet"
         if not (root / "inventory.yaml").exists():
             root.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
-            make(root, arguments.hosts)
+            make(root, arguments.hosts, arguments.servers)
             print(f"made {arguments.hosts} hosts in {time.monotonic() - started:.1f} s")
-        started = time.monotonic()
-        done = subprocess.run(
-            [
-                *arguments.auditor.split(),
-                "audit",
-                "--estate",
-                str(root),
-                "--now",
-                "2026-01-01T00:00:00Z",
-                "--format",
-                "json",
-            ],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
-            check=False,
-        )
-        seconds = time.monotonic() - started
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        report = json.loads(done.stdout)
-        counts = report["counts"]
-        print(f"exit {done.returncode}, {report['verdict']}, {len(report['findings'])} findings; {counts}")
-        print(f"{seconds:.1f} s, {peak:,.0f} MB at the peak, {counts['files'] / seconds:,.0f} files/s")
-    finally:
-        if arguments.keep is None:
-            shutil.rmtree(root, ignore_errors=True)
+        if arguments.packed:
+            ask_packed(arguments.auditor, root)
+        else:
+            print(audit(arguments.auditor, root, [], None))
     return 0
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import shutil
 import sqlite3
 import stat
@@ -54,6 +55,8 @@ MAX_RECORDS: Final = 512 * 1024 * 1024
 """Bytes of captures.jsonl, uncompressed: about four million records."""
 MAX_NAME: Final = 4096
 """Bytes of a path, as PATH_MAX of Linux."""
+_PART: Final = 255
+"""Bytes of a part of a path, as NAME_MAX of Linux."""
 MAX_TOTAL: Final = 64 * 1024 * 1024 * 1024
 """Bytes that `unpack` writes at most."""
 
@@ -73,6 +76,8 @@ _BELOW: Final = "SELECT 1 FROM sqlar WHERE name > CAST(? AS TEXT) AND name < CAS
 _COLUMNS: Final = ["name", "mode", "mtime", "sz", "data"]
 _ROW_BYTES: Final = MAX_RECORDS + 1024 * 1024
 _MASKED: Final = stat.S_IFLNK | 0o777
+_PLAIN: Final = re.compile(r"(?:(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]+/)*(?!\.{1,2}$)[^/\x00-\x1f\x7f]+")
+"""A path without empty parts, `.`, `..` and control characters."""
 _PRIVATE: Final = 0o600
 _KEPT_PERMISSIONS: Final = 0o777
 _LEVEL: Final = 6
@@ -302,6 +307,8 @@ class PackTree(Tree):
     content_addressed: ClassVar[bool] = True
     database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:", check_same_thread=False))
     _cuts: dict[str, int] = field(default_factory=dict)
+    _held: dict[str, int] = field(default_factory=dict)
+    """Files that a link leads to, with their sizes."""
 
     @classmethod
     def open(cls, root: Path, *, has_inventory: bool) -> Self:
@@ -433,7 +440,7 @@ class PackTree(Tree):
                 if (last := name.rpartition("/")[2]) in SKIPPED:
                     self.skipped[last] = self.skipped.get(last, 0) + 1
                 continue
-            if any(part in SKIPPED for part in name.split("/")[:-1]):
+            if not SKIPPED.isdisjoint(name.split("/")[:-1]):
                 continue
             real = ""
             if stat.S_ISLNK(mode):
@@ -441,7 +448,7 @@ class PackTree(Tree):
                 if not real:
                     self._gap(name, Outcome.UNSUPPORTED, "a link that does not lead to a file of the pack")
                     continue
-                size = self._found(real)[1] if real != os.devnull else 0
+                size = self._held[real] if real != os.devnull else 0
             elif not stat.S_ISREG(mode) and stat.S_IFMT(mode):
                 continue
             source, inner = self.place(name)
@@ -454,11 +461,16 @@ class PackTree(Tree):
         if to == os.devnull:
             return os.devnull
         target = posixpath.normpath(posixpath.join(posixpath.dirname(name), to))
-        if not to or to.startswith("/") or not _usable(target):
+        if not to or to.startswith("/"):
+            return ""
+        if target in self._held:
+            return target
+        if not _usable(target):
             return ""
         row = self._found(target)
         if row is None or not isinstance(row[0], int) or not stat.S_ISREG(row[0]) or not isinstance(row[1], int):
             return ""
+        self._held[target] = row[1]
         return target
 
     def read(self, file: File) -> bytes:
@@ -533,14 +545,18 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _usable(name: object) -> bool:
     """Whether a name is a relative path that stays where it is, and that a directory could hold."""
-    if not isinstance(name, str) or not name or CONTROL.search(name):
+    if not isinstance(name, str) or not name:
+        return False
+    if len(name) <= _PART and name.isascii():
+        return name.count("/") <= MAX_DEPTH and _PLAIN.fullmatch(name) is not None
+    if CONTROL.search(name):
         return False
     parts = name.split("/")
     return (
         all(part not in ("", ".", "..") for part in parts)
         and len(parts) <= MAX_DEPTH + 1
         and len(_bytes(name)) <= MAX_NAME
-        and all(len(_bytes(part)) <= 255 for part in parts)
+        and all(len(_bytes(part)) <= _PART for part in parts)
     )
 
 
