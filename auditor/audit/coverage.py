@@ -102,7 +102,7 @@ def of_estate(
                     provides=tuple(relation.value for relation in RELATIONS_OF.get(area, ())),
                 )
             )
-    rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical)))
+    rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical, {one.host for one in going})))
     rows.extend(_unseen_areas(reading, rows, must_see))
     if inventory is not None:
         going_hosts = {one.host for one in going}
@@ -210,14 +210,28 @@ def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[
     """A line for each collector that read something: on each of these hosts, on all others together, in the tree."""
     counts: dict[tuple[str, int], int] = {}
     others: dict[int, set[str]] = {}
+    # Readers -> source -> files: nearly all hosts stay, and have files that are read by the same.
+    staying: dict[tuple[int, ...], dict[str, int]] = {}
+    stay = {source for source, names in canonical.items() if going.isdisjoint(names)}
     for bound in reading.bound:
-        names = canonical.get(bound.file.source, ("",))
-        for index in bound.template.readers:
+        readers, source = bound.template.readers, bound.file.source
+        if readers and source in stay:
+            files = staying.setdefault(readers, {})
+            files[source] = files.get(source, 0) + 1
+            continue
+        names = canonical.get(source, ("",))
+        for index in readers:
             for name in (name for name in names if name in going or not name):
                 counts[name, index] = counts.get((name, index), 0) + 1
             if rest := [name for name in names if name and name not in going]:
                 counts["*", index] = counts.get(("*", index), 0) + len(rest)
                 others.setdefault(index, set()).update(rest)
+    for readers, files in staying.items():
+        total = sum(count * len(canonical[source]) for source, count in files.items())
+        hosts = {name for source in files for name in canonical[source]}
+        for index in readers:
+            counts["*", index] = counts.get(("*", index), 0) + total
+            others.setdefault(index, set()).update(hosts)
     looked = sum(bound.template.text for bound in reading.bound)
     every = Coverage(
         "",
@@ -239,7 +253,10 @@ def _parsed(reading: Reading, canonical: dict[str, tuple[str, ...]], going: set[
 def _recorded(reading: Reading, canonical: dict[str, tuple[str, ...]]) -> list[Coverage]:
     """What the collection asked for and did not get, or found absent."""
     rows: list[Coverage] = []
+    files = {bound.file.estate_path for bound in reading.bound} if reading.tree.captures else set()
     for capture in reading.tree.captures.values():
+        if capture.outcome is Outcome.OK and capture.estate_path in files:
+            continue
         there = reading.tree.exists(capture.estate_path)
         if capture.outcome is Outcome.OK:
             if not there:
@@ -363,16 +380,22 @@ def _broken(
     )
 
 
-def _schedulers(reading: Reading, canonical: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
-    """Which kinds of schedules were looked at on each host, whether there was something or not."""
-    paths: dict[str, set[str]] = {}
+def _schedulers(
+    reading: Reading, canonical: Mapping[str, tuple[str, ...]], going: Collection[str]
+) -> dict[str, frozenset[str]]:
+    """Which kinds of schedules were looked at on each host that is going, whether there was something or not."""
+    paths: dict[str, set[str]] = {
+        source: set() for source, hosts in canonical.items() if any(host in going for host in hosts)
+    }
     for bound in reading.bound:
-        paths.setdefault(bound.file.source, set()).add(bound.file.path)
+        if bound.file.source in paths:
+            paths[bound.file.source].add(bound.file.path)
     for capture in reading.tree.captures.values():
-        if capture.outcome in (Outcome.OK, Outcome.ABSENT):
-            paths.setdefault(capture.source, set()).add(capture.path)
+        if capture.source in paths and capture.outcome in (Outcome.OK, Outcome.ABSENT):
+            paths[capture.source].add(capture.path)
     found: dict[str, frozenset[str]] = {}
-    for source, hosts in canonical.items():
+    for source in paths:
+        hosts = canonical[source]
         looked = schedulers_of(paths.get(source, ()))
         for host in hosts:
             found[host] = found.get(host, frozenset()) | looked
