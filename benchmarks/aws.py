@@ -1,10 +1,13 @@
 """An AWS account: `auditor collect` beside Cloud Custodian, for the same resource types, on one moto server.
 
 The estate: 5,000 Route 53 records, 2,000 alarms, 1,000 EventBridge rules with targets, 500 instances, 500 SNS
-subscriptions, 300 certificates. moto's share of the time is told by its CPU seconds. Once the estate is planted, its
-process is copied (`--workers`), as nobody writes any more: one process answers one request at a time. `--latency` is
-what each answer waits before moto makes it, as the way to AWS and its own work take; moto answers in 5 ms. Cloud
-Custodian is in a virtual environment of its own, made beforehand and outside of the repository:
+subscriptions, 300 certificates. moto takes more CPU than either client, so both are also measured without its share: a
+server that keeps moto's answers, asked for once by each of the two, and gives the same bytes again to the same request.
+
+moto's own share is told by its CPU seconds. Once the estate is planted, its process is copied (`--workers`), as nobody
+writes any more: one process answers one request at a time. `--latency` is what each answer waits before moto makes it,
+as the way to AWS and its own work take; moto answers in 5 ms. Cloud Custodian is in a virtual environment of its own,
+made beforehand and outside of the repository:
 
     python3 -m venv /tmp/c7n && /tmp/c7n/bin/pip install c7n
     python benchmarks/aws.py --custodian /tmp/c7n/bin/custodian
@@ -21,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +158,65 @@ def serve(port: int) -> None:
         os.kill(child, 9)
 
 
+def replay(port: int, moto: int) -> None:
+    """Answers from memory. What is not known is asked of moto, once: a request is known by its line, what it is aimed
+    at and its body. `GET /asked` tells how many requests there were, and how many of them moto answered."""
+    import asyncio
+    import re
+    from http.client import HTTPConnection
+
+    known: dict[tuple[bytes, bytes, bytes], bytes] = {}
+    asked, unknown = 0, 0
+    fields = re.compile(rb"\r\n(content-length|x-amz-target): *([^\r]*)", re.I)
+    own = {"connection", "content-length", "date", "transfer-encoding"}
+
+    def whole(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+        kept = [*((name, value) for name, value in headers if name.lower() not in own), ("Content-Length", len(body))]
+        return (
+            "\r\n".join([f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in kept), "", ""]).encode() + body
+        )
+
+    def ask(line: bytes, head: bytes, body: bytes) -> bytes:
+        method, path, _ = line.decode().split(" ")
+        headers = dict(one.split(": ", 1) for one in head.decode().split("\r\n")[1:])
+        connection = HTTPConnection("127.0.0.1", moto)
+        connection.request(method, path, body or None, headers)
+        answer = connection.getresponse()
+        return whole(answer.status, answer.getheaders(), answer.read())
+
+    class Replayed(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport, self.read = transport, b""
+
+        def data_received(self, data: bytes) -> None:
+            nonlocal asked, unknown
+            self.read += data
+            while (end := self.read.find(b"\r\n\r\n")) >= 0:
+                head = self.read[:end]
+                said = {name.lower(): value for name, value in fields.findall(head)}
+                last = end + 4 + int(said.get(b"content-length", 0))
+                if len(self.read) < last:
+                    return
+                body, self.read = self.read[end + 4 : last], self.read[last:]
+                line = head.partition(b"\r\n")[0]
+                if line.startswith(b"GET /asked "):
+                    self.transport.write(whole(200, [], f"{asked} {unknown}".encode()))
+                    continue
+                asked += 1
+                request = line, said.get(b"x-amz-target", b""), body
+                if request not in known:
+                    unknown += 1
+                    known[request] = ask(line, head, body)
+                self.transport.write(known[request])
+
+    async def run() -> None:
+        server = await asyncio.get_running_loop().create_server(Replayed, "127.0.0.1", port, backlog=256)
+        print("ready", flush=True)
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
 def client(root: Path) -> None:
     """The transport in a process of its own: from the first call to the last file."""
     from types import SimpleNamespace
@@ -173,17 +235,21 @@ def client(root: Path) -> None:
 
 
 class Server:
-    """moto in processes of its own."""
+    """A server in a process of its own, which this program is as well."""
 
-    def __init__(self, port: int, log: Path) -> None:
-        words = [sys.executable, __file__, "--serve", str(port)]
+    def __init__(self, log: Path, *words: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        command = [sys.executable, __file__, words[0], str(self.port), *words[1:]]
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True, bufsize=1
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True, bufsize=1
             )
-        self.workers: list[int] = []
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.workers = [self.process.pid]
         if self._answer() != "ready":
-            raise SystemExit(f"moto does not start: {log.read_text(errors='replace')[-800:]}")
+            raise SystemExit(f"{words[0]} does not start: {log.read_text(errors='replace')[-800:]}")
 
     def _answer(self) -> str:
         assert self.process.stdout is not None
@@ -194,14 +260,11 @@ class Server:
         self.process.stdin.write(line + "\n")
         return self._answer()
 
-    def copy(self, workers: int, latency: float) -> None:
-        self.workers = [int(one) for one in self._tell(f"{workers} {latency}").split()]
-
-    def calls(self) -> int:
-        return int(self._tell("calls"))
-
     def cpu(self) -> float:
         return sum(cpu_of(one) for one in self.workers)
+
+    def calls(self) -> int:
+        raise NotImplementedError
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -209,18 +272,44 @@ class Server:
         self.process.wait(20)
 
 
+class Moto(Server):
+    def copy(self, workers: int, latency: float) -> None:
+        self.workers = [int(one) for one in self._tell(f"{workers} {latency}").split()]
+
+    def calls(self) -> int:
+        return int(self._tell("calls"))
+
+
+class Replayer(Server):
+    def asked(self) -> tuple[int, int]:
+        """How many requests there were, and how many of them were not known."""
+        from urllib.request import urlopen
+
+        with urlopen(f"{self.url}/asked") as answer:
+            asked, unknown = answer.read().split()
+        return int(asked), int(unknown)
+
+    def calls(self) -> int:
+        return self.asked()[0]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
+
+
 def timed(words: Sequence[str], server: Server, root: Path) -> tuple[float, float, float, int]:
-    """Seconds, CPU seconds of the command, and of moto meanwhile; how many calls there were."""
-    before, moto, calls = resource.getrusage(resource.RUSAGE_CHILDREN), server.cpu(), server.calls()
+    """Seconds, CPU seconds of the command, and of the server meanwhile; how many calls there were."""
+    before, others, calls = resource.getrusage(resource.RUSAGE_CHILDREN), server.cpu(), server.calls()
+    environment = {**os.environ, "AWS_ENDPOINT_URL": server.url}
     started = time.monotonic()
     with (root / "log").open("wb") as log:
-        done = subprocess.run(words, stdout=log, stderr=log, check=False)
+        done = subprocess.run(words, stdout=log, stderr=log, check=False, env=environment)
     seconds = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"exit {done.returncode}: {(root / 'log').read_text(errors='replace')[-800:]}")
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, used, server.cpu() - moto, server.calls() - calls
+    return seconds, used, server.cpu() - others, server.calls() - calls
 
 
 def cpu_of(process: int) -> float:
@@ -232,6 +321,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--client", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--replay", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--custodian", type=Path, help="the program of Cloud Custodian")
     parser.add_argument("--workers", type=int, default=2, help="processes of moto")
     parser.add_argument("--latency", type=float, default=0, help="milliseconds that each answer waits")
@@ -245,48 +335,62 @@ def main() -> int:
     if arguments.serve:
         serve(arguments.serve)
         return 0
+    if arguments.replay:
+        replay(*arguments.replay)
+        return 0
     if arguments.client:
         client(arguments.client)
         return 0
     if arguments.custodian is None:
         parser.error("--custodian is needed")
     root = Path(tempfile.mkdtemp(prefix="aws-bench-"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     os.environ.update(
-        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
-        AWS_SECRET_ACCESS_KEY="x", AWS_DEFAULT_REGION=REGION, AWS_EC2_METADATA_DISABLED="true",
-        AWS_CONFIG_FILE=str(root / "none"), AWS_SHARED_CREDENTIALS_FILE=str(root / "none"),
-        PYTHONPATH=str(Path(__file__).resolve().parent.parent),
+        AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY="x", AWS_DEFAULT_REGION=REGION,
+        AWS_EC2_METADATA_DISABLED="true", AWS_CONFIG_FILE=str(root / "none"), NO_PROXY="127.0.0.1",
+        AWS_SHARED_CREDENTIALS_FILE=str(root / "none"), PYTHONPATH=str(Path(__file__).resolve().parent.parent),
     )  # fmt: skip
-    server = Server(port, root / "moto.log")
+    (root / "policies.yml").write_text(POLICIES)
+    commands = {
+        "auditor": [sys.executable, __file__, "--client", str(root)],
+        "Cloud Custodian": [
+            str(arguments.custodian), "run", "-s", str(root / "out"), "-r", REGION, "--cache-period", "0",
+            str(root / "policies.yml"),
+        ],
+    }  # fmt: skip
+    moto = Moto(root / "moto.log", "--serve")
+    replayer = Replayer(root / "replayer.log", "--replay", str(moto.port))
     try:
         started = time.monotonic()
-        plant(os.environ["AWS_ENDPOINT_URL"], arguments)
-        print(f"planted in {time.monotonic() - started:.0f} s", flush=True)
-        (root / "policies.yml").write_text(POLICIES)
-        commands = {
-            "auditor": [sys.executable, __file__, "--client", str(root)],
-            "Cloud Custodian": [
-                str(arguments.custodian), "run", "-s", str(root / "out"), "-r", REGION, "--cache-period", "0",
-                str(root / "policies.yml"),
-            ],
-        }  # fmt: skip
-        server.copy(arguments.workers, arguments.latency)
-        print("| | seconds | its CPU s | moto's CPU s | calls | ratio | CPU ratio |\n|---|---|---|---|---|---|---|")
-        # In turn, so that what else the machine does meets all of them.
-        rounds = [[timed(command, server, root) for command in commands.values()] for _ in range(arguments.repeat)]
-        first = (0.0, 0.0)
-        for name, runs in zip(commands, zip(*rounds, strict=True), strict=True):
-            seconds, used, moto, calls = sorted(runs)[len(runs) // 2]
-            first = first if first[0] else (seconds, used)
-            ratios = f"{seconds / first[0]:.1f}× | {used / first[1]:.1f}×"
-            print(f"| {name} | {seconds:.1f} | {used:.1f} | {moto:.1f} | {calls} | {ratios} |", flush=True)
+        plant(moto.url, arguments)
+        for command in commands.values():
+            timed(command, replayer, root)
+        unknown = replayer.asked()[1]
+        print(f"planted and asked for once in {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            "| answers from | | seconds | its CPU s | the server's CPU s | calls | | CPU |", "|---" * 8 + "|", sep="\n"
+        )
+        compare("memory", commands, replayer, root, arguments.repeat)
+        if replayer.asked()[1] != unknown:
+            raise SystemExit("what was asked for is not the same each time: moto answered again")
+        moto.copy(arguments.workers, arguments.latency)
+        compare(f"moto, {arguments.workers} × {arguments.latency:g} ms", commands, moto, root, arguments.repeat)
     finally:
-        server.close()
+        replayer.close()
+        moto.close()
         shutil.rmtree(root, ignore_errors=True)
     return 0
+
+
+def compare(name: str, commands: Mapping[str, Sequence[str]], server: Server, root: Path, repeat: int) -> None:
+    """Prints a line for each command: of its runs the one in the middle by seconds, and multiples of the first."""
+    # In turn, so that what else the machine does meets all of them.
+    rounds = [[timed(command, server, root) for command in commands.values()] for _ in range(repeat)]
+    first = (0.0, 0.0)
+    for command, runs in zip(commands, zip(*rounds, strict=True), strict=True):
+        seconds, used, others, calls = sorted(runs)[len(runs) // 2]
+        first = first if first[0] else (seconds, used)
+        ratios = f"{seconds / first[0]:.1f}× | {used / first[1]:.1f}×"
+        print(f"| {name} | {command} | {seconds:.2f} | {used:.2f} | {others:.2f} | {calls} | {ratios} |", flush=True)
 
 
 if __name__ == "__main__":
