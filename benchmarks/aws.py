@@ -28,6 +28,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ssh import adopt, children
+
 REGION = "eu-central-1"
 OPERATIONS = (
     "route53.ListHostedZones",
@@ -298,13 +300,16 @@ class Replayer(Server):
 
 
 def timed(words: Sequence[str], server: Server, root: Path) -> tuple[float, float, float, int]:
-    """Seconds, CPU seconds of the command, and of the server meanwhile; how many calls there were."""
+    """Seconds, CPU seconds of the command with all that it starts, and of the server; how many calls there were."""
+    servers = children()
     before, others, calls = resource.getrusage(resource.RUSAGE_CHILDREN), server.cpu(), server.calls()
     environment = {**os.environ, "AWS_ENDPOINT_URL": server.url}
     started = time.monotonic()
     with (root / "log").open("wb") as log:
         done = subprocess.run(words, stdout=log, stderr=log, check=False, env=environment)
     seconds = time.monotonic() - started
+    for left in children() - servers:
+        os.waitpid(left, 0)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"exit {done.returncode}: {(root / 'log').read_text(errors='replace')[-800:]}")
@@ -343,6 +348,7 @@ def main() -> int:
         return 0
     if arguments.custodian is None:
         parser.error("--custodian is needed")
+    adopt()
     root = Path(tempfile.mkdtemp(prefix="aws-bench-"))
     os.environ.update(
         AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY="x", AWS_DEFAULT_REGION=REGION,

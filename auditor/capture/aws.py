@@ -15,23 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from auditor import __version__
-from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
+from auditor.capture import aws_workers
+from auditor.capture.aws_calls import BY_KEY, GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
 from auditor.capture.aws_kept import FREE_KEYS, PAGING, written
 from auditor.capture.aws_wire import Wire, moment
 from auditor.capture.kinds import Job, Progress, SourceResult
-from auditor.capture.snapshot import Record
+from auditor.capture.snapshot import Record, Snapshot
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Outcome
 from auditor.phrases import timestamp
 from auditor.redaction import redact
-
-if TYPE_CHECKING:
-    from auditor.capture.snapshot import Snapshot
 
 PART_BYTES: Final = 8 * 1024 * 1024
 """Bytes of answers after which another file begins: a file of an estate is read up to 16 MiB."""
@@ -49,6 +47,7 @@ _DENIED: Final = (
 _UNSUPPORTED: Final = ("InvalidAction", "UnknownOperation", "UnsupportedOperation", "NotImplemented")
 _NO_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 _WEB_PAGE: Final = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+)?html\b", re.I | re.S)
+_ABOUT_REGIONS: Final = 17
 _NOT_ASKED: Final = "not all was asked for: "
 _GLOBAL_AT: Final = {"aws": "us-east-1", "aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}
 
@@ -89,6 +88,7 @@ class Session(Protocol):
 
     def client(self, service_name: str, *, region_name: str, config: Any) -> Any: ...
     def get_available_regions(self, service_name: str, partition_name: str) -> Sequence[str]: ...
+    def get_credentials(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +162,17 @@ def collect_aws(
     OSError if the snapshot can't be written.
     """
     try:
-        from botocore import __version__ as botocore_version
-        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise UsageError("boto3 is not installed, which speaks to AWS", hint="pip install 'auditor[aws]'") from None
 
-    retries: dict[str, Any] = {"mode": "adaptive"}
-    if attempts or "AWS_MAX_ATTEMPTS" not in os.environ:
-        retries["total_max_attempts"] = attempts or ATTEMPTS
-    config = Config(
-        retries=retries,
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        max_pool_connections=max(workers, 10),
-        # botocore makes its own anew twice a call, which takes a seventh of the call's time.
-        user_agent=f"auditor/{__version__} Botocore/{botocore_version}",
-    )
+    stop = stop or threading.Event()
     label = source.account or source.profile or "default"
+    # Processes make sessions of their own, and know operations by their keys.
+    shared = writer if isinstance(writer, Snapshot) and session is None and _are_of_the_table(operations) else None
+    if shared is not None and aws_workers.processes_for(_about(operations, source)) > 1:
+        aws_workers.warm_up()
+    config = _config(attempts, workers)
     with closing(Wire(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)) as wire:
         try:
             session = session or _session(source, config, wire)
@@ -192,8 +185,130 @@ def collect_aws(
         except (BotoCoreError, ClientError, _RefusedError) as error:
             outcome, detail = outcome_of(error)
             return AwsResult(label, 0, 1, detail, outcome)
-        run = _Run(session, config, writer, account, partition, workers, operations, now, stop or threading.Event())
-        return run.all(regions, progress)
+        run = _Run(session, config, writer, account, partition, workers, now, stop)
+        chains = list(run.chains(operations, regions))
+        total, found = sum(len(chain) for _, chain in chains), 0
+
+        def done(_: str, chain: Sequence[object]) -> None:
+            nonlocal found
+            with run.lock:
+                found += len(chain)
+                progress(found, total)
+
+        count = aws_workers.processes_for(len(chains)) if shared is not None else 1
+        if shared is None or count == 1:
+            run.all(chains, done)
+        else:
+            _spread(run, chains, count, session, shared, source, attempts, done)
+        return AwsResult(account, total, run.unseen)
+
+
+def _are_of_the_table(operations: Sequence[Operation]) -> bool:
+    return all(BY_KEY.get(one.key) is one for one in operations)
+
+
+def _about(operations: Sequence[Operation], source: Source) -> int:
+    """About how many chains there will be, before anything is known of the account."""
+    regions = _ABOUT_REGIONS if "all" in source.regions else len(source.regions)
+    return sum(one.each is None for one in operations) * regions
+
+
+def _spread(
+    run: _Run,
+    chains: Sequence[_Chain],
+    count: int,
+    session: Session,
+    snapshot: Snapshot,
+    source: Source,
+    attempts: int,
+    done: Callable[[str, Sequence[object]], None],
+) -> None:
+    """Asks chains in this process and others, each with services of its own. Raises as `aws_workers.run` does."""
+    services = {service: number for number, service in enumerate(sorted({chain[0].service for _, chain in chains}))}
+    parts: list[list[_Chain]] = [[] for _ in range(count)]
+    for region, chain in chains:
+        parts[services[chain[0].service] % count].append((region, chain))
+    workers = max(run.workers // count, 2)
+    own, *others = parts
+    shares = [
+        aws_workers.Share(
+            root=str(snapshot.root), account=run.account, partition=run.partition, profile=source.profile,
+            region=getattr(session, "region_name", None), workers=workers, attempts=attempts,
+            ahead=(run.now() - datetime.now(UTC)).total_seconds(),
+            chains=tuple((region, tuple(one.key for one in chain)) for region, chain in part),
+            environment=tuple(aws_workers.environment().items()),
+        )
+        for part in others
+        if part
+    ]  # fmt: skip
+
+    def told(region: str, keys: aws_workers.Keys, unseen: int, outcomes: Mapping[str, Outcome]) -> None:
+        snapshot.learn(outcomes)
+        with run.lock:
+            run.unseen += unseen
+        done(region, keys)
+
+    def lost(region: str, keys: aws_workers.Keys) -> None:
+        run.lost(region, [BY_KEY[key] for key in keys], "a fault of the auditor: the process ended")
+        done(region, keys)
+
+    def beside(left: Sequence[aws_workers.Share]) -> None:
+        found = [(region, [BY_KEY[key] for key in keys]) for share in left for region, keys in share.chains]
+        run.workers = workers
+        run.all([*own, *found], done)
+
+    def lend() -> aws_workers.Lent:
+        return tuple(session.get_credentials().get_frozen_credentials())
+
+    aws_workers.run(shares, lend=lend, done=told, lost=lost, stop=run.stop, beside=beside)
+
+
+def collect_share(
+    share: aws_workers.Share,
+    snapshot: Snapshot,
+    credentials: Any,
+    done: Callable[[str, aws_workers.Keys, int, dict[str, Outcome]], None],
+) -> None:
+    """Asks the chains of a process of `aws_workers`. `done` is called with each, of how many operations since the last
+    not all was seen, and outcomes. Raises OSError if the snapshot can't be written."""
+    from botocore.session import get_session
+
+    ahead = timedelta(seconds=share.ahead)
+    reported = 0
+    with closing(Wire(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)) as wire:
+        core: Any = get_session()
+        core._credentials = credentials
+        session = _made(core, wire, profile_name=share.profile, region_name=share.region)
+        run = _Run(
+            session, _config(share.attempts, share.workers), snapshot, share.account, share.partition, share.workers,
+            lambda: datetime.now(UTC) + ahead, threading.Event(),
+        )  # fmt: skip
+
+        def told(region: str, chain: Sequence[Operation]) -> None:
+            nonlocal reported
+            unseen = run.unseen - reported
+            reported += unseen
+            place = run.place(region)
+            done(region, tuple(one.key for one in chain), unseen, snapshot.forget(place))
+
+        run.all([(region, [BY_KEY[key] for key in keys]) for region, keys in share.chains], told)
+
+
+def _config(attempts: int, workers: int) -> Any:
+    from botocore import __version__ as botocore_version
+    from botocore.config import Config
+
+    retries: dict[str, Any] = {"mode": "adaptive"}
+    if attempts or "AWS_MAX_ATTEMPTS" not in os.environ:
+        retries["total_max_attempts"] = attempts or ATTEMPTS
+    return Config(
+        retries=retries,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=max(workers, 10),
+        # botocore makes its own anew twice a call, which takes a seventh of the call's time.
+        user_agent=f"auditor/{__version__} Botocore/{botocore_version}",
+    )
 
 
 class _RefusedError(AuditorError):
@@ -201,16 +316,9 @@ class _RefusedError(AuditorError):
 
 
 def _session(source: Source, config: Any, wire: Wire) -> Session:
-    import boto3
     from botocore.session import get_session
 
-    def made(core: Any, **given: Any) -> Any:
-        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
-        session = boto3.Session(botocore_session=core, **given)
-        wire.attach(core)
-        return session
-
-    session = made(get_session(), profile_name=source.profile)
+    session = _made(get_session(), wire, profile_name=source.profile)
     if source.role_arn is None:
         return session  # type: ignore[no-any-return]
     from botocore.credentials import RefreshableCredentials
@@ -229,7 +337,17 @@ def _session(source: Source, config: Any, wire: Wire) -> Session:
     # A role's credentials end after an hour, and a large account takes longer.
     inner: Any = get_session()
     inner._credentials = RefreshableCredentials.create_from_metadata(assume(), assume, "assume-role")
-    return made(inner, region_name=session.region_name)  # type: ignore[no-any-return]
+    return _made(inner, wire, region_name=session.region_name)  # type: ignore[no-any-return]
+
+
+def _made(core: Any, wire: Wire, **given: Any) -> Any:
+    """A session of boto3 over one of botocore."""
+    import boto3
+
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    session = boto3.Session(botocore_session=core, **given)
+    wire.attach(core)
+    return session
 
 
 def _identity(session: Session, config: Any) -> tuple[str, str]:
@@ -251,6 +369,10 @@ def _regions(session: Session, config: Any, source: Source, partition: str) -> l
     return sorted(str(region["RegionName"]) for region in found["Regions"])
 
 
+_Chain: TypeAlias = tuple[str, Sequence[Operation]]
+"""A region, and operations of which each but the first needs what one before it has listed."""
+
+
 class _Run:
     """One account's collection: chains of operations, each for one region, several at once."""
 
@@ -262,59 +384,41 @@ class _Run:
         account: str,
         partition: str,
         workers: int,
-        operations: Sequence[Operation],
         now: Callable[[], datetime],
         stop: threading.Event,
     ) -> None:
-        self._stop = stop
+        self.stop = stop
         self._session, self._config, self._writer = session, config, writer
-        self._account, self._partition, self._now = account, partition, now
-        self._operations = operations
-        self._workers = workers
-        self._lock = threading.Lock()
+        self.account, self.partition, self.now = account, partition, now
+        self.workers = workers
+        self.lock = threading.Lock()
+        self.unseen = 0
         self._clients: dict[tuple[str, str], Client] = {}
         self._paginators: dict[tuple[str, str], Any] = {}
-        self._unlisted: set[tuple[str, str]] = set()
-        self._unseen = 0
-        self._done = 0
+        self._there: dict[str, frozenset[str]] = {}
 
-    def all(self, regions: Sequence[str], progress: Callable[[int, int], None]) -> AwsResult:
-        chains = list(self._chains(regions))
-        total = sum(len(chain) for _, chain in chains)
+    def all(self, chains: Sequence[_Chain], done: Callable[[str, Sequence[Operation]], None]) -> None:
         # Calls for single things have their own threads: a chain waits for them, and never they for a chain.
-        with ThreadPoolExecutor(self._workers) as calls, ThreadPoolExecutor(max(self._workers // 2, 1)) as roots:
+        with ThreadPoolExecutor(self.workers) as calls, ThreadPoolExecutor(max(self.workers // 2, 1)) as roots:
             pending = [roots.submit(self._chain, region, chain, calls) for region, chain in chains]
             try:
-                for (_, chain), one in zip(chains, pending, strict=True):
+                for (region, chain), one in zip(chains, pending, strict=True):
                     one.result()
-                    self._done += len(chain)
-                    progress(self._done, total)
+                    done(region, chain)
             except BaseException:
                 for one in pending:
                     one.cancel()
                 raise
-        return AwsResult(self._account, total, self._unseen)
 
-    def _chains(self, regions: Sequence[str]) -> Iterator[tuple[str, list[Operation]]]:
+    def chains(self, operations: Sequence[Operation], regions: Sequence[str]) -> Iterator[_Chain]:
         """Operations in groups that hang together, for each region."""
         groups: dict[str, list[Operation]] = {}
         roots: dict[str, str] = {}
-        for operation in self._operations:
+        for operation in operations:
             root = roots[operation.key] = roots[operation.each.of] if operation.each else operation.key
             groups.setdefault(root, []).append(operation)
-        there: dict[str, frozenset[str]] = {}
         for group in groups.values():
-            service = group[0].service
-            if service in GLOBAL:
-                places: Sequence[str] = (GLOBAL_REGION,)
-            else:
-                if service not in there:
-                    there[service] = frozenset(self._session.get_available_regions(service, self._partition))
-                # botocore's list of where a service is lags behind by years; that of the regions themselves does not.
-                known = frozenset(self._session.get_available_regions("ec2", self._partition))
-                self._unlisted.update((service, region) for region in known - there[service])
-                places = regions
-            for region in places:
+            for region in (GLOBAL_REGION,) if group[0].service in GLOBAL else regions:
                 if not self._seen_before(region, group):
                     yield region, group
 
@@ -322,26 +426,41 @@ class _Run:
         known = self._writer.outcomes
         return all(known.get(self._path(region, one)) in (Outcome.OK, Outcome.ABSENT) for one in group)
 
+    def place(self, region: str) -> str:
+        """The directory of what a region has answered."""
+        return f"aws/{self.account}/{_safe(region)}"
+
     def _path(self, region: str, operation: Operation, part: int = 1) -> str:
         number = f".{part}" if part > 1 else ""
-        return f"aws/{self._account}/{_safe(region)}/{operation.key}{number}.json"
+        return f"{self.place(region)}/{operation.key}{number}.json"
 
     def _client(self, service: str, region: str) -> Client:
         # Making clients is not safe in several threads, using them is.
-        with self._lock:
+        with self.lock:
             client = self._clients.get((service, region))
             if client is None:
-                where = _GLOBAL_AT[self._partition] if region == GLOBAL_REGION else region
+                where = _GLOBAL_AT[self.partition] if region == GLOBAL_REGION else region
                 client = self._session.client(service, region_name=where, config=self._config)
                 client.meta.events.register("before-parse", _whole)
                 self._clients[service, region] = client
             return client
 
+    def _is_listed(self, service: str, region: str) -> bool:
+        """Whether botocore knows a service in a region, or does not know the region.
+
+        Its list of where a service is lags behind by years; that of the regions themselves does not.
+        """
+        with self.lock:
+            for name in (service, "ec2"):
+                if name not in self._there:
+                    self._there[name] = frozenset(self._session.get_available_regions(name, self.partition))
+        return region in self._there[service] or region not in self._there["ec2"]
+
     def _nowhere(self, service: str, region: str) -> str:
         """The name under which a service would be in a region, if botocore does not know it there and it is none."""
         from botocore.utils import get_environ_proxies
 
-        if (service, region) not in self._unlisted:
+        if self._is_listed(service, region):
             return ""
         url = str(self._client(service, region).meta.endpoint_url)
         place = urlsplit(url)
@@ -353,13 +472,13 @@ class _Run:
     def _chain(self, region: str, chain: Sequence[Operation], calls: ThreadPoolExecutor) -> None:
         if host := self._nowhere(chain[0].service, region):
             why = f"{chain[0].service} is not in this region: there is no {host}"
-            when = timestamp(self._now())
+            when = timestamp(self.now())
             self._writer.record([Record(self._path(region, one), Outcome.ABSENT, when, why) for one in chain])
             return
         done: dict[str, _Answered] = {}
         wanted = {one.each.of for one in chain if one.each is not None}
         for operation in chain:
-            if self._stop.is_set():
+            if self.stop.is_set():
                 return
             answered = _Answered(operation)
             if operation.each is None:
@@ -367,7 +486,7 @@ class _Run:
                 self._root(region, answered, chain)
             else:
                 self._each(region, answered, done[operation.each.of], chain, calls)
-            if self._stop.is_set():
+            if self.stop.is_set():
                 return
             done[operation.key] = answered
             self._record(region, answered)
@@ -424,7 +543,7 @@ class _Run:
         followers = [one.each for one in chain if one.each is not None and one.each.of == operation.key]
         merged: dict[str, Any] = {}
         size = 0
-        if self._stop.is_set():
+        if self.stop.is_set():
             return
         try:
             for count, page in enumerate(self._pages(region, operation, parameters)):
@@ -435,14 +554,14 @@ class _Run:
                 keys = {path for each in followers for path in (*each.parameters.values(), each.only[0])}
                 for items in dict.fromkeys(each.items for each in followers):
                     shorts = [(parameters, _short(thing, keys)) for thing in _things(bare, items)]
-                    with self._lock:
+                    with self.lock:
                         answered.listed.extend(shorts)
                 if size and size + weight > PART_BYTES:
                     yield merged
                     merged, size = {}, 0
                 _merge(merged, bare)
                 size += weight
-                if self._stop.is_set() or count + 1 == operation.enough:
+                if self.stop.is_set() or count + 1 == operation.enough:
                     break
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
@@ -489,15 +608,20 @@ class _Run:
         text = written(answer, FREE_KEYS.union(answered.operation.free))
         self._writer.store(path, text.encode("utf-8", "replace"))
         if answered.parts > 1:
-            self._writer.record([Record(path, Outcome.OK, timestamp(self._now()))])
+            self._writer.record([Record(path, Outcome.OK, timestamp(self.now()))])
+
+    def lost(self, region: str, chain: Iterable[Operation], why: str) -> None:
+        """Records that operations were not asked to their end."""
+        for operation in chain:
+            self._record(region, _Answered(operation, problems=[(Outcome.PARTIAL, why)]))
 
     def _record(self, region: str, answered: _Answered) -> None:
         outcome = answered.outcome()
         if outcome not in (Outcome.OK, Outcome.ABSENT):
-            with self._lock:
-                self._unseen += 1
+            with self.lock:
+                self.unseen += 1
         path = self._path(region, answered.operation)
-        self._writer.record([Record(path, outcome, timestamp(self._now()), answered.detail())])
+        self._writer.record([Record(path, outcome, timestamp(self.now()), answered.detail())])
 
 
 def _is_no_name(host: str) -> bool:

@@ -174,19 +174,20 @@ def _message(request: Any, url: SplitResult) -> bytes | None:
         body = body.encode()
     if request.stream_output or not isinstance(body, (bytes, bytearray)) or "@" in url.netloc:
         return None
-    given = {
-        name.lower(): value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        for name, value in request.headers.items()
-    }
-    if not {"expect", "transfer-encoding"}.isdisjoint(given):
+    lines = [f"{request.method} {url.path or '/'}{f'?{url.query}' if url.query else ''} HTTP/1.1"]
+    names = set()
+    for name, value in request.headers.items():
+        lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}")
+        names.add(name.lower())
+    if not {"expect", "transfer-encoding"}.isdisjoint(names):
         return None
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    given.setdefault("host", f"{host}:{url.port}" if url.port not in (None, _PORTS[url.scheme]) else str(host))
-    given.setdefault("accept-encoding", "identity")
-    if body or request.method not in ("GET", "HEAD"):
-        given["content-length"] = str(len(body))
-    head = f"{request.method} {url.path or '/'}{f'?{url.query}' if url.query else ''} HTTP/1.1"
-    lines = [head, *(f"{name}: {value}" for name, value in given.items())]
+    if "host" not in names:
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+        lines.append(f"Host: {host}:{url.port}" if url.port not in (None, _PORTS[url.scheme]) else f"Host: {host}")
+    if "accept-encoding" not in names:
+        lines.append("Accept-Encoding: identity")
+    if "content-length" not in names and (body or request.method not in ("GET", "HEAD")):
+        lines.append(f"Content-Length: {len(body)}")
     if any("\r" in line or "\n" in line for line in lines):
         return None
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + bytes(body)

@@ -21,7 +21,9 @@ import pytest
 
 from auditor.api import Document
 from auditor.capture.aws import ATTEMPTS, AwsResult, collect_aws
-from auditor.capture.aws_calls import AREAS, DISCOVERY, OPERATIONS, Operation, iam_policy
+from auditor.capture.aws_calls import AREAS, BY_KEY, DISCOVERY, OPERATIONS, Operation, iam_policy
+from auditor.capture.aws_workers import LENT_SECONDS, borrowed
+from auditor.capture.aws_workers import run as run_shares
 from auditor.capture.snapshot import Snapshot
 from auditor.model import Outcome
 from auditor.registry import load_collectors
@@ -29,13 +31,13 @@ from auditor.registry import load_collectors
 botocore_session = pytest.importorskip("botocore.session")
 
 ACCOUNT = "210987654321"
-BY_KEY = {operation.key: operation for operation in OPERATIONS}
+KEY = "AKIAIOSFODNN7EXAMPLE"
 
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test finds the credentials of whoever runs it."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -675,3 +677,102 @@ def test_a_service_that_botocore_does_not_know_in_a_region(
         assert {entry["detail"] for entry in records.values()} == {said}
         assert len(records) == 2
         assert not account.asked
+
+
+# Several processes.
+
+LISTS = tuple(
+    BY_KEY[key]
+    for key in (
+        "acm.ListCertificates", "codebuild.ListProjects", "events.ListApiDestinations", "pipes.ListPipes",
+        "secretsmanager.ListSecrets", "ssm.ListAssociations",
+    )
+)  # fmt: skip
+OTHERS = ("codebuild.ListProjects", "pipes.ListPipes", "ssm.ListAssociations")
+"""Of services that are not those of this process."""
+
+
+@pytest.fixture
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("_two_cores")
+def test_two_processes_ask_what_one_asks(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(count: int) -> tuple[int, Mapping[str, str], bytes]:
+        path, headers = account.asked[-1]
+        if path.startswith("/v1/pipes"):
+            return js({"Pipes": [{"Name": "a"}]})
+        return js({"message": "no"}, 403) if "CodeBuild" in headers.get("X-Amz-Target", "") else js({})
+
+    account.answer = answer
+    started: list[int] = []
+    monkeypatch.setattr(
+        "auditor.capture.aws_workers.run",
+        lambda shares, **given: (started.append(len(shares)), run_shares(shares, **given)),
+    )
+    told: list[tuple[int, int]] = []
+    snapshot = Snapshot.open(tmp_path / "s", inventory=b"", started_at="2026-11-23T00:00:00Z", resume=False)
+    source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=("eu-central-1",))
+    result = collect_aws(
+        source, snapshot, attempts=1, operations=LISTS, progress=lambda *counts: told.append(counts), now=lambda: NOW
+    )
+    assert (result.asked, result.unseen, started, told[-1]) == (6, 1, [1], (6, 6))
+    assert len(account.asked) == 6
+    lines = [json.loads(line) for line in (tmp_path / "s" / "captures.jsonl").read_text().splitlines()]
+    assert {line["path"].rsplit("/")[-1]: line["outcome"] for line in lines} == {
+        f"{one.key}.json": {"pipes.ListPipes": "ok", "codebuild.ListProjects": "denied"}.get(one.key, "absent")
+        for one in LISTS
+    }
+    assert {line["collected_at"][:10] for line in lines} == {"2026-11-20"}
+    assert snapshot.outcomes[f"aws/{ACCOUNT}/eu-central-1/pipes.ListPipes.json"] is Outcome.OK
+    assert {headers["Authorization"].split("/")[0] for _, headers in account.asked} == {
+        f"AWS4-HMAC-SHA256 Credential={KEY}"
+    }
+
+
+@pytest.mark.usefixtures("_two_cores")
+def test_a_process_that_dies_loses_its_own_calls(account: Account, tmp_path: Path) -> None:
+    import multiprocessing
+
+    def answer(count: int) -> tuple[int, Mapping[str, str], bytes]:
+        if account.asked[-1][0].startswith("/v1/pipes"):
+            for process in multiprocessing.active_children():
+                process.kill()
+        return js({})
+
+    account.answer = answer
+    snapshot = Snapshot.open(tmp_path / "s", inventory=b"", started_at="2026-11-23T00:00:00Z", resume=False)
+    source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=("eu-central-1",))
+    result = collect_aws(source, snapshot, attempts=1, operations=LISTS, workers=2)
+    outcomes = {path.rsplit("/", 1)[-1].removesuffix(".json"): one for path, one in snapshot.outcomes.items()}
+    assert {one.key for one in LISTS} == outcomes.keys()
+    assert outcomes["pipes.ListPipes"] is Outcome.PARTIAL
+    assert {key for key, outcome in outcomes.items() if outcome is not Outcome.ABSENT} <= {*OTHERS}
+    assert 1 <= result.unseen <= len(OTHERS)
+
+
+@pytest.mark.usefixtures("_two_cores")
+def test_what_a_process_cannot_write_is_raised(account: Account, tmp_path: Path) -> None:
+    snapshot = Snapshot.open(tmp_path / "s", inventory=b"", started_at="2026-11-23T00:00:00Z", resume=False)
+    (tmp_path / "s" / "aws").mkdir()
+    (tmp_path / "s" / "aws" / ACCOUNT).write_text("")
+    account.answer = lambda _: js({"Pipes": [{"Name": "a"}]}) if "/pipes" in account.asked[-1][0] else js({})
+    source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=("eu-central-1",))
+    with pytest.raises(RuntimeError, match="a file and a directory at one place"):
+        collect_aws(source, snapshot, attempts=1, operations=LISTS)
+
+
+def test_credentials_are_lent_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    clock = [0.0]
+    monkeypatch.setattr("auditor.capture.aws_workers.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def ask() -> tuple[str | None, ...]:
+        asked.append(1)
+        return (f"key{len(asked)}", "secret", "token")
+
+    lent = borrowed(ask)
+    assert [lent.get_frozen_credentials().access_key for _ in range(3)] == ["key1"] * 3
+    clock[0] = LENT_SECONDS + 1
+    assert lent.get_frozen_credentials().access_key == "key2"

@@ -110,10 +110,10 @@ def test_calls_share_a_connection(serve: Callable[..., Server], wire: Wire) -> N
     assert wire.send(request(server, body="é")).content == b"{}"
     [asked] = server.requests
     host = server.host.encode()
-    assert asked[0].startswith(b"POST / HTTP/1.1\r\nx-amz-target: AWSEvents.ListRules\r\nhost: " + host + b"\r\n")
-    assert asked[0].endswith(b"\r\ncontent-length: 2\r\n\r\n{}")
+    assert asked[0].startswith(b"POST / HTTP/1.1\r\nX-Amz-Target: AWSEvents.ListRules\r\nHost: " + host + b"\r\n")
+    assert asked[0].endswith(b"\r\nContent-Length: 2\r\n\r\n{}")
     assert asked[1].startswith(b"GET /a%20b?c=d HTTP/1.1\r\n")
-    assert b"content-length" not in asked[1]
+    assert b"Content-Length" not in asked[1]
     assert asked[2].endswith("\r\n\r\né".encode())
 
 
@@ -251,7 +251,7 @@ def test_botocore_sends_so(serve: Callable[..., Server], wire: Wire, monkeypatch
     server = serve([OK.replace(b"{}", b'{"Rules": []}').replace(b": 2", b": 13")])
     client = session.create_client("events", region_name="eu-central-1", endpoint_url=f"http://{server.host}")
     assert client.list_rules()["Rules"] == []
-    assert b"authorization: AWS4-HMAC-SHA256 " in server.requests[0][0]
+    assert b"Authorization: AWS4-HMAC-SHA256 " in server.requests[0][0]
     client.close()
 
 
