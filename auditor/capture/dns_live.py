@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,10 +20,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from auditor.capture.http.client import Credentials, FailedError, read_token
 from auditor.capture.http.services import ServiceResult, Writer, safe_name, stamp
 from auditor.capture.snapshot import Record
+from auditor.capture.texts import Texts
 from auditor.model import Outcome
 from auditor.text import normal_address, normal_name, reason_of, split_endpoint
 
 if TYPE_CHECKING:
+    from dns.message import Message
+
     from auditor.inventory.schema import Inventory
 
 MAX_RECORDS: Final = 2_000_000
@@ -34,8 +36,6 @@ PART_BYTES: Final = 8 * 1024 * 1024
 """Bytes of a zone after which another file begins: a file of an estate is read up to 16 MiB."""
 
 _NAME_TAIL: Final = re.compile(rb"[A-Za-z0-9_.-]*\Z")
-_SCANNED: Final = 4 * 1024 * 1024
-_FILES: Final = 200_000
 _LEFT_OUT: Final = frozenset({"dns", "lookups", ".git"})
 _WORKERS: Final = 16
 _GIVE_UP: Final = 8
@@ -87,12 +87,13 @@ def collect_dns(
     writer: Writer,
     questions: Sequence[Question] = (),
     *,
+    cut: str = "",
     timeout: float = 60.0,
     patience: float = 3.0,
     now: Callable[[], str] = stamp,
 ) -> ServiceResult:
     """Transfers the zones of a source and asks it the questions. `timeout` is in seconds, for one transfer, `patience`
-    for one answer. Raises OSError if the snapshot can't be written.
+    for one answer; `cut` says why there may be more questions. Raises OSError if the snapshot can't be written.
 
     What was recorded as seen by an interrupted run is left out.
     """
@@ -131,6 +132,8 @@ def collect_dns(
         content, outcome, detail = _look_up(server, name, questions, patience)
         if content:
             writer.store(lookups, content)
+        if cut and outcome is Outcome.OK:
+            outcome, detail = Outcome.PARTIAL, cut
         done(lookups, outcome, detail)
     return ServiceResult(name, len(wanted), unseen, first)
 
@@ -309,12 +312,24 @@ def _ask(
         if kind in ("RRSIG", "NSEC", "NSEC3"):
             continue
         found[normal_name(rrset.name.to_text()), kind] = (rrset.ttl, [rdata.to_text() for rdata in rrset])
-    return rcode.to_text(answer.rcode()), found
+    status = rcode.to_text(answer.rcode())
+    if status == "NOERROR" and not found and _refers(answer):
+        return "REFERRAL", {}
+    return status, found
 
 
-def questions_for(inventory: Inventory, roots: Iterable[Path]) -> list[Question]:
+def _refers(answer: Message) -> bool:
+    """Whether a server only says who would know. That a name has nothing, it says with a SOA record (RFC 2308, 2.2)."""
+    from dns import rdatatype
+
+    kinds = {rrset.rdtype for rrset in answer.authority}
+    return rdatatype.NS in kinds and rdatatype.SOA not in kinds
+
+
+def questions_for(inventory: Inventory, roots: Iterable[Path]) -> tuple[list[Question], str]:
     """What to look up: names of the inventory and those below its domains that any file of the estate holds (A, AAAA,
-    with the aliases on the way), mail servers of its domains, and the names of its addresses."""
+    with the aliases on the way), mail servers of its domains, and the names of its addresses. And what of the estate
+    was not looked into for names, empty if all was."""
     names: dict[str, None] = {}
     addresses: dict[str, None] = {}
     for host in inventory.expanded():
@@ -325,13 +340,16 @@ def questions_for(inventory: Inventory, roots: Iterable[Path]) -> list[Question]
     names.update(dict.fromkeys(balancer.name for balancer in inventory.balancers))
     for domain in inventory.domains:
         names.setdefault(domain)
+    cut = ""
     for root in roots:
-        names.update(dict.fromkeys(sorted(names_in(root, inventory.domains))))
+        below, missed = names_in(root, inventory.domains)
+        names.update(dict.fromkeys(sorted(below)))
+        cut = cut or missed
     found = [Question(name, kind) for name in names if not name.startswith("*") for kind in ("A", "AAAA")]
     found += [Question(domain, "MX") for domain in inventory.domains]
     for address in addresses:
         found.append(Question(_reverse(address), "PTR"))
-    return found
+    return found, cut
 
 
 def _reverse(address: str) -> str:
@@ -340,34 +358,22 @@ def _reverse(address: str) -> str:
     return ip_address(address).reverse_pointer
 
 
-def names_in(root: Path, domains: Sequence[str]) -> set[str]:
-    """Names below our domains in the text of any file, zones and lookups left out."""
+def names_in(root: Path, domains: Sequence[str]) -> tuple[set[str], str]:
+    """Names below our domains in the text of any file, zones and lookups left out; and what was not looked into."""
     if not domains:
-        return set()
+        return set(), ""
     ends = re.compile(
         rb"\.(?:" + b"|".join(re.escape(domain.encode()) for domain in domains) + rb")(?![A-Za-z0-9_-]|\.[A-Za-z0-9])",
         re.I,
     )
     found: set[str] = set()
-    count = 0
-    for directory, below, files in os.walk(root):
-        if Path(directory) == root:
-            below[:] = [name for name in below if name not in _LEFT_OUT]
-        for name in files:
-            count += 1
-            if count > _FILES or len(found) > MAX_NAMES:
-                return found
-            try:
-                path = os.path.join(directory, name)
-                if not os.path.isfile(path) or os.path.islink(path):
-                    continue
-                with open(path, "rb") as stream:
-                    content = stream.read(_SCANNED)
-            except OSError:
-                continue
-            for match in ends.finditer(content):
-                before = _NAME_TAIL.search(content[max(match.start() - 200, 0) : match.start()])
-                left = before[0].rpartition(b"..")[2].lstrip(b".-") if before else b""
-                if left:
-                    found.add(normal_name((left + match[0]).decode("ascii")))
-    return found
+    texts = Texts(root, _LEFT_OUT)
+    for content in texts:
+        for match in ends.finditer(content):
+            before = _NAME_TAIL.search(content[max(match.start() - 200, 0) : match.start()])
+            left = before[0].rpartition(b"..")[2].lstrip(b".-") if before else b""
+            if left:
+                found.add(normal_name((left + match[0]).decode("ascii")))
+        if len(found) > MAX_NAMES:
+            return found, f"more than {MAX_NAMES:,} names: the rest was not looked up"
+    return found, texts.cut

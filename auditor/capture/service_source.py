@@ -41,10 +41,12 @@ def collect_names(job: Job, snapshot: Snapshot, /, *, now: Callable[[], datetime
     """A DNS server: its zones, and what it answers for the names of the estate."""
     from auditor.capture.dns_live import collect_dns, questions_for
 
-    questions = questions_for(job.inventory, _roots(job, snapshot))
+    questions, cut = questions_for(job.inventory, _roots(job, snapshot))
     total = len(job.source.zones) + bool(questions)
     progress(0, total)
-    result = collect_dns(job.name, job.source, snapshot, questions, timeout=job.options.timeout, now=_stamp(now))
+    result = collect_dns(
+        job.name, job.source, snapshot, questions, cut=cut, timeout=job.options.timeout, now=_stamp(now)
+    )
     return _told(result, total, progress)
 
 
@@ -54,9 +56,10 @@ def collect_certificates(
     """What endpoints serve over TLS."""
     from auditor.capture.tls_live import collect_tls, endpoints_for
 
-    endpoints = endpoints_for(job.inventory, job.source.endpoints, _roots(job, snapshot), discover=job.source.discover)
+    roots = _roots(job, snapshot)
+    endpoints, cut = endpoints_for(job.inventory, job.source.endpoints, roots, discover=job.source.discover)
     progress(0, len(endpoints))
-    result = collect_tls(job.name, endpoints, snapshot, now=_stamp(now), stop=job.stop.is_set)
+    result = collect_tls(job.name, endpoints, snapshot, cut=cut, now=_stamp(now), stop=job.stop.is_set)
     return _told(result, len(endpoints), progress)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import select
 import socket
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from auditor.capture.http.client import FailedError
 from auditor.capture.http.services import ServiceResult, Writer, safe_name, stamp
 from auditor.capture.snapshot import Record
+from auditor.capture.texts import Texts
 from auditor.model import Outcome
 from auditor.text import expand_range, is_address, printable, reason_of, split_endpoint
 
@@ -35,8 +35,6 @@ MAX_ADDRESSES: Final = 8
 """Addresses of one name that are asked."""
 _WORKERS: Final = 16
 _ANSWER: Final = 16 * 1024
-_SCANNED: Final = 4 * 1024 * 1024
-_FILES: Final = 200_000
 _FILE: Final = 8 * 1024 * 1024
 
 STARTTLS: Final = {"smtp": 25, "submission": 587, "imap": 143, "ldap": 389, "postgres": 5432, "postgresql": 5432}
@@ -77,10 +75,11 @@ def endpoint_of(text: str) -> Endpoint | None:
 
 def endpoints_for(
     inventory: Inventory, declared: Iterable[str], roots: Iterable[Path], *, discover: bool = False
-) -> list[Endpoint]:
+) -> tuple[list[Endpoint], str]:
     """What to probe: what is declared; and, to discover, names of services and balancers, and the hosts of https and
-    other TLS URLs below the inventory's domains in any file of the estate."""
+    other TLS URLs below the inventory's domains in any file of the estate. And what of it was not looked into."""
     found: dict[Endpoint, None] = {}
+    cut = ""
     for text in declared:
         for one in expand_range(text):
             if endpoint := endpoint_of(one):
@@ -91,33 +90,25 @@ def endpoints_for(
         names += [name for certificate in inventory.certificates for name in certificate.sans]
         found.update(dict.fromkeys(Endpoint(name, 443) for name in names if not name.startswith("*")))
         for root in roots:
-            found.update(dict.fromkeys(sorted(_in_files(root, inventory.domains))))
-    return list(found)
+            below, missed = _in_files(root, inventory.domains)
+            found.update(dict.fromkeys(sorted(below)))
+            cut = cut or missed
+    return list(found), cut
 
 
-def _in_files(root: Path, domains: Sequence[str]) -> set[Endpoint]:
+def _in_files(root: Path, domains: Sequence[str]) -> tuple[set[Endpoint], str]:
     found: set[Endpoint] = set()
-    count = 0
-    for directory, _, files in os.walk(root):
-        for name in files:
-            count += 1
-            path = os.path.join(directory, name)
-            if count > _FILES or len(found) > MAX_ENDPOINTS:
-                return found
-            try:
-                if os.path.islink(path) or not os.path.isfile(path):
-                    continue
-                with open(path, "rb") as stream:
-                    content = stream.read(_SCANNED)
-            except OSError:
-                continue
-            for url in set(_URL.findall(content)):
-                endpoint = endpoint_of(url.decode("ascii").rstrip(".-"))
-                if endpoint is not None and any(
-                    endpoint.host == domain or endpoint.host.endswith("." + domain) for domain in domains
-                ):
-                    found.add(endpoint)
-    return found
+    texts = Texts(root)
+    for content in texts:
+        for url in set(_URL.findall(content)):
+            endpoint = endpoint_of(url.decode("ascii").rstrip(".-"))
+            if endpoint is not None and any(
+                endpoint.host == domain or endpoint.host.endswith("." + domain) for domain in domains
+            ):
+                found.add(endpoint)
+        if len(found) > MAX_ENDPOINTS:
+            break
+    return found, texts.cut
 
 
 def collect_tls(
@@ -125,13 +116,14 @@ def collect_tls(
     endpoints: Sequence[Endpoint],
     writer: Writer,
     *,
+    cut: str = "",
     patience: float = 5.0,
     now: Callable[[], str] = stamp,
     stop: Callable[[], bool] = lambda: False,
 ) -> ServiceResult:
     """Probes endpoints into `tls/<source>.jsonl`, a line for each certificate that an endpoint shows at its addresses.
 
-    `patience` is in seconds, for one address.
+    `patience` is in seconds, for one address; `cut` says why there may be more endpoints.
 
     Raises OSError if the snapshot can't be written. An endpoint that does not answer is a line with its outcome, and
     the whole is then partial.
@@ -169,8 +161,10 @@ def collect_tls(
         detail = f"{unseen} of {len(asked)} endpoints show no certificate, or not at each address: {shown}"
     elif len(endpoints) > len(asked):
         outcome, detail = Outcome.PARTIAL, f"only the first {MAX_ENDPOINTS} of {len(endpoints)} endpoints were probed"
+    elif cut:
+        outcome, detail = Outcome.PARTIAL, cut
     writer.record([Record(path, outcome, now(), detail)])
-    return ServiceResult(name, len(asked), unseen, detail)
+    return ServiceResult(name, len(asked), max(unseen, int(outcome is not Outcome.OK)), detail)
 
 
 def _parts(lines: Sequence[str]) -> Iterator[list[str]]:
@@ -192,9 +186,10 @@ def _entries(endpoint: Endpoint, patience: float) -> list[dict[str, object]]:
     An address family that this machine has no route for is no gap, if an address of another answers.
     """
     try:
-        addresses = _addresses(endpoint)
+        every = _addresses(endpoint)
     except FailedError as error:
         return [{"status": error.outcome.value, "detail": error.detail}]
+    addresses = every[:MAX_ADDRESSES]
     found: list[dict[str, object]] = []
     certificates: set[str] = set()
     no_route: list[dict[str, object]] = []
@@ -212,6 +207,9 @@ def _entries(endpoint: Endpoint, patience: float) -> list[dict[str, object]]:
         if certificate not in certificates:
             certificates.add(certificate)
             found.append({"status": "ok", "address": address, "version": version, "certificate": certificate})
+    if len(every) > len(addresses):
+        why = f"only the first {MAX_ADDRESSES} of {len(every)} addresses were probed"
+        found.append({"status": Outcome.UNSEEN.value, "address": every[MAX_ADDRESSES], "detail": why})
     return found or no_route
 
 
@@ -220,12 +218,12 @@ class _NoRouteError(FailedError):
 
 
 def _addresses(endpoint: Endpoint) -> list[str]:
-    """The addresses of an endpoint's name, at most MAX_ADDRESSES. Raises FailedError."""
+    """The addresses of an endpoint's name. Raises FailedError."""
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, ValueError):
         raise FailedError(Outcome.UNREACHABLE, "its name does not resolve") from None
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))[:MAX_ADDRESSES]
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 def probe(endpoint: Endpoint, address: str, patience: float) -> tuple[str, str]:

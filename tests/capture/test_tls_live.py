@@ -304,6 +304,36 @@ def test_each_address_of_a_name_is_asked(
     ]
 
 
+def test_addresses_that_were_not_asked_are_told(
+    tmp_path: Path, serve: Callable[[Talk], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = serve(plainly)
+    look_up = socket.getaddrinfo
+
+    def addresses(host: str, at: int, *more: Any, **others: Any) -> list[Any]:
+        if host != "api.example.net":
+            return look_up(host, at, *more, **others)
+        return [(0, 0, 0, "", (f"127.0.0.{last}", at)) for last in (1, 2, 3)]
+
+    monkeypatch.setattr("auditor.capture.tls_live.MAX_ADDRESSES", 1)
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    into = Snapshot.open(tmp_path / "s", inventory=b"", started_at="", resume=False)
+    result = collect_tls("edge", [Endpoint("api.example.net", port)], into, patience=PATIENCE)
+    into.close()
+    assert result.unseen == 1
+    assert result.detail.endswith(f"api.example.net:{port}: only the first 1 of 3 addresses were probed")
+    assert into.outcomes == {"tls/edge.jsonl": Outcome.PARTIAL}
+
+
+def test_what_was_not_looked_into_is_a_gap(tmp_path: Path, serve: Callable[[Talk], int]) -> None:
+    into = Snapshot.open(tmp_path / "s", inventory=b"", started_at="", resume=False)
+    asked = [Endpoint("127.0.0.1", serve(plainly))]
+    result = collect_tls("edge", asked, into, cut="not all files", patience=PATIENCE)
+    into.close()
+    assert (result.unseen, result.detail) == (1, "not all files")
+    assert into.outcomes == {"tls/edge.jsonl": Outcome.PARTIAL}
+
+
 def test_many_answers_are_several_files(
     tmp_path: Path, serve: Callable[[Talk], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

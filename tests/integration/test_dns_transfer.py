@@ -13,6 +13,7 @@ import pytest
 from auditor.api import Dependency, Document, Entity, Kind, Malformed, Ref, Relation
 from auditor.capture.dns_live import Question, collect_dns, questions_for
 from auditor.capture.snapshot import Snapshot
+from auditor.capture.tls_live import Endpoint, endpoints_for
 from auditor.inventory import load_inventory
 from auditor.model import Outcome
 from collectors.dns_lookups import DnsLookupsCollector
@@ -35,6 +36,8 @@ api IN A 10.20.4.18
 www IN CNAME api
 txt IN TXT "a \"quoted\" text; with a semicolon" "second"
 *.wild IN A 10.20.4.20
+child IN NS ns.child
+ns.child IN A 127.0.0.9
 """
 
 
@@ -147,7 +150,8 @@ def test_views_answer_differently(port: int, into: Snapshot, monkeypatch: pytest
     (into.root / "etc").mkdir()
     (into.root / "etc/x.conf").write_text("a http://www.EXAMPLE.net/x; nothing.example.net, x.example.net.org\n")
     (into.root / "i.yaml").write_text("version: 1\ndomains: [example.net]\nhosts: [{name: api.example.net}]\n")
-    asked = questions_for(load_inventory(into.root / "i.yaml"), [into.root])
+    asked, cut = questions_for(load_inventory(into.root / "i.yaml"), [into.root])
+    assert cut == ""
     assert {one.name for one in asked} == {"api.example.net", "example.net", "www.example.net", "nothing.example.net"}
     server = f"127.0.0.1:{port}"
     assert collect_dns("outside", Declared(server), into, asked, patience=PATIENCE).unseen == 0
@@ -172,3 +176,35 @@ def test_views_answer_differently(port: int, into: Snapshot, monkeypatch: pytest
     assert ("www.example.net", "api.example.net") in seen["outside"] & seen["inside"]
     assert ("api.example.net", "10.20.4.17") in seen["outside"] - seen["inside"]
     assert ("api.example.net", "192.0.2.17") in seen["inside"] - seen["outside"]
+
+
+def test_a_server_that_refers_to_another_has_not_said_that_there_is_nothing(port: int, into: Snapshot) -> None:
+    asked = [
+        Question("x.child.example.net", "A"),
+        Question("api.example.net", "A"),
+        Question("api.example.net", "AAAA"),
+    ]
+    result = collect_dns("outside", Declared(f"127.0.0.1:{port}"), into, asked, patience=PATIENCE)
+    assert result.unseen == 1
+    assert into.outcomes["lookups/outside.jsonl"] is Outcome.PARTIAL
+    assert result.detail.endswith("1 of 3 questions were not answered: REFERRAL")
+    content = (into.root / "lookups/outside.jsonl").read_bytes()
+    items = list(DnsLookupsCollector().parse(Document("lookups/outside.jsonl", content)))
+    assert {item.ref.text for item in items if isinstance(item, Entity)} == {"api.example.net"}
+
+
+def test_names_are_looked_for_in_so_many_files(
+    port: int, into: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditor.capture.texts.MAX_FILES", 3)
+    (tmp_path / "i.yaml").write_text("version: 1\ndomains: [example.net]\n")
+    for number in range(3):
+        (tmp_path / f"f{number}").write_text(f"n{number}.example.net\n")
+    inventory = load_inventory(tmp_path / "i.yaml")
+    asked, cut = questions_for(inventory, [tmp_path])
+    assert cut == f"names were looked for in the first 3 files of {tmp_path} alone"
+    endpoints, cut_too = endpoints_for(inventory, ["api.example.net"], [tmp_path], discover=True)
+    assert (endpoints, cut_too) == ([Endpoint("api.example.net", 443)], cut)
+    asked = [Question("api.example.net", "A")]
+    result = collect_dns("main", Declared(f"127.0.0.1:{port}"), into, asked, cut=cut, patience=PATIENCE)
+    assert (into.outcomes["lookups/main.jsonl"], result.unseen) == (Outcome.PARTIAL, 1)

@@ -91,6 +91,10 @@ def github_steps(source: GithubSource) -> list[Step]:
 def _github_organizations(client: Client) -> Iterator[Kept | Step]:
     found, cut = gathered(listed(pages(client, "/user/orgs", {"per_page": _PAGE})))
     names = _named(found, "login")
+    if not found and list(listed([client.get("/user/repos", {"affiliation": "organization_member", "per_page": 1})])):
+        # A fine-grained token lists no organizations, whoever's member its user is.
+        why = "the token does not show of which organizations its user is a member: name them in `organizations`"
+        raise FailedError(Outcome.DENIED, why)
     if found:
         yield from in_parts([{"login": name} for name in names], partial=cut, indent=1)
     for name in names:

@@ -153,6 +153,24 @@ def test_all_that_the_token_sees(recorded: Any, collect: Any, outcomes: Any) -> 
     assert "/user/repos?affiliation=owner%2Ccollaborator%2Corganization_member&per_page=100" in recorded.paths
 
 
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [([{"id": 1, "full_name": "parcel/site"}], "denied the token does not show of which"), ([], "absent")],
+)
+def test_no_organizations_are_none_only_if_nothing_is_theirs(
+    recorded: Any, collect: Any, outcomes: Any, member: list[Any], said: str
+) -> None:
+    recorded.load("github")
+    recorded.answers |= {
+        "/user/orgs": {"json": []},
+        "/user/repos": {"json": [{"id": 1296270, "full_name": "parcel/cert-config"}]},
+        "/user/repos?affiliation=organization_member&per_page=1": {"json": member},
+    }
+    root, _ = collect(GITHUB.replace("@url@", recorded.url).replace("organizations: [parcel], ", ""))
+    assert outcomes(root)["organizations.json"].startswith(said)
+    assert outcomes(root)["hooks/parcel/cert-config.json"] == "ok"
+
+
 @pytest.mark.parametrize("name", ["../../etc/cron.d", "parcel/..", "a/b\n", "", 7])
 def test_hostile_names_make_no_paths(recorded: Any, collect: Any, outcomes: Any, name: str) -> None:
     recorded.load("github")
