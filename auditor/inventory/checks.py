@@ -9,12 +9,16 @@ from difflib import get_close_matches
 from typing import Final
 
 from auditor.inventory.entries import Entry
-from auditor.inventory.expansion import ExpandedHost, expand_names, spread_addresses, spread_names
+from auditor.inventory.expansion import ExpandedHost, expand_names, is_pattern, spread_addresses, spread_names
 from auditor.inventory.schema import Approver, Authority, Host, Inventory, LifecycleTag, Procedure, Step
 from auditor.inventory.values import tag_word
 from auditor.inventory.yaml_lines import Problem
 from auditor.model import Lifecycle
 
+_GUESSES: Final = 20
+"""Unknown names for which a near one is looked for."""
+PATTERN_LIMIT: Final = 200
+"""Patterns with * among hosts that are not collected: each is held against every host."""
 HOST_LIMIT: Final = 1_000_000
 """Hosts in one inventory, ranges counted in full."""
 
@@ -202,6 +206,8 @@ def _statements(inventory: Inventory, now: datetime | None) -> Iterator[Problem]
 
 def _not_collected(inventory: Inventory, unread: Collection[str]) -> Iterator[Problem]:
     """Statements about hosts that there are not. One that has ended is no problem here: its hosts are a gap again."""
+    known = [one for host in inventory.expanded() for one in (host.name, *host.names)][:5000]
+    patterns = unknown = 0
     for statement in inventory.not_collected:
         line = statement.line_of("hosts")
         if statement.until is not None and statement.until <= statement.on:
@@ -209,19 +215,23 @@ def _not_collected(inventory: Inventory, unread: Collection[str]) -> Iterator[Pr
             yield Problem(statement.line_of("until"), what, "check `on` and `until`")
         for pattern in statement.hosts:
             # That a pattern meets nothing for now is no slip; that a name does may be one.
-            if "*" in pattern or "?" in pattern:
+            if is_pattern(pattern):
+                patterns += 1
                 continue
             for name in expand_names(pattern):
                 count = len(inventory.find(name))
                 if count > 1:
                     yield Problem(line, f"`{name}` may be one of {count} hosts", "write it in full")
                 elif not count and name not in unread:
-                    known = [one for host in inventory.expanded() for one in (host.name, *host.names)][:5000]
-                    hint = near(name, known) or "name a host, a range or a pattern of `hosts`, or take it out"
+                    unknown += 1
+                    hint = (near(name, known) if unknown <= _GUESSES else "") or "name what is under `hosts`"
                     yield Problem(line, f"`{name}` is not among the hosts", hint)
                 else:
                     continue
                 break
+    if patterns > PATTERN_LIMIT:
+        what = f"{patterns:,} patterns with * are more than {PATTERN_LIMIT}"
+        yield Problem(inventory.line_of("not_collected"), what, "write ranges, as sw[01:24].example.net")
 
 
 def _names(inventory: Inventory) -> Iterator[Problem]:

@@ -62,6 +62,11 @@ def check_name_pattern(text: str) -> str:
     return name
 
 
+def is_pattern(text: str) -> bool:
+    """Whether a text stands for any host that it fits, rather than for hosts by their names."""
+    return "*" in text or "?" in text
+
+
 def expand_names(pattern: str) -> tuple[str, ...]:
     """The names of a checked pattern, in order."""
     return tuple(islice(expand_range(pattern), RANGE_LIMIT))

@@ -31,6 +31,7 @@ from auditor.inventory.expansion import (
     check_addresses,
     check_name_pattern,
     expand_names,
+    is_pattern,
     spread_addresses,
     spread_names,
 )
@@ -99,7 +100,7 @@ def _target(value: str) -> str:
 
 def _host_pattern(value: str) -> str:
     bare = value.strip().lower()
-    if "*" in bare or "?" in bare:
+    if is_pattern(bare):
         if is_hostname(bare.replace("*", "x").replace("?", "x")):
             return bare
         raise WrongValueError("expected a host, a range or a pattern", "write it as cert-*.example.net")
@@ -814,7 +815,7 @@ class Inventory(Entry):
 
     def matching(self, pattern: str) -> list[str]:
         """The names of the hosts that a name, a range or a pattern with * means; none if a name is ambiguous."""
-        if "*" in pattern or "?" in pattern:
+        if is_pattern(pattern):
             wanted = re.compile(translate(pattern))
             return [host.name for host in self.expanded() if any(map(wanted.match, (host.name, *host.names)))]
         found = (self.find(name) for name in expand_names(pattern))

@@ -402,8 +402,10 @@ def _of_hosts(coverage: Iterable[Coverage]) -> Iterator[Gap]:
             kinds.setdefault((line.needed, bool(line.path)), []).append(line)
     for (needed, stated), lines in sorted(kinds.items(), key=lambda kind: (not kind[0][0], kind[0][1])):
         count = number(sum(line.count for line in lines), "host")
-        what, why, action = lines[0].what, "nobody looked there", lines[0].detail
-        why += "" if needed else ", and that rules out nothing"
+        what, action = lines[0].what, lines[0].detail.removeprefix("What goes may be needed there. ")
+        why = "nobody looked, and what goes may be needed there"
+        if not needed:
+            why = "nobody looked there, and that rules out nothing"
         if stated:
             reasons = some(dict.fromkeys(clean(line.detail) for line in lines))
             what = f"{count} that the inventory leaves out"
