@@ -144,16 +144,6 @@ class YamlNode:
             return ()
         return node.elements if node.kind == "list" else (node,)
 
-    def duplicates(self) -> Iterator[tuple[YamlNode, int]]:
-        """Keys that a map has twice, with the line of the first: YAML forbids them, PyYAML takes the last."""
-        seen: dict[str, int] = {}
-        for key, _ in self.pairs:
-            if key.kind == "scalar" and key.written != "<<":
-                if key.written in seen:
-                    yield key, seen[key.written]
-                else:
-                    seen[key.written] = key.line
-
     def walk(self) -> Iterator[YamlNode]:
         """This node and all below it, keys included, each node once even if aliases repeat it."""
         stack, seen = [self], set[int]()

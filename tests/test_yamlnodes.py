@@ -45,7 +45,6 @@ def test_merge_keys_and_duplicates() -> None:
     assert made is not None
     assert made.plain() == {"y": "3", "x": "1"}
     assert root.text("twice") == "2"
-    assert [(key.written, key.line, first) for key, first in root.duplicates()] == [("twice", 6, 5)]
 
 
 def test_documents_before_an_error_are_kept() -> None:
@@ -128,4 +127,3 @@ def test_anything_gives_nodes_or_a_problem(content: str | bytes) -> None:
         for node in root.walk():
             assert node.line >= 1
             list(node.items())
-            list(node.duplicates())

@@ -47,18 +47,17 @@ class LifecycleTag(Protocol):
 def observe_hosts(reading: Reading, hosts: HostTable, instances: Iterable[tuple[Entity, Provenance]]) -> None:
     """Writes into the table which machines were seen to be read-only as a whole, or gone."""
     for source, names in reading.tree.sources.items():
-        place = _read_only_root(reading, source)
-        if place is None:
+        if not _has_read_only_root(reading, source):
             continue
         for name in names:
             record = hosts.records.get(hosts.find(name) or "")
             if record is not None:
-                record.observed, record.observed_at = Lifecycle.READ_ONLY, place
-    for entity, where in instances:
+                record.observed = Lifecycle.READ_ONLY
+    for entity, _ in instances:
         record = hosts.records.get(hosts.find(entity.ref.text) or "")
         # A machine that is known by its id alone is nobody's: nothing else depends on it.
         if record is not None and entity.attributes.get("observed") == "retired" and record.name != entity.ref.text:
-            record.observed, record.observed_at = Lifecycle.RETIRED, where
+            record.observed = Lifecycle.RETIRED
 
 
 def observe_tags(
@@ -95,9 +94,9 @@ def _tagged(tags: Sequence[str], account: str, declared: Sequence[LifecycleTag] 
     return None
 
 
-def _read_only_root(reading: Reading, source: str) -> Provenance | None:
-    """The line by which the root of a host is mounted read-only, though its fstab does not say so."""
-    found: tuple[Entity, Provenance] | None = None
+def _has_read_only_root(reading: Reading, source: str) -> bool:
+    """Whether the root of a host is mounted read-only, though its fstab does not say so."""
+    found: Entity | None = None
     for path in (*_MOUNTED, _FSTAB):
         bound = reading.by_path.get((source, path))
         if bound is None or (path != _FSTAB and found is not None):
@@ -106,18 +105,15 @@ def _read_only_root(reading: Reading, source: str) -> Provenance | None:
             if not isinstance(item, Entity) or item.ref.kind is not Kind.MOUNT or item.ref.text != "/":
                 continue
             if path == _FSTAB and item.attributes.get("fstab_read_only"):
-                return None
+                return False
             if path != _FSTAB:
                 # A later mount of one place covers the earlier.
-                where = item.where
-                at = Provenance(bound.file.estate_path, where.line, where.excerpt, bound.collected_at)
-                found = (item, at)
+                found = item
     if found is None:
-        return None
-    known = found[0].attributes
-    by = str(known.get("read_only_by", "")).split(",")
-    meant = known.get("fstype") not in WRITABLE_KINDS or not {"filesystem", "emergency"} & set(by)
-    return None if meant else found[1]
+        return False
+    by = str(found.attributes.get("read_only_by", "")).split(",")
+    meant = found.attributes.get("fstype") not in WRITABLE_KINDS or not {"filesystem", "emergency"} & set(by)
+    return not meant
 
 
 def sightings(reading: Reading, hosts: HostTable) -> dict[str, Sighting]:

@@ -60,7 +60,6 @@ class HostRecord:
     provenance: Provenance | None = None
     observed: Lifecycle | None = None
     """What was seen of it: read-only as a whole, or gone. None if it is what it was, or nobody looked."""
-    observed_at: Provenance | None = None
     tagged: Lifecycle | None = None
     """What a tag in its cloud says of it."""
     tag: str = ""

@@ -676,10 +676,6 @@ class Shell:
         for child in node.named_children:
             self._walk(child)
 
-    def _error(self, node: Node) -> None:
-        for child in node.named_children:
-            self._walk(child)
-
     def _nothing(self, node: Node) -> None:
         self._substitutions(node)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from posixpath import normpath
 from time import thread_time
 from typing import Final, NamedTuple
@@ -212,5 +212,3 @@ class Sink:
 _UNIT_TYPES: Final = frozenset(
     {"service", "timer", "socket", "target", "mount", "automount", "path", "slice", "scope", "device", "swap"}
 )
-
-Nested = Callable[[str, int], None]

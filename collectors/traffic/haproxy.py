@@ -244,7 +244,6 @@ class _File:
     def __init__(self, path: str, sections: Sequence[_Section]) -> None:
         self._path = path
         self._sections = sections
-        self._backends = {one.name for one in sections if one.kind in ("backend", "listen")}
         self._resolvers = {one.name for one in sections if one.kind == "resolvers"}
         self._bases: dict[str, str] = {}
         self._logs: dict[str, list[tuple[Ref, Where]]] = {}

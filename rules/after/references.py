@@ -71,12 +71,11 @@ class Left:
         return min(self.edges, key=lambda edge: list(Confidence).index(edge.confidence))
 
 
-def left_over(estate: EstateView, concerns: Callable[[Edge], bool]) -> Iterator[Left]:
+def left_over(estate: EstateView, ways: Ways, concerns: Callable[[Edge], bool]) -> Iterator[Left]:
     """What refers to a host that is gone, directly or by a name or address that leads to it alone, and is of concern.
 
     What the host itself said of itself, in captures from before, does not count.
     """
-    ways = Ways(estate)
     gone = {one.host for one in estate.going}
     found: dict[tuple[object, ...], Left] = {}
     for name in sorted(gone):
@@ -117,8 +116,9 @@ class StillRefers(Rule):
 
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each consumer, or for equal ones on many hosts."""
-        for left in left_over(estate, self.concerns):
-            yield self._finding(estate, left)
+        ways = Ways(estate)
+        for left in left_over(estate, ways, self.concerns):
+            yield self._finding(estate, ways, left)
 
     @abstractmethod
     def concerns(self, edge: Edge) -> bool:
@@ -128,7 +128,7 @@ class StillRefers(Rule):
         """The area of the checklist that a reference belongs to."""
         return self.area
 
-    def _finding(self, estate: EstateView, left: Left) -> Finding:
+    def _finding(self, estate: EstateView, ways: Ways, left: Left) -> Finding:
         consumer, first = left.consumers[0], left.first
         hosts = sorted(left.hosts)
         homes = ranged(one.scope for one in left.consumers if one.scope)
@@ -151,7 +151,7 @@ class StillRefers(Rule):
             else f"Take it out of {where}.",
             impact=Impact.BROKEN if sure else Impact.MENTIONED,
             evidence=evidence[:_SHOWN],
-            path=Ways(estate).steps(first),
+            path=ways.steps(first),
             hosts=tuple(hosts),
         )
 
