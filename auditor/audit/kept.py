@@ -33,7 +33,7 @@ from auditor.capture.pack import PackError, PackTree, is_pack
 from auditor.capture.parsed import attributes_of, fingerprint, must_be
 from auditor.capture.reading import Bound, Reading, Template, Templates, read_again
 from auditor.capture.tree import INVENTORY, File, Tree
-from auditor.graph.columns import KINDS, Ints, edge_columns
+from auditor.graph.columns import KINDS, Csr, Ints, edge_columns
 from auditor.graph.hosts import HostRecord, HostTable
 from auditor.graph.resolved import EvidenceKey, Resolved
 from auditor.model import (
@@ -354,10 +354,9 @@ class _Writer:
         parts["attributes"] = b"[" + ",".join(rows).encode("ascii") + b"]"
         parts["attributes node"] = _column(linked.attributes)
         parts["attributes row"] = _column(of)
-        known = linked.entity_evidence
-        parts["defined node"] = _column(known)
-        parts["defined count"] = _column(len(places) for places in known.values())
-        parts["defined by"] = _column(place for places in known.values() for place in places)
+        defined = linked.entity_evidence.rows
+        parts["defined count"] = _column(np.diff(defined.start))
+        parts["defined by"] = _column(defined.items)
         wheres: dict[int, int] = {}
         distinct: list[Where] = []
         found: tuple[list[int], list[int], list[int]] = ([], [], [])
@@ -598,14 +597,13 @@ class _Reader:
         of = self._column("attributes row", 0, len(rows)).tolist()
         return dict(zip(nodes, map(rows.__getitem__, of), strict=True))
 
-    def _defined(self, size: int, evidence: int) -> dict[int, Sequence[int]]:
-        nodes = self._column("defined node", 0, size).tolist()
-        ends = np.cumsum(self._column("defined count"), dtype=np.int64)
-        places = self._column("defined by", 0, evidence).tolist()
-        if len(ends) != len(nodes) or (int(ends[-1]) if len(ends) else 0) != len(places):
+    def _defined(self, size: int, evidence: int) -> Csr:
+        start = np.zeros(size + 1, np.int64)
+        np.cumsum(self._column("defined count"), out=start[1:])
+        places = self._column("defined by", 0, evidence)
+        if int(start[-1]) != len(places):
             raise ValueError("defined")
-        starts = [0, *ends.tolist()]
-        return {node: places[starts[at] : starts[at + 1]] for at, node in enumerate(nodes)}
+        return Csr(start, places)
 
     def _evidence(self) -> _Evidence:
         words = len(self._words)

@@ -61,16 +61,22 @@ class ParsedFiles:
     """A directory with what was parsed before, for one auditor with one set of collectors."""
 
     def __init__(self, directory: Path, collectors: Sequence[Collector], *, secret: str = "") -> None:
-        """Reads what is there. What is missing, broken or not signed with `secret` counts as nothing."""
+        """What is missing, broken or not signed with `secret` counts as nothing. It is read when it is asked for."""
         self.directory = directory
         self._codec = _Codec(collectors)
         self._secret = key_of(secret)
         self._fingerprint = fingerprint(collectors)
         self._file = directory / f"parsed-{self._fingerprint[:16]}.jsonl"
-        self._lines: dict[bytes, bytes] = self._read()
+        self._read_lines: dict[bytes, bytes] | None = None
         self._used: dict[bytes, bytes] = {}
         self.added = 0
         """Files that were parsed in this run."""
+
+    @property
+    def _lines(self) -> dict[bytes, bytes]:
+        if self._read_lines is None:
+            self._read_lines = self._read()
+        return self._read_lines
 
     @property
     def hits(self) -> int:

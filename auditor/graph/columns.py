@@ -13,7 +13,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress, count, repeat
+from itertools import chain, compress, count, repeat
 from operator import getitem
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -462,6 +462,13 @@ def _first_seen(ids: Ints, known: int) -> Bools:
     highest = np.maximum.accumulate(np.concatenate([np.array([known - 1], np.int32), ids]))
     first: Bools = ids > highest[:-1]
     return first
+
+
+def lists_of(lists: Sequence[Sequence[int]]) -> Csr:
+    """Lists of integers, for the keys 0 … len(lists) - 1."""
+    start = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, lists), np.int64, len(lists)), out=start[1:])
+    return Csr(start, np.fromiter(chain.from_iterable(lists), np.int32, int(start[-1])))
 
 
 def rows_of(keys: NDArray[Any], size: int) -> Csr:

@@ -22,6 +22,7 @@ from auditor.graph.columns import (
     RELATION_ID,
     distinct_edges,
     edge_columns,
+    lists_of,
 )
 from auditor.graph.hosts import HostRecord, HostTable
 from auditor.graph.resolved import EvidenceKey, Linked, NodeId, Resolved
@@ -377,7 +378,7 @@ class Linker:
             owners,
             [name for _, name in self._group_ids],
             self.attributes,
-            self.entity_evidence,
+            lists_of([self.entity_evidence.get(node, ()) for node in range(len(kinds))]),
             self.evidence,
         )
 

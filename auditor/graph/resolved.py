@@ -79,6 +79,36 @@ class Evidence(Sequence[EvidenceKey]):
         self._added.append(one)
 
 
+class Definitions(Mapping[NodeId, Sequence[int]]):
+    """Node -> the evidence of what is said of it, in columns; of a node of which nothing is said there is none."""
+
+    def __init__(self, rows: Csr) -> None:
+        self.rows = rows
+        self._nodes = len(rows.start) - 1
+        self._start, self._items = rows.start.data, rows.items.data
+        self._added: dict[NodeId, Sequence[int]] = {}
+
+    def __getitem__(self, node: NodeId) -> Sequence[int]:
+        found = self._added.get(node)
+        if found is None and node < self._nodes:
+            found = self._items[self._start[node] : self._start[node + 1]].tolist()
+        if not found:
+            raise KeyError(node)
+        return found
+
+    def __iter__(self) -> Iterator[NodeId]:
+        said = np.flatnonzero(np.diff(self.rows.start)).tolist()
+        yield from said
+        yield from self._added.keys() - set(said)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def add(self, node: NodeId, evidence: int) -> None:
+        """Adds one to what there is of a node."""
+        self._added[node] = (*self.get(node, ()), evidence)
+
+
 class Resolved:
     """Nodes, edges and conclusions of an estate, whichever hosts are going. `build` makes the graph.
 
@@ -98,12 +128,12 @@ class Resolved:
         group_consumer: Ints,
         group_names: list[str],
         attributes: Mapping[NodeId, Mapping[str, Attribute]],
-        entity_evidence: Mapping[NodeId, Sequence[int]],
+        defined: Csr,
         evidence: Sequence[EvidenceKey],
     ) -> None:
         """Nodes that are all different, and edges as `edge_columns` gives them. ValueError if they don't fit.
 
-        The first scope of `scope_table` is the empty one.
+        The first scope of `scope_table` is the empty one. `defined` has the evidence of what is said of each node.
         """
         check_groups(group_consumer, edges, len(texts))
         self.hosts = hosts
@@ -112,7 +142,8 @@ class Resolved:
         self.scope_ids, self.scope_table = scope_ids, scope_table
         self.edges = edges
         self.group_consumer, self.group_names = group_consumer, group_names
-        self.attributes, self.entity_evidence = dict(attributes), dict(entity_evidence)
+        self.attributes = dict(attributes)
+        self.entity_evidence = Definitions(defined)
         self.evidence = Evidence(evidence)
         self.identity_seen: set[str] = set()
         """Going hosts that some text names, their own files included."""
@@ -275,7 +306,7 @@ class Resolved:
         """Attributes and evidence of a node."""
         # Never in place: nodes that are alike may share what is known of them.
         self.attributes[node] = {**self.attributes.get(node, {}), **attributes}
-        self.entity_evidence[node] = (*self.entity_evidence.get(node, ()), self._evidence(provenance))
+        self.entity_evidence.add(node, self._evidence(provenance))
 
     def describe_mention(self, document: NodeId, line: int, text: str, kind: str, comment: bool) -> None:
         """Which identity a line names, for the rule that reports mentions."""
