@@ -18,6 +18,7 @@ from auditor.capture.tree import OF_THE_ESTATE, moment_of
 from auditor.graph.hosts import HostTable
 from auditor.model import ALWAYS_SEEN, Area, Coverage, Going, Lifecycle, Malformed, Outcome, Relation
 from auditor.phrases import listed, plural, ranged
+from auditor.text import is_address
 
 if TYPE_CHECKING:
     from auditor.graph.view import View
@@ -484,10 +485,10 @@ def _unseen_hosts(
         for host in inventory.expanded()
         if host.lifecycle is not Lifecycle.RETIRED and (name := hosts.find(host.name) or host.name) not in going
     }
-    files = _looked_into(reading, canonical)
+    files = _looked_into(reading, hosts, canonical)
     tried = {one.source for one in reading.tree.captures.values()}
     tried |= {row.source for row in reading.coverage if row.needed and not row.seen}
-    asked = _named(canonical, tried)
+    asked = _named(hosts, canonical, tried)
     unseen = [name for name, known_as in there.items() if known_as not in files]
     missing = {name for name in unseen if there[name] not in asked}
     stated: set[str] = set()
@@ -538,7 +539,7 @@ def undeclared(
         return []
     below = tuple(f".{domain}" for domain in inventory.domains)
     canonical = canonical_of(reading, hosts)
-    known = _looked_into(reading, canonical) | {one.host for one in going}
+    known = _looked_into(reading, hosts, canonical) | {one.host for one in going}
     found = {
         record.name: record.name
         for record in hosts.records.values()
@@ -569,16 +570,21 @@ def canonical_of(reading: Reading, hosts: HostTable) -> dict[str, tuple[str, ...
     return {source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()}
 
 
-def _looked_into(reading: Reading, canonical: Mapping[str, tuple[str, ...]]) -> set[str]:
+def _looked_into(reading: Reading, hosts: HostTable, canonical: Mapping[str, tuple[str, ...]]) -> set[str]:
     """Hosts of which there is a file, or a record that something was there or was not."""
     sources = {bound.file.source for bound in reading.bound}
     records = reading.tree.captures.values()
-    return _named(canonical, sources | {one.source for one in records if one.outcome in (Outcome.OK, Outcome.ABSENT)})
+    sources |= {one.source for one in records if one.outcome in (Outcome.OK, Outcome.ABSENT)}
+    return _named(hosts, canonical, sources)
 
 
-def _named(canonical: Mapping[str, tuple[str, ...]], sources: Collection[str]) -> set[str]:
-    """The hosts that sources stand for."""
-    return {name for source in sources for name in canonical.get(source, (source,))}
+def _named(hosts: HostTable, canonical: Mapping[str, tuple[str, ...]], sources: Collection[str]) -> set[str]:
+    """The hosts that sources stand for; one that was captured by its address alone, too."""
+    named = {name for source in sources for name in canonical.get(source, (source,))}
+    for address in [name for name in named if is_address(name)]:
+        if len(holders := hosts.at(address)) == 1:
+            named.update(holders)
+    return named
 
 
 def _stays(count: int) -> str:
