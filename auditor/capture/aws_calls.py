@@ -331,6 +331,25 @@ OPERATIONS: Final = (
     Operation("iam", "ListServerCertificates", {"MaxItems": 1000}),
     Operation("lambda", "ListFunctions"),
     Operation("lambda", "ListEventSourceMappings"),
+    # ListFunctions shows the variables of what is not published yet: an alias leads to a version with its own.
+    Operation(
+        "lambda",
+        "ListAliases",
+        each=_each("lambda.ListFunctions", "Functions", FunctionName="FunctionArn"),
+        absent=_GONE,
+    ),
+    Operation(
+        "lambda",
+        "GetFunctionConfiguration",
+        each=_each(
+            "lambda.ListAliases",
+            "Aliases",
+            only=("FunctionVersion", tuple("123456789")),
+            FunctionName="@FunctionName",
+            Qualifier="Name",
+        ),
+        absent=_GONE,
+    ),
     # GetFunctionUrlConfig would answer for the newest version only, and not for aliases.
     Operation(
         "lambda",

@@ -52,10 +52,10 @@ class AwsServicesCollector(Collector):
 
     Reads
     -----
-    `lambda.ListFunctions`, `ListFunctionUrlConfigs`, `ListEventSourceMappings`; `apigateway.GetResources`,
-    `GetStages`, `GetVpcLinks`, `GetDomainNames`; `apigatewayv2.GetIntegrations`, `GetStages`, `GetVpcLinks`,
-    `GetAuthorizers`, `GetDomainNames`; `cloudfront.ListDistributions`, `ListVpcOrigins`; `appsync.ListDataSources`;
-    `ssm.GetParameters`; `glue.GetConnections` under `aws/<account>/<region>/`.
+    `lambda.ListFunctions`, `GetFunctionConfiguration`, `ListFunctionUrlConfigs`, `ListEventSourceMappings`;
+    `apigateway.GetResources`, `GetStages`, `GetVpcLinks`, `GetDomainNames`; `apigatewayv2.GetIntegrations`,
+    `GetStages`, `GetVpcLinks`, `GetAuthorizers`, `GetDomainNames`; `cloudfront.ListDistributions`, `ListVpcOrigins`;
+    `appsync.ListDataSources`; `ssm.GetParameters`; `glue.GetConnections` under `aws/<account>/<region>/`.
 
     Yields
     ------
@@ -66,8 +66,8 @@ class AwsServicesCollector(Collector):
 
     Can't see
     ---------
-    What a function's code connects to, origins that a function at the edge picks, who reads a parameter, and
-    parameters that are secrets.
+    What a function's code connects to, versions to which an alias leads a share of the calls, origins that a function
+    at the edge picks, who reads a parameter, and parameters that are secrets.
     """
 
     name: ClassVar[str] = "aws_services"
@@ -85,7 +85,8 @@ class AwsServicesCollector(Collector):
 
 
 def _functions(answer: Answer) -> Iterator[Parsed]:
-    for function in maps(answer.body, "Functions"):
+    # GetFunctionConfiguration answers with one, ListFunctions with a list.
+    for function in (*maps(answer.body, "Functions"), answer.body):
         arn = value(function, "FunctionArn")
         service = arn_ref(arn.scalar) if arn is not None else None
         if arn is None or service is None:
@@ -362,6 +363,7 @@ _PARSERS: Final = {
     "cloudfront.ListDistributions": _distributions,
     "cloudfront.ListVpcOrigins": _vpc_origins,
     "glue.GetConnections": _glue,
+    "lambda.GetFunctionConfiguration": _functions,
     "lambda.GetFunctionUrlConfig": _function_urls,
     "lambda.ListEventSourceMappings": _mappings,
     "lambda.ListFunctionUrlConfigs": _function_urls,

@@ -166,7 +166,8 @@ def test_every_answer_that_a_collector_reads_is_asked_for() -> None:
         "apigateway.GetRestApis", "apigatewayv2.GetApis", "appsync.ListGraphqlApis", "backup.ListBackupPlans",
         "backup.ListBackupSelections", "cloudwatch.ListDashboards", "codebuild.ListProjects",
         "codepipeline.ListPipelines", "codepipeline.ListWebhooks", "datasync.ListTasks", "events.ListEndpoints",
-        "events.ListEventBuses", "firehose.ListDeliveryStreams", "pipes.ListPipes", "rds.DescribeDBParameterGroups",
+        "events.ListEventBuses", "firehose.ListDeliveryStreams", "lambda.ListAliases", "pipes.ListPipes",
+        "rds.DescribeDBParameterGroups",
         "scheduler.ListSchedules", "servicediscovery.ListNamespaces", "servicediscovery.ListServices",
         "ssm.DescribeParameters", "transfer.ListConnectors", "transfer.ListServers", "transfer.ListWorkflows",
     }  # fmt: skip
@@ -408,6 +409,24 @@ def test_parameters_are_read_without_secrets(tmp_path: Path) -> None:
     text = (root / f"aws/{ACCOUNT}/eu-central-1/ssm.GetParameters.json").read_text()
     assert "legacy-db-01.eventide.net" in text
     assert "battery" not in text
+
+
+def test_the_versions_of_a_function_that_aliases_lead_to(tmp_path: Path) -> None:
+    arn = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:renew"
+    aliases = [{"Name": "prod", "FunctionVersion": "7"}, {"Name": "next", "FunctionVersion": "$LATEST"}]
+    configured = {"FunctionArn": f"{arn}:prod", "Environment": {"Variables": {"DB_HOST": "old.eventide.net"}}}
+    session = Stubbed(
+        {
+            "lambda.ListFunctions": [({}, {"Functions": [{"FunctionArn": arn}]})],
+            "lambda.ListAliases": [({"FunctionName": arn}, {"Aliases": aliases})],
+            "lambda.GetFunctionConfiguration": [({"FunctionName": arn, "Qualifier": "prod"}, configured)],
+        }
+    )
+    names = ("ListFunctions", "ListAliases", "GetFunctionConfiguration")
+    result, records, root = collected(tmp_path / "s", [BY_KEY[f"lambda.{name}"] for name in names], session)
+    assert (result.unseen, len(records)) == (0, 3)
+    text = (root / f"aws/{ACCOUNT}/eu-central-1/lambda.GetFunctionConfiguration.json").read_text()
+    assert "old.eventide.net" in text
 
 
 def test_credentials_of_another_account_are_not_used(tmp_path: Path) -> None:
