@@ -298,17 +298,22 @@ def _ssh(shell: Shell, words: list[Word], stdin: str | None) -> None:
     arguments = Arguments([*first.options, *second.options], second.operands)
     port = _ssh_options(shell, arguments)
     target = host.text.removeprefix("ssh://")
-    _ssh_host(shell, target.split("/", 1)[0] if target != host.text else target, host.row, port, Need.RUN)
+    target = target.split("/", 1)[0] if target != host.text else target
+    _ssh_host(shell, target, host.row, port, Need.RUN)
     for tunnel in arguments.values("W"):
         _host_port(shell, tunnel.text, tunnel.row)
     for tunnel in arguments.values("L"):
         parts = re.findall(r"\[[^\]]*\]|[^:]+", tunnel.text)
         if len(parts) >= 3:
             shell.sink.connect(parts[-2], tunnel.row, port=parts[-1], confidence=Confidence.MEDIUM)
+    before, shell.sink.written_there = shell.sink.written_there, 0
     if arguments.operands:
         shell.run_inner(" ".join(w.text for w in arguments.operands), arguments.operands[0].row, remote=True)
     elif stdin and stdin != HOLE:
         shell.run_inner(stdin, host.row, remote=True)
+    if shell.sink.written_there:
+        _ssh_host(shell, target, host.row, port, Need.WRITE)
+    shell.sink.written_there = before
 
 
 def _copy(shell: Shell, files: Sequence[Word], port: str) -> None:

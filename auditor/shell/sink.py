@@ -19,6 +19,8 @@ _URL: Final = re.compile(r"[a-z\ue000][a-z0-9+.\ue000-]*://[^\s'\"<>|]+", re.IGN
 _NO_HOST_SCHEMES: Final = frozenset({"file", "unix", "data", "s3", "s3a", "gs", "az", "docker-archive", "oci", "about"})
 # Devices and kernel files are no files that a job depends on.
 _NO_FILES: Final = ("/dev/", "/proc/", "/sys/")
+# What a machine that can't store anything any more can still write: memory, for the most part.
+_VOLATILE: Final = (*_NO_FILES, "/run/", "/tmp/", "/var/lock/", "/var/run/")
 
 
 class ScriptLimitError(Exception):
@@ -62,6 +64,8 @@ class Sink:
         self._steps = 0
         self.remote = 0
         """How many ssh or container levels deep we are: nothing local is meant there, and hosts are less certain."""
+        self.written_there = 0
+        """How many files the commands on another machine write there, so far."""
 
     def tick(self) -> None:
         """Counts one step. Raises ScriptLimitError once the time is up."""
@@ -169,7 +173,11 @@ class Sink:
         confidence: Confidence = Confidence.HIGH,
     ) -> None:
         """A local file. Only absolute paths; what is unknown or a pattern leaves the directory above it."""
-        if self.remote or not text.startswith("/") or "\n" in text or len(text) > 4096:
+        if self.remote:
+            unknown = text.startswith((HOLE, "~"))
+            self.written_there += relation is Relation.WRITES and not unknown and not text.startswith(_VOLATILE)
+            return
+        if not text.startswith("/") or "\n" in text or len(text) > 4096:
             return
         if HOLE in text or _GLOB.search(text):
             if relation is not Relation.WRITES and HOLE in text:
