@@ -952,6 +952,36 @@ def _tee(shell: Shell, words: list[Word], stdin: str | None) -> None:
         shell.sink.writes(shell.absolute(file.text), file.row)
 
 
+def _dd(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    for word in words[1:]:
+        key, _, file = word.text.partition("=")
+        if key == "of":
+            shell.sink.writes(shell.absolute(file), word.row)
+        elif key == "if":
+            shell.sink.reads(shell.absolute(file), word.row)
+
+
+def _doveadm(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """doveadm-sync(1): a destination `tcp:host:port` or `remote:user@host`, which -R makes the source."""
+    texts = [word.text for word in words]
+    if not {"sync", "backup", "dsync"} & set(texts):
+        return
+    need = Need.READ if "-R" in texts else Need.WRITE
+    for word in words[1:]:
+        scheme, colon, rest = word.text.partition(":")
+        if colon and scheme in ("tcp", "tcps", "remote", "remoteprefix"):
+            host, _, port = rest.rsplit("@", 1)[-1].partition(":")
+            shell.sink.connect(host, word.row, need, port=port)
+
+
+def _imapsync(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    arguments = parse_options(words[1:], Spec("", frozenset({"host1", "host2", "port1", "port2"})))
+    for end, need in (("1", Need.READ), ("2", Need.WRITE)):
+        ports = arguments.values(f"port{end}")
+        for host in arguments.values(f"host{end}"):
+            shell.sink.connect(host.text, host.row, need, port=ports[0].text if ports else "")
+
+
 def _cp(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """cp(1), mv(1), install(1), ln(1): the last operand, or -t, is written."""
     short = "tSmogZ" if basename(words[0].text) == "install" else "tS"
@@ -1414,6 +1444,10 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
         Need.WRITE,
     ),
     "tee": _tee,
+    "dd": _dd,
+    "doveadm": _doveadm,
+    "dsync": _doveadm,
+    "imapsync": _imapsync,
     "cp": _cp,
     "mv": _cp,
     "ln": _cp,
