@@ -83,6 +83,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "kubernetes": "collectors.infrastructure.kubernetes:KubernetesCollector",
         "lego": "collectors.acme.lego:LegoCollector",
         "log_shippers": "collectors.log_shippers:LogShippersCollector",
+        "logrotate": "collectors.logrotate:LogrotateCollector",
         "mail_relay": "collectors.services.mail_relay:MailRelayCollector",
         "mail_signing": "collectors.services.mail_signing:MailSigningCollector",
         "monit": "collectors.monit:MonitCollector",

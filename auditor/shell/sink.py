@@ -20,7 +20,7 @@ _NO_HOST_SCHEMES: Final = frozenset({"file", "unix", "data", "s3", "s3a", "gs", 
 # Devices and kernel files are no files that a job depends on.
 _NO_FILES: Final = ("/dev/", "/proc/", "/sys/")
 # What a machine that can't store anything any more can still write: memory, for the most part.
-_VOLATILE: Final = (*_NO_FILES, "/run/", "/tmp/", "/var/lock/", "/var/run/")
+_VOLATILE: Final = (*_NO_FILES, "/run/", "/tmp/", "/var/lock/", "/var/run/")  # noqa: S108 - nothing is written here
 
 
 class ScriptLimitError(Exception):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Kind, Malformed, Parsed
 from collectors.anacron import AnacronCollector
 from collectors.crontab import CrontabCollector
+from collectors.logrotate import LogrotateCollector
 from collectors.run_parts import RunPartsCollector
 from collectors.systemd import SystemdCollector
 from collectors.systemd_runs import SystemdRunsCollector
@@ -31,6 +32,7 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
         "cron.d/x.j2",
     ),
     AnacronCollector: ("/etc/anacrontab", "files/anacrontab.j2"),
+    LogrotateCollector: ("/etc/logrotate.d/x", "roles/x/files/x.logrotate.j2"),
     RunPartsCollector: ("/etc/cron.daily/x", "/etc/periodic/15min/x.sh"),
     SystemdCollector: (
         "/etc/systemd/system/x.service",
