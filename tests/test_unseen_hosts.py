@@ -116,3 +116,10 @@ def test_collect_leaves_out_what_the_inventory_leaves_out(estate: Path) -> None:
     assert [(len(hosts), statement.reason) for statement, hosts in found] == [(3, "switches"), (1, "an appliance")]
     ((_, targets),) = targets_by_source(inventory, (), frozenset(found[0][1]))
     assert [one.host for one in targets] == ["old-1.example.net", "app-1.example.net", "hsm.example.net"]
+
+
+def test_collect_says_when_it_leaves_out_everything(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = "sources: [{kind: ssh}]\nnot_collected:\n  - {hosts: ['*'], reason: switches, by: network, on: 2026-01-01}\n"
+    declare(estate, more=more)
+    assert main(["collect", "--estate", str(estate), "-o", str(estate.parent / "snapshot"), "--quiet"]) == 2
+    assert "Every host of its sources is under `not_collected`" in capsys.readouterr().err

@@ -155,7 +155,10 @@ def _collect(arguments: argparse.Namespace) -> int:
     hosts = {id(source): found for source, found in targets_by_source(inventory, options.hosts, left_out)}
     jobs = [job for job in jobs if hosts.get(id(job.source), True)]
     if not jobs:
-        raise UsageError(f"{path}: there is nothing to collect from", hint="Add `sources: [{kind: ssh}]`, and `hosts`.")
+        hint = "Add `sources: [{kind: ssh}]`, and `hosts`."
+        if left_out:
+            hint = "Every host of its sources is under `not_collected`: name those to collect from all the same."
+        raise UsageError(f"{path}: there is nothing to collect from", hint=hint)
     if any(job.kind == "ssh" for job in jobs):
         SshConfig.read(options.ssh_config)
     need_libraries(jobs)
