@@ -37,7 +37,9 @@ _FILE_ENDINGS: Final = frozenset(
     "cfg conf config yml yaml json toml ini j2 erb tmpl pem crt cer key csr service timer socket sh txt log cron zone"
     " rules xml repo pp db md rst bak tar gz sql target adoc asc cnf csv epp eyaml gpg hcl html inc iso jinja jinja2 js"
     " ks ldif list lock lua map mdwn mount nix nmconnection ovpn php pid preseed properties pub py qcow2 rb rrd scm sls"
-    " tf tfvars tpl tsv vhost xz zst".split()
+    " tf tfvars tpl tsv vhost xz zst"
+    # What stands before the last: web01.example.org.access.log, web01.fullchain.pem.
+    " access acl bundle cert certs chain error fullchain orig privkey ssl".split()
 )
 _RANGE: Final = re.compile(
     rb"[\[{]([a-z0-9]{1,18}(?:(?::|\.\.|-)[a-z0-9]{1,18}(?:(?::|\.\.)\d{1,6})?)?(?:,[a-z0-9:.-]{1,40}){0,50})[\]}]"
@@ -53,6 +55,8 @@ _COMMENT: Final = re.compile(
 )
 _MAX_RANGES: Final = 4
 """Ranges of one name that are read."""
+_CHOICE_LIMIT: Final = 500
+"""Characters of a choice of names that are looked at."""
 _PART_LIMIT: Final = 64
 """Characters of an identifier that are looked at on either side of a name."""
 MAX_PER_FILE: Final = 20_000
@@ -73,6 +77,7 @@ class _Form(Enum):
 
     PLAIN = auto()
     RANGE = auto()
+    CHOICE = auto()
     SIX = auto()
 
 
@@ -96,6 +101,7 @@ class MentionScanner:
         self._table = table
         self._identities: dict[bytes, list[Identity]] = {}
         self._named: dict[str, list[Identity]] = {}
+        self._below: dict[bytes, list[Identity]] = {}
         self._others: list[str] | None = None
         self._sixes: dict[str, list[Identity]] = {}
         means: dict[bytes, tuple[bytes, _Form]] = {}
@@ -118,6 +124,12 @@ class MentionScanner:
                 escaped = text.replace(b".", rb"\.")
                 if escaped != text and identity.kind not in ("word", "group"):
                     means[escaped] = (text, _Form.PLAIN)
+            if identity.kind == "full":
+                domain = text[text.find(b".") :]
+                self._below.setdefault(domain, []).append(identity)
+                for closed in (b")" + domain, b"}" + domain):
+                    means[closed] = (domain, _Form.CHOICE)
+                    means[closed.replace(b".", rb"\.")] = (domain, _Form.CHOICE)
             if identity.kind in ("full", "short"):
                 self._named.setdefault(identity.text, []).append(identity)
                 for stem in _stems(text):
@@ -180,6 +192,8 @@ class MentionScanner:
                 meant = self._match(lower, text, start, end)
             elif form is _Form.RANGE:
                 meant = self._in_range(lower, text, start, end)
+            elif form is _Form.CHOICE:
+                meant = self._in_choice(lower, text, start, end)
             else:
                 meant = self._six(lower, start)
             for identity, exact in meant:
@@ -198,12 +212,12 @@ class MentionScanner:
     def _match(self, lower: bytes, text: bytes, start: int, end: int) -> list[tuple[Identity, bool]]:
         hits = []
         for identity in self._identities[text]:
-            exact = self._judge(lower, identity, start, end)
+            exact = self._judge(lower, identity, text, start, end)
             if exact is not None:
                 hits.append((identity, exact))
         return hits
 
-    def _judge(self, lower: bytes, identity: Identity, start: int, end: int) -> bool | None:
+    def _judge(self, lower: bytes, identity: Identity, text: bytes, start: int, end: int) -> bool | None:
         """True: the name itself; False: a name below it or an instance of it; None: something else."""
         before = lower[start - 1] if start else 10
         after = lower[end] if end < len(lower) else 10
@@ -255,6 +269,9 @@ class MentionScanner:
             while token_start and (lower[token_start - 1] in _TOKEN or _escaped_dot(lower, token_start - 1)):
                 token_start -= 1
             token = lower[token_start:end].replace(b"\\", b"").strip(b".-")
+            if token == text:
+                numbered = any(digits in lower[max(start - _PART_LIMIT, 0) : start] for digits in (b"0-9", rb"\d"))
+                return None if numbered else False
             numbered = token.split(b".", 1)[0][-1:].isdigit()
             return None if numbered or self._known(token) else False
         # An address of mail: where it goes is said by MX, and seldom is the machine that has the domain's name.
@@ -357,6 +374,17 @@ class MentionScanner:
             if _fits(text[len(head) :], pieces):
                 hits.extend((identity, True) for identity in self._named[text])
         return hits
+
+    def _in_choice(self, lower: bytes, domain: bytes, start: int, end: int) -> list[tuple[Identity, bool]]:
+        """Which names are in `(web|mail).example.org` or `{web,mail}.example.org`, whose bracket ends at `start`."""
+        opened = lower.rfind(b"(" if lower[start] == 41 else b"{", max(start - _CHOICE_LIMIT, 0), start)
+        if opened < 0 or (opened and lower[opened - 1] in _LABEL) or (end < len(lower) and lower[end] in _LABEL):
+            return []
+        if lower[end : end + 1] == b"." and lower[end + 1 : end + 2].isalnum():
+            return []
+        parts = lower[opened + 1 : start].removeprefix(b"?:").replace(b"|", b",").split(b",")
+        names = {part.strip() + domain for part in parts}
+        return [(one, True) for one in self._below[domain] if one.text.encode("utf-8", "surrogateescape") in names]
 
     def _staying(self, head: str) -> Iterator[str]:
         """Names that begin so, in full and short, of the machines that are not looked for and still run."""
@@ -539,7 +567,9 @@ def _label_ends(lower: bytes, dot: int) -> bool:
     """Whether a label stands before this dot, which may be escaped."""
     if dot and lower[dot - 1] == 92:
         dot -= 1
-    return dot > 0 and lower[dot - 1] in _LABEL
+    # Of a pattern only the end is looked at: `web[0-9]+`, but not `.+`, which is what a certificate calls `*`.
+    patterned = dot > 1 and lower[dot - 1] in b"+?" and lower[dot - 2] in b"])d}"
+    return dot > 0 and (lower[dot - 1] in _LABEL or lower[dot - 1] in b"])}" or patterned)
 
 
 def _file_ending(lower: bytes, end: int) -> bool:

@@ -144,6 +144,13 @@ class DnsLeadsToGoingHostRule(Rule):
                 if place.line and (place.path, place.line) not in shown and not place.path.startswith("hosts/"):
                     kind = str(node.attributes.get("type", ""))
                     found.setdefault(names[owner].host, []).append((kind, place))
+        for text, going in names.items():
+            # A site's name that leads to a machine which stays.
+            own = estate.find(Kind.NAME, text)
+            for edge in estate.outgoing(own, Relation.RESOLVES) if own is not None and is_in_zone(own) else ():
+                place = edge.provenance
+                if place.line and (place.path, place.line) not in shown and not place.path.startswith("hosts/"):
+                    found.setdefault(going.host, []).append((type_of(edge), place))
         for asked, several in found.items():
             lines = {(place.path, place.line): place for _, place in several}
             kinds = listed(sorted({kind for kind, _ in several if kind}), 8)
