@@ -99,7 +99,7 @@ class WebhookUrlsCollector(Collector):
             return False
         if not _is_list(path) and not any(word in head for word in _WORDS):
             return False
-        if b"_configs:" in head or b'"push_events"' in head:
+        if b"_configs:" in head or b'"push_events"' in head or b"admissionregistration.k8s.io" in head:
             return False
         return not (b'"config"' in head and b'"events"' in head) and path != "inventory.yaml"
 

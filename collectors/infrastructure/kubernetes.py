@@ -59,6 +59,17 @@ _WORKLOADS: Final = frozenset(
     {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "DeploymentConfig", "Job"}
 )
 _ANY_TIME: Final = ("TZ=", "CRON_TZ=")
+# Of other integrations a Secret holds the URL.
+_CHANNELS: Final = (
+    ("webhookConfigs", "url"),
+    ("pagerdutyConfigs", "url"),
+    ("opsgenieConfigs", "apiURL"),
+    ("victoropsConfigs", "apiUrl"),
+    ("wechatConfigs", "apiURL"),
+    ("telegramConfigs", "apiURL"),
+    ("snsConfigs", "apiURL"),
+    ("emailConfigs", "smarthost"),
+)
 
 
 class KubernetesCollector(Collector):
@@ -73,9 +84,10 @@ class KubernetesCollector(Collector):
     Yields
     ------
     Services of type ExternalName; the addresses of Endpoints and EndpointSlices that are no pods, as alternatives;
-    hosts of an Ingress and the services behind them; URLs of admission webhooks and of conversion; scheduled jobs with
-    time zone, what their command reaches and what their variables name; workloads' variables, host aliases, image
-    registries, NFS, iSCSI and CephFS volumes, and nodes that they are bound to.
+    hosts of an Ingress and the services behind them; URLs of admission webhooks and of conversion; of the Prometheus
+    operator the receivers of an AlertmanagerConfig and where a Prometheus writes to; scheduled jobs with time zone,
+    what their command reaches and what their variables name; workloads' variables, host aliases, image registries, NFS,
+    iSCSI and CephFS volumes, and nodes that they are bound to.
 
     Can't see
     ---------
@@ -275,6 +287,36 @@ def _client(one: _Object, client: YamlNode | None, name: str, events: tuple[str,
     yield Dependency(webhook, target, Relation.DELIVERS, one.at(place), Need.WRITE)
 
 
+def _receivers(one: _Object) -> Iterator[Parsed]:
+    """Receivers of an AlertmanagerConfig (Prometheus operator), as the operator calls them, with what is no Secret."""
+    for entry in maps(one.root.get("spec"), "receivers"):
+        name = entry.get("name")
+        if name is None or not known(name.scalar):
+            continue
+        ref = Ref(Kind.RECEIVER, f"{one.full_name}/{name.scalar}", one.cluster)
+        yield Entity(ref, one.at(name), {"program": "alertmanager"})
+        # Also those whose place is in a Secret: what is known is then not all that is told.
+        count = sum(len(list(maps(entry, key.scalar))) for key, _ in entry.items() if key.scalar.endswith("Configs"))
+        group = "channels" if count > 1 else ""
+        for integration, key in _CHANNELS:
+            for channel in maps(entry, integration):
+                place = channel.get(key)
+                target = outside(place.scalar) if place is not None and place.is_scalar else None
+                if target is not None:
+                    yield Dependency(ref, target, Relation.NOTIFIES, one.at(place), group=group)
+
+
+def _remote_write(one: _Object) -> Iterator[Parsed]:
+    """Where a Prometheus of the operator sends what it scrapes, and reads what it does not have."""
+    for key, need in (("remoteWrite", Need.WRITE), ("remoteRead", Need.READ)):
+        for entry in maps(one.root.get("spec"), key):
+            url = entry.get("url")
+            target = outside(url.scalar) if url is not None and url.is_scalar else None
+            if target is not None:
+                yield Entity(one.ref, one.where, {"program": "prometheus"})
+                yield Dependency(one.ref, target, Relation.CONNECTS, one.at(url), need)
+
+
 def _cron_job(one: _Object) -> Iterator[Parsed]:
     spec = one.root.get("spec")
     if spec is None or not spec.is_map:
@@ -417,6 +459,9 @@ _READERS: Final[Mapping[str, Callable[[_Object], Iterator[Parsed]]]] = {
     "MutatingWebhookConfiguration": _admission,
     "ValidatingWebhookConfiguration": _admission,
     "CustomResourceDefinition": _conversion,
+    "AlertmanagerConfig": _receivers,
+    "Prometheus": _remote_write,
+    "PrometheusAgent": _remote_write,
     "CronJob": _cron_job,
     "ScheduledJob": _cron_job,
     "Pod": _workload,
