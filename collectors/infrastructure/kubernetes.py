@@ -58,6 +58,7 @@ _SUFFIXES: Final = (*YAML_SUFFIXES, ".json")
 _WORKLOADS: Final = frozenset(
     {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "DeploymentConfig", "Job"}
 )
+_CONTROL_PLANE: Final = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
 _ANY_TIME: Final = ("TZ=", "CRON_TZ=")
 # Of other integrations a Secret holds the URL.
 _CHANNELS: Final = (
@@ -87,7 +88,8 @@ class KubernetesCollector(Collector):
     hosts of an Ingress and the services behind them; URLs of admission webhooks and of conversion; of the Prometheus
     operator the receivers of an AlertmanagerConfig and where a Prometheus writes to; scheduled jobs with time zone,
     what their command reaches and what their variables name; workloads' variables, host aliases, image registries, NFS,
-    iSCSI and CephFS volumes, and nodes that they are bound to.
+    iSCSI and CephFS volumes, and nodes that they are bound to; the machines of a cluster, and apart from the others
+    those of its control plane, as alternatives.
 
     Can't see
     ---------
@@ -204,6 +206,30 @@ def _endpoints(one: _Object) -> Iterator[Parsed]:
         yield Entity(consumer, one.where, {"endpoints": len(found)})
     for ref, node in found:
         yield Dependency(consumer, ref, Relation.BACKED_BY, one.at(node), group="endpoints")
+
+
+def _node(one: _Object) -> Iterator[Parsed]:
+    """A machine of the cluster: the others are alternatives, of those that run the API server apart."""
+    labels = step(one.root, "metadata", "labels")
+    roles = {key.scalar for key, _ in labels.items()} if labels is not None and labels.is_map else set()
+    service = Ref(Kind.SERVICE, f"kubernetes {'control plane' if roles & _CONTROL_PLANE else 'nodes'}", one.cluster)
+    addresses: dict[str, YamlNode] = {}
+    for address in maps(step(one.root, "status"), "addresses"):
+        written = address.get("address")
+        if written is not None and known(written.scalar):
+            addresses.setdefault(address.text("type"), written)
+    named = addresses.get("Hostname") or addresses.get("InternalDNS")
+    place = addresses.get("InternalIP") or addresses.get("ExternalIP") or named
+    machine = host_ref(place.scalar if place is not None else one.name)
+    if machine is None:
+        return
+    yield Entity(service, one.where, {"program": "kubernetes"})
+    where = one.at(place) if place is not None else one.where
+    yield Dependency(service, machine, Relation.RUNS_ON, where, Need.RUN, "machines")
+    full = host_ref(named.scalar if named is not None else one.name)
+    if full is not None and full.kind is Kind.NAME and "." in full.text and machine.kind is Kind.ADDRESS:
+        known_as: dict[str, Attribute] = {"known_as": (full.text, machine.text)}
+        yield Entity(Ref(Kind.HOST, full.text), one.at(named) if named is not None else one.where, known_as)
 
 
 def step_text(node: YamlNode | None, *keys: str) -> str:
@@ -465,6 +491,7 @@ _READERS: Final[Mapping[str, Callable[[_Object], Iterator[Parsed]]]] = {
     "CronJob": _cron_job,
     "ScheduledJob": _cron_job,
     "Pod": _workload,
+    "Node": _node,
     "PersistentVolume": _persistent,
     "StorageClass": _storage_class,
     **dict.fromkeys(_WORKLOADS, _workload),

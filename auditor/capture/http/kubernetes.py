@@ -18,6 +18,7 @@ from auditor.capture.http.services import MAX_PAGES, Kept, Step, gathered, in_pa
 from auditor.model import Outcome
 
 _PAGE: Final = 500
+_ROLE: Final = "node-role.kubernetes.io/"
 _RESTARTS: Final = 2
 """How often a list is asked for from its start again."""
 _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -87,10 +88,12 @@ def _not_there(client: Client, group: str) -> FailedError:
     )
 
 
-def _kept(group: str, kind: str, found: Sequence[Mapping[str, Any]], cut: str) -> Iterator[Kept]:
+def _kept(
+    group: str, kind: str, found: Sequence[Mapping[str, Any]], cut: str, *, indent: int | None = 1
+) -> Iterator[Kept]:
     if found or cut:
         before = f'{{"kind": "{kind}List", "apiVersion": "{group}", "items": ['
-        yield from in_parts([_clean(one) for one in found], before, "]}", cut, indent=1)
+        yield from in_parts([_clean(one) for one in found], before, "]}", cut, indent=indent)
 
 
 def _path(group: str, kind: str) -> str:
@@ -182,6 +185,19 @@ def _leads_out(address: Mapping[str, Any]) -> bool:
     return (address.get("targetRef") or {}).get("kind") != "Pod"
 
 
+def _nodes(client: Client) -> Iterator[Kept | Step]:
+    """The machines of the cluster: who they are, and not what runs there. A line holds one, with name and address."""
+    found, cut = gathered(_pages(client, _path("v1", "Node")))
+    yield from _kept("v1", "Node", [_machine(one) for one in found], cut, indent=None)
+
+
+def _machine(node: Mapping[str, Any]) -> dict[str, Any]:
+    about, addresses = node["metadata"], (node.get("status") or {}).get("addresses") or []
+    roles = {key: value for key, value in (about.get("labels") or {}).items() if key.startswith(_ROLE)}
+    kept = [one for one in addresses if one["address"] != about["name"]]
+    return {"metadata": {"name": about["name"], "labels": roles}, "status": {"addresses": kept}}
+
+
 def _goes_on(job: Mapping[str, Any]) -> bool:
     """Whether a Job is one of its own, and not at its end: those of CronJobs come and go."""
     owners = (job.get("metadata") or {}).get("ownerReferences") or ()
@@ -201,6 +217,7 @@ KUBERNETES: Final[tuple[Step, ...]] = (
     Step("jobs.json", _objects("batch/v1", "Job", wanted=_goes_on)),
     Step("ingresses.json", _objects("networking.k8s.io/v1", "Ingress")),
     Step("services.json", _objects("v1", "Service")),
+    Step("nodes.json", _nodes),
     Step("endpoints.json", _endpoints),
     Step("deployments.json", _objects("apps/v1", "Deployment", wanted=_of_itself)),
     Step("statefulsets.json", _objects("apps/v1", "StatefulSet", wanted=_of_itself)),

@@ -65,6 +65,7 @@ def test_a_cluster_to_the_checklist(
         "jobs.json": "absent",
         "ingresses.json": "ok",
         "services.json": "ok",
+        "nodes.json": "ok",
         "endpoints.json": "ok",
         "deployments.json": "denied HTTP 403 Forbidden",
         "statefulsets.json": "absent",
@@ -90,6 +91,8 @@ def test_a_cluster_to_the_checklist(
     assert "kubernetes CronJob edge/push-certificates" in told
     assert "kubernetes ValidatingWebhookConfiguration policy" in told
     assert "kubernetes Service web/ldap" in told
+    assert "kubernetes control plane on cluster prod loses its only target once old-cert-01" in told
+    assert not [line for line in found.get("mention", ()) if "nodes.json" in line]
     assert "kubernetes PersistentVolume archive" in told
     assert "cert-manager:web/track-tls" in told
     lines = {place.path for one in report.findings for place in one.evidence}
