@@ -154,6 +154,7 @@ OPERATIONS: Final = (
         each=_each("apigatewayv2.GetApis", "Items", ApiId="ApiId"),
         action=_GET,
         absent=_GONE,
+        free=("stagevariables",),
     ),
     Operation("appsync", "ListGraphqlApis"),
     Operation(

@@ -16,12 +16,10 @@ from typing import Final
 
 from auditor.capture.sources import any_applies
 from auditor.capture.ssh_keys import CERTIFICATE, IN_HARDWARE, Certificate, fingerprint, kind_of, plain_key
-from auditor.capture.ssh_revoked import Revoked
+from auditor.capture.ssh_revoked import MAX_FILE, Revoked
 
 AUTHORITY: Final = "@cert-authority"
 REVOKED: Final = "@revoked"
-
-_MAX_FILE: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,8 @@ class HostKey:
 class KnownHosts:
     """The keys of known_hosts files: plain, with patterns, and hashed; and what the files of RevokedHostKeys revoke.
 
-    A file of known hosts that is not there is empty. Raises ValueError if what is revoked can't be read: then nobody
-    can be trusted.
+    A file of known hosts that is not there is empty. Raises ValueError if one is too large, or if what is revoked can't
+    be read: then nobody can be trusted.
     """
 
     def __init__(self, files: Sequence[str], revoked: Sequence[str] = ()) -> None:
@@ -48,9 +46,11 @@ class KnownHosts:
         for name in files:
             try:
                 with open(name, "rb") as stream:
-                    text = stream.read(_MAX_FILE).decode("utf-8", "replace")
+                    text = stream.read(MAX_FILE + 1).decode("utf-8", "replace")
             except OSError:
                 continue
+            if len(text) > MAX_FILE:
+                raise ValueError(f"known_hosts {name} is larger than {MAX_FILE >> 20} MiB")
             for number, line in enumerate(text.splitlines(), 1):
                 self._line(line, f"{name}:{number}")
         self.revoked = Revoked(revoked)

@@ -148,8 +148,9 @@ class _KeyRevocationList:
             section, data = wire.number(1), wire.string()
             found._piece()
             if section == _SIGNATURE:
-                # Of a file that is trusted by its place, as ssh 9.3 and earlier take it; `data` is the signer's key.
-                signed = bool(wire.string())
+                # `data` is the signer's key. Who could change the file could also take the signature away.
+                wire.string()
+                signed = True
             elif signed:
                 raise ValueError("a section comes after its signature")
             else:

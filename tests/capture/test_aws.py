@@ -429,6 +429,34 @@ def test_the_versions_of_a_function_that_aliases_lead_to(tmp_path: Path) -> None
     assert "old.eventide.net" in text
 
 
+STAGE = {"host": "old.eventide.net", "word": "battery"}
+API = {"ApiId": "a1", "Name": "x", "ProtocolType": "HTTP", "RouteSelectionExpression": "x"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "apis", "parameter", "stages"),
+    [
+        ("apigateway.GetRestApis", {"items": [{"id": "a1"}]}, "restApiId", {"item": [{"variables": STAGE}]}),
+        (
+            "apigatewayv2.GetApis",
+            {"Items": [API]},
+            "ApiId",
+            {"Items": [{"StageName": "prod", "StageVariables": STAGE}]},
+        ),
+    ],
+)
+def test_variables_of_stages_are_kept_where_they_say_where(
+    listed: str, apis: Mapping[str, Any], parameter: str, stages: Mapping[str, Any], tmp_path: Path
+) -> None:
+    key = f"{listed.partition('.')[0]}.GetStages"
+    session = Stubbed({listed: [({}, apis)], key: [({parameter: "a1"}, stages)]})
+    _, records, root = collected(tmp_path / "s", [BY_KEY[listed], BY_KEY[key]], session)
+    assert records[f"{key}.json"]["outcome"] == "ok"
+    text = (root / f"aws/{ACCOUNT}/eu-central-1/{key}.json").read_text()
+    assert "old.eventide.net" in text
+    assert "battery" not in text
+
+
 def test_credentials_of_another_account_are_not_used(tmp_path: Path) -> None:
     result, records, _ = collected(tmp_path / "s", [BY_KEY["pipes.ListPipes"]], Stubbed({}), account="123456789012")
     assert (result.outcome, records) == (Outcome.DENIED, {})

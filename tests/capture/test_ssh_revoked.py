@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("paramiko")
 
-from auditor.capture import ssh_revoked
+from auditor.capture import ssh_host_keys, ssh_revoked
 from auditor.capture.ssh_host_keys import AUTHORITY, HostKey, KnownHosts, in_hardware, refusal
 from auditor.capture.ssh_keys import Certificate
 from auditor.capture.ssh_revoked import Revoked
@@ -113,6 +113,7 @@ def test_a_certificate_without_a_number_is_not_revoked_by_numbers(tmp_path: Path
         ([section(6, b"")], "a section of type 6, which is not known"),
         ([issued(section(0x24, b""))], "a section of certificates of type 0x24"),
         ([SIGNED, section(2, string(KEY))], "comes after its signature"),
+        ([b"\x04" + string(CA) + string(b""), section(2, string(KEY))], "comes after its signature"),
         ([SIGNED[:-1]], "cut off"),
         ([section(2, string(KEY))[:-1]], "cut off"),
         ([section(3, string(bytes(19)))], "19 bytes, not 20"),
@@ -171,6 +172,9 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "revoked").write_bytes(b"\n" * (1 << 20) + b"x")
     with pytest.raises(ValueError, match="is larger than 1 MiB"):
         Revoked([str(tmp_path / "revoked")])
+    monkeypatch.setattr(ssh_host_keys, "MAX_FILE", 1 << 20)
+    with pytest.raises(ValueError, match=r"known_hosts .* is larger than 1 MiB"):
+        KnownHosts([str(tmp_path / "revoked")])
 
 
 @given(st.binary(max_size=300))
