@@ -167,6 +167,12 @@ class Wire:
         return self._context
 
 
+def host_of(url: SplitResult) -> str:
+    """What a header `Host` says, as it is signed: in lower case, without the port that goes without saying."""
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else str(url.hostname)
+    return host if url.port in (None, _PORTS.get(url.scheme)) else f"{host}:{url.port}"
+
+
 def _message(request: Any, url: SplitResult) -> bytes | None:
     """A request as it goes over the wire; None for what only botocore sends."""
     body = request.body or b""
@@ -182,8 +188,7 @@ def _message(request: Any, url: SplitResult) -> bytes | None:
     if not {"expect", "transfer-encoding"}.isdisjoint(names):
         return None
     if "host" not in names:
-        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-        lines.append(f"Host: {host}:{url.port}" if url.port not in (None, _PORTS[url.scheme]) else f"Host: {host}")
+        lines.append(f"Host: {host_of(url)}")
     if "accept-encoding" not in names:
         lines.append("Accept-Encoding: identity")
     if "content-length" not in names and (body or request.method not in ("GET", "HEAD")):

@@ -22,6 +22,7 @@ import pytest
 from auditor.api import Document
 from auditor.capture.aws import ATTEMPTS, AwsResult, collect_aws
 from auditor.capture.aws_calls import AREAS, BY_KEY, DISCOVERY, OPERATIONS, Operation, iam_policy
+from auditor.capture.aws_repeated import Repeated, Request
 from auditor.capture.aws_workers import LENT_SECONDS, borrowed
 from auditor.capture.aws_workers import run as run_shares
 from auditor.capture.snapshot import Snapshot
@@ -519,6 +520,7 @@ class Account:
     def __init__(self) -> None:
         self.answer: Answer = throttled
         self.asked: list[tuple[str, Mapping[str, str]]] = []
+        self.bodies: list[bytes] = []
         account = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -534,6 +536,7 @@ class Account:
                     )
                     self.send(200, {"Content-Type": "text/xml"}, text.encode())
                     return
+                account.bodies.append(body)
                 account.asked.append((self.path, dict(self.headers)))
                 self.send(*account.answer(len(account.asked) - 1))
 
@@ -823,3 +826,151 @@ def test_credentials_are_lent_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> N
     assert [lent.get_frozen_credentials().access_key for _ in range(3)] == ["key1"] * 3
     clock[0] = LENT_SECONDS + 1
     assert lent.get_frozen_credentials().access_key == "key2"
+
+
+# Many calls of one operation.
+
+MANY = [BY_KEY["acm.ListCertificates"], BY_KEY["acm.DescribeCertificate"]]
+
+
+class Certificates:
+    """An account with certificates, which answers as the test says from some call on."""
+
+    def __init__(self, account: Account, count: int = 40) -> None:
+        self.described: list[tuple[dict[str, Any], Mapping[str, str]]] = []
+        self.account, self.count, self.later = account, count, js
+        account.answer = self.answer
+
+    def answer(self, _: int) -> tuple[int, Mapping[str, str], bytes]:
+        headers, body = self.account.asked[-1][1], self.account.bodies[-1]
+        if headers["X-Amz-Target"].endswith("ListCertificates"):
+            return js({"CertificateSummaryList": [{"CertificateArn": self.arn(one)} for one in range(self.count)]})
+        asked = json.loads(body)
+        self.described.append((asked, headers))
+        known = {"Certificate": {"CertificateArn": asked["CertificateArn"], "CreatedAt": 1767323045.5, "Serial": "x"}}
+        return self.later(known) if len(self.described) > 20 else js(known)
+
+    def arn(self, number: int) -> str:
+        return f"arn:aws:acm:eu-central-1:{ACCOUNT}:certificate/{number:08}"
+
+    def kept(self, root: Path) -> list[str]:
+        calls = json.loads((root / f"aws/{ACCOUNT}/eu-central-1/acm.DescribeCertificate.json").read_text())["calls"]
+        for one in calls:
+            assert one["parameters"]["CertificateArn"] == one["answer"]["Certificate"]["CertificateArn"]
+            assert one["answer"]["Certificate"]["CreatedAt"] == "2026-01-02T03:04:05.500000+00:00"
+        return [one["parameters"]["CertificateArn"] for one in calls]
+
+    def of_botocore(self) -> list[bool]:
+        """Of each call whether botocore sent it, which numbers its own."""
+        return ["amz-sdk-invocation-id" in {name.lower() for name in headers} for _, headers in self.described]
+
+
+def test_calls_like_the_first_are_sent_without_botocore(account: Account, tmp_path: Path) -> None:
+    certificates = Certificates(account)
+    result, _, root = collected(tmp_path / "s", MANY)
+    assert result.unseen == 0
+    assert certificates.kept(root) == [certificates.arn(number) for number in range(40)]
+    # One to learn from, and the same again to be sure.
+    assert certificates.of_botocore() == [True, *[False] * 40]
+    assert certificates.described[0][0] == certificates.described[1][0]
+    ours, theirs = certificates.described[2][1], certificates.described[0][1]
+    for name, value in theirs.items():
+        if name.lower() not in ("authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request"):
+            assert ours[name] == value, name
+
+
+def test_every_signature_is_the_one_of_botocore(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a/token+of=base64")
+    certificates = Certificates(account)
+    collected(tmp_path / "s", MANY)
+    assert certificates.of_botocore().count(False) == 40
+    for asked, headers in certificates.described:
+        given = {name.lower(): value for name, value in headers.items()}
+        _, _, region, service, _ = given["authorization"].split()[1].rstrip(",").split("=")[1].split("/")
+        signed = given["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
+        request = AWSRequest("POST", account.url + "/", data=json.dumps(asked))
+        for name in signed:
+            if name not in ("x-amz-security-token", "host"):
+                request.headers[name] = given[name]
+        signer = SigV4Auth(Credentials(KEY, "x", "a/token+of=base64"), service, region)
+        request.context["timestamp"] = given["x-amz-date"]
+        request.headers["x-amz-security-token"] = given["x-amz-security-token"]
+        text = signer.string_to_sign(request, signer.canonical_request(request))
+        assert given["authorization"].endswith(f"Signature={signer.signature(text, request)}")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda _: js({"__type": "ThrottlingException", "message": "slow down"}, 400),
+        lambda _: (503, {}, b""),
+        lambda _: (200, {}, b"<html>Please log in</html>"),
+        lambda _: (200, {"Content-Length": "100"}, b"{"),
+    ],
+)
+def test_the_first_fault_gives_all_the_rest_to_botocore(
+    fault: Callable[[Any], tuple[int, Mapping[str, str], bytes]], account: Account, tmp_path: Path
+) -> None:
+    certificates = Certificates(account)
+
+    def later(known: Any) -> tuple[int, Mapping[str, str], bytes]:
+        return fault(known) if len(certificates.described) == 21 else js(known)
+
+    certificates.later = later
+    result, _, root = collected(tmp_path / "s", MANY, attempts=3)
+    assert result.unseen == 0
+    assert certificates.kept(root) == [certificates.arn(number) for number in range(40)]
+    assert certificates.of_botocore()[2:] == [False] * 19 + [True] * (len(certificates.described) - 21)
+
+
+def test_a_refusal_of_one_call_is_its_own(account: Account, tmp_path: Path) -> None:
+    certificates = Certificates(account)
+    certificates.later = lambda _: js({"__type": "AccessDeniedException", "message": "no"}, 400)
+    result, records, root = collected(tmp_path / "s", MANY)
+    assert records["acm.DescribeCertificate.json"]["outcome"] == "partial"
+    assert result.unseen == 1
+    assert "21 of 40 calls" in records["acm.DescribeCertificate.json"]["detail"]
+    assert len(certificates.kept(root)) == 19
+
+
+@pytest.mark.parametrize("change", ["body", "signature", "answer"])
+def test_what_is_not_as_botocore_has_it_is_not_used(
+    change: str, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = Certificates(account)
+    if change == "body":
+        changed = lambda url, headers, body: Request(url, headers, body + b" ")  # noqa: E731
+        monkeypatch.setattr("auditor.capture.aws_repeated.Request", changed)
+    elif change == "signature":
+        monkeypatch.setattr(Repeated, "_signing_key", lambda *_: b"another")
+    else:
+        monkeypatch.setattr("auditor.capture.aws_repeated.moment", lambda _: "another")
+    result, _, root = collected(tmp_path / "s", MANY)
+    assert result.unseen == 0
+    assert certificates.kept(root) == [certificates.arn(number) for number in range(40)]
+    assert certificates.of_botocore().count(True) == 40
+
+
+def test_an_answer_that_goes_on_is_followed_by_botocore(account: Account, tmp_path: Path) -> None:
+    def answer(_: int) -> tuple[int, Mapping[str, str], bytes]:
+        target, body = account.asked[-1][1]["X-Amz-Target"], json.loads(account.bodies[-1])
+        if target.endswith("ListEventBuses"):
+            return js({"EventBuses": [{"Name": "default"}]})
+        if target.endswith("ListRules"):
+            return js({"Rules": [{"Name": f"rule-{number:02}"} for number in range(40)]})
+        if body["Rule"] == "rule-30" and "NextToken" not in body:
+            return js({"Targets": [{"Id": "1", "Arn": "a"}], "NextToken": "n"})
+        return js({"Targets": [{"Id": "2" if "NextToken" in body else "1", "Arn": "a"}]})
+
+    account.answer = answer
+    keys = ("events.ListEventBuses", "events.ListRules", "events.ListTargetsByRule")
+    result, _, root = collected(tmp_path / "s", [BY_KEY[key] for key in keys])
+    assert result.unseen == 0
+    calls = json.loads((root / f"aws/{ACCOUNT}/eu-central-1/events.ListTargetsByRule.json").read_text())["calls"]
+    assert [len(one["answer"]["Targets"]) for one in calls] == [1] * 30 + [2] + [1] * 9
