@@ -163,7 +163,8 @@ def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> lis
     ways = Ways(estate)
     for going in estate.going:
         host = estate.host(going.host)
-        for edge in _needing(estate, ways, host) if host is not None else ():
+        held = going.lifecycle is Lifecycle.READ_ONLY
+        for edge in _needing(estate, ways, host, held=held) if host is not None else ():
             consumer = edge.consumer
             if consumer.scope in leaving or consumer.attributes.get("program") in MONITORING or not fits(consumer):
                 continue
@@ -184,10 +185,11 @@ def losses(estate: EstateView, fits: Callable[[Node], bool] = is_neither) -> lis
     return list(alike.values())
 
 
-def _needing(estate: EstateView, ways: Ways, host: Node) -> Iterator[Edge]:
+def _needing(estate: EstateView, ways: Ways, host: Node, *, held: bool) -> Iterator[Edge]:
     """The dependencies of services on a host that fail, on itself or on what leads to it alone.
 
     A name may be lost for another reason, such as a certificate that ends: what else it leads to goes on answering.
+    `held`: the host keeps its virtual addresses, and only what must write there over them fails.
     """
     seen, pending = {host.id}, [host]
     while pending and len(seen) < _LIMIT:
@@ -196,7 +198,7 @@ def _needing(estate: EstateView, ways: Ways, host: Node) -> Iterator[Edge]:
             if not edge.lost:
                 continue
             consumer = edge.consumer
-            if edge.relation in _TRANSPARENT and edge.group != _VRRP:
+            if edge.relation in _TRANSPARENT and (held or edge.group != _VRRP):
                 if consumer.kind in _MEANS and consumer.id not in seen and ways.hosts(consumer):
                     seen.add(consumer.id)
                     pending.append(consumer)
