@@ -22,14 +22,22 @@ _ANSWERS: Final = re.compile(r"(?:services|aws|lookups|tls|webhooks)/|hosts/[^/]
 
 _AWS: Final = {
     "acm": "Certificate Manager",
+    "apigateway": "API Gateway",
+    "apigatewayv2": "API Gateway",
+    "appsync": "AppSync",
     "autoscaling": "Auto Scaling",
     "cloudfront": "CloudFront",
     "cloudwatch": "CloudWatch",
+    "codebuild": "CodeBuild",
+    "codepipeline": "CodePipeline",
+    "datasync": "DataSync",
     "dms": "Database Migration Service",
     "ec2": "EC2",
     "elb": "Elastic Load Balancing",
     "elbv2": "Elastic Load Balancing",
     "events": "EventBridge",
+    "firehose": "Data Firehose",
+    "glue": "Glue",
     "lambda": "Lambda",
     "pipes": "EventBridge Pipes",
     "rds": "RDS",
@@ -39,6 +47,7 @@ _AWS: Final = {
     "servicediscovery": "Cloud Map",
     "sns": "SNS",
     "ssm": "Systems Manager",
+    "transfer": "Transfer Family",
 }
 _FORGES: Final = {"forgejo": "Forgejo", "gitea": "Gitea", "github": "GitHub", "gitlab": "GitLab"}
 

@@ -44,6 +44,8 @@ from collectors.aws.common import (
 
 _TOP: Final = re.compile(r"\.[a-z][a-z-]+$")
 """How a name ends that is no version (`v1.2`)."""
+_PLACE: Final = re.compile(r"\s*(?:\[[0-9A-Fa-f:]+\]|[\w-]+(?:\.[\w-]+)+):\d{2,5}\s*")
+"""`10.20.4.17:9000`, `queue.example.net:5672`: a place, whatever the variable is called."""
 _HOST_KEYS: Final = ("host", "hostname", "server", "servers", "endpoint", "url", "uri", "addr", "address", "proxy")
 
 
@@ -103,7 +105,8 @@ def _functions(answer: Answer) -> Iterator[Parsed]:
             if not written.is_scalar or not written.scalar:
                 continue
             is_url = "://" in written.scalar
-            if not is_url and key.written.lower().rsplit("_", 1)[-1] not in _HOST_KEYS:
+            is_place = is_url or _PLACE.fullmatch(written.scalar[:300].partition(",")[0]) is not None
+            if not is_place and key.written.lower().rsplit("_", 1)[-1] not in _HOST_KEYS:
                 continue
             for one in written.scalar.split(",")[:50]:
                 found = outside(one)
@@ -320,7 +323,8 @@ def _parameter_values(answer: Answer) -> Iterator[Parsed]:
             continue
         is_url = "://" in written.scalar
         last = name.scalar.lower().rsplit("/", 1)[-1].replace("-", "_").rsplit("_", 1)[-1]
-        if not is_url and last not in _HOST_KEYS:
+        is_place = is_url or _PLACE.fullmatch(written.scalar[:300].partition(",")[0]) is not None
+        if not is_place and last not in _HOST_KEYS:
             continue
         service = Ref(Kind.SERVICE, own_arn(answer, "ssm", f"parameter/{name.scalar.lstrip('/')}"))
         sure = Confidence.HIGH if is_url else Confidence.MEDIUM

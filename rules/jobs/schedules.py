@@ -121,7 +121,7 @@ def idle(estate: EstateView, job: Node) -> str:
     if ends is not None and ends < estate.now:
         return f"its last time was {ends.date().isoformat()}"
     if known.get("enabled") is False:
-        return "the timer is not enabled"
+        return "the timer is not enabled" if job.text.endswith(".timer") else "it is switched off"
     return ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from auditor.api import (
     Area,
@@ -24,6 +24,8 @@ from auditor.api import (
 from rules.monitoring.watched import job_of, name_of, names_host, stages_of, watched_by, watchers_of
 from rules.texts import settings
 from rules.ways import distinct, each_once, references_to
+
+_STAGES: Final = {"attempted": "are attempted", "deployed": "are deployed", "succeeded": "succeed"}
 
 
 class SuccessorUnwatchedRule(Rule):
@@ -96,8 +98,8 @@ class SuccessorUnwatchedRule(Rule):
         missing += [f"alert {name_of(alert)}" for alert in alerts]
         by = "by nobody" if not new else f"by {_count(new_jobs, new_alerts)}"
         unseen = f" {plural(len(dynamic), 'scrape job')} with service discovery may watch it unseen." if dynamic else ""
-        unwatched = listed(sorted(stages - {"expiry"})) if new else ""
-        of_stages = f", and nobody watches there that a renewal was {unwatched}" if unwatched else ""
+        unwatched = listed([_STAGES[stage] for stage in sorted(stages & _STAGES.keys())]) if new else ""
+        of_stages = f", and nobody watches there whether renewals {unwatched}" if unwatched else ""
         lines = _lines(estate, host, {node.id for node in (*jobs, *alerts)}) or host.provenance[:1]
         if not lines:
             return None
@@ -130,11 +132,12 @@ def _jobs(estate: EstateView, watchers: list[Node]) -> list[Node]:
 
 def _count(jobs: list[Node], alerts: list[Node]) -> str:
     parts = []
-    if jobs:
-        parts.append(plural(len(jobs), "scrape job"))
+    for kind, what in ((Kind.SCRAPE, "scrape job"), (Kind.PROBE, "probe")):
+        if count := sum(job.kind is kind for job in jobs):
+            parts.append(plural(count, what))
     if alerts:
         parts.append(plural(len(alerts), "alert"))
-    return " and ".join(parts)
+    return listed(parts)
 
 
 def _lines(estate: EstateView, host: Node, wanted: set[int]) -> tuple[Provenance, ...]:

@@ -31,7 +31,7 @@ from rules.services.losses import (
     sends,
     successor_names,
 )
-from rules.texts import files
+from rules.texts import files, settings
 
 _SHOWN: Final = 1000
 
@@ -145,7 +145,7 @@ def _above(estate: EstateView, loss: Loss) -> list[str]:
 
 
 def _action(estate: EstateView, loss: Loss, pool: Pool, going: Sequence[Going]) -> str:
-    places = listed(files(loss.evidence()))
+    places = listed(settings(loss.evidence()))
     then = ", and reload it" if loss.homes else ""
     it, its = ("it", "its") if len(loss.edges) == 1 else ("them", "their")
     kept = {host.text for edge in pool.kept for host in estate.reaches(edge.provider)}
