@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -58,6 +59,9 @@ _OF_THE_HOST: Final = frozenset({"inventory", "captured", "asked"})
 """Where a machine is known from, other than by what somebody else says of it."""
 _WRITTEN: Final = 5
 """Hosts, or ranges of them, that a line to type or to write names."""
+_TYPED_WRONG: Final = 2
+"""How many letters a name that was meant may be longer or shorter."""
+_CANDIDATES: Final = 10_000
 _THEY: Final = {DATABASE: "databases", PICTURE: "pictures or fonts"}
 
 
@@ -103,7 +107,7 @@ def of_estate(
                     provides=tuple(relation.value for relation in RELATIONS_OF.get(area, ())),
                 )
             )
-    rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical, {one.host for one in going})))
+    rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical, {one.host for one in going}), hosts))
     rows.extend(_unseen_areas(reading, rows, must_see))
     if inventory is not None:
         going_hosts = {one.host for one in going}
@@ -403,11 +407,21 @@ def _schedulers(
     return found
 
 
+def _meant(host: str, hosts: HostTable) -> str:
+    """The machines that are called nearly so; empty if none is."""
+    called = {record.name if "." in host else record.short: record.name for record in hosts.records.values()}
+    called.pop(host, None)
+    alike = [name for name in sorted(called) if abs(len(name) - len(host)) <= _TYPED_WRONG][:_CANDIDATES]
+    found = [called[name] for name in get_close_matches(host, alike, n=2, cutoff=0.8)]
+    return f" Did you mean {' or '.join(found)}?" if found else ""
+
+
 def _unseen(
     rows: Sequence[Coverage],
     going: Sequence[Going],
     named: Collection[str],
     schedulers: Mapping[str, frozenset[str]],
+    hosts: HostTable,
 ) -> list[Coverage]:
     """Areas that nobody looked at, on the going hosts and in the estate."""
     seen = {(row.source, row.area) for row in rows if row.seen}
@@ -433,7 +447,7 @@ def _unseen(
             one.host,
             Area.COVERAGE,
             f"{one.host} is named nowhere in the estate",
-            "Is the name spelt right, and is this the right estate?",
+            f"Is the name spelt right, and is this the right estate?{_meant(one.host, hosts)}",
         )
         for one in going
         if one.host not in named and one.host not in captured

@@ -15,7 +15,7 @@ examples:
   auditor checklist legacy-cert-01.example.org --estate estate/ --as read-only
   auditor checklist web01.example.org=web01,10.0.0.7 web02.example.org --on 2026-12-01 --format markdown -o ticket.md
   git clone …/infrastructure && auditor checklist db03.example.org --estate infrastructure/
-  auditor checklist legacy-cert-01 --after --estate before/ --estate now/     is it gone, and forgotten?
+  auditor checklist legacy-cert-01 --after --estate now/ --estate before/     is it gone, and forgotten?
   auditor checklist legacy-cert-01 --estate estate/ --run run.jsonl     keeps the run; tells what is new and fixed
 
 on a run that is kept (each with --help):

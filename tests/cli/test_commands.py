@@ -140,7 +140,11 @@ def test_an_unknown_host_is_never_clear(capsys: pytest.CaptureFixture[str], bloc
     code, out, _ = run(capsys, "checklist", "odl.example.org", "--estate", str(blocked), *NOW)
     assert code == 4
     assert "INCOMPLETE" in out
-    assert "named nowhere" in out.replace("\n", " ") or "named nowhere" in " ".join(out.split())
+    assert "named nowhere" in " ".join(out.split())
+    assert "Did you mean old.example.org?" in " ".join(out.split())
+    code, _, err = run(capsys, "graph", "--focus", "odl.example.org", "--estate", str(blocked), *NOW)
+    assert code == 2
+    assert "odl.example.org is named nowhere in the estate" in err
 
 
 def test_a_short_name_of_several_hosts_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
