@@ -531,24 +531,17 @@ class _Reader:
                 raise ValueError("no such place")
             return places[number]
 
-        def said(kind: str, value: Any) -> Any:
-            if kind == _PLACED:
-                names, numbers = value
-                must_be(str, *names)
-                return dict(zip(names, map(place, numbers), strict=True))
-            if kind == _PLACE:
-                return place(value)
-            if kind == _SET:
-                must_be(str, *value)
-                return set(value)
-            if kind == _MAYBE_LIFECYCLE:
-                return None if value is None else Lifecycle(value)
-            return _PLAIN_KINDS[kind](value)
+        def placed(value: list[Any]) -> dict[str, Provenance | None]:
+            names, numbers = value
+            must_be(str, *names)
+            return dict(zip(names, map(place, numbers), strict=True))
 
-        kinds = list(_RECORD.values())
+        makers: list[Callable[[Any], Any]] = [
+            {_PLACED: placed, _PLACE: place}.get(kind) or _PLAIN_KINDS[kind] for kind in _RECORD.values()
+        ]
         records: dict[str, HostRecord] = {}
         for row in known["records"]:
-            record = HostRecord(*[said(kind, value) for kind, value in zip(kinds, row, strict=True)])
+            record = HostRecord(*[make(value) for make, value in zip(makers, row, strict=True)])
             records[record.name] = record
         by_name, by_short, by_address = known["indexes"]
         if not {*by_name.values()} <= records.keys():
@@ -669,17 +662,19 @@ def _coverage_of(row: list[Any]) -> Coverage:
 def _exactly(kind: type) -> Callable[[Any], Any]:
     """Makes a value of this type from JSON, or raises one of WRONG."""
 
+    def texts(value: Any) -> tuple[str, ...]:
+        must_be(list, value)
+        must_be(str, *value)
+        return tuple(value)
+
     def made(value: Any) -> Any:
-        if kind is tuple:
-            must_be(list, value)
-            must_be(str, *value)
-            return tuple(value)
-        if issubclass(kind, Enum):
-            return kind(value)
-        must_be(kind, value)
+        if type(value) is not kind:
+            raise ValueError(f"no {kind.__name__}")
         return value
 
-    return made
+    if issubclass(kind, Enum):
+        return kind
+    return texts if kind is tuple else made
 
 
 _BLANK: Final = Coverage("", Area.COVERAGE, "", Outcome.OK)
@@ -691,10 +686,11 @@ _RECORD: Final = {one.name: str(one.type) for one in fields(HostRecord)}
 _PLACED: Final = "dict[str, Provenance | None]"
 _PLACE: Final = "Provenance | None"
 _SET: Final = "set[str]"
-_MAYBE_LIFECYCLE: Final = "Lifecycle | None"
-_PLAIN_KINDS: Final = {
+_PLAIN_KINDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "str": _exactly(str),
     "bool": _exactly(bool),
     "tuple[str, ...]": _exactly(tuple),
-    "Lifecycle": _exactly(Lifecycle),
+    "Lifecycle": Lifecycle,
+    "Lifecycle | None": lambda value: None if value is None else Lifecycle(value),
+    _SET: lambda value: set(_exactly(tuple)(value)),
 }

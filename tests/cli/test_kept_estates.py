@@ -331,15 +331,20 @@ def test_all_that_is_known_of_an_estate_comes_back(tmp_path: Path, fleet: Path) 
         lambda _what, _count: None,
     )
     where = Provenance("inventory.yaml", 3, "excerpt", "2026-06-01T00:00:00Z", "$.api", "estate")
-    known: dict[str, Any] = {name: name for name in ("since", "on", "successor", "owner", "site", "tag", "network")}
-    known |= {name: (name,) for name in ("roles", "read_only_paths")}
-    known |= {name: {name: where, "other": None} for name in ("names", "addresses", "words")}
-    known |= dict.fromkeys(("provenance", "observed_at"), where)
-    known |= dict.fromkeys(("lifecycle", "observed", "tagged"), Lifecycle.READ_ONLY)
-    record = HostRecord("a.example", stated=True, origins={"b", "a"}, **known)
+    values: dict[str, Any] = {
+        "str": "text",
+        "bool": True,
+        "set[str]": {"b", "a"},
+        "tuple[str, ...]": ("b", "a"),
+        "dict[str, Provenance | None]": {"name": where, "other": None},
+        "Provenance | None": where,
+        "Lifecycle": Lifecycle.READ_ONLY,
+        "Lifecycle | None": Lifecycle.RETIRED,
+    }
+    record = HostRecord(**{one.name: values[str(one.type)] for one in fields(HostRecord)})
     blank = HostRecord("")
     assert all(getattr(record, one.name) != getattr(blank, one.name) for one in fields(HostRecord)), "a new field"
-    made.hosts.records["a.example"] = record
+    made.hosts.records["text"] = record
     odd = Coverage("s", Area.LOGS, "w", Outcome.PARTIAL, 3, "d", "p", 4, ("x",), False, True, "e", ("h",))
     usual = Coverage("", Area.COVERAGE, "", Outcome.OK)
     assert all(getattr(odd, one.name) != getattr(usual, one.name) for one in fields(Coverage)), "a new field"
