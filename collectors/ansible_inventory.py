@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from itertools import islice
@@ -55,6 +55,7 @@ GLOB_LIMIT: Final = 1_000
 _SECTION: Final = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _NAME: Final = re.compile(r"[\w.-]*+(?:\[[\w:.]+\][\w.-]*+)*(?::\d+)?")
 _PORT: Final = re.compile(r"(.+?):(\d{1,5})")
+_PATTERNS: Final = re.compile(rb"(?m)^plugin:\s*['\"]?(?:[\w.]+\.)?yamlgroup['\"]?\s*$")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", "all", "ungrouped", "implicit_localhost"})
 _INI_SUFFIXES: Final = frozenset({"", "ini", "inv", "inventory", "hosts"})
 _YAML_SUFFIXES: Final = frozenset({"yml", "yaml"})
@@ -88,7 +89,8 @@ class AnsibleInventoryCollector(Collector):
 
     Reads
     -----
-    Inventories in INI and YAML form and as `ansible-inventory --list` prints them; `group_vars` and `host_vars` by
+    Inventories in INI and YAML form and as `ansible-inventory --list` prints them; groups of the plugin `yamlgroup`, by
+    patterns of host names; `group_vars` and `host_vars` by
     their names; playbooks for their `hosts:` patterns and the playbooks that they import. `ansible-vault` files are
     left closed.
 
@@ -100,7 +102,7 @@ class AnsibleInventoryCollector(Collector):
 
     Can't see
     ---------
-    Dynamic inventories and inventory plugins, patterns that are templates or regular expressions, hosts that
+    Dynamic inventories and other inventory plugins, patterns that are templates or regular expressions, hosts that
     `add_host` makes, and what roles and tasks do: their text is searched for names.
     """
 
@@ -121,13 +123,15 @@ class AnsibleInventoryCollector(Collector):
             yield from _variables(path, content)
         elif form == "ini":
             yield from _Ini().read(decode(content).removeprefix("\ufeff").split("\n"))
-        elif form in ("yaml", "json", "playbook"):
+        elif form in ("yaml", "json", "patterns", "playbook"):
             stream = read_yaml(content)
             if stream.problem is not None:
                 where = stream.where(min(stream.problem.line, len(stream.lines)))
                 yield Malformed(where, excerpt(stream.problem.reason), "Ansible refuses the file", not stream.documents)
             if form == "playbook":
                 yield from _playbook(path, stream)
+            elif form == "patterns":
+                yield from _patterns(stream)
             else:
                 read = _listed if form == "json" else _grouped
                 groups: set[str] = set()
@@ -145,6 +149,8 @@ class AnsibleInventoryCollector(Collector):
                 groups |= fragment.value[0]
                 hosts |= fragment.value[1]
         for fragment in fragments:
+            if fragment.kind == "pattern" and isinstance(fragment.value, tuple):
+                yield from _members(fragment, hosts)
             if fragment.kind != "term" or not isinstance(fragment.value, tuple):
                 continue
             playbook, term, pattern = fragment.value
@@ -189,7 +195,7 @@ def _none(_: str) -> bool:
 
 
 def _form(path: str, head: bytes) -> str:
-    """ "vars", "ini", "yaml", "json", "playbook", or "" for a file of another kind."""
+    """ "vars", "ini", "yaml", "json", "patterns", "playbook", or "" for a file of another kind."""
     directory, _, base = path.rpartition("/")
     if "_vars/" in path and _VARS.search(path):
         return "vars"
@@ -207,6 +213,8 @@ def _form(path: str, head: bytes) -> str:
 
 
 def _yaml_form(directory: str, head: bytes, hinted: bool) -> str:
+    if b"yamlgroup" in head and _PATTERNS.search(head):
+        return "patterns"
     if b"hosts:" in head:
         if _PLAY.search(head) and _TOP_LIST.search(head) and b"apiVersion:" not in head:
             return "playbook"
@@ -475,6 +483,38 @@ def _listed(reading: _Group, root: YamlNode) -> Iterator[Parsed]:
             yield from reading.host(group, host, hostvars.get(host.scalar) if hostvars is not None else None)
         for child in node.children("children"):
             yield from reading.child(group, child)
+
+
+def _patterns(stream: YamlStream) -> Iterator[Parsed]:
+    """Groups of the inventory plugin `yamlgroup`: a list of globs, and of regular expressions that begin with `^`."""
+    root = stream.documents[0] if stream.documents else None
+    groups = root.get("groups") if root is not None else None
+    names = set()
+    for key in [key for key, _ in groups.items()] if groups is not None else ():
+        if not key.scalar:
+            continue
+        names.add(key.scalar)
+        yield Entity(Ref(Kind.GROUP, key.scalar), stream.where(key), {"origin": "ansible"})
+        for one in groups.children(key.scalar) if groups is not None else ():
+            if one.scalar:
+                yield Fragment("pattern", (key.scalar, one.scalar), stream.where(one))
+    yield Fragment("names", (frozenset(names), frozenset[str]()), Where())
+
+
+def _members(fragment: Fragment, hosts: Collection[str]) -> Iterator[Parsed]:
+    """The hosts that a pattern puts into its group."""
+    assert isinstance(fragment.value, tuple)
+    group, pattern = fragment.value
+    where = Where(fragment.where.line, fragment.where.excerpt, fragment.path)
+    regex = _regex(pattern) if pattern.startswith("^") else None
+    if pattern.startswith("^") and regex is None:
+        yield Malformed(where, f"{excerpt(pattern)} can't be read as a regular expression", "its hosts are not known")
+        return
+    fits: Callable[[str], object] = regex.match if regex is not None else partial(_fits, pattern)
+    for name in [name for name in sorted(hosts) if fits(name)][:GLOB_LIMIT]:
+        yield Dependency(
+            Ref(Kind.GROUP, group), Ref(Kind.HOST, name), Relation.MEMBER, where, None, "members", Confidence.MEDIUM
+        )
 
 
 def _playbook(path: str, stream: YamlStream) -> Iterator[Parsed]:

@@ -86,17 +86,20 @@ class HostInInventoryRule(Rule):
                         continue  # nothing there names it
                     if group.text.startswith(PATTERNS) or members_of(estate, group) <= leaving:
                         continue
-                    tools[tool.name] = tool
-                    key = (tool.name, place.path)
-                    if bare_name(group) not in groups.setdefault(key, []):
-                        groups[key].append(bare_name(group))
-                    lines.setdefault(key, {}).setdefault(place.line, place)
                     same = [
                         other.provider.text
                         for other in estate.outgoing(group, Relation.MEMBER)
                         if other.provenance == place and other.provider.id != node.id
                     ]
-                    if any(other not in leaving for other in same):
+                    stay = any(other not in leaving for other in same)
+                    if stay and edge.confidence is not Confidence.HIGH:
+                        continue  # a pattern that other hosts fit too need not change
+                    tools[tool.name] = tool
+                    key = (tool.name, place.path)
+                    if bare_name(group) not in groups.setdefault(key, []):
+                        groups[key].append(bare_name(group))
+                    lines.setdefault(key, {}).setdefault(place.line, place)
+                    if stay:
                         shared.setdefault(key, []).append(place.excerpt.strip())
             variables = sorted(
                 edge.consumer.text
