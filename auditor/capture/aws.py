@@ -167,7 +167,10 @@ def collect_aws(
     try:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise UsageError("boto3 is not installed, which speaks to AWS", hint="pip install 'auditor[aws]'") from None
+        raise UsageError(
+            "boto3 is not installed, which speaks to AWS",
+            hint="It is in the extra `aws`: pip install '.[aws]' where the auditor's source is.",
+        ) from None
 
     stop = stop or threading.Event()
     label = source.account or source.profile or "default"

@@ -160,7 +160,9 @@ def need_libraries(jobs: Sequence[Job], table: Mapping[str, Kind] = KINDS) -> No
         if entry is not None and entry.package and importlib.util.find_spec(entry.package) is None:
             raise UsageError(
                 f"{entry.package} is not installed, which {entry.speaks}",
-                hint=f"pip install 'auditor[{entry.extra}]', or leave these sources out with --only.",
+                hint=f"It is in the extra `{entry.extra}`: "
+                f"pip install '.[{entry.extra}]' where the auditor's source is. "
+                "Or leave these sources out with --only.",
             )
 
 

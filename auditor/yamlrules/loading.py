@@ -95,7 +95,7 @@ def _compiler() -> _Compiled:
     except ImportError as error:
         raise AuditorError(
             "rules in YAML need the library common-expression-language",
-            hint="Install it with: pip install 'auditor[cel]'",
+            hint="It is in the extra `cel`: pip install '.[cel]' where the auditor's source is.",
         ) from error
 
 

@@ -128,7 +128,7 @@ def test_a_missing_library_is_said_before_anything_is_asked(
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     root = tmp_path / "snapshot"
     assert main(["collect", "--estate", str(estate), "-o", str(root), "--only", "aws"]) == 2
-    assert "pip install 'auditor[aws]'" in capsys.readouterr().err
+    assert "pip install '.[aws]'" in capsys.readouterr().err
     assert not root.exists()
 
 
