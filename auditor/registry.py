@@ -75,6 +75,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "host_state": "collectors.host_state:HostStateCollector",
         "hosts_file": "collectors.hosts_file:HostsFileCollector",
         "icinga2": "collectors.icinga2:Icinga2Collector",
+        "immutable": "collectors.immutable:ImmutableCollector",
         "jenkins": "collectors.schedulers.jenkins:JenkinsCollector",
         "keepalived": "collectors.traffic.keepalived:KeepalivedCollector",
         "key_pins": "collectors.key_pins:KeyPinsCollector",

@@ -502,6 +502,55 @@ devices() {
     done
 }
 
+# What nobody may change, whatever its mode says, of what renewals write and of certificates: only such lines are told.
+# lsattr opens what it looks at, but no device or pipe; all of these are on local file systems.
+immutable() {
+    found=
+    for d in /etc/letsencrypt /etc/letsencrypt/live /etc/letsencrypt/archive /etc/letsencrypt/renewal \
+        /etc/letsencrypt/accounts /etc/letsencrypt/live/* /etc/letsencrypt/archive/* /root/.acme.sh /root/.acme.sh/* \
+        /var/lib/dehydrated /var/lib/dehydrated/certs /var/lib/dehydrated/certs/* /etc/dehydrated /etc/dehydrated/certs \
+        /var/lib/lego /var/lib/lego/* /root/.lego /root/.lego/* /etc/lego /etc/lego/* /var/lib/caddy \
+        /var/lib/certmonger /var/lib/certmonger/requests /etc/uacme /etc/uacme/* /etc/getssl /root/.getssl /root/.getssl/* \
+        /etc/ssl /etc/ssl/* /etc/pki/tls /etc/pki/tls/certs /etc/pki/nginx /etc/nginx/* /etc/apache2/* /etc/httpd/* \
+        /etc/haproxy /etc/haproxy/* /usr/local/etc/ssl /usr/local/etc/ssl/*; do
+        case $d in *"$nl"*) continue ;; esac
+        [ -d "$d" ] && [ ! -L "$d" ] && reachable "$d" && found=$found$d$nl
+    done
+    IFS=$nl
+    set -f
+    for d in $seen; do
+        case $d in
+        *.pem | *.crt | *.cer | /etc/letsencrypt/renewal/*.conf) [ -f "$d" ] && [ ! -L "$d" ] && found=$found$d$nl ;;
+        esac
+        [ "${#found}" -lt 100000 ] || break
+    done
+    set -- $found
+    IFS=$blank
+    if [ "$#" -eq 0 ]; then
+        :
+    elif [ -n "$mountinfo" ]; then
+        found=$(limit 5 lsattr -d "$@")
+    else
+        case $(uname -s) in
+        Darwin) found=$(ls -lndO "$@") ;;
+        *) found=$(ls -lndo "$@") ;;
+        esac
+    fi
+    echo "looked=$#"
+    IFS=$nl
+    for line in $found; do
+        case ${line%%/*} in
+        *schg* | *uchg* | *appnd* | *immutable* | *append*) ;;
+        *' '*' '*) continue ;;
+        *[ia]*) ;;
+        *) continue ;;
+        esac
+        echo "$line"
+    done
+    set +f
+    IFS=$blank
+}
+
 first_round() {
     mode=all
     places /etc/hosts /etc/hostname /etc/machine-id /etc/resolv.conf /etc/fstab
@@ -604,6 +653,12 @@ first_round() {
     done
     quiet=
     settle
+
+    if [ -z "$mountinfo" ] || command -v lsattr >/dev/null; then
+        say "BEGIN OUT immutable.txt"
+        immutable
+        say "END 0"
+    fi
 
     # Who this machine is, who listens, who talks.
     output ip-addr.txt 5 ip -o addr || output ip-addr.txt 5 ifconfig -a

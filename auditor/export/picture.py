@@ -170,7 +170,7 @@ class Picture:
                 if kind is Kind.HOST:
                     record = records.get(text)
                     lifecycle = asked.get(text) or (record.lifecycle if record else Lifecycle.ACTIVE).value
-                elif node in linked.read_only_mounts:
+                elif node in linked.read_only:
                     lifecycle = Lifecycle.READ_ONLY.value
                 key = self.key(node)
                 label = NodeView(view, node).label if kind is Kind.CERTIFICATE else _label(kind, text, scope)
@@ -329,7 +329,7 @@ def select(view: View, wanted: Wanted, findings: Iterable[Finding] = ()) -> Pict
 
 def mounts_of(view: View, focus: Iterable[int]) -> list[int]:
     names = {view.linked.graph.texts[node] for node in focus}
-    return [mount for mount in view.linked.read_only_mounts if view.linked.graph.scope(mount) in names]
+    return [mount for mount in view.linked.read_only if view.linked.graph.scope(mount) in names]
 
 
 def reached(rows: Csr, other: Ints, start: Ints, usable: Bools, depth: int | None) -> Bools:

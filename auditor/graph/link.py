@@ -526,7 +526,10 @@ class Linker:
                 )
 
     def _paths_and_mounts(self) -> None:
-        """A path is on the mount with the longest prefix, a mount on its host or on the server that exports it."""
+        """A path is on the mount with the longest prefix, a mount on its host or on the server that exports it.
+
+        What is directly in an immutable directory can't be made, replaced or deleted: it stands and falls with it.
+        """
         mounts: dict[str, dict[str, NodeId]] = {}
         for record in self.hosts.records.values():
             for path in record.read_only_paths:
@@ -539,11 +542,19 @@ class Linker:
             if self._scopes[node]:
                 self._edge(node, self._node(Kind.HOST, self._scopes[node], ""), Relation.STANDS_FOR, Need.READ, -1, -1)
         self._servers_of_mounts()
-        for node in self._of_kind(Kind.PATH):
-            scope = self._scopes[node]
-            if not scope or not self._texts[node].startswith("/"):
+        paths = self._of_kind(Kind.PATH)
+        frozen = {
+            (self._scopes[node], self._texts[node]): node
+            for node in paths
+            if self.attributes.get(node, {}).get("unwritable") == "immutable"
+        }
+        for node in paths:
+            scope, path = self._scopes[node], self._texts[node]
+            if not scope or not path.startswith("/"):
                 continue
-            target = _mount_of(self._texts[node], mounts.get(scope, {}))
+            target = frozen.get((scope, path.rpartition("/")[0])) if path != "/" else None
+            if target is None:
+                target = _mount_of(path, mounts.get(scope, {}))
             if target is None:
                 target = self._node(Kind.HOST, scope, "")
             self._edge(node, target, Relation.STANDS_FOR, Need.READ, -1, -1)

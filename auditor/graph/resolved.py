@@ -50,7 +50,8 @@ class Linked:
     entity_evidence: Mapping[NodeId, Sequence[int]]
     host_nodes: dict[str, NodeId]
     domains: frozenset[str]
-    read_only_mounts: dict[NodeId, str]
+    read_only: dict[NodeId, str]
+    """Mounts, and paths that are immutable, that can't be written: what makes them so, in words."""
 
     def provenance(self, index: int) -> Provenance | None:
         """The evidence of an index; None for what the linker itself concluded."""
@@ -317,12 +318,17 @@ class Resolved:
         """The graph of all that was linked and added. Nothing can be added afterwards."""
         for document, entries in self._mentions.items():
             self.attributes[document] = {**self.attributes.get(document, {}), "mentions": tuple(entries)}
-        mounts = KIND_ID[Kind.MOUNT]
+        mounts, paths = KIND_ID[Kind.MOUNT], KIND_ID[Kind.PATH]
         kinds = np.concatenate([self.kinds, np.frombuffer(bytes(self._new_kinds), np.uint8)])
         read_only = {
-            node: str(known.get("read_only_by") or "read-only").replace(",", " and ")
+            node: "mounted read-only: " + str(known.get("read_only_by") or "read-only").replace(",", " and ")
             for node, known in self.attributes.items()
-            if kinds[node] == mounts and known.get("read_only")
+            if known.get("read_only") and kinds[node] == mounts
+        }
+        read_only |= {
+            node: str(known["unwritable"])
+            for node, known in self.attributes.items()
+            if known.get("unwritable") and kinds[node] == paths
         }
         graph = self._graph(kinds)
         host_nodes = {graph.texts[node]: node for node in graph.nodes_of(_HOST).tolist()}

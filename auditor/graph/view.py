@@ -211,7 +211,7 @@ class View:
                     losses[node] = READ_ONLY_LOST
             elif one.lifecycle in (Lifecycle.RETIRED, Lifecycle.RETIRING):
                 losses[node] = ALL_LOST
-        for node in self.linked.read_only_mounts:
+        for node in self.linked.read_only:
             losses[node] = losses.get(node, 0) | MOUNT_LOST
         return losses
 
@@ -284,8 +284,8 @@ class View:
         one = self.going_for(provider)
         if one is not None:
             note = f"{one.lifecycle.value}" + (f" since {one.since[:10]}" if one.since else "")
-        elif provider.id in self.linked.read_only_mounts:
-            note = f"mounted read-only: {self.linked.read_only_mounts[provider.id]}"
+        elif provider.id in self.linked.read_only:
+            note = self.linked.read_only[provider.id]
         return Step(edge.consumer.label, edge.relation.value, provider.label, note, known)
 
     def hosts_of(self, consumer: Node) -> tuple[str, ...]:
@@ -297,7 +297,7 @@ class View:
             if KINDS[graph.kinds[node]] is Kind.HOST and graph.texts[node] in self._going:
                 found.add(graph.texts[node])
                 continue
-            if KINDS[graph.kinds[node]] is Kind.MOUNT and node in self.linked.read_only_mounts:
+            if node in self.linked.read_only:
                 found.update(name for name in (graph.scope(node),) if name in self._going)
             for edge in graph.outgoing(node):
                 if self.lost_mask[edge] and int(graph.provider[edge]) not in seen:

@@ -31,11 +31,15 @@ _RUNS: Final = (Kind.JOB, Kind.LINEAGE, Kind.UNIT)
 
 @dataclass(frozen=True, slots=True)
 class _Stuck:
-    """A mount that can't be written, and what of its host fails by that."""
+    """A mount or path that can't be written, and what of its host fails by that."""
 
     mount: Node
-    emergency: bool
+    how: str
     broken: tuple[Node, ...]
+
+    @property
+    def emergency(self) -> bool:
+        return self.how == "in an emergency"
 
 
 class LifecycleReadOnlyObservedRule(Rule):
@@ -46,7 +50,9 @@ class LifecycleReadOnlyObservedRule(Rule):
     Takes each mount that was captured and whose file system is read-only (`ro` among its own options, not only a bind
     mount's), or in an emergency (`emergency_ro`: ext4 gave up after an error, and statvfs and `[ -w ]` still say
     writable); and volumes that AWS calls broken. Left out are mounts that fstab or the inventory want so, file systems
-    that are never written, and places that often are read-only (`/usr`, `/boot`, `/snap`).
+    that are never written, and places that often are read-only (`/usr`, `/boot`, `/snap`). Files and directories that
+    are immutable or append-only (`chattr +i`, `chflags schg`) are told if a job, a service or a renewal must write
+    them, as when somebody has frozen `/etc/letsencrypt`.
 
     For the hosts of the scenario and those that take over it blocks if jobs, services or renewals there fail by it, or
     in an emergency; else it warns. Of other hosts it makes a note, one for all that are alike. `auditor audit` asks
@@ -64,11 +70,13 @@ class LifecycleReadOnlyObservedRule(Rule):
     What to do
     ----------
     Look at `dmesg`, and repair it; or declare the host `read-only`, and ask `auditor checklist HOST --as read-only`.
+    Take the attribute off what is immutable (`chattr -i`), or let what writes there write elsewhere.
 
     What it can't see
     -----------------
-    Mounts that were made after the collection, containers, quotas, immutable files (`lsattr`), and file systems that
-    are full.
+    Mounts that were made after the collection, containers, quotas, and file systems that are full. Of immutable files
+    those alone that live collection asks for: where ACME clients write, and certificates. Whether a file in an
+    immutable directory is replaced, which fails, or overwritten in its place, which does not.
     """
 
     id: ClassVar[str] = "lifecycle-read-only-observed"
@@ -84,6 +92,9 @@ class LifecycleReadOnlyObservedRule(Rule):
         for mount in estate.nodes(Kind.MOUNT):
             if mount.scope and (one := _stuck(estate, mount)) is not None:
                 stuck.setdefault(mount.scope, []).append(one)
+        for path in estate.nodes(Kind.PATH):
+            if path.scope and path.attributes.get("unwritable") and (one := _frozen(estate, path)) is not None:
+                stuck.setdefault(path.scope, []).append(one)
         others: dict[tuple[str, ...], list[str]] = {}
         for host, mounts in sorted(stuck.items()):
             if host in own:
@@ -102,6 +113,9 @@ class LifecycleReadOnlyObservedRule(Rule):
         emergency = any(one.emergency for one in mounts)
         why = f"What must write there fails: {listed(broken, 4)}." if broken else "Nothing that writes there is known."
         declared = estate.declared(host)
+        frozen = [one.mount.text for one in mounts if one.mount.kind is Kind.PATH]
+        repair = [f"Look at `dmesg` on {host} and repair it"] if len(frozen) < len(mounts) else []
+        repair += [f"take the attribute off {listed(frozen)} (`lsattr -d`, `chattr -ia`)"] if frozen else []
         return Finding(
             rule=self.id,
             area=self.area,
@@ -112,7 +126,7 @@ class LifecycleReadOnlyObservedRule(Rule):
             message=f"{host}{role(estate, host)} can't be written any more: {listed([_said(one) for one in mounts])}; "
             + (f"it is declared {declared.lifecycle.value}" if declared else "no inventory declares it"),
             why=f"{why} It answers all the same, and whatever watches it stays green.",
-            action=f"Look at `dmesg` on {host} and repair it; or declare it `lifecycle: read-only`, and ask `auditor "
+            action=f"{_sentence('; '.join(repair))}; or declare it `lifecycle: read-only`, and ask `auditor "
             f"checklist {host} --as read-only`.",
             impact=Impact.BROKEN if broken else Impact.NONE,
             evidence=lines(*(_line(one.mount) for one in mounts), declared.where if declared else None),
@@ -169,12 +183,30 @@ def _stuck(estate: EstateView, mount: Node) -> _Stuck | None:
             return None
     if _expected(estate, mount.scope, mount.text):
         return None
+    return _Stuck(mount, "in an emergency" if emergency else "mounted read-only", _broken(estate, mount))
+
+
+def _frozen(estate: EstateView, path: Node) -> _Stuck | None:
+    """That files are immutable is mostly meant so: it matters where something must write them."""
+    if _expected(estate, path.scope, path.text):
+        return None
+    writers = [edge.consumer for edge in estate.incoming(path) if edge.lost]
     broken = tuple(
-        node
-        for node in estate.dependents(mount)
-        if node.kind in _RUNS and node.scope == mount.scope and estate.impact_of(node) is Impact.BROKEN
+        dict.fromkeys(node for writer in writers for node in (writer, *_broken(estate, writer)) if node.kind in _RUNS)
     )
-    return _Stuck(mount, emergency, broken)
+    return _Stuck(path, str(path.attributes["unwritable"]), broken) if broken else None
+
+
+def _broken(estate: EstateView, place: Node) -> tuple[Node, ...]:
+    return tuple(
+        node
+        for node in estate.dependents(place)
+        if node.kind in _RUNS and node.scope == place.scope and estate.impact_of(node) is Impact.BROKEN
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _expected(estate: EstateView, host: str, path: str) -> bool:
@@ -190,7 +222,7 @@ def _expected(estate: EstateView, host: str, path: str) -> bool:
 
 
 def _said(one: _Stuck) -> str:
-    return f"{one.mount.text} ({'in an emergency' if one.emergency else 'mounted read-only'})"
+    return f"{one.mount.text} ({one.how})"
 
 
 def _line(mount: Node) -> Provenance | None:

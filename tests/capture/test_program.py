@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditor.api import Document, Entity, Kind
 from auditor.capture.program import MAX_CONTENT, FrameError, FrameReader, Item, program, usable
+from collectors.immutable import ImmutableCollector
 
 NONCE = "0123456789abcdef" * 2
 SHELLS = {
@@ -374,6 +376,30 @@ def test_the_first_round_comes_to_its_end(shell: str) -> None:
     assert {"/etc/hosts", "/etc/resolv.conf"} <= names
     assert "/etc/shadow" not in names
     assert {"host.txt"} <= {item.name for item in items if item.kind == "OUT"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_it_tells_what_is_immutable(shell: str, tmp_path: Path) -> None:
+    if shell not in HERE:
+        pytest.skip(f"there is no {shell}")
+    frozen, plain = tmp_path / "fro zen", tmp_path / "plain"
+    frozen.mkdir()
+    plain.mkdir()
+    if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", frozen], capture_output=True).returncode:
+        pytest.skip("nothing can be made immutable here: it needs chattr, root and a file system that can")
+    try:
+        text = program(NONCE)
+        assert text.count("for d in /etc/letsencrypt ") == 1
+        items, reader = run(shell, text.replace("for d in /etc/letsencrypt ", f"for d in '{tmp_path}'/* "))
+    finally:
+        subprocess.run(["chattr", "-i", frozen], check=True)
+    assert reader.done
+    told = next(item.content.decode() for item in items if item.name == "immutable.txt")
+    assert f" {frozen}\n" in told
+    assert str(plain) not in told
+    entities = list(ImmutableCollector().parse(Document("/.auditor/immutable.txt", told.encode())))
+    assert (Kind.PATH, str(frozen)) in [(one.ref.kind, one.ref.text) for one in entities if isinstance(one, Entity)]
 
 
 @pytest.mark.integration

@@ -10,6 +10,7 @@ from auditor.api import Collector, Document, Fragment, Parsed
 from collectors.connections import ConnectionsCollector
 from collectors.crontab import CrontabCollector
 from collectors.host_state import HostStateCollector
+from collectors.immutable import ImmutableCollector
 from collectors.mounts import MountsCollector
 from collectors.run_parts import RunPartsCollector
 from collectors.systemd_runs import SystemdRunsCollector
@@ -32,6 +33,11 @@ OUTPUTS: list[tuple[Collector, str, tuple[str, ...]]] = [
         MountsCollector(),
         "/.auditor/devices.txt",
         ("block", "ext4", "sda", "8:1", "ro=1", "errors=3", "last=99999999999"),
+    ),
+    (
+        ImmutableCollector(),
+        "/.auditor/immutable.txt",
+        ("looked=1", "----i---", "-a-", "/etc/x", "-rw-r--r--", "1 0 0 schg 5 Nov 1 12:00"),
     ),
     (MountsCollector(), "/.auditor/mount.txt", ("/dev/a", "on", "/", "type", "nfs", "(ro)", "(", "a:/b")),
     (RunPartsCollector(), "/.auditor/states.txt", ("644", "0", "/etc/cron.daily/x", "9999999")),

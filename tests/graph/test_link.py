@@ -339,7 +339,7 @@ def test_paths_are_on_the_longest_mount() -> None:
         if KINDS[graph.kinds[graph.consumer[edge]]] is Kind.PATH
     }
     assert on == {"/srv/www/x": "/srv/www", "/srv/wwwx": "/srv", "/srv": "/srv", "/etc/x": "/", "/srv/www": "/srv/www"}
-    assert list(linked.read_only_mounts.values()) == ["mount"]
+    assert list(linked.read_only.values()) == ["mounted read-only: mount"]
 
 
 def test_the_same_path_on_two_hosts_is_two() -> None:
@@ -353,7 +353,7 @@ def test_a_declared_read_only_path_is_a_mount() -> None:
     hosts = table()
     hosts.records[A].read_only_paths = ("/srv/pki",)
     linked = linker(hosts, (A, depends(Ref(Kind.JOB, "j"), Relation.WRITES, Ref(Kind.PATH, "/srv/pki/x")))).build()
-    assert list(linked.read_only_mounts.values()) == ["declared"]
+    assert list(linked.read_only.values()) == ["mounted read-only: declared"]
     assert ("/srv/pki/x", "/srv/pki", "") in edges(linked, Relation.STANDS_FOR)
 
 
