@@ -7,7 +7,8 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -277,23 +278,32 @@ def run_audit(request: Request, *, quiet: bool, rules: bool = True, own: Sequenc
     `own` are files and directories of rules in YAML.
     """
     from auditor.audit.engine import audit
-    from auditor.capture.reading import Templates
     from auditor.cli.progress import Progress
     from auditor.registry import load_collectors
 
     fewer_collections()
     collectors, failures = load_collectors()
     asked, more = all_rules(own) if rules else ([], [])
+    with (
+        caching(request, collectors) as (known, linked),
+        Progress("auditing", quiet=quiet) as bar,
+    ):
+        return audit(request, collectors, asked, (*failures, *more), known=known, kept=linked, progress=bar.stage)
+
+
+@contextmanager
+def caching(request: Request, collectors: Sequence[Collector]) -> Iterator[tuple[Templates, KeptEstates | None]]:
+    """What earlier runs have parsed and linked. What is added to it is written down at the end, unless that fails."""
+    from auditor.capture.reading import Templates
+
     kept = _cache(request, collectors)
     known = Templates(kept)
     linked = _linked(request, collectors, known)
-    with Progress("auditing", quiet=quiet) as bar:
-        audited = audit(request, collectors, asked, (*failures, *more), known=known, kept=linked, progress=bar.stage)
+    yield known, linked
     if kept is not None:
         save(kept)
         if linked is not None and linked.failed is not None:
             _not_written(kept.directory, linked.failed)
-    return audited
 
 
 def _linked(request: Request, collectors: Sequence[Collector], known: Templates) -> KeptEstates | None:
@@ -311,12 +321,17 @@ def _cache(request: Request, collectors: Sequence[Collector]) -> ParsedFiles | N
     if request.cache is None:
         return None
     for estate in (request.estate, *request.merged):
-        if _inside(request.cache, estate):
-            raise UsageError(
-                f"{request.cache}: it is inside the estate {estate}, which could then say what is in the cache",
-                hint="Give a directory outside of it.",
-            )
+        outside(request.cache, estate)
     return parsed_files(request.cache, collectors)
+
+
+def outside(cache: Path, estate: Path) -> None:
+    """Raises UsageError for a cache that is a part of an estate."""
+    if _inside(cache, estate):
+        raise UsageError(
+            f"{cache}: it is inside the estate {estate}, which could then say what is in the cache",
+            hint="Give a directory outside of it.",
+        )
 
 
 def parsed_files(directory: Path, collectors: Sequence[Collector]) -> ParsedFiles:

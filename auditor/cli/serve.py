@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ examples:
   auditor serve snapshots/ --wave week-49.txt --wave week-50.txt
   auditor serve estate/ --port 8080
 
-It listens on this machine alone, writes nothing, and opens no connection. Each snapshot is judged as of the time at
-which it was made. End it with Ctrl-C.
+It listens on this machine alone, writes nothing but what --cache-dir keeps, and opens no connection. Each snapshot is
+judged as of the time at which it was made. End it with Ctrl-C.
 """
 
 
@@ -37,6 +38,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--now", metavar="TIME", type=common.moment, help="judge all as of this time (default: of each snapshot)"
     )
+    common.cache_option(parser)
     common.rule_option(parser)
     parser.set_defaults(run=run)
 
@@ -48,7 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     open_store(arguments.store, arguments.wave)
     common.fewer_collections()
-    app = App(arguments.store, arguments.wave, lambda: common.all_rules(arguments.rules), arguments.now)
+    cache = arguments.cache_dir
+    if cache is not None:
+        common.outside(cache, arguments.store)
+    rules = partial(common.all_rules, arguments.rules)
+    app = App(arguments.store, arguments.wave, rules, arguments.now, cache, common.caching)
     with server_of(app, arguments.address, arguments.port) as server:
         shown = f"[{arguments.address}]" if ":" in arguments.address else arguments.address
         print(f"http://{shown}:{server.server_address[1]}/", flush=True)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from auditor.api import Collector
 from auditor.audit.diff import compare
 from auditor.audit.engine import Audited, Request, audit
 from auditor.audit.scenario import Asked, parse_host
 from auditor.audit.waves import judge_wave, read_hosts
+from auditor.capture.reading import Templates
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Failure, Lifecycle
 from auditor.page import render_page
@@ -25,7 +28,11 @@ from auditor.serve import pages
 from auditor.serve.store import Cache, Store, Stored, open_store, state
 from auditor.wave import Wave
 
+if TYPE_CHECKING:
+    from auditor.audit.kept import KeptEstates
+
 T = TypeVar("T")
+Known: TypeAlias = "tuple[Templates, KeptEstates | None]"
 
 LOOPBACK: Final = ("127.0.0.1", "::1")
 HTTP_PORT: Final = 80
@@ -52,6 +59,11 @@ class App:
     waves: Sequence[Path]
     rules: Callable[[], tuple[list[Any], list[Failure]]]
     now: datetime | None = None
+    cache: Path | None = None
+    """A directory for what is kept of snapshots, with `caching`, which gives what there is and writes it down."""
+    caching: Callable[[Request, Sequence[Collector]], AbstractContextManager[Known]] = lambda _request, _collectors: (
+        nullcontext((Templates(), None))
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _kept: OrderedDict[tuple[object, ...], Any] = field(default_factory=OrderedDict)
     _cache: Cache = field(default_factory=Cache)
@@ -137,8 +149,10 @@ class App:
             self._now(one),
             on,
             confirmed=len(hosts) or HOSTS_LIMIT,
+            cache=self.cache,
         )
-        return audit(request, collectors, rules, (*failures, *more))
+        with self.caching(request, collectors) as (known, kept):
+            return audit(request, collectors, rules, (*failures, *more), known=known, kept=kept)
 
     def _now(self, one: Stored) -> datetime:
         """The time at which a snapshot is judged: when it was made, unless the command line says otherwise."""

@@ -13,8 +13,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from auditor.audit import engine
 from auditor.capture.pack import pack
-from auditor.cli.common import all_rules
+from auditor.cli.common import all_rules, caching
+from auditor.cli.main import main
 from auditor.errors import UsageError
 from auditor.serve.app import App, server_of
 from auditor.serve.store import Cache, open_store, state
@@ -159,6 +161,31 @@ def test_what_has_changed_is_judged_anew(tmp_path: Path) -> None:
     assert "BLOCKED" in words(app.page("/review", {"host": ["a.example.org"]}))
     job.write_text("1 1 * * * root true\n")
     assert "BLOCKED" not in words(app.page("/review", {"host": ["a.example.org"]}))
+
+
+def test_a_packed_snapshot_is_linked_once_if_there_is_a_cache(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links: list[None] = []
+    link = engine.link
+
+    def noted(*given: object) -> object:
+        links.append(None)
+        return link(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "link", noted)
+    query = {"snapshot": [f"{AFTER}.sqlar"], "host": [LEGACY]}
+    plain = App(store, [], lambda: all_rules([])).page("/review", query)
+    assert len(links) == 1
+    for linked in (2, 2):
+        app = App(store, [], lambda: all_rules([]), cache=tmp_path / "cache", caching=caching)
+        assert app.page("/review", query) == plain
+        assert len(links) == linked
+
+
+def test_a_cache_in_the_store_is_refused(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", str(store), "--cache-dir", str(store / "cache")]) == 2
+    assert "inside" in capsys.readouterr().err
 
 
 def test_a_snapshot_has_changed_if_anything_in_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
