@@ -53,8 +53,9 @@ _RHEL_SKIPS: Final = re.compile(r".*(?:~|,|\.rpmsave|\.rpmorig|\.rpmnew|\.swp|,v
 def runs(name: str, flavour: str) -> bool:
     """Whether run-parts would run a file of this name (if it is executable).
 
-    Flavours: `debian` (the default of debianutils), `lsbsysinit` (its option of that name), `busybox`, and `rhel` (the
-    script of the crontabs package, which skips leftovers and takes anything else).
+    Flavours: `debian` (the default of debianutils), `lsbsysinit` (its option of that name, as up to Debian 12: that of
+    13 takes a name such as `b_c` too), `busybox`, and `rhel` (the script of the crontabs package, which skips leftovers
+    and takes anything else).
     """
     if flavour == "debian":
         return _DEFAULT.fullmatch(name) is not None
@@ -121,7 +122,7 @@ class RunPartsCollector(Collector):
                 f"ignored_by_{flavour}": f"run-parts skips the file name {excerpt(name)!r}" for flavour in refused
             }
         if "debian" in flavours and not runs(name, "lsbsysinit"):
-            attributes["ignored_by_lsbsysinit"] = f"run-parts --lsbsysinit skips the file name {excerpt(name)!r}"
+            attributes["ignored_by_lsbsysinit"] = f"run-parts --lsbsysinit may skip the file name {excerpt(name)!r}"
         if not document.content.strip():
             attributes["empty"] = True
         elif not document.content.startswith((b"#!", b"\x7fELF")):
