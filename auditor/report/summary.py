@@ -34,6 +34,7 @@ from auditor.model import (
     Provenance,
     Relation,
     Report,
+    RuleRun,
     SetAside,
     Severity,
     SinceLast,
@@ -235,7 +236,9 @@ def _summarize(
     missed = [line for line in coverage if line.needed and not line.seen]
     blind = [run for run in rules if not run.looked_at]
     reasons: list[str] = []
-    if rules and len(blind) == len(rules):
+    if _found_by(report, blind):
+        reasons.append(f"{len(blind)} of {number(len(rules), 'check')} not made in full")
+    elif rules and len(blind) == len(rules):
         reasons.append("not looked at")
     elif blind:
         reasons.append(f"{len(blind)} of {number(len(rules), 'check')} not made")
@@ -271,6 +274,12 @@ def _summarize(
 def _looked(coverage: Iterable[Coverage]) -> bool:
     """Whether anybody looked, or had to."""
     return any(line.needed or line.outcome is not Outcome.UNSEEN for line in coverage)
+
+
+def _found_by(report: Report, runs: Iterable[RuleRun]) -> bool:
+    """Whether some of these checks found something all the same."""
+    rules = {run.rule for run in runs}
+    return any(finding.rule in rules for finding in report.findings)
 
 
 def counted(row: AreaSummary) -> str:
@@ -365,11 +374,16 @@ def gaps(report: Report) -> tuple[Gap, ...]:
             # Each of these checks says what it needs, so that "nobody looked" adds nothing.
             found = [gap for gap in found if not (gap.area is area and gap.why == NOBODY_LOOKED)]
             checks = number(len(runs), "check")
+            what = f"none of {checks} made" if len(blind) == len(runs) else f"{len(blind)} of {checks} not made"
+            why = f"nothing in the estate shows what {some((clean(run.rule) for run in blind), len(blind))} ask"
+            if _found_by(report, blind):
+                what = f"{len(blind)} of {checks} not made in full"
+                why = f"the estate does not show all that {some((clean(run.rule) for run in blind), len(blind))} ask"
             found.append(
                 Gap(
                     area=area,
-                    what=f"none of {checks} made" if len(blind) == len(runs) else f"{len(blind)} of {checks} not made",
-                    why=f"nothing in the estate shows what {some((clean(run.rule) for run in blind), len(blind))} ask",
+                    what=what,
+                    why=why,
                     sources=(),
                     places=(),
                     action=f"add to the estate: {_wanted((name for run in blind for name in run.missing), area)}",
