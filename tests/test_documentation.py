@@ -50,13 +50,23 @@ def test_each_rule_documents_itself(rule: str) -> None:
 
 
 def _commands() -> list[str]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"^\$ (?:\S+=\S+ )*(auditor .*)$", text, re.MULTILINE)
-    return [part.strip() for line in found for part in re.split(r"&&|;", line.split("#")[0]) if "auditor " in part]
+    """The commands of README and docs: of blocks of code, behind a prompt or not, without redirections."""
+    found = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        blocks += re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
+        lines = re.findall(
+            r"""^\s*(?:\$ |- run: |sh ')?(?:\S+=\S+ )*(auditor [a-z][^'\n]*)""", "\n".join(blocks), re.MULTILINE
+        )
+        for line in lines:
+            parts = re.split(r"&&|;|\s#|\s[|>]\s", line)
+            found += [part.strip() for part in parts if part.strip().startswith("auditor ")]
+    return sorted(set(found))
 
 
 @pytest.mark.parametrize("command", _commands())
-def test_the_commands_of_the_readme_are_commands(command: str) -> None:
+def test_the_commands_of_the_documentation_are_commands(command: str) -> None:
     words = shlex.split(command)
     assert words[0] == "auditor"
     parser().parse_args(words[1:])
