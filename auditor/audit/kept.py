@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from auditor.api import Collector
 from auditor.audit.scenario import Asked
-from auditor.capture.kept_file import WRONG, key_of, read_parts, regular, write_parts
+from auditor.capture.kept_file import WRONG, key_of, read_parts, write_parts
 from auditor.capture.pack import PackError, PackTree, is_pack
 from auditor.capture.parsed import attributes_of, fingerprint, must_be
 from auditor.capture.reading import Bound, Reading, Template, Templates, read_again
@@ -55,7 +56,12 @@ MAX_SIZE: Final = 1024 * 1024 * 1024
 """Bytes of an entry that is written or read."""
 MAX_KEPT: Final = 4
 """Entries that a directory has; beyond them the one that was of no use for the longest time goes."""
+MAX_TOTAL: Final = 2 * MAX_SIZE
+"""Bytes of all of them."""
 _NAME: Final = re.compile(r"linked-[0-9a-f]{32}\.bin")
+_UNFINISHED: Final = re.compile(r"\.linked-\w+")
+_ABANDONED: Final = 86400.0
+"""Seconds after which an entry that was not written to its end is one of a run that was killed."""
 _CHUNK: Final = 1024 * 1024
 _DIGEST: Final = 16
 _TEXT, _CLAIMED = 1, 2
@@ -181,18 +187,27 @@ class KeptEstates:
 
     def _entry_of(self, path: Path, own: Collection[str]) -> str:
         found = blake2b(json.dumps([FORMAT, self._of, sorted(own)]).encode(), digest_size=32)
-        with regular(path, 1 << 62) as stream:
+        with path.open("rb") as stream:
             while chunk := stream.read(_CHUNK):
                 found.update(chunk)
         return found.hexdigest()
 
     def _tidy(self) -> None:
         """Removes the entries beyond those that may be there, the ones first that were of no use for longest."""
-        files = [entry for entry in os.scandir(self.directory) if _NAME.fullmatch(entry.name)]
-        files.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns, reverse=True)
-        for entry in files[MAX_KEPT:]:
+        found: list[tuple[float, int, Path]] = []
+        for entry in os.scandir(self.directory):
             with suppress(OSError):
-                Path(entry.path).unlink()
+                status = entry.stat(follow_symlinks=False)
+                if _NAME.fullmatch(entry.name):
+                    found.append((status.st_mtime, status.st_size, Path(entry.path)))
+                elif _UNFINISHED.fullmatch(entry.name) and status.st_mtime < time.time() - _ABANDONED:
+                    Path(entry.path).unlink()
+        total = 0
+        for number, (_, size, file) in enumerate(sorted(found, reverse=True)):
+            total += size
+            if number >= MAX_KEPT or (number and total > MAX_TOTAL):
+                with suppress(OSError):
+                    file.unlink()
 
 
 def _state_of(path: Path) -> tuple[int, ...]:
@@ -360,13 +375,13 @@ class _Writer:
         wheres: dict[int, int] = {}
         distinct: list[Where] = []
         found: tuple[list[int], list[int], list[int]] = ([], [], [])
-        for path, where, time in linked.evidence.first:
+        for path, where, when in linked.evidence.first:
             number = wheres.setdefault(id(where), len(distinct))
             if number == len(distinct):
                 distinct.append(where)
             found[0].append(self._paths[path])
             found[1].append(number)
-            found[2].append(self._words.maybe(time))
+            found[2].append(self._words.maybe(when))
         for name, values in zip(("path", "where", "time"), found, strict=True):
             parts[f"evidence {name}"] = _column(values)
         parts["where line"] = _column(one.line for one in distinct)
@@ -386,11 +401,11 @@ class _Evidence(Sequence[EvidenceKey]):
         return len(self._path)
 
     def __getitem__(self, index: Any) -> Any:
-        where, time, words = self._where[index], self._time[index], self._words
+        where, when, words = self._where[index], self._time[index], self._words
         place = Where(
             self._line[where], words[self._excerpt[where]], words[self._inner[where]], words[self._api[where]]
         )
-        return self._paths[self._path[index]], place, None if time < 0 else words[time]
+        return self._paths[self._path[index]], place, None if when < 0 else words[when]
 
 
 class _Reader:

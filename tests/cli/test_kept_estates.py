@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -251,18 +252,37 @@ def test_another_release_links_anew(
     assert len(entries(filled)) == 2
 
 
+@pytest.mark.parametrize(("limit", "value"), [("MAX_KEPT", 1), ("MAX_TOTAL", 1)])
 def test_the_oldest_entries_go(
-    capsys: pytest.CaptureFixture[str], fleet: Path, filled: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    fleet: Path,
+    filled: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: int,
 ) -> None:
     (first,) = entries(filled)
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
-    (filled / "linked-notes.bin").write_text("of somebody else")
-    monkeypatch.setattr(kept, "MAX_KEPT", 1)
+    others = {name: filled / name for name in ("linked-notes.bin", ".linked-old", ".linked-new")}
+    for file in others.values():
+        file.write_text("something")
+    os.utime(others[".linked-old"], (0, 0))
+    os.utime(first, (1, 1))
+    monkeypatch.setattr(kept, limit, value)
     monkeypatch.setattr(parsed, "__version__", "another")
     output(capsys, "audit", "--estate", str(fleet), "--now", NOW, "--cache-dir", str(filled))
-    assert len(entries(filled)) == 2
     assert not first.exists()
-    assert (filled / "linked-notes.bin").exists()
+    assert len(entries(filled)) == 2
+    # What a killed run has left is gone; what may be in the making, and what is somebody else's, is not.
+    assert [name for name, file in others.items() if file.exists()] == ["linked-notes.bin", ".linked-new"]
+
+
+def test_a_pack_may_be_a_link(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, fleet: Path, filled: Path, links: list[None]
+) -> None:
+    (tmp_path / "newest.auditor").symlink_to(fleet)
+    words = ("audit", "--estate", str(tmp_path / "newest.auditor"), "--now", NOW)
+    assert the_same(capsys, links, filled, *words) == 0
 
 
 def test_a_damaged_entry_is_none(
