@@ -158,7 +158,7 @@ def _stages(estate: EstateView, renewal: Renewal) -> list[_Stage]:
 
 
 def _stage(estate: EstateView, lineage: Node, name: str, *relations: Relation) -> _Stage:
-    edges = estate.outgoing(lineage, *relations)
+    edges = [edge for edge in estate.outgoing(lineage, *relations) if not _is_taken_from_store(estate, lineage, edge)]
     lost = [edge for edge in edges if edge.lost]
     return _Stage(
         name,
@@ -167,6 +167,15 @@ def _stage(estate: EstateView, lineage: Node, name: str, *relations: Relation) -
         tuple(lost),
         tuple(edge.provenance for edge in lost if shown(edge.provenance)),
     )
+
+
+def _is_taken_from_store(estate: EstateView, lineage: Node, edge: Edge) -> bool:
+    """Whether a hook only reads what the renewal itself has stored: no credentials of a challenge are there."""
+    if edge.relation is not Relation.READS:
+        return False
+    above = edge.provider.text.rstrip("/")
+    stored = (one.provider.text for one in estate.outgoing(lineage, Relation.WRITES))
+    return any(path == above or path.startswith(f"{above}/") for path in stored)
 
 
 def _place(trigger: Node) -> str:
