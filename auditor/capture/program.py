@@ -5,9 +5,9 @@ about something that is not captured is `\\n<nonce>.<count> NOTE <what> <path>\\
 run, which reach the host on standard input only, and the count has no gaps: content can't forge a frame, whatever it
 holds.
 
-A frame of kind FILES holds several files, each as `+<path>`, its lines with a blank before each, and how it ended: `.`
-whole, `-` whole with no newline at its end, `b` machine code, `?` not as long as it should be (it comes again in a
-frame of its own). What a file holds can't begin or end one either, as every line of it has that blank.
+A frame of kind FILES holds several files, each as a line `+<path>`, its lines, and how it ended: `+.` whole, `+-` whole
+with no newline at its end, `+b` machine code, `+?` not as long as it should be (it comes again in a frame of its own).
+A line of a file that begins with `+` has another before it, so that what it holds can't begin or end one either.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ _KINDS: Final = frozenset({"FILE", "LINK", "OUT", "FILES"})
 _SLACK: Final = 65536
 _ONLY_FIRST: Final = re.compile(r"(?ms)^# --- .*^# ---\n")
 _NEEDLESS: Final = re.compile(r"(?m)^[ ]*(?:#.*\n|\n)?")
-_MARKS: Final = frozenset({b".", b"-", b"b"})
-_SEVERAL: Final = 6
-"""How often the cap a frame of several files may be: twice, each byte being a line at worst, and their names."""
+_MARKS: Final = frozenset({b"+.", b"+-", b"+b"})
+_SEVERAL: Final = 4
+"""How often the cap a frame of several files may be long: the program takes twice that at once, of which `+` at the
+beginnings of lines may make three times, and there are names."""
 _NAMES: Final = {"OUT": re.compile(r"[a-z][a-z0-9.-]{0,60}"), "FILES": re.compile(r"\d{1,5}")}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -205,22 +206,23 @@ class FrameReader:
 
 def _several(content: bytes, cap: int) -> Iterator[Item]:
     """The files of one frame. What has no end, or is not as long as it should be, the program sends again."""
-    if content and not content.startswith(b"+"):
+    if content and not content.startswith(b"+/"):
         raise FrameError("files, and the first has no name")
-    for part in content[1:].removesuffix(b"\n").split(b"\n+"):
+    for part in content[2:].removesuffix(b"\n").split(b"\n+/"):
         name, _, rest = part.partition(b"\n")
-        body, _, mark = rest.rpartition(b"\n")
+        body, newline, mark = rest.rpartition(b"\n")
         if mark not in _MARKS:
             continue
-        path = name.decode("utf-8", "surrogateescape")
+        path = "/" + name.decode("utf-8", "surrogateescape")
         if not usable(path):
             raise FrameError("a file without a usable name")
-        if mark == b"b":
+        if mark == b"+b":
             yield Item("BINARY", path)
             continue
-        held = b"\n" + body if body else b""
-        lines = held.replace(b"\n ", b"\n")
-        if len(held) - len(lines) != held.count(b"\n"):
-            raise FrameError("a line of a file without its blank")
-        whole = lines[1:] + b"\n" if body and mark == b"." else lines[1:]
-        yield Item("FILE", path, whole[:cap])
+        if body.startswith(b"+") or b"\n+" in body:
+            held = b"\n" + body
+            plain = held.replace(b"\n++", b"\n+")
+            if len(held) - len(plain) != held.count(b"\n+"):
+                raise FrameError("a line that begins with + where no file begins or ends")
+            body = plain[1:]
+        yield Item("FILE", path, (body + newline if mark == b"+." else body)[:cap])

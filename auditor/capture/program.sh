@@ -146,16 +146,16 @@ grab() {
     fi
 }
 
-# Many files by one awk. Each line of theirs gets a blank before it, so that no content can look like the line that
-# begins a file (+) or ends it: `.` whole, `-` whole without a newline at its end, `b` machine code, `?` not as long as ls
-# says (NUL bytes, or written to meanwhile). The last, long ones (1) and what is too much for once (2) are told to the
-# shell, which asks for them again. An awk that ends lines at NUL bytes (busybox) is of no use.
+# Many files by one awk. A line of theirs that begins with + gets another, so that no content can look like the line that
+# begins a file (+/) or ends it: `+.` whole, `+-` whole without a newline at its end, `+b` machine code, `+?` not as long
+# as ls says (NUL bytes, or written to meanwhile). The last, long ones (1) and what is too much for once (2) are told to
+# the shell, which asks for them again. An awk that ends lines at NUL bytes (busybox) is of no use.
 reader='
 function finish() {
     if (name == "") return
     mark = binary ? "b" : n == size ? "." : n == size + 1 ? "-" : "?"
     if (mark == "?") again = again "1" name "\n"
-    print mark
+    print "+" mark
     delete kept[name]
     name = ""
 }
@@ -188,15 +188,20 @@ FNR == 1 {
 {
     n += length($0) + 1
     if (size + 1 < n || binary) next
-    if (!public) print " " $0
-    else if (hidden) { if (/END [A-Z ]*PRIVATE KEY/) hidden = 0 }
-    else if (/BEGIN [A-Z ]*PRIVATE KEY/) hidden = 1
-    else print " " $0
+    if (public) {
+        if (hidden) {
+            if (/END [A-Z ]*PRIVATE KEY/) hidden = 0
+            next
+        }
+        if (hidden = /BEGIN [A-Z ]*PRIVATE KEY/) next
+    }
+    if (/^\+/) print "+" $0
+    else print
 }
 END {
     if (1 < found) exit 4
     finish()
-    for (f in kept) if (sizes[f]) again = again "1" f "\n"; else print "+" f "\n."
+    for (f in kept) if (sizes[f]) again = again "1" f "\n"; else print "+" f "\n+."
     if (again == "") exit 0
     printf "%s", again | "cat 1>&2"
     close("cat 1>&2")

@@ -167,12 +167,15 @@ def frame_of(files: Mapping[str, bytes]) -> bytes:
     made = b""
     for name, content in files.items():
         lines = content.removesuffix(b"\n").split(b"\n") if content else []
-        made += f"+{name}\n".encode() + b"".join(b" " + line + b"\n" for line in lines)
-        made += b".\n" if content.endswith(b"\n") or not content else b"-\n"
+        made += f"+{name}\n".encode()
+        made += b"".join(b"+" * line.startswith(b"+") + line + b"\n" for line in lines)
+        made += b"+.\n" if content.endswith(b"\n") or not content else b"+-\n"
     return made
 
 
-LINES = st.lists(st.sampled_from([b"", b" ", b"+/etc/passwd", b".", b"-", b"?", b" x", b"\x00\xff"]), max_size=8)
+LINES = st.lists(
+    st.sampled_from([b"", b" ", b"+", b"++", b"+/etc/passwd", b"+.", b"+-", b"+?", b"x", b"\x00\xff"]), max_size=8
+)
 
 
 @given(st.dictionaries(st.sampled_from(["/a", "/b", "/c d", "/+e"]), st.tuples(LINES, st.booleans())), st.data())
@@ -191,14 +194,14 @@ def test_several_files_of_one_frame_come_out_as_they_are(
 
 
 def test_what_is_not_whole_in_a_frame_of_several_is_left_out() -> None:
-    body = b"+/a\n one\n?\n+/b\nb\n+/c\n two\n.\n+/d\n three"
+    body = b"+/a\none\n+?\n+/b\n+b\n+/c\ntwo\n+.\n+/d\nthree"
     items, _ = read(head(1, "START 1") + several(2, body) + head(4, "DONE 1"))
     assert items == [Item("BINARY", "/b"), Item("FILE", "/c", b"two\n")]
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"a line of no file\n", b"+/a\nwithout a blank\n.\n", b"+a\n x\n.\n", b"+/a/../b\n x\n.\n", b"+/a\n x\ny\n.\n"],
+    [b"a line of no file\n", b"+a\nx\n+.\n", b"+/a/../b\nx\n+.\n", b"+/a\n+x\n+.\n", b"+/a\n++x\n+y\n+-\n"],
 )
 def test_what_is_no_frame_of_several_ends_the_reading(body: bytes) -> None:
     with pytest.raises(FrameError):
@@ -261,7 +264,7 @@ def files(tmp_path: Path) -> Path:
         "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
         "-----BEGIN EC PRIVATE KEY-----\nSECRET\n-----END EC PRIVATE KEY-----\n"
     )
-    (tmp_path / "forged").write_text("\n.\n+/etc/shadow\n root\n.\n-\n?\n \n  two\n")
+    (tmp_path / "forged").write_text("\n+.\n+/etc/shadow\nroot\n+.\n+-\n++\n+\n\n+ two\n")
     (tmp_path / "newline").symlink_to(f"x\nlrwxrwxrwx 1 0 0 9 Jan 1 00:00 {tmp_path}/linked -> /elsewhere")
     (tmp_path / "an -> arrow").symlink_to("plain")
     (tmp_path / "question?").symlink_to("pl?in")
