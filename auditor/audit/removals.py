@@ -166,57 +166,99 @@ class Named:
 
 def removed(before: Survey, after: Survey, was: Named, now: Named, lines: Lines) -> list[Gone]:
     """What a change takes out: hosts of inventories, names of zones, machines and records that a plan destroys."""
-    found: dict[str, Gone] = {}
-    shorts = Counter(one.partition(".")[0] for one in before.hosts.records)
-    kept = {one for names in now.also.values() for one in names}
-
-    def called(name: str) -> list[str]:
-        """What else a list called a host, and calls nothing any more."""
-        words = (one for one in was.also.get(name, ()) if one != name and one not in kept)
-        return [one for one in words if not _is_known(one, after, now)]
-
-    for record in before.hosts.records.values():
-        there = after.hosts.find(record.name) or ""
-        label = record.name.partition(".")[0]
-        if not there and shorts[label] == 1 and label in after.hosts.records:
-            there = label  # the list calls it by less of its name now
-        origins = _origins(record, was.origins.get(record.name, ()))
-        still = _origins(after.hosts.records.get(there), now.origins.get(there, ()))
-        left = still & (FLEET | {"netbox"}) if origins & FLEET else still - _OTHER
-        if left or not origins - _OTHER or record.lifecycle is not Lifecycle.ACTIVE:
-            continue
-        gone = found[record.name] = Gone(record.name, "is taken out of the inventory")
-        for name in record.names:
-            if name != record.name and after.hosts.find(name) is None and name not in now.resolved:
-                gone.also.append(name)
-        gone.also += [one for one in record.addresses if not after.hosts.at(one) and one not in now.addresses]
-        gone.also += list(record.words)
-        gone.also += [one for one in called(record.name) if one not in gone.also]
-        places = [*was.hosts.get(record.name, ()), *([record.provenance] if record.provenance else ())]
-        gone.where += taken(places, lines)
-    for name, places in was.resolved.items():
-        if name in now.resolved or "*" in name or not is_hostname(name):
-            continue
-        short = before.hosts.find(name)
-        gone = found.get(short or "") or found.setdefault(name, Gone(name, "is taken out of DNS"))
-        if gone.name == name or name in gone.also:
-            gone.where += taken(places, lines)
-        else:
-            gone.also.append(name)
-    for name, places in was.watched.items():
-        known = name in now.watched or name in now.resolved or after.hosts.find(name) is not None
-        if not known and before.hosts.find(name) is None and name not in found:
-            found[name] = Gone(name, "is taken out of the monitoring", called(name), taken(places, lines))
-    for name, (status, place) in was.noted.items():
-        known = name in now.noted or name in now.resolved or after.hosts.find(name) is not None
-        if not known and status not in LEAVING and before.hosts.find(name) is None and name not in found:
-            found[name] = Gone(name, "is taken out of NetBox", called(name), taken([place], lines))
-    for name, places in now.destroyed.items():
-        # What a plan deletes and makes again under another address is replaced, or only renamed.
-        if name not in was.destroyed and name not in now.planned and name not in now.resolved and "*" not in name:
-            found[name] = Gone(name, "is destroyed by the Terraform plan", [], list(places))
+    change = _Removals(before, after, was, now, lines)
+    change.hosts()
+    change.names()
+    change.watched()
+    change.noted()
+    change.destroyed()
     # Without a line that was taken away it is no act of this change (a file that can't be read any more, say).
-    return [one for _, one in sorted(found.items()) if one.where]
+    return [one for _, one in sorted(change.found.items()) if one.where]
+
+
+@dataclass(slots=True)
+class _Removals:
+    """Both sides of a change, and what is found to be taken out so far, by name."""
+
+    before: Survey
+    after: Survey
+    was: Named
+    now: Named
+    lines: Lines
+    found: dict[str, Gone] = field(default_factory=dict)
+    still_called: set[str] = field(init=False)
+    """What lists of the new side call their hosts besides."""
+
+    def __post_init__(self) -> None:
+        self.still_called = {one for names in self.now.also.values() for one in names}
+
+    def hosts(self) -> None:
+        """Hosts that no list has any more."""
+        was, now, after = self.was, self.now, self.after
+        shorts = Counter(one.partition(".")[0] for one in self.before.hosts.records)
+        for record in self.before.hosts.records.values():
+            there = after.hosts.find(record.name) or ""
+            label = record.name.partition(".")[0]
+            if not there and shorts[label] == 1 and label in after.hosts.records:
+                there = label  # the list calls it by less of its name now
+            origins = _origins(record, was.origins.get(record.name, ()))
+            still = _origins(after.hosts.records.get(there), now.origins.get(there, ()))
+            left = still & (FLEET | {"netbox"}) if origins & FLEET else still - _OTHER
+            if left or not origins - _OTHER or record.lifecycle is not Lifecycle.ACTIVE:
+                continue
+            gone = self.found[record.name] = Gone(record.name, "is taken out of the inventory")
+            for name in record.names:
+                if name != record.name and after.hosts.find(name) is None and name not in now.resolved:
+                    gone.also.append(name)
+            gone.also += [one for one in record.addresses if not after.hosts.at(one) and one not in now.addresses]
+            gone.also += list(record.words)
+            gone.also += [one for one in self._called(record.name) if one not in gone.also]
+            places = [*was.hosts.get(record.name, ()), *([record.provenance] if record.provenance else ())]
+            gone.where += taken(places, self.lines)
+
+    def names(self) -> None:
+        """Names that no zone has any more: of the hosts that are gone, or by themselves."""
+        for name, places in self.was.resolved.items():
+            if name in self.now.resolved or "*" in name or not is_hostname(name):
+                continue
+            short = self.before.hosts.find(name)
+            gone = self.found.get(short or "") or self.found.setdefault(name, Gone(name, "is taken out of DNS"))
+            if gone.name == name or name in gone.also:
+                gone.where += taken(places, self.lines)
+            else:
+                gone.also.append(name)
+
+    def watched(self) -> None:
+        """Names that only the monitoring had."""
+        for name, places in self.was.watched.items():
+            if name not in self.now.watched and self._is_new_loss(name):
+                where = taken(places, self.lines)
+                self.found[name] = Gone(name, "is taken out of the monitoring", self._called(name), where)
+
+    def noted(self) -> None:
+        """Machines that only NetBox had, and not on their way out."""
+        for name, (status, place) in self.was.noted.items():
+            if name not in self.now.noted and status not in LEAVING and self._is_new_loss(name):
+                where = taken([place], self.lines)
+                self.found[name] = Gone(name, "is taken out of NetBox", self._called(name), where)
+
+    def destroyed(self) -> None:
+        """What a plan deletes. What it makes again under another address is replaced, or only renamed."""
+        now = self.now
+        for name, places in now.destroyed.items():
+            known = name in self.was.destroyed or name in now.planned or name in now.resolved
+            if not known and "*" not in name:
+                self.found[name] = Gone(name, "is destroyed by the Terraform plan", [], list(places))
+
+    def _is_new_loss(self, name: str) -> bool:
+        """Whether neither side has a name elsewhere, and it is not among what is found so far."""
+        there = name in self.now.resolved or self.after.hosts.find(name) is not None
+        return not there and self.before.hosts.find(name) is None and name not in self.found
+
+    def _called(self, name: str) -> list[str]:
+        """What else a list called a host, and calls nothing any more."""
+        words = (one for one in self.was.also.get(name, ()) if one != name and one not in self.still_called)
+        return [one for one in words if not _is_known(one, self.after, self.now)]
 
 
 def _is_known(word: str, after: Survey, now: Named) -> bool:
