@@ -312,84 +312,14 @@ def gaps(report: Report) -> tuple[Gap, ...]:
 
     Lines of coverage that rule out nothing stand together in one gap an area, after the others.
     """
-    found: list[Gap] = []
-    told = {
-        (one.path, one.line) for finding in report.findings if finding.area is Area.COVERAGE for one in finding.evidence
-    }
-
-    def alike(line: Coverage) -> tuple[int, bool, str, str, str]:
-        rank = _AREA_RANK[line.area]
-        if not line.needed:
-            told = (line.detail, line.what) if line.outcome is Outcome.UNSEEN else ("", "")
-            return (rank, True, line.outcome.value, *told)
-        # A place is shown as such: many places with the same trouble are one gap.
-        what = "" if line.path and line.what.startswith(line.path) else line.what
-        return (rank, False, line.outcome.value, line.detail, what)
-
-    for (_, minor, _, detail, what), group in groupby(
-        sorted(
-            (
-                line
-                for line in report.coverage
-                if not line.seen and not line.hosts and (line.path, line.line) not in told
-            ),
-            key=alike,
-        ),
-        key=alike,
-    ):
-        lines = list(group)
-        first = lines[0]
-        said = clean(detail)
-        why, action = first.outcome.value + (f": {said}" if said else ""), OUTCOME_HINT.get(first.outcome, "")
-        if first.outcome is Outcome.UNSEEN:
-            why, action = NOBODY_LOOKED, said.removeprefix("To see it, ")
-            why += ", and that rules out nothing" if minor else ""
-        elif minor:
-            reasons = some(sorted({clean(line.detail) for line in lines if line.detail}))
-            why = f"{first.outcome.value}, and rules out nothing" + (f": {reasons}" if reasons else "")
-        found.append(
-            Gap(
-                area=first.area,
-                what=clean(what) or _together(lines),
-                why=why,
-                sources=tuple(
-                    sorted({clean(line.source) for line in lines if line.source and line.source not in what})
-                ),
-                places=tuple(
-                    sorted(
-                        {Provenance(line.path, line.line, estate=line.estate) for line in lines if line.path},
-                        key=_by_place,
-                    )
-                ),
-                action=action,
-                needed=not minor,
-            )
-        )
-
-    found.extend(_of_hosts(report.coverage))
+    found = [*_of_captures(report), *_of_hosts(report.coverage)]
     for area in Area:
         runs = [run for run in report.rules if run.area is area and not run.off]
         blind = [run for run in runs if not run.looked_at and run.missing]
         if blind:
             # Each of these checks says what it needs, so that "nobody looked" adds nothing.
             found = [gap for gap in found if not (gap.area is area and gap.why == NOBODY_LOOKED)]
-            checks = number(len(runs), "check")
-            what = f"none of {checks} made" if len(blind) == len(runs) else f"{len(blind)} of {checks} not made"
-            why = f"nothing in the estate shows what {some((clean(run.rule) for run in blind), len(blind))} ask"
-            if _found_by(report, blind):
-                what = f"{len(blind)} of {checks} not made in full"
-                why = f"the estate does not show all that {some((clean(run.rule) for run in blind), len(blind))} ask"
-            found.append(
-                Gap(
-                    area=area,
-                    what=what,
-                    why=why,
-                    sources=(),
-                    places=(),
-                    action=f"add to the estate: {_wanted((name for run in blind for name in run.missing), area)}",
-                    needed=True,
-                )
-            )
+            found.append(_of_checks(area, blind, len(runs), found_something=_found_by(report, blind)))
         found.extend(
             Gap(
                 area, f"{clean(run.rule)} did not end", "the check failed", (), (), "see the failures of this run", True
@@ -398,6 +328,70 @@ def gaps(report: Report) -> tuple[Gap, ...]:
             if not run.looked_at and not run.missing
         )
     return tuple(sorted(found, key=lambda gap: (not gap.needed, _AREA_RANK[gap.area])))
+
+
+def _of_captures(report: Report) -> Iterator[Gap]:
+    """The lines of coverage that no finding tells and that are of no host as a whole, alike ones in one gap."""
+    told = {
+        (one.path, one.line) for finding in report.findings if finding.area is Area.COVERAGE for one in finding.evidence
+    }
+    lines = [
+        line for line in report.coverage if not line.seen and not line.hosts and (line.path, line.line) not in told
+    ]
+    for (_, minor, _, detail, what), group in groupby(sorted(lines, key=_alike), key=_alike):
+        yield _of_lines(list(group), minor, detail, what)
+
+
+def _alike(line: Coverage) -> tuple[int, bool, str, str, str]:
+    """What the lines of one gap have in common: area, whether they rule out nothing, outcome, detail and what."""
+    rank = _AREA_RANK[line.area]
+    if not line.needed:
+        told = (line.detail, line.what) if line.outcome is Outcome.UNSEEN else ("", "")
+        return (rank, True, line.outcome.value, *told)
+    # A place is shown as such: many places with the same trouble are one gap.
+    what = "" if line.path and line.what.startswith(line.path) else line.what
+    return (rank, False, line.outcome.value, line.detail, what)
+
+
+def _of_lines(lines: Sequence[Coverage], minor: bool, detail: str, what: str) -> Gap:
+    first = lines[0]
+    said = clean(detail)
+    why, action = first.outcome.value + (f": {said}" if said else ""), OUTCOME_HINT.get(first.outcome, "")
+    if first.outcome is Outcome.UNSEEN:
+        why, action = NOBODY_LOOKED, said.removeprefix("To see it, ")
+        why += ", and that rules out nothing" if minor else ""
+    elif minor:
+        reasons = some(sorted({clean(line.detail) for line in lines if line.detail}))
+        why = f"{first.outcome.value}, and rules out nothing" + (f": {reasons}" if reasons else "")
+    places = {Provenance(line.path, line.line, estate=line.estate) for line in lines if line.path}
+    return Gap(
+        area=first.area,
+        what=clean(what) or _together(lines),
+        why=why,
+        sources=tuple(sorted({clean(line.source) for line in lines if line.source and line.source not in what})),
+        places=tuple(sorted(places, key=_by_place)),
+        action=action,
+        needed=not minor,
+    )
+
+
+def _of_checks(area: Area, blind: Sequence[RuleRun], count: int, *, found_something: bool) -> Gap:
+    """The checks of an area, of so many, that did not have all that they look at."""
+    checks, asking = number(count, "check"), some((clean(run.rule) for run in blind), len(blind))
+    what = f"none of {checks} made" if len(blind) == count else f"{len(blind)} of {checks} not made"
+    why = f"nothing in the estate shows what {asking} ask"
+    if found_something:
+        what = f"{len(blind)} of {checks} not made in full"
+        why = f"the estate does not show all that {asking} ask"
+    return Gap(
+        area=area,
+        what=what,
+        why=why,
+        sources=(),
+        places=(),
+        action=f"add to the estate: {_wanted((name for run in blind for name in run.missing), area)}",
+        needed=True,
+    )
 
 
 def _together(lines: Sequence[Coverage]) -> str:
