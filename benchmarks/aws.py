@@ -226,7 +226,9 @@ def client(root: Path) -> None:
     from auditor.capture import aws_calls
     from auditor.capture.aws import collect_aws
     from auditor.capture.snapshot import Snapshot
+    from auditor.cli.common import fewer_collections
 
+    fewer_collections()
     place = Path(tempfile.mkdtemp(dir=root))
     snapshot = Snapshot.open(place, inventory=b"version: 1\n", started_at="2026-01-01T00:00:00Z", resume=False)
     source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=(REGION,))

@@ -7,6 +7,7 @@ may have to ask a person for a code: the others borrow them for a minute at a ti
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -166,6 +167,8 @@ def _work(connection: Connection, share: Share) -> None:
     """One process: its chains, with a word to the other side as each ends."""
     # Interrupting is for the process that started this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Answers make no cycles: to look for some all the time takes a seventh.
+    gc.set_threshold(1_000_000, 20, 20)
     # That of the process that this one was forked from may be an older one.
     for name in environment():
         del os.environ[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -138,6 +139,7 @@ def _collect(arguments: argparse.Namespace) -> int:
     from auditor.capture.pack import finish, prepare
     from auditor.capture.snapshot import INVENTORY, Snapshot
     from auditor.capture.sources import SshConfig, targets_by_source
+    from auditor.cli.common import fewer_collections
     from auditor.inventory import load_inventory
     from auditor.model import Outcome
 
@@ -162,6 +164,9 @@ def _collect(arguments: argparse.Namespace) -> int:
     if any(job.kind == "ssh" for job in jobs):
         SshConfig.read(options.ssh_config)
     need_libraries(jobs)
+    if any(job.kind == "aws" for job in jobs):
+        # What AWS answers makes no cycles.
+        fewer_collections()
     place: Path = arguments.output or Path(
         started.strftime("snapshot-%Y%m%dT%H%M%SZ") + (".sqlar" if arguments.pack else "")
     )
@@ -187,9 +192,10 @@ def _collect(arguments: argparse.Namespace) -> int:
 
 
 def _warm_up(path: Path, arguments: argparse.Namespace) -> None:
-    """Begins to load SSH before the inventory is known, if it looks as if several processes would collect hosts."""
+    """Begins to load SSH or AWS before the inventory is known, if it looks as if several processes would collect."""
     if arguments.hosts or arguments.only:
         return
+    from auditor.capture import aws_workers
     from auditor.capture.ssh_workers import HOSTS_A_PROCESS, warm_up
 
     with path.open("rb") as stream:
@@ -197,6 +203,8 @@ def _warm_up(path: Path, arguments: argparse.Namespace) -> None:
     many = beginning.count(b"\n") > 2 * HOSTS_A_PROCESS
     if many and b"kind: ssh" in beginning and importlib.util.find_spec("paramiko") is not None:
         warm_up()
+    elif b"kind: aws" in beginning and (os.cpu_count() or 1) > 1 and importlib.util.find_spec("boto3") is not None:
+        aws_workers.warm_up()
 
 
 def _left_out(inventory: Inventory, now: datetime) -> frozenset[str]:
