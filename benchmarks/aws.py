@@ -332,6 +332,7 @@ def main() -> int:
     parser.add_argument("--custodian", type=Path, help="the program of Cloud Custodian")
     parser.add_argument("--workers", type=int, default=2, help="processes of moto")
     parser.add_argument("--latency", type=float, default=0, help="milliseconds that each answer waits")
+    parser.add_argument("--cores", type=int, help="have auditor think that there are so many: 1 is one process")
     parser.add_argument("--repeat", type=int, default=3)
     for name, size in (
         ("records", 5000), ("alarms", 2000), ("rules", 1000), ("instances", 500), ("subscriptions", 500),
@@ -346,6 +347,7 @@ def main() -> int:
         replay(*arguments.replay)
         return 0
     if arguments.client:
+        os.cpu_count = lambda: arguments.cores
         client(arguments.client)
         return 0
     if arguments.custodian is None:
@@ -359,7 +361,9 @@ def main() -> int:
     )  # fmt: skip
     (root / "policies.yml").write_text(POLICIES)
     commands = {
-        "auditor": [sys.executable, __file__, "--client", str(root)],
+        "auditor": [
+            sys.executable, __file__, "--client", str(root), "--cores", str(arguments.cores or os.cpu_count()),
+        ],
         "Cloud Custodian": [
             str(arguments.custodian), "run", "-s", str(root / "out"), "-r", REGION, "--cache-period", "0",
             str(root / "policies.yml"),
