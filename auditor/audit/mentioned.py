@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,15 @@ CONNECTIONS = (
     "/.auditor/sockets.txt", "/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt",
 )  # fmt: skip
 """What hosts are connected to: each line is understood, or no connection. A mention would tell it once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """The paths that are called after a host by a word that may be an ordinary one."""
+
+    word: str
+    host: str
+    pattern: re.Pattern[str]
 
 
 def look_for_mentions(
@@ -86,7 +96,7 @@ def look_for_mentions(
     ):
         for path, several in more.items():
             besides.setdefault(path, []).extend(several)
-    bare, called = _bare_names(distinct, reading, hosts, linked, wanted, known)
+    bare, called, named = _bare_names(distinct, reading, hosts, linked, wanted, known)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
@@ -140,7 +150,7 @@ def look_for_mentions(
                 confidence=confidence,
             )
             linked.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
-    _named_after(reading, canonical, linked, scanner, called)
+    _named_after(reading, canonical, linked, scanner, named)
     return called
 
 
@@ -190,10 +200,11 @@ def _bare_names(
     linked: Resolved,
     wanted: Iterable[Identity],
     found_before: Mapping[bytes, Sequence[Mention]],
-) -> tuple[dict[bytes, list[Mention]], dict[str, str]]:
+) -> tuple[dict[bytes, list[Mention]], set[str], list[_Paths]]:
     """Short names that may be ordinary words, where what is around them says that they are machines.
 
-    Also the words that hardly anything but the machine is called by, with their hosts: those are found everywhere.
+    Also the words that hardly anything but the machine is called by, which are found everywhere; and which paths are
+    called after a host by such a word.
     """
     looked = {identity.text for identity in wanted}
     vague = {
@@ -202,10 +213,10 @@ def _bare_names(
         if "." in record.name and record.short not in looked and hosts.with_short(record.short) == [record.name]
     }
     if not vague:
-        return {}, {}
+        return {}, set(), []
     from auditor.graph.mentions import Mention
     from auditor.graph.peers import Names, among_machines, beside_full, labels_in
-    from auditor.graph.places import GENERIC_NAMES, Uses, count_uses, in_places
+    from auditor.graph.places import GENERIC_NAMES, Uses, count_uses, directory_of, in_places, of_name
 
     words = {word: name for word, name in vague.items() if len(word) > 2 and word not in COMMON_FIRST_LABELS}
     bounds = list(distinct.values())
@@ -213,6 +224,7 @@ def _bare_names(
     contents = (content for content in reading.contents(bounds) if isinstance(content, bytes))
     labels = labels_in(contents, domains)
     machines = {record.short for record in hosts.records.values() if not is_address(record.name)}
+    machines |= {name.partition(".")[0] for name in linked.host_names() if not is_address(name)}
     machines |= {name.partition(".")[0] for name in linked.with_address() if name.partition(".")[2] in domains}
     known = COMMON_FIRST_LABELS | words.keys()
     names = Names(machines - known, labels - known)
@@ -236,14 +248,34 @@ def _bare_names(
         for word, use in uses.items():
             if word in lower:
                 full = {one.line for one in found_before[digest] if one.identity.host == use.host}
-                sure = {one.line for one in several if one.identity.host == use.host} - full
-                count_uses(text, path, word, use, full, sure)
+                sure = {one.line for one in several if one.identity.host == use.host}
+                sure |= _lines_about(reading, hosts, bound, use.host)
+                count_uses(text, path, word, use, full, sure - full, machines)
+    among = {word: directory_of(word) for word in uses}
+    for bound in reading.bound:
+        for word, pattern in among.items():
+            if word in bound.file.path and pattern.search(bound.file.path):
+                uses[word].sure.add((bound.file.estate_path, 0))
     called = {word: use for word, use in uses.items() if use.is_name()}
     for word, use in called.items():
         for path, lines in use.plain.items():
             more = (Mention(number, line, Identity(word, "short", use.host), False, False) for number, line in lines)
             found.setdefault(placed[path], []).extend(more)
-    return found, {word: use.host for word, use in called.items()}
+    paths = [_Paths(word, use.host, of_name(word) if word in called else among[word]) for word, use in uses.items()]
+    return found, set(called), paths
+
+
+def _lines_about(reading: Reading, hosts: HostTable, bound: Bound, host: str) -> set[int]:
+    """The lines that a parser understood as about a host, by one of its names: records of its zone."""
+    return {
+        item.where.line
+        for _, item in reading.items_of(bound)
+        if isinstance(item, Dependency)
+        and any(
+            one.kind in (Kind.HOST, Kind.NAME) and hosts.find(one.text) == host
+            for one in (item.consumer, item.provider)
+        )
+    }
 
 
 def _in_own_files(
@@ -341,11 +373,11 @@ def _named_after(
     canonical: Mapping[str, Collection[str]],
     linked: Resolved,
     scanner: MentionScanner,
-    called: Mapping[str, str],
+    besides: Iterable[_Paths],
 ) -> None:
     """Files and directories that are called as a going host is: the first file of each such directory stands for it.
 
-    `called` are the words that hardly anything but a host is called by, with their hosts.
+    `besides` are those that a word names that the scanner does not look for.
     """
     from auditor.graph.mentions import Mention
 
@@ -355,10 +387,13 @@ def _named_after(
     paths = list(placed)
     shown: set[tuple[str, str, str]] = set()
     after = list(scanner.scan("\n".join(paths).encode("utf-8", "surrogateescape")))
-    for word, host in called.items():
-        whole = re.compile(rf"(?:^|/){re.escape(word)}(?=/|$|\.\w+$)")
-        identity = Identity(word, "short", host)
-        after += (Mention(at, path, identity, True, False) for at, path in enumerate(paths, 1) if whole.search(path))
+    for one_word in besides:
+        identity = Identity(one_word.word, "short", one_word.host)
+        after += (
+            Mention(at, path, identity, True, False)
+            for at, path in enumerate(paths, 1)
+            if one_word.word in path and one_word.pattern.search(path)
+        )
     for one in after:
         host = one.identity.host
         elsewhere = (b for b in placed[paths[one.line - 1]] if host not in canonical.get(b.file.source, ()))

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from auditor.graph.hosts import Identity
-from auditor.graph.lines import LONGEST
+from auditor.graph.hosts import COMMON_FIRST_LABELS, Identity
+from auditor.graph.lines import LONGEST, indent_of
 from auditor.graph.mentions import Mention
 
 _WORDS: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]*[a-z0-9])*", re.IGNORECASE)
@@ -25,6 +25,9 @@ _NEAR: Final = 15
 _SETTING: Final = (
     r"""\s*(?:-\s+)?["']?\w*(?:alias|cn|domain|host|machine|node|server)\w*["']?(?:\s*[:=]>?\s*|\s+)"""
     r"""["']?{}["']?\s*[,;]?\s*(?:[#;].*)?"""
+)
+_ENTRY: Final = (
+    r"""\s*(?:-\s+|\w+\s+)?["'\[]?{}["'\]]?\s*(?:(?::|=>?)\s*[\[{{(]?|[\[{{(]|(?<=\]))\s*[\[{{(]?\s*(?:#.*)?"""
 )
 _BESIDE: Final = 4
 """Lines above and below one with the full name that may have the short one as a setting."""
@@ -80,7 +83,10 @@ def among_machines(text: str, wanted: Mapping[str, str], names: Names) -> Iterat
 
 
 def beside_full(text: str, found: Iterable[Mention], wanted: Mapping[str, str]) -> Iterator[Mention]:
-    """Settings such as `host_name build` close to a line that has the host's full name or address."""
+    """Settings such as `host_name build` close to a line that has the host's full name or address.
+
+    Also the entry `build:` or `'build' => {` that such a line is in.
+    """
     words = {host: word for word, host in wanted.items()}
     sure = [one for one in found if one.exact and not one.comment and one.identity.kind in ("full", "address")]
     if words.keys().isdisjoint(one.identity.host for one in sure):
@@ -91,13 +97,17 @@ def beside_full(text: str, found: Iterable[Mention], wanted: Mapping[str, str]) 
         if word is None or one.line > len(lines):
             continue
         setting = re.compile(_SETTING.format(re.escape(word)), re.IGNORECASE)
+        entry = re.compile(_ENTRY.format(re.escape(word)), re.IGNORECASE)
+        depth = indent_of(lines[one.line - 1])
         above, below = range(one.line - 1, 0, -1)[:_BESIDE], range(one.line + 1, len(lines) + 1)[:_BESIDE]
         for numbers in (above, below):
             for number in numbers:
                 line = lines[number - 1].rstrip("\r")
                 if not line.strip(" \t{}"):
                     break
-                if len(line) <= LONGEST and setting.fullmatch(line):
+                inside = number < one.line and word not in COMMON_FIRST_LABELS and 0 <= indent_of(line) < depth
+                depth = indent_of(line) if inside else depth
+                if len(line) <= LONGEST and (setting.fullmatch(line) or (inside and entry.fullmatch(line))):
                     yield Mention(number, line, Identity(word, "short", one.identity.host), False, False)
 
 

@@ -64,6 +64,7 @@ def _everywhere(word: str) -> re.Pattern[str]:
         rf"\w://(?:[^/@\s'\"]{{1,80}}@)?{word}(?=[:/'\"`\s?)]|$)",
         rf"(?:^|['\"\[(,])\s*(?:-\s+)?{_ADDRESS}\s+(?:[\w.-]+\s+){{0,6}}{word}{ends}",
         rf"(?:^|[\s`$(/]){_COMMANDS}{_OPTIONS}\s+{word}(?=$|[:\s'\"`);&|])",
+        rf"^\s*(?:define\s+|object\s+)?(?:[Hh]ost|node)\s+['\"]?{word}['\"]?\s*(?:\{{|$)",
         rf"--(?:[\w-]*host|limit|machine|node|server)[=\s]['\"]?{word}{ends}",
         rf"\b{_HOLDERS}(?:\.|\[['\"]){word}(?![\w-])(?!\.(?:org|com|net|io)\b)",
     )
@@ -128,6 +129,16 @@ def in_places(text: str, path: str, wanted: Mapping[str, str]) -> Iterator[Menti
                 yield Mention(at + 1, line.rstrip("\r"), identity, False, False)
 
 
+def directory_of(word: str) -> re.Pattern[str]:
+    """Paths of a file or directory that is called so, among those of other hosts: `nodes/gluck.yaml`."""
+    return re.compile(rf"(?:^|/)(?:fqdns?|host_?vars|hosts?|machines?|nodes?|systems?)/{re.escape(word)}(?=/|$|\.\w+$)")
+
+
+def of_name(word: str) -> re.Pattern[str]:
+    """Paths of a file or directory that is called so, wherever it is."""
+    return re.compile(rf"(?:^|/){re.escape(word)}(?=/|$|\.\w+$)")
+
+
 @dataclass(slots=True)
 class Uses:
     """How a tree uses a word, in lines that have no full name of its host."""
@@ -147,8 +158,19 @@ class Uses:
         return several and vague <= _DOUBT * len(self.sure)
 
 
-def count_uses(text: str, path: str, word: str, uses: Uses, known: Collection[int], sure: Collection[int]) -> None:
-    """Adds the uses in a file. `known` are the lines with a full name or an address, `sure` those with a machine."""
+def count_uses(
+    text: str,
+    path: str,
+    word: str,
+    uses: Uses,
+    known: Collection[int],
+    sure: Collection[int],
+    machines: Collection[str] = (),
+) -> None:
+    """Adds the uses in a file. `known` are the lines with a full name or an address, `sure` those with a machine.
+
+    `machines` are short names: that of another with the word in it is no use of the word.
+    """
     uses.sure.update((path, number) for number in sure)
     alone, part = _alone(word), _part(word)
     for number, line in enumerate(text.split("\n"), 1):
@@ -156,7 +178,7 @@ def count_uses(text: str, path: str, word: str, uses: Uses, known: Collection[in
             continue
         if alone.search(line):
             uses.plain.setdefault(path, []).append((number, line.rstrip("\r")))
-        elif part.search(line):
+        elif any(found[0].lower() not in machines for found in part.finditer(line)):
             uses.other += 1
 
 
@@ -186,14 +208,16 @@ def _forms(word: str) -> _Forms:
 @lru_cache(maxsize=256)
 def _alone(word: str) -> re.Pattern[str]:
     # No article: machines have proper names.
-    return re.compile(
-        rf"(?<![A-Za-z0-9-])(?<!\ba )(?<!\ban )(?<!\bthe ){re.escape(word)}(?![A-Za-z0-9-])(?!\.(?!{_FILES}\b)\w)"
-    )
+    before = r"(?<![A-Za-z0-9-])(?<!\b[Aa] )(?<!\b[Aa]n )(?<!\b[Tt]he )"
+    return re.compile(rf"{before}{re.escape(word)}(?![A-Za-z0-9-])(?!\.(?!{_FILES}\b)\w)")
 
 
 @lru_cache(maxsize=256)
 def _part(word: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
+    return re.compile(
+        rf"(?<![a-z0-9])(?:(?<![\w-])[\w-]{{1,40}}[_-])?{re.escape(word)}(?![a-z0-9])(?:[_-][\w-]{{1,40}})?",
+        re.IGNORECASE,
+    )
 
 
 def _is_place(line: str, word: str, *, code: bool) -> bool:

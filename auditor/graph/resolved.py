@@ -200,6 +200,10 @@ class Resolved:
         found &= self.kinds[self.edges[1]] == KIND_ID[Kind.ADDRESS]
         return {self.texts[node] for node in self.edges[0][found].tolist()}
 
+    def host_names(self) -> set[str]:
+        """What is spoken of as a host, by some name, also where nothing more is known of it."""
+        return {self.texts[node] for node in np.flatnonzero(self.kinds == KIND_ID[Kind.HOST]).tolist()}
+
     def without_machine(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Names with their addresses, where no machine that is known has one of these."""
         for consumer, providers in self._outgoing(Relation.RESOLVES).items():

@@ -90,3 +90,23 @@ define host {
     assert [one.line for one in found] == [3, 11]
     assert [one.line for one in beside_full(text, found, {"build": "build.example.org"})] == [2, 10]
     assert not list(beside_full(text, found, {"mail": "mail.example.org"}))
+
+
+def test_the_entry_that_the_full_name_is_in() -> None:
+    text = """\
+'build' => { # compiles
+    'dynamic'  => 'no',
+    'backends' => ['build.example.org'],
+},
+build:
+  address: 10.0.0.9
+build: the tree
+  - build.example.org
+  build = {
+  x = 1, host = build.example.org
+"""
+    table = HostTable()
+    table.address(table.add("build.example.org", "test"), "10.0.0.9")
+    found = MentionScanner(table, identities(table, ["build.example.org"])).scan(text.encode())
+    assert [one.line for one in found] == [3, 6, 8, 10]
+    assert [one.line for one in beside_full(text, found, {"build": "build.example.org"})] == [1, 5]

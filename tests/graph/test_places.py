@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.graph.places import Uses, count_uses, in_places
+from auditor.graph.places import Uses, count_uses, directory_of, in_places
 
 WANTED = {"gluck": "gluck.example.org"}
 
@@ -27,6 +27,8 @@ def lines(text: str, path: str = "site.conf", word: str = "gluck") -> list[int]:
         '  option host-name "gluck";',
         "when: inventory_hostname_short == 'gluck'",
         "hostname gluck",
+        "host gluck {",
+        'object Host "gluck" {',
         "rsync -a build/ deploy@gluck:/srv/www/",
         "ssh -p 2222 gluck uptime",
         'echo | ssh root@gluck "reboot"',
@@ -62,6 +64,7 @@ def test_places_of_machines(line: str) -> None:
         "gluck.io:443",
         "http://gluck.io/",
         "ssh gluck.other.org",
+        "include host gluck here",
         "ssh old-gluck",
         "root@gluck-old",
         "10.0.40.3 old-gluck",
@@ -116,6 +119,27 @@ def test_a_word_that_hardly_anything_else_is_called() -> None:
         "0.txt": [(3, "The database is on gluck.")],
         "1.txt": [(2, "./machines/gluck"), (3, "gluck_pull")],
     }
+
+
+def test_names_of_other_machines_are_no_doubt() -> None:
+    uses = Uses("gluck.example.org")
+    count_uses("dev-gluck and old-gluck\nA gluck\n", "x.md", "gluck", uses, set(), set(), {"dev-gluck", "old-gluck"})
+    assert (uses.other, uses.plain) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("hieradata/nodes/gluck.yaml", True),
+        ("hosts/gluck/default.nix", True),
+        ("host_vars/gluck", True),
+        ("nodes/gluck.example.org.yaml", False),
+        ("nodes/old-gluck.yaml", False),
+        ("roles/gluck/tasks/main.yml", False),
+    ],
+)
+def test_paths_among_those_of_hosts(path: str, found: bool) -> None:
+    assert bool(directory_of("gluck").search(path)) is found
 
 
 @pytest.mark.parametrize(
