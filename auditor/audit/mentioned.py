@@ -115,11 +115,12 @@ def look_for_mentions(
         own = canonical.get(bound.file.source, set())
         document = linked.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
         understood: set[int] = set()
+        entry_of: Callable[[str], set[int]] | None = None
         if inventory is not None and bound.file.estate_path == INVENTORY:
             understood = _understood(reading, bound, inventory, going)
+            entry_of = partial(_holders_lines, reading, bound, inventory, going)
         elif _DIRECTORIES.match(bound.file.estate_path):
             understood = _describing(reading, bound)
-        entry_of = partial(_holders_lines, reading, bound, inventory, going) if understood else None
         log = _SEEN_FROM.match(bound.file.estate_path) is not None
         by_address = any(one.identity.kind == "address" for one in found)
         described = _described(reading, hosts, bound) if by_address else set()
@@ -435,12 +436,10 @@ def _understood(reading: Reading, bound: Bound, inventory: Inventory, going: set
     return lines_understood(inventory, decode(reading.content(bound)), going)
 
 
-def _holders_lines(
-    reading: Reading, bound: Bound, inventory: Inventory | None, going: set[str], address: str
-) -> set[int]:
+def _holders_lines(reading: Reading, bound: Bound, inventory: Inventory, going: set[str], address: str) -> set[int]:
     from auditor.inventory.facts import lines_of_holders
 
-    return lines_of_holders(inventory, decode(reading.content(bound)), going, address) if inventory else set()
+    return lines_of_holders(inventory, decode(reading.content(bound)), going, address)
 
 
 def _describing(reading: Reading, bound: Bound) -> set[int]:
