@@ -44,11 +44,12 @@ CONNECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class _Paths:
-    """The paths that are called after a host by a word that may be an ordinary one."""
+    """The paths that are called after hosts by words that may be ordinary ones."""
 
-    word: str
-    host: str
+    hosts: Mapping[str, str]
+    """The words with their hosts."""
     pattern: re.Pattern[str]
+    """Its first group is the word."""
 
 
 def look_for_mentions(
@@ -201,7 +202,7 @@ def _bare_names(
     linked: Resolved,
     wanted: Iterable[Identity],
     found_before: Mapping[bytes, Sequence[Mention]],
-) -> tuple[dict[bytes, list[Mention]], set[str], list[_Paths]]:
+) -> tuple[dict[bytes, list[Mention]], set[str], Sequence[_Paths]]:
     """Short names that may be ordinary words, where what is around them says that they are machines.
 
     Also the words that hardly anything but the machine is called by, which are found everywhere; and which paths are
@@ -214,10 +215,10 @@ def _bare_names(
         if "." in record.name and record.short not in looked and hosts.with_short(record.short) == [record.name]
     }
     if not vague:
-        return {}, set(), []
+        return {}, set(), ()
     from auditor.graph.mentions import Mention
     from auditor.graph.peers import Names, among_machines, beside_full, labels_in
-    from auditor.graph.places import GENERIC_NAMES, Uses, count_uses, directory_of, in_places, of_name
+    from auditor.graph.places import GENERIC_NAMES, Uses, among_hosts, called_so, count_uses, in_places
 
     words = {word: name for word, name in vague.items() if len(word) > 2 and word not in COMMON_FIRST_LABELS}
     bounds = list(distinct.values())
@@ -252,18 +253,17 @@ def _bare_names(
                 sure = {one.line for one in several if one.identity.host == use.host}
                 sure |= _lines_about(reading, hosts, bound, use.host)
                 count_uses(text, path, word, use, full, sure - full, machines)
-    among = {word: directory_of(word) for word in uses}
+    among = among_hosts(uses)
     for bound in reading.bound:
-        for word, pattern in among.items():
-            if word in bound.file.path and pattern.search(bound.file.path):
-                uses[word].sure.add((bound.file.estate_path, 0))
+        if (placed_so := among.search(bound.file.path)) is not None:
+            uses[placed_so[1]].sure.add((bound.file.estate_path, 0))
     called = {word: use for word, use in uses.items() if use.is_name()}
     for word, use in called.items():
         for path, lines in use.plain.items():
             more = (Mention(number, line, Identity(word, "short", use.host), False, False) for number, line in lines)
             found.setdefault(placed[path], []).extend(more)
-    paths = [_Paths(word, use.host, of_name(word) if word in called else among[word]) for word, use in uses.items()]
-    return found, set(called), paths
+    of_hosts = {word: use.host for word, use in uses.items()}
+    return found, set(called), (_Paths(of_hosts, among), _Paths(of_hosts, called_so(called)))
 
 
 def _lines_about(reading: Reading, hosts: HostTable, bound: Bound, host: str) -> set[int]:
@@ -388,13 +388,10 @@ def _named_after(
     paths = list(placed)
     shown: set[tuple[str, str, str]] = set()
     after = list(scanner.scan("\n".join(paths).encode("utf-8", "surrogateescape")))
-    for one_word in besides:
-        identity = Identity(one_word.word, "short", one_word.host)
-        after += (
-            Mention(at, path, identity, True, False)
-            for at, path in enumerate(paths, 1)
-            if one_word.word in path and one_word.pattern.search(path)
-        )
+    for words in besides:
+        for at, path in enumerate(paths, 1):
+            if (word := words.pattern.search(path)) is not None:
+                after.append(Mention(at, path, Identity(word[1], "short", words.hosts[word[1]]), True, False))
     for one in after:
         host = one.identity.host
         elsewhere = (b for b in placed[paths[one.line - 1]] if host not in canonical.get(b.file.source, ()))

@@ -129,14 +129,18 @@ def in_places(text: str, path: str, wanted: Mapping[str, str]) -> Iterator[Menti
                 yield Mention(at + 1, line.rstrip("\r"), identity, False, False)
 
 
-def directory_of(word: str) -> re.Pattern[str]:
-    """Paths of a file or directory that is called so, among those of other hosts: `nodes/gluck.yaml`."""
-    return re.compile(rf"(?:^|/)(?:fqdns?|host_?vars|hosts?|machines?|nodes?|systems?)/{re.escape(word)}(?=/|$|\.\w+$)")
+def among_hosts(words: Collection[str]) -> re.Pattern[str]:
+    """Paths of a file or directory that one of these words names, among those of other hosts: `nodes/gluck.yaml`."""
+    return re.compile(rf"(?:^|/)(?:fqdns?|host_?vars|hosts?|machines?|nodes?|systems?)/{_named(words)}")
 
 
-def of_name(word: str) -> re.Pattern[str]:
-    """Paths of a file or directory that is called so, wherever it is."""
-    return re.compile(rf"(?:^|/){re.escape(word)}(?=/|$|\.\w+$)")
+def called_so(words: Collection[str]) -> re.Pattern[str]:
+    """Paths of a file or directory that one of these words names, wherever it is."""
+    return re.compile(rf"(?:^|/){_named(words)}")
+
+
+def _named(words: Collection[str]) -> str:
+    return rf"({'|'.join(map(re.escape, sorted(words))) or '(?!)'})(?=/|$|\.\w+$)"
 
 
 @dataclass(slots=True)

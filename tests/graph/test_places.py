@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.graph.places import Uses, count_uses, directory_of, in_places
+from auditor.graph.places import Uses, among_hosts, called_so, count_uses, in_places
 
 WANTED = {"gluck": "gluck.example.org"}
 
@@ -139,7 +139,14 @@ def test_names_of_other_machines_are_no_doubt() -> None:
     ],
 )
 def test_paths_among_those_of_hosts(path: str, found: bool) -> None:
-    assert bool(directory_of("gluck").search(path)) is found
+    at = among_hosts({"gluck", "kassia"}).search(path)
+    assert (at[1] if at else "") == ("gluck" if found else "")
+
+
+def test_paths_that_are_called_so() -> None:
+    assert called_so({"gluck"}).search("roles/gluck/tasks/main.yml")
+    assert not called_so({"gluck"}).search("roles/gluck-tools/main.yml")
+    assert not called_so(()).search("roles/gluck/tasks/main.yml")
 
 
 @pytest.mark.parametrize(
