@@ -122,7 +122,10 @@ _NICKNAMES: Final = frozenset(
 _TEMPLATE_LINE: Final = re.compile(r"[ \t]*(?:\{%|\{#|<%|%\s*(?:if|end|for|else)\b|#\}|%\})")
 _TEMPLATE: Final = re.compile(r"\{\{.{0,400}?\}\}|<%=.{0,400}?%>")
 _DEBIAN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-_CRONIE_SKIPS: Final = re.compile(r"[#.].*|.*~|.*\.(?:rpmsave|rpmorig|rpmnew)")
+# What dpkg and ucf leave behind is on Debian alone, whose cron takes no name with a dot.
+_CRONIE_SKIPS: Final = re.compile(
+    r"[#.].*|.*~|.*\.(?:rpm(?:save|orig|new)|dpkg-(?:bak|dist|new|old)|ucf-(?:dist|new|old))"
+)
 _FREEBSD_TIME: Final = re.compile(r"@(?:\d{1,9}|every_second)")
 _FREEBSD_FLAGS: Final = re.compile(r"-[nq]+")
 _TEST: Final = re.compile(r"(?:\btest|\[{1,2})[ \t]+([^;&|\]]{1,300}?)[ \t]*\]{0,2}[ \t]*(&&|\|\|)")
