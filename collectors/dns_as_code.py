@@ -1,7 +1,8 @@
-"""DNS zones as octoDNS and DNSControl keep them: a YAML file a zone, and `dnsconfig.js`.
+"""DNS zones as octoDNS, DNSControl and Guix keep them: a YAML file a zone, `dnsconfig.js`, and Scheme.
 
 Sources: octoDNS's documentation of records and of its YamlProvider; DNSControl's language reference (D, D_EXTEND and
-the record functions). The JavaScript is not run: records with literal names and values are read, line by line.
+the record functions); the manual of GNU Guix, DNS Services (`define-zone-entries`). JavaScript and Scheme are not run:
+records with literal names and values are read, line by line.
 """
 
 from __future__ import annotations
@@ -47,17 +48,23 @@ _RECORD: Final = re.compile(
 _ARGUMENT: Final = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([A-Za-z_$][\w$]*)|(\d+)")
 _GIVEN: Final = re.compile(r"\b(?:var|let|const)\s+([A-Za-z_$][\w$]*)\s*=\s*(?:IP\(\s*)?[\"']([^\"'\\]*)[\"']")
 _COMMENT: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(//.*)")
+_ENTRIES: Final = re.compile(rb"\(define-zone-entries\s+[\w-]+\.[\w.-]+")
+_ENTRY: Final = re.compile(
+    rf"\(define-zone-entries\s+([\w.-]+?\.[\w.-]+?)(?:\.zone)?(?=[\s()]|$)"
+    rf'|\(\s*"([^"]*)"\s+"[^"]*"\s+"IN"\s+"({_TYPES})"\s+"((?:[^"\\]|\\.)*)"\s*\)'
+)
 _REDIRECTS: Final = frozenset({"CNAME", "ALIAS", "ANAME", "DNAME"})
 _HOSTS: Final = frozenset({"MX", "NS", "PTR", "SRV"})
 _LONG: Final = 10_000
 
 
 class DnsAsCodeCollector(Collector):
-    """Zones of octoDNS and DNSControl: what names resolve to, and which records name hosts.
+    """Zones of octoDNS, DNSControl and Guix: what names resolve to, and which records name hosts.
 
     Reads
     -----
-    octoDNS's `<zone>.yaml`; JavaScript files with DNSControl's `D("zone", …)`.
+    octoDNS's `<zone>.yaml`; JavaScript files with DNSControl's `D("zone", …)`; Scheme files with Guix's
+    `(define-zone-entries example.org.zone …)`, which the zone is taken from.
 
     Yields
     ------
@@ -65,26 +72,30 @@ class DnsAsCodeCollector(Collector):
 
     Can't see
     ---------
-    What JavaScript puts together from variables, loops and functions, dynamic records of octoDNS (pools and rules),
-    and what other sources add to a zone.
+    What JavaScript or Scheme puts together from variables, loops and functions, dynamic records of octoDNS (pools and
+    rules), and what other sources add to a zone.
     """
 
     name: ClassVar[str] = "dns_as_code"
-    title: ClassVar[str] = "DNS zones of octoDNS and DNSControl"
+    title: ClassVar[str] = "DNS zones of octoDNS, DNSControl and Guix"
     area: ClassVar[Area] = Area.NAMES
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.RESOLVES, Relation.RECORDS})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """YAML called after a zone, with record types and values; JavaScript with a domain in its head."""
+        """YAML called after a zone, with record types and values; JavaScript and Scheme with a domain in its head."""
         if path.endswith((".yaml", ".yml")):
             named = bool(_zone_of(path)) and "_vars/" not in path
             return named and _OCTODNS.search(head) is not None and _VALUES.search(head) is not None
+        if path.endswith(".scm"):
+            return _ENTRIES.search(head) is not None
         return path.endswith(".js") and _CONTROL.search(head) is not None
 
     def parse(self, document: Document) -> Iterator[Parsed]:
         """The records of one file."""
         if document.path.endswith(".js"):
             yield from _dnscontrol(decode(document.content))
+        elif document.path.endswith(".scm"):
+            yield from _guix(decode(document.content))
         else:
             yield from _octodns(read_yaml(document.content), _zone_of(document.path))
 
@@ -148,6 +159,27 @@ def _dnscontrol(text: str) -> Iterator[Parsed]:
             if owner and arguments:
                 yield Entity(Ref(Kind.NAME, owner), where, {"type": found[2]})
                 yield from _facts(owner, found[2], arguments, zone, where)
+
+
+def _guix(text: str) -> Iterator[Parsed]:
+    """Entries of name, TTL, class, type and data."""
+    zone, count = "", 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > _LONG or line.lstrip().startswith(";"):
+            continue
+        for found in _ENTRY.finditer(line):
+            if found[1]:
+                zone = normal_name(found[1])
+                continue
+            where = Where(number, excerpt(line))
+            count += 1
+            if count > RECORDS_LIMIT:
+                yield Malformed(where, f"more than {RECORDS_LIMIT:,} records: the rest is not read")
+                return
+            if zone and (owner := _absolute(found[2], zone)):
+                parts = [found[4]] if found[3] in ("TXT", "SPF") else found[4].split()
+                yield Entity(Ref(Kind.NAME, owner), where, {"type": found[3]})
+                yield from _facts(owner, found[3], parts, zone, where)
 
 
 def _argument(found: re.Match[str], given: dict[str, str]) -> str:
