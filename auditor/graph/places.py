@@ -35,6 +35,8 @@ _SURE: Final = 3
 """Lines in which its place says that a word is a machine, that make it a name in this tree; in several files."""
 _DOUBT: Final = 1
 """Lines with other uses, for each line with such a place, up to which it is one."""
+_COMMON: Final = 10_000
+"""Lines with other uses after which a word is a common one, whatever else."""
 _OWN_NAME: Final = (
     r"(?:host_?name|fqdn|node_?name|inventory_hostname(?:_short)?|ansible_(?:host(?:name)?|fqdn|nodename)|uname\s+-n)"
 )
@@ -152,14 +154,13 @@ class Uses:
     """Lines, by file, in which it is a machine."""
     plain: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """Lines, by file, in which it stands alone and may be one."""
-    other: int = 0
-    """Lines in which it is a part of something else: `gluck-tools`, `Gluck`, `gluck.js`."""
+    vague: int = 0
+    """All lines but the sure ones, with `gluck-tools`, `Gluck` and `gluck.js`. After very many it is a common word."""
 
     def is_name(self) -> bool:
         """Whether hardly anything but the machine is called so here."""
-        vague = self.other + sum(map(len, self.plain.values()))
         several = len(self.sure) >= _SURE and len({path for path, _ in self.sure}) > 1
-        return several and vague <= _DOUBT * len(self.sure)
+        return several and self.vague <= min(_DOUBT * len(self.sure), _COMMON)
 
 
 def count_uses(
@@ -178,12 +179,16 @@ def count_uses(
     uses.sure.update((path, number) for number in sure)
     alone, part = _alone(word), _part(word)
     for number, line in enumerate(text.split("\n"), 1):
-        if number in known or number in sure or len(line) > LONGEST:
+        if number in known or number in sure or len(line) > LONGEST or word not in line.lower():
             continue
+        if uses.vague > _COMMON:
+            uses.plain.clear()
+            return
         if alone.search(line):
             uses.plain.setdefault(path, []).append((number, line.rstrip("\r")))
+            uses.vague += 1
         elif any(found[0].lower() not in machines for found in part.finditer(line)):
-            uses.other += 1
+            uses.vague += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +244,15 @@ def _in_cases(lines: Sequence[str], word: str) -> set[int]:
     """The lines that are labels with a word of a `case` on a host's name; line numbers count from 0."""
     found = set()
     label = _forms(word).labelled
+    end = depth = -1
     for at, line in enumerate(lines):
-        if len(line) > LONGEST or not _CASE.search(line):
+        if len(line) > LONGEST:
             continue
-        depth = indent_of(line)
-        for number in range(at + 1, min(at + _BLOCK, len(lines))):
-            inner = lines[number]
-            if indent_of(inner) <= depth and _CLOSED.match(inner):
-                break
-            if word in inner and len(inner) <= LONGEST and label.match(inner):
-                found.add(number)
+        if at >= end:
+            if _CASE.search(line):
+                end, depth = at + _BLOCK, indent_of(line)
+        elif indent_of(line) <= depth and _CLOSED.match(line):
+            end = at
+        elif word in line and label.match(line):
+            found.add(at)
     return found

@@ -85,6 +85,7 @@ def test_other_places(line: str) -> None:
     [
         ("case $::hostname {\n\tmaster,gluck: {\n\t\tx\n\t}\n\tgluck: { y }\n}\ngluck: {\n", [2, 5]),
         ("case $(hostname -s) in\ngluck|kassia) echo ;;\n*) echo gluck ;;\nesac\ngluck)\n", [2]),
+        ("case $hostname in\n  x) case $hostname in\n    gluck) y ;;\n  esac ;;\nesac\ngluck)\n", [3]),
         ("$x = $::hostname ? {\n  'gluck' => 'a',\n  default => 'gluck',\n}\n", [2]),
         ("case $::kind {\n  gluck: { y }\n}\n", []),
         ("services:\n  gluck:\n    image: x\n  web:\n    environment:\n      URL: http://gluck:8080/\n", []),
@@ -124,7 +125,14 @@ def test_a_word_that_hardly_anything_else_is_called() -> None:
 def test_names_of_other_machines_are_no_doubt() -> None:
     uses = Uses("gluck.example.org")
     count_uses("dev-gluck and old-gluck\nA gluck\n", "x.md", "gluck", uses, set(), set(), {"dev-gluck", "old-gluck"})
-    assert (uses.other, uses.plain) == (1, {})
+    assert (uses.vague, uses.plain) == (1, {})
+
+
+def test_of_a_common_word_no_more_is_kept() -> None:
+    uses = Uses("gluck.example.org", {(str(number), 1) for number in range(20_000)})
+    count_uses("gluck\n" * 20_000, "x.md", "gluck", uses, set(), set())
+    assert not uses.plain
+    assert not uses.is_name()
 
 
 @pytest.mark.parametrize(
