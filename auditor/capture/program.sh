@@ -360,14 +360,15 @@ follow() {
     say "BEGIN LINK $1"
     put "$out"
     say "END 0"
-    case $out in
+    leads=$out
+    case $leads in
     /dev/null | "$1") return ;;
     esac
     if [ "$deep" -gt 8 ]; then
         :
-    elif reachable "$out"; then
+    elif reachable "$leads"; then
         # What a link leads to belongs to the place only if it is a file: a directory has a place of its own.
-        [ -d "$out" ] || grab "$out"
+        [ -d "$leads" ] || grab "$leads"
     else
         say "NOTE REMOTE $1"
     fi
@@ -693,7 +694,11 @@ named() {
     if ! reachable "$1"; then
         say "NOTE REMOTE $1"
     elif [ ! -d "$1" ]; then
-        grab "$1"
+        # Of links only those count that lead to something else.
+        case $heads in
+        *"$nl=="?" $1 <==$nl"?ELF*) say "NOTE BINARY $1" ;;
+        *) grab "$1" ;;
+        esac
     fi
 }
 
@@ -742,7 +747,16 @@ main() {
         set -- $WANT
         set +f
         IFS=$blank
-        elf=1
+        elf=1 some=
+        for w do
+            [ -L "$w" ] && reachable "$w" && [ -f "$w" ] && [ -r "$w" ] && some=$some$w$nl
+        done
+        IFS=$nl
+        set -f
+        # With /dev/null there are several, so that each has its name above its four bytes.
+        heads=${some:+$(head -c 4 /dev/null $some)}
+        set +f
+        IFS=$blank
         for w do named "$w"; done
         settle
     else
