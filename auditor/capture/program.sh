@@ -93,6 +93,13 @@ reachable() {
     return 0
 }
 
+# Whether neither a place nor anything below it is on a network mount: so that what is there can be listed.
+near() {
+    case $mounts in '') return 0 ;; esac
+    case $nl$mounts in *"$nl$1/"*) return 1 ;; esac
+    reachable "$1"
+}
+
 # What is not there, or may only look so: below a directory that can't be searched nothing is known.
 missing() {
     up=$1
@@ -452,16 +459,21 @@ output() {
 # Mode, owner, group, size, change (seconds since 1970) and name: GNU and busybox, then BSD.
 states() { stat -c '%a %u %g %s %Y %n' "$@" || stat -f '%Lp %u %g %z %m %N' "$@"; }
 listing() {
-    set -- /etc/cron.hourly/* /etc/cron.daily/* /etc/cron.weekly/* /etc/cron.monthly/* /etc/cron.yearly/* /etc/cron.d/* \
-        /etc/periodic/*/* /etc/letsencrypt/renewal-hooks/*/* /etc/letsencrypt/archive/*/cert* /var/spool/anacron/* \
-        /var/lib/systemd/timers/stamp-* /var/spool/cron/crontabs/* /var/spool/cron/* /root/.acme.sh/*/*.cer
     there=
-    for f do
-        case $f in *"$nl"*) continue ;; esac
-        if [ -e "$f" ] || [ -L "$f" ]; then
-            there=$there$f$nl
+    set -f
+    set -- '/etc/cron.hourly/*' '/etc/cron.daily/*' '/etc/cron.weekly/*' '/etc/cron.monthly/*' '/etc/cron.yearly/*' \
+        '/etc/cron.d/*' '/etc/periodic/*/*' '/etc/letsencrypt/renewal-hooks/*/*' '/etc/letsencrypt/archive/*/cert*' \
+        '/var/spool/anacron/*' '/var/lib/systemd/timers/stamp-*' '/var/spool/cron/crontabs/*' '/var/spool/cron/*' \
+        '/root/.acme.sh/*/*.cer'
+    set +f
+    for pattern do
+        base=${pattern%%\**}
+        near "${base%/*}" || continue
+        for f in $pattern; do
+            case $f in *"$nl"*) continue ;; esac
             [ "${#there}" -lt 100000 ] || break
-        fi
+            if [ -e "$f" ] || [ -L "$f" ]; then there=$there$f$nl; fi
+        done
     done
     IFS=$nl
     set -f
@@ -512,24 +524,37 @@ devices() {
 # lsattr opens what it looks at, but no device or pipe; all of these are on local file systems.
 immutable() {
     found=
-    for d in /etc/letsencrypt /etc/letsencrypt/live /etc/letsencrypt/archive /etc/letsencrypt/renewal \
-        /etc/letsencrypt/accounts /etc/letsencrypt/live/* /etc/letsencrypt/archive/* /root/.acme.sh /root/.acme.sh/* \
-        /var/lib/dehydrated /var/lib/dehydrated/certs /var/lib/dehydrated/certs/* /etc/dehydrated /etc/dehydrated/certs \
-        /var/lib/lego /var/lib/lego/* /root/.lego /root/.lego/* /etc/lego /etc/lego/* /var/lib/caddy \
-        /var/lib/certmonger /var/lib/certmonger/requests /etc/uacme /etc/uacme/* /etc/getssl /root/.getssl /root/.getssl/* \
-        /etc/ssl /etc/ssl/* /etc/pki/tls /etc/pki/tls/certs /etc/pki/nginx /etc/nginx/* /etc/apache2/* /etc/httpd/* \
-        /etc/haproxy /etc/haproxy/* /usr/local/etc/ssl /usr/local/etc/ssl/*; do
-        case $d in *"$nl"*) continue ;; esac
-        [ -d "$d" ] && [ ! -L "$d" ] && reachable "$d" && found=$found$d$nl
+    set -f
+    set -- /etc/letsencrypt /etc/letsencrypt/* /etc/letsencrypt/live/* /etc/letsencrypt/archive/* /root/.acme.sh \
+        /root/.acme.sh/* /var/lib/dehydrated /var/lib/dehydrated/* /var/lib/dehydrated/certs/* /etc/dehydrated \
+        /etc/dehydrated/* /var/lib/lego /var/lib/lego/* /root/.lego /root/.lego/* /etc/lego /etc/lego/* /var/lib/caddy \
+        /var/lib/certmonger /var/lib/certmonger/* /etc/uacme /etc/uacme/* /etc/getssl /etc/getssl/* /root/.getssl \
+        /root/.getssl/* /etc/ssl /etc/ssl/* /etc/pki/tls /etc/pki/tls/* /etc/pki/nginx /etc/nginx/* /etc/apache2/* \
+        /etc/httpd/* /etc/haproxy /etc/haproxy/* /usr/local/etc/ssl /usr/local/etc/ssl/*
+    set +f
+    for pattern do
+        near "${pattern%/\*}" || continue
+        for d in $pattern; do
+            case $d in *"$nl"*) continue ;; esac
+            [ "${#found}" -lt 50000 ] || break
+            if [ -d "$d" ] && [ ! -L "$d" ]; then found=$found$d$nl; fi
+        done
     done
     IFS=$nl
     set -f
-    for d in $seen; do
+    set -- $seen
+    set +f
+    IFS=$blank
+    for d do
         case $d in
-        *.pem | *.crt | *.cer | /etc/letsencrypt/renewal/*.conf) [ -f "$d" ] && [ ! -L "$d" ] && found=$found$d$nl ;;
+        *.pem | *.crt | *.cer | /etc/letsencrypt/renewal/*.conf) ;;
+        *) continue ;;
         esac
         [ "${#found}" -lt 100000 ] || break
+        if ! away "$d" && [ -f "$d" ] && [ ! -L "$d" ]; then found=$found$d$nl; fi
     done
+    IFS=$nl
+    set -f
     set -- $found
     IFS=$blank
     if [ "$#" -eq 0 ]; then

@@ -395,8 +395,8 @@ def test_it_tells_what_is_immutable(shell: str, tmp_path: Path) -> None:
         pytest.skip("nothing can be made immutable here: it needs chattr, root and a file system that can")
     try:
         text = program(NONCE)
-        assert text.count("for d in /etc/letsencrypt ") == 1
-        items, reader = run(shell, text.replace("for d in /etc/letsencrypt ", f"for d in '{tmp_path}'/* "))
+        assert text.count("set -- /etc/letsencrypt ") == 1
+        items, reader = run(shell, text.replace("set -- /etc/letsencrypt ", f"set -- {tmp_path}/* "))
     finally:
         subprocess.run(["chattr", "-i", frozen], check=True)
     assert reader.done
