@@ -630,7 +630,9 @@ first_round() {
     mode=certificates
     place /etc/letsencrypt/renewal
     quiet=1
-    for d in /etc/letsencrypt/*.ini /etc/letsencrypt/accounts/*/directory/*/regr.json; do [ -e "$d" ] && grab "$d"; done
+    if near /etc/letsencrypt; then
+        for d in /etc/letsencrypt/*.ini /etc/letsencrypt/accounts/*/directory/*/regr.json; do [ -e "$d" ] && grab "$d"; done
+    fi
     place /etc/letsencrypt/live
     place /etc/letsencrypt/archive
     mode=all
@@ -639,7 +641,7 @@ first_round() {
     perhaps /etc/dehydrated /var/lib/dehydrated /root/.acme.sh /etc/acme /etc/lego /root/.lego /var/lib/lego \
         /var/lib/certmonger/requests /var/lib/certmonger/cas /var/lib/caddy /etc/uacme /root/.getssl /etc/getssl
     for d in /etc/ssl /etc/pki/tls/certs /etc/pki/nginx /usr/local/etc/ssl; do
-        reachable "$d" || continue
+        near "$d" || continue
         for f in "$d"/*.pem "$d"/*.crt "$d"/*.cer "$d"/certs/*.pem "$d"/certs/*.crt "$d"/*/*.pem "$d"/*/*.crt; do
             # The links in /etc/ssl/certs, and the bundles, are the public authorities of the distribution.
             case $f in */ca-certificates.crt | */ca-bundle* | */cert.pem) continue ;; esac
@@ -677,7 +679,9 @@ first_round() {
     mode=all
     perhaps /etc/ssh/authorized_keys /etc/ssh/authorized_keys.d
     quiet=1
-    for d in /root /home/*; do
+    homes='/home/*'
+    reachable /home || homes=
+    for d in /root $homes; do
         for f in "$d/.ssh/authorized_keys" "$d/.ssh/authorized_keys2"; do
             if reachable "$f"; then grab "$f"; fi
         done
