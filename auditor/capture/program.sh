@@ -576,7 +576,7 @@ immutable() {
         *[ia]*) ;;
         *) continue ;;
         esac
-        echo "$line"
+        put "$line$nl"
     done
     set +f
     IFS=$blank
@@ -778,7 +778,7 @@ main() {
         IFS=$blank
         elf=1 some=
         for w do
-            [ -L "$w" ] && reachable "$w" && [ -f "$w" ] && [ -r "$w" ] && some=$some$w$nl
+            [ -L "$w" ] && ! secret "$w" && reachable "$w" && [ -f "$w" ] && [ -r "$w" ] && some=$some$w$nl
         done
         IFS=$nl
         set -f
