@@ -471,7 +471,9 @@ def reference(line: str) -> set[str]:
         if _in_identifier(line.lower(), name, host.split(".", 1)[1]):
             found.add(host)
     for match in re.finditer(r"[a-z0-9_.-]+", line.lower()):
-        token = match[0].strip(".")
+        # Behind what is in brackets, such as (1|2), it is the end of longer names.
+        chosen = match[0].startswith(".") and line[: match.start()].endswith(")")
+        token = ("x" + match[0] if chosen else match[0]).strip(".")
         mailbox = re.match(r"@[a-z0-9]", line.lower()[match.end() :]) and not match[0].endswith(".")
         for host in GOING:
             domain = host.split(".", 1)[1]
@@ -512,7 +514,8 @@ def reference(line: str) -> set[str]:
             r"-10\.0\.0\.17-\d", token
         ):
             found.add(WEB)
-        if re.search(r"(?<![\w.-])17\.0\.0\.10\.in-addr\.arpa(?![\w-])(?!\.\w)", token):
+        reverse = re.search(r"(?<![\w.-])17\.0\.0\.10\.in-addr\.arpa((?:\.\w+)*)(?![\w-])", token)
+        if reverse and set(reverse[1].split(".")[1:]) <= ENDINGS:
             found.add(WEB)
     return found
 
@@ -533,6 +536,8 @@ LINES = st.lists(PIECES, min_size=1, max_size=8).map("".join).filter(lambda line
 @settings(max_examples=1500)
 @given(st.lists(LINES, min_size=1, max_size=4), st.sampled_from(["\n", "\r\n"]))
 @example(["x.web01.conf"], "\n")
+@example([").17.0.0.10.in-addr.arpa"], "\n")
+@example(["(x).arm.example.org"], "\n")
 @example(["qa-stg01-1.example.org.conf"], "\n")
 def test_like_the_reference(lines: list[str], end: str) -> None:
     found: dict[int, set[str]] = {}
