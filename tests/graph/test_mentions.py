@@ -514,7 +514,7 @@ def reference(line: str) -> set[str]:
             r"-10\.0\.0\.17-\d", token
         ):
             found.add(WEB)
-        reverse = re.search(r"(?<![\w.-])17\.0\.0\.10\.in-addr\.arpa((?:\.\w+)*)(?![\w-])", token)
+        reverse = re.search(r"(?<![\w.-])17\.0\.0\.10\.in-addr\.arpa((?:\.\w+)*)(?![\w-])(?!\.\w)", token)
         if reverse and set(reverse[1].split(".")[1:]) <= ENDINGS:
             found.add(WEB)
     return found
