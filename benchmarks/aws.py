@@ -16,6 +16,7 @@ made beforehand and outside of the repository:
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import resource
 import shutil
@@ -226,9 +227,9 @@ def client(root: Path) -> None:
     from auditor.capture import aws_calls
     from auditor.capture.aws import collect_aws
     from auditor.capture.snapshot import Snapshot
-    from auditor.cli.common import fewer_collections
 
-    fewer_collections()
+    # As `auditor collect` has it.
+    gc.set_threshold(1_000_000, 20, 20)
     place = Path(tempfile.mkdtemp(dir=root))
     snapshot = Snapshot.open(place, inventory=b"version: 1\n", started_at="2026-01-01T00:00:00Z", resume=False)
     source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=(REGION,))
@@ -332,7 +333,6 @@ def main() -> int:
     parser.add_argument("--custodian", type=Path, help="the program of Cloud Custodian")
     parser.add_argument("--workers", type=int, default=2, help="processes of moto")
     parser.add_argument("--latency", type=float, default=0, help="milliseconds that each answer waits")
-    parser.add_argument("--cores", type=int, help="have auditor think that there are so many: 1 is one process")
     parser.add_argument("--repeat", type=int, default=3)
     for name, size in (
         ("records", 5000), ("alarms", 2000), ("rules", 1000), ("instances", 500), ("subscriptions", 500),
@@ -347,7 +347,6 @@ def main() -> int:
         replay(*arguments.replay)
         return 0
     if arguments.client:
-        os.cpu_count = lambda: arguments.cores
         client(arguments.client)
         return 0
     if arguments.custodian is None:
@@ -361,9 +360,7 @@ def main() -> int:
     )  # fmt: skip
     (root / "policies.yml").write_text(POLICIES)
     commands = {
-        "auditor": [
-            sys.executable, __file__, "--client", str(root), "--cores", str(arguments.cores or os.cpu_count()),
-        ],
+        "auditor": [sys.executable, __file__, "--client", str(root)],
         "Cloud Custodian": [
             str(arguments.custodian), "run", "-s", str(root / "out"), "-r", REGION, "--cache-period", "0",
             str(root / "policies.yml"),

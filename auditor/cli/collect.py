@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -192,10 +191,9 @@ def _collect(arguments: argparse.Namespace) -> int:
 
 
 def _warm_up(path: Path, arguments: argparse.Namespace) -> None:
-    """Begins to load SSH or AWS before the inventory is known, if it looks as if several processes would collect."""
+    """Begins to load SSH before the inventory is known, if it looks as if several processes would collect hosts."""
     if arguments.hosts or arguments.only:
         return
-    from auditor.capture import aws_workers
     from auditor.capture.ssh_workers import HOSTS_A_PROCESS, warm_up
 
     with path.open("rb") as stream:
@@ -203,8 +201,6 @@ def _warm_up(path: Path, arguments: argparse.Namespace) -> None:
     many = beginning.count(b"\n") > 2 * HOSTS_A_PROCESS
     if many and b"kind: ssh" in beginning and importlib.util.find_spec("paramiko") is not None:
         warm_up()
-    elif b"kind: aws" in beginning and (os.cpu_count() or 1) > 1 and importlib.util.find_spec("boto3") is not None:
-        aws_workers.warm_up()
 
 
 def _left_out(inventory: Inventory, now: datetime) -> frozenset[str]:

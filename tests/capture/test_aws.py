@@ -745,6 +745,7 @@ OTHERS = ("codebuild.ListProjects", "pipes.ListPipes", "ssm.ListAssociations")
 @pytest.fixture
 def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("auditor.capture.aws_workers.CHAINS_A_PROCESS", 3)
 
 
 @pytest.mark.usefixtures("_two_cores")
