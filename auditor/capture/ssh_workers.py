@@ -5,6 +5,7 @@ Each process writes into the same snapshot, with its own files and its own conne
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -98,6 +99,8 @@ def _work(
     """One process: its hosts, with a word to the other side as each ends."""
     # Interrupting is for the process that started this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is loaded stays: to look through it for garbage, and so to copy it from the other process, is in vain.
+    gc.freeze()
     from auditor.capture.named import Named
     from auditor.capture.sources import SshConfig
     from auditor.capture.ssh import Collection, Connector
