@@ -13,18 +13,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from auditor import __version__
-from auditor.capture import aws_workers
-from auditor.capture.aws_calls import BY_KEY, GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
+from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
 from auditor.capture.aws_kept import FREE_KEYS, PAGING, written
-from auditor.capture.aws_repeated import ENOUGH, Repeated
-from auditor.capture.aws_wire import Wire, moment
 from auditor.capture.kinds import Job, Progress, SourceResult
 from auditor.capture.snapshot import Record, Snapshot
 from auditor.errors import AuditorError, UsageError
@@ -49,8 +45,8 @@ _UNSUPPORTED: Final = ("InvalidAction", "UnknownOperation", "UnsupportedOperatio
 _NO_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 _WEB_PAGE: Final = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+)?html\b", re.I | re.S)
 _AT_A_TIME: Final = 8
-_ABOUT_REGIONS: Final = 17
-_FURTHER: Final = PAGING - {"ResponseMetadata"}
+_ISO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}|\.\d{6})?Z", re.A)
+_LATE: Final = 2**31
 _NOT_ASKED: Final = "not all was asked for: "
 _GLOBAL_AT: Final = {"aws": "us-east-1", "aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}
 
@@ -174,131 +170,28 @@ def collect_aws(
 
     stop = stop or threading.Event()
     label = source.account or source.profile or "default"
-    # Processes make sessions of their own, and know operations by their keys.
-    shared = writer if isinstance(writer, Snapshot) and session is None and _are_of_the_table(operations) else None
-    if shared is not None and aws_workers.processes_for(_about(operations, source)) > 1:
-        aws_workers.warm_up()
     config = _config(attempts, workers)
-    with closing(Wire(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)) as wire:
-        try:
-            own = session is None
-            session = session or _session(source, config, wire)
-            account, partition = _identity(session, config)
-            if source.account and account != source.account:
-                raise _RefusedError(
-                    f"these credentials are of account {account}, the inventory declares {source.account}"
-                )
-            regions = _regions(session, config, source, partition)
-        except (BotoCoreError, ClientError, _RefusedError) as error:
-            outcome, detail = outcome_of(error)
-            return AwsResult(label, 0, 1, detail, outcome)
-        run = _Run(session, config, writer, account, partition, workers, now, stop, wire if own else None)
-        chains = list(run.chains(operations, regions))
-        total, found = sum(len(chain) for _, chain in chains), 0
+    try:
+        session = session or _session(source, config)
+        account, partition = _identity(session, config)
+        if source.account and account != source.account:
+            raise _RefusedError(f"these credentials are of account {account}, the inventory declares {source.account}")
+        regions = _regions(session, config, source, partition)
+    except (BotoCoreError, ClientError, _RefusedError) as error:
+        outcome, detail = outcome_of(error)
+        return AwsResult(label, 0, 1, detail, outcome)
+    run = _Run(session, config, writer, account, partition, workers, now, stop)
+    chains = list(run.chains(operations, regions))
+    total, found = sum(len(chain) for _, chain in chains), 0
 
-        def done(_: str, chain: Sequence[object]) -> None:
-            nonlocal found
-            with run.lock:
-                found += len(chain)
-                progress(found, total)
-
-        count = aws_workers.processes_for(len(chains)) if shared is not None else 1
-        if shared is None or count == 1:
-            run.all(chains, done)
-        else:
-            _spread(run, chains, count, session, shared, source, attempts, done)
-        return AwsResult(account, total, run.unseen)
-
-
-def _are_of_the_table(operations: Sequence[Operation]) -> bool:
-    return all(BY_KEY.get(one.key) is one for one in operations)
-
-
-def _about(operations: Sequence[Operation], source: Source) -> int:
-    """About how many chains there will be, before anything is known of the account."""
-    regions = _ABOUT_REGIONS if "all" in source.regions else len(source.regions)
-    return sum(one.each is None for one in operations) * regions
-
-
-def _spread(
-    run: _Run,
-    chains: Sequence[_Chain],
-    count: int,
-    session: Session,
-    snapshot: Snapshot,
-    source: Source,
-    attempts: int,
-    done: Callable[[str, Sequence[object]], None],
-) -> None:
-    """Asks chains in this process and others, each with services of its own. Raises as `aws_workers.run` does."""
-    services = {service: number for number, service in enumerate(sorted({chain[0].service for _, chain in chains}))}
-    parts: list[list[_Chain]] = [[] for _ in range(count)]
-    for region, chain in chains:
-        parts[services[chain[0].service] % count].append((region, chain))
-    workers = max(run.workers // count, 2)
-    own, *others = parts
-    shares = [
-        aws_workers.Share(
-            root=str(snapshot.root), account=run.account, partition=run.partition, profile=source.profile,
-            region=getattr(session, "region_name", None), workers=workers, attempts=attempts,
-            ahead=(run.now() - datetime.now(UTC)).total_seconds(),
-            chains=tuple((region, tuple(one.key for one in chain)) for region, chain in part),
-            environment=tuple(aws_workers.environment().items()),
-        )
-        for part in others
-        if part
-    ]  # fmt: skip
-
-    def told(region: str, keys: aws_workers.Keys, unseen: int, outcomes: Mapping[str, Outcome]) -> None:
-        snapshot.learn(outcomes)
+    def done(_: str, chain: Sequence[object]) -> None:
+        nonlocal found
         with run.lock:
-            run.unseen += unseen
-        done(region, keys)
+            found += len(chain)
+            progress(found, total)
 
-    def lost(region: str, keys: aws_workers.Keys) -> None:
-        run.lost(region, [BY_KEY[key] for key in keys], "a fault of the auditor: the process ended")
-        done(region, keys)
-
-    def beside(left: Sequence[aws_workers.Share]) -> None:
-        found = [(region, [BY_KEY[key] for key in keys]) for share in left for region, keys in share.chains]
-        run.workers = workers
-        run.all([*own, *found], done)
-
-    def lend() -> aws_workers.Lent:
-        return tuple(session.get_credentials().get_frozen_credentials())
-
-    aws_workers.run(shares, lend=lend, done=told, lost=lost, stop=run.stop, beside=beside)
-
-
-def collect_share(
-    share: aws_workers.Share,
-    snapshot: Snapshot,
-    credentials: Any,
-    done: Callable[[str, aws_workers.Keys, int, dict[str, Outcome]], None],
-) -> None:
-    """Asks the chains of a process of `aws_workers`. `done` is called with each, of how many operations since the last
-    not all was seen, and outcomes. Raises OSError if the snapshot can't be written."""
-    from botocore.session import get_session
-
-    ahead = timedelta(seconds=share.ahead)
-    reported = 0
-    with closing(Wire(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)) as wire:
-        core: Any = get_session()
-        core._credentials = credentials
-        session = _made(core, wire, profile_name=share.profile, region_name=share.region)
-        run = _Run(
-            session, _config(share.attempts, share.workers), snapshot, share.account, share.partition, share.workers,
-            lambda: datetime.now(UTC) + ahead, threading.Event(), wire,
-        )  # fmt: skip
-
-        def told(region: str, chain: Sequence[Operation]) -> None:
-            nonlocal reported
-            unseen = run.unseen - reported
-            reported += unseen
-            place = run.place(region)
-            done(region, tuple(one.key for one in chain), unseen, snapshot.forget(place))
-
-        run.all([(region, [BY_KEY[key] for key in keys]) for region, keys in share.chains], told)
+    run.all(chains, done)
+    return AwsResult(account, total, run.unseen)
 
 
 def _config(attempts: int, workers: int) -> Any:
@@ -322,10 +215,10 @@ class _RefusedError(AuditorError):
     """Credentials that must not be used for this source."""
 
 
-def _session(source: Source, config: Any, wire: Wire) -> Session:
+def _session(source: Source, config: Any) -> Session:
     from botocore.session import get_session
 
-    session = _made(get_session(), wire, profile_name=source.profile)
+    session = _made(get_session(), profile_name=source.profile)
     if source.role_arn is None:
         return session  # type: ignore[no-any-return]
     from botocore.credentials import RefreshableCredentials
@@ -344,17 +237,29 @@ def _session(source: Source, config: Any, wire: Wire) -> Session:
     # A role's credentials end after an hour, and a large account takes longer.
     inner: Any = get_session()
     inner._credentials = RefreshableCredentials.create_from_metadata(assume(), assume, "assume-role")
-    return _made(inner, wire, region_name=session.region_name)  # type: ignore[no-any-return]
+    return _made(inner, region_name=session.region_name)  # type: ignore[no-any-return]
 
 
-def _made(core: Any, wire: Wire, **given: Any) -> Any:
+def _made(core: Any, **given: Any) -> Any:
     """A session of boto3 over one of botocore."""
     import boto3
 
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
-    session = boto3.Session(botocore_session=core, **given)
-    wire.attach(core)
-    return session
+    return boto3.Session(botocore_session=core, **given)
+
+
+def moment(value: Any) -> datetime:
+    """A time as the API has it, mostly in ISO 8601 or in seconds since the epoch: botocore takes ten times as long.
+
+    Raises ValueError. Stands in for `botocore.utils.parse_timestamp`, as the AWS CLI has one of its own.
+    """
+    if isinstance(value, str) and _ISO.fullmatch(value):
+        return datetime.fromisoformat(value)
+    if isinstance(value, (int, float)) and 0 <= value < _LATE:
+        return datetime.fromtimestamp(value, UTC)
+    from botocore.utils import parse_timestamp
+
+    return parse_timestamp(value)  # type: ignore[no-any-return]
 
 
 def _identity(session: Session, config: Any) -> tuple[str, str]:
@@ -393,11 +298,8 @@ class _Run:
         workers: int,
         now: Callable[[], datetime],
         stop: threading.Event,
-        wire: Wire | None = None,
     ) -> None:
         self.stop = stop
-        self._wire = wire
-        self._repeated: dict[tuple[str, str], Repeated] = {}
         self._session, self._config, self._writer = session, config, writer
         self.account, self.partition, self.now = account, partition, now
         self.workers = workers
@@ -436,13 +338,9 @@ class _Run:
         known = self._writer.outcomes
         return all(known.get(self._path(region, one)) in (Outcome.OK, Outcome.ABSENT) for one in group)
 
-    def place(self, region: str) -> str:
-        """The directory of what a region has answered."""
-        return f"aws/{self.account}/{_safe(region)}"
-
     def _path(self, region: str, operation: Operation, part: int = 1) -> str:
         number = f".{part}" if part > 1 else ""
-        return f"{self.place(region)}/{operation.key}{number}.json"
+        return f"aws/{self.account}/{_safe(region)}/{operation.key}{number}.json"
 
     def _client(self, service: str, region: str) -> Client:
         # Making clients is not safe in several threads, using them is.
@@ -520,8 +418,6 @@ class _Run:
     ) -> None:
         asked = _parameters(answered.operation, parent)
         answered.calls = len(asked)
-        if len(asked) >= ENOUGH:
-            self._repeat(region, answered.operation)
         for outcome, detail in parent.problems:
             # What was not listed was not asked for: the same gap, one level down.
             answered.problems.append((outcome, f"{_NOT_ASKED}{detail.removeprefix(_NOT_ASKED)}"))
@@ -606,21 +502,7 @@ class _Run:
         if merged:
             yield merged
 
-    def _pages(self, region: str, operation: Operation, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        repeated = self._repeated.get((region, operation.key))
-        if repeated is not None:
-            only = repeated.page(parameters)
-            if only is not None and not any(only.get(name) for name in _FURTHER):
-                yield only
-                return
-        for number, page in enumerate(self._of_botocore(region, operation, parameters)):
-            if repeated is not None and number == 0:
-                repeated.learn(parameters, page)
-            yield page
-
-    def _of_botocore(
-        self, region: str, operation: Operation, parameters: Mapping[str, Any]
-    ) -> Iterable[dict[str, Any]]:
+    def _pages(self, region: str, operation: Operation, parameters: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         client = self._client(operation.service, region)
         key = region, operation.key
         # botocore makes a class of its own for each paginator.
@@ -632,16 +514,6 @@ class _Run:
         paginator: Any = self._paginators[key]
         return _followed(client, operation, parameters) if paginator is None else paginator.paginate(**parameters)
 
-    def _repeat(self, region: str, operation: Operation) -> None:
-        """Prepares for many calls of one operation."""
-        key = region, operation.key
-        if self._wire is not None and key not in self._repeated:
-            credentials = self._session.get_credentials()
-            self._repeated[key] = Repeated(
-                self._client(operation.service, region), operation.name, self._wire,
-                credentials.get_frozen_credentials, _whole,
-            )  # fmt: skip
-
     def _store(self, region: str, answered: _Answered, answer: Mapping[str, Any]) -> None:
         answered.parts += 1
         path = self._path(region, answered.operation, answered.parts)
@@ -649,11 +521,6 @@ class _Run:
         self._writer.store(path, text.encode("utf-8", "replace"))
         if answered.parts > 1:
             self._writer.record([Record(path, Outcome.OK, timestamp(self.now()))])
-
-    def lost(self, region: str, chain: Iterable[Operation], why: str) -> None:
-        """Records that operations were not asked to their end."""
-        for operation in chain:
-            self._record(region, _Answered(operation, problems=[(Outcome.PARTIAL, why)]))
 
     def _record(self, region: str, answered: _Answered) -> None:
         outcome = answered.outcome()

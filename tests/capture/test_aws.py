@@ -18,13 +18,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auditor.api import Document
-from auditor.capture.aws import ATTEMPTS, AwsResult, collect_aws
+from auditor.capture.aws import ATTEMPTS, AwsResult, collect_aws, moment
 from auditor.capture.aws_calls import AREAS, BY_KEY, DISCOVERY, OPERATIONS, Operation, iam_policy
-from auditor.capture.aws_repeated import Repeated, Request
-from auditor.capture.aws_workers import LENT_SECONDS, borrowed
-from auditor.capture.aws_workers import run as run_shares
 from auditor.capture.snapshot import Snapshot
 from auditor.model import Outcome
 from auditor.registry import load_collectors
@@ -197,7 +196,7 @@ class Stubbed:
             **answers,
             "sts.GetCallerIdentity": [({}, {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/a"})],
         }
-        for key, given in everything.items():
+        for key, answered in everything.items():
             from botocore import xform_name
 
             service, name = key.split(".")
@@ -209,7 +208,7 @@ class Stubbed:
                 self.stubbers.append(stubber)
             always = BY_KEY[key].parameters if key in BY_KEY else {}
             sizes = {name: always[name] for name in always if name.lower() in PAGE_SIZES}
-            for one in given:
+            for one in answered:
                 if isinstance(one, str):
                     stubber.add_client_error(xform_name(name), one, "no", 400)
                 else:
@@ -729,249 +728,23 @@ def test_a_service_that_botocore_does_not_know_in_a_region(
         assert not account.asked
 
 
-# Several processes.
-
-LISTS = tuple(
-    BY_KEY[key]
-    for key in (
-        "acm.ListCertificates", "codebuild.ListProjects", "events.ListApiDestinations", "pipes.ListPipes",
-        "secretsmanager.ListSecrets", "ssm.ListAssociations",
+@given(
+    st.one_of(
+        st.datetimes(timezones=st.just(UTC)).map(lambda at: at.isoformat().replace("+00:00", "Z")),
+        st.sampled_from(
+            ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05+01:00", "Fri, 02 Jan 2026 03:04:05 GMT", "1767323045"]
+        ),
+        st.integers(0, 2**33),
+        st.floats(0, 2**33).map(lambda seconds: round(seconds, 3)),
     )
-)  # fmt: skip
-OTHERS = ("codebuild.ListProjects", "pipes.ListPipes", "ssm.ListAssociations")
-"""Of services that are not those of this process."""
-
-
-@pytest.fixture
-def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr("auditor.capture.aws_workers.CHAINS_A_PROCESS", 3)
-
-
-@pytest.mark.usefixtures("_two_cores")
-def test_two_processes_ask_what_one_asks(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(count: int) -> tuple[int, Mapping[str, str], bytes]:
-        path, headers = account.asked[-1]
-        if path.startswith("/v1/pipes"):
-            return js({"Pipes": [{"Name": "a"}]})
-        return js({"message": "no"}, 403) if "CodeBuild" in headers.get("X-Amz-Target", "") else js({})
-
-    account.answer = answer
-    started: list[int] = []
-    monkeypatch.setattr(
-        "auditor.capture.aws_workers.run",
-        lambda shares, **given: (started.append(len(shares)), run_shares(shares, **given)),
-    )
-    told: list[tuple[int, int]] = []
-    snapshot = Snapshot.open(tmp_path / "s", inventory=b"", started_at="2026-11-23T00:00:00Z", resume=False)
-    source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=("eu-central-1",))
-    result = collect_aws(
-        source, snapshot, attempts=1, operations=LISTS, progress=lambda *counts: told.append(counts), now=lambda: NOW
-    )
-    assert (result.asked, result.unseen, started, told[-1]) == (6, 1, [1], (6, 6))
-    assert len(account.asked) == 6
-    lines = [json.loads(line) for line in (tmp_path / "s" / "captures.jsonl").read_text().splitlines()]
-    assert {line["path"].rsplit("/")[-1]: line["outcome"] for line in lines} == {
-        f"{one.key}.json": {"pipes.ListPipes": "ok", "codebuild.ListProjects": "denied"}.get(one.key, "absent")
-        for one in LISTS
-    }
-    assert {line["collected_at"][:10] for line in lines} == {"2026-11-20"}
-    assert snapshot.outcomes[f"aws/{ACCOUNT}/eu-central-1/pipes.ListPipes.json"] is Outcome.OK
-    assert {headers["Authorization"].split("/")[0] for _, headers in account.asked} == {
-        f"AWS4-HMAC-SHA256 Credential={KEY}"
-    }
-
-
-@pytest.mark.usefixtures("_two_cores")
-def test_a_process_that_dies_loses_its_own_calls(account: Account, tmp_path: Path) -> None:
-    import multiprocessing
-
-    def answer(count: int) -> tuple[int, Mapping[str, str], bytes]:
-        if account.asked[-1][0].startswith("/v1/pipes"):
-            for process in multiprocessing.active_children():
-                process.kill()
-        return js({})
-
-    account.answer = answer
-    snapshot = Snapshot.open(tmp_path / "s", inventory=b"", started_at="2026-11-23T00:00:00Z", resume=False)
-    source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=("eu-central-1",))
-    result = collect_aws(source, snapshot, attempts=1, operations=LISTS, workers=2)
-    outcomes = {path.rsplit("/", 1)[-1].removesuffix(".json"): one for path, one in snapshot.outcomes.items()}
-    assert {one.key for one in LISTS} == outcomes.keys()
-    assert outcomes["pipes.ListPipes"] is Outcome.PARTIAL
-    assert {key for key, outcome in outcomes.items() if outcome is not Outcome.ABSENT} <= {*OTHERS}
-    assert 1 <= result.unseen <= len(OTHERS)
-
-
-@pytest.mark.usefixtures("_two_cores")
-def test_what_a_process_cannot_write_is_raised(account: Account, tmp_path: Path) -> None:
-    snapshot = Snapshot.open(tmp_path / "s", inventory=b"", started_at="2026-11-23T00:00:00Z", resume=False)
-    (tmp_path / "s" / "aws").mkdir()
-    (tmp_path / "s" / "aws" / ACCOUNT).write_text("")
-    account.answer = lambda _: js({"Pipes": [{"Name": "a"}]}) if "/pipes" in account.asked[-1][0] else js({})
-    source = SimpleNamespace(account=None, profile=None, role_arn=None, regions=("eu-central-1",))
-    with pytest.raises(RuntimeError, match="a file and a directory at one place"):
-        collect_aws(source, snapshot, attempts=1, operations=LISTS)
-
-
-def test_credentials_are_lent_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    clock = [0.0]
-    monkeypatch.setattr("auditor.capture.aws_workers.time", SimpleNamespace(monotonic=lambda: clock[0]))
-
-    def ask() -> tuple[str | None, ...]:
-        asked.append(1)
-        return (f"key{len(asked)}", "secret", "token")
-
-    lent = borrowed(ask)
-    assert [lent.get_frozen_credentials().access_key for _ in range(3)] == ["key1"] * 3
-    clock[0] = LENT_SECONDS + 1
-    assert lent.get_frozen_credentials().access_key == "key2"
-
-
-# Many calls of one operation.
-
-MANY = [BY_KEY["acm.ListCertificates"], BY_KEY["acm.DescribeCertificate"]]
-
-
-class Certificates:
-    """An account with certificates, which answers as the test says from some call on."""
-
-    def __init__(self, account: Account, count: int = 40) -> None:
-        self.described: list[tuple[dict[str, Any], Mapping[str, str]]] = []
-        self.account, self.count, self.later = account, count, js
-        account.answer = self.answer
-
-    def answer(self, _: int) -> tuple[int, Mapping[str, str], bytes]:
-        headers, body = self.account.asked[-1][1], self.account.bodies[-1]
-        if headers["X-Amz-Target"].endswith("ListCertificates"):
-            return js({"CertificateSummaryList": [{"CertificateArn": self.arn(one)} for one in range(self.count)]})
-        asked = json.loads(body)
-        self.described.append((asked, headers))
-        known = {"Certificate": {"CertificateArn": asked["CertificateArn"], "CreatedAt": 1767323045.5, "Serial": "x"}}
-        return self.later(known) if len(self.described) > 20 else js(known)
-
-    def arn(self, number: int) -> str:
-        return f"arn:aws:acm:eu-central-1:{ACCOUNT}:certificate/{number:08}"
-
-    def kept(self, root: Path) -> list[str]:
-        calls = json.loads((root / f"aws/{ACCOUNT}/eu-central-1/acm.DescribeCertificate.json").read_text())["calls"]
-        for one in calls:
-            assert one["parameters"]["CertificateArn"] == one["answer"]["Certificate"]["CertificateArn"]
-            assert one["answer"]["Certificate"]["CreatedAt"] == "2026-01-02T03:04:05.500000+00:00"
-        return [one["parameters"]["CertificateArn"] for one in calls]
-
-    def of_botocore(self) -> list[bool]:
-        """Of each call whether botocore sent it, which numbers its own."""
-        return ["amz-sdk-invocation-id" in {name.lower() for name in headers} for _, headers in self.described]
-
-
-def test_calls_like_the_first_are_sent_without_botocore(account: Account, tmp_path: Path) -> None:
-    certificates = Certificates(account)
-    result, _, root = collected(tmp_path / "s", MANY)
-    assert result.unseen == 0
-    assert certificates.kept(root) == [certificates.arn(number) for number in range(40)]
-    # One to learn from, and the same again to be sure.
-    assert certificates.of_botocore() == [True, *[False] * 40]
-    assert certificates.described[0][0] == certificates.described[1][0]
-    ours, theirs = certificates.described[2][1], certificates.described[0][1]
-    for name, value in theirs.items():
-        if name.lower() not in ("authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request"):
-            assert ours[name] == value, name
-
-
-def test_every_signature_is_the_one_of_botocore(
-    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "a/token+of=base64")
-    certificates = Certificates(account)
-    collected(tmp_path / "s", MANY)
-    assert certificates.of_botocore().count(False) == 40
-    for asked, headers in certificates.described:
-        given = {name.lower(): value for name, value in headers.items()}
-        _, _, region, service, _ = given["authorization"].split()[1].rstrip(",").split("=")[1].split("/")
-        signed = given["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
-        request = AWSRequest("POST", account.url + "/", data=json.dumps(asked))
-        for name in signed:
-            if name not in ("x-amz-security-token", "host"):
-                request.headers[name] = given[name]
-        signer = SigV4Auth(Credentials(KEY, "x", "a/token+of=base64"), service, region)
-        request.context["timestamp"] = given["x-amz-date"]
-        request.headers["x-amz-security-token"] = given["x-amz-security-token"]
-        text = signer.string_to_sign(request, signer.canonical_request(request))
-        assert given["authorization"].endswith(f"Signature={signer.signature(text, request)}")
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        lambda _: js({"__type": "ThrottlingException", "message": "slow down"}, 400),
-        lambda _: (503, {}, b""),
-        lambda _: (200, {}, b"<html>Please log in</html>"),
-        lambda _: (200, {"Content-Length": "100"}, b"{"),
-    ],
 )
-def test_the_first_fault_gives_all_the_rest_to_botocore(
-    fault: Callable[[Any], tuple[int, Mapping[str, str], bytes]], account: Account, tmp_path: Path
-) -> None:
-    certificates = Certificates(account)
+def test_times_are_what_botocore_takes_them_for(value: Any) -> None:
+    from botocore.utils import parse_timestamp
 
-    def later(known: Any) -> tuple[int, Mapping[str, str], bytes]:
-        return fault(known) if len(certificates.described) == 21 else js(known)
-
-    certificates.later = later
-    result, _, root = collected(tmp_path / "s", MANY, attempts=3)
-    assert result.unseen == 0
-    assert certificates.kept(root) == [certificates.arn(number) for number in range(40)]
-    assert certificates.of_botocore()[2:] == [False] * 19 + [True] * (len(certificates.described) - 21)
+    assert moment(value) == parse_timestamp(value).astimezone(UTC)
 
 
-def test_a_refusal_of_one_call_is_its_own(account: Account, tmp_path: Path) -> None:
-    certificates = Certificates(account)
-    certificates.later = lambda _: js({"__type": "AccessDeniedException", "message": "no"}, 400)
-    result, records, root = collected(tmp_path / "s", MANY)
-    assert records["acm.DescribeCertificate.json"]["outcome"] == "partial"
-    assert result.unseen == 1
-    assert "21 of 40 calls" in records["acm.DescribeCertificate.json"]["detail"]
-    assert len(certificates.kept(root)) == 19
-
-
-@pytest.mark.parametrize("change", ["body", "signature", "answer"])
-def test_what_is_not_as_botocore_has_it_is_not_used(
-    change: str, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    certificates = Certificates(account)
-    if change == "body":
-        changed = lambda url, headers, body: Request(url, headers, body + b" ")  # noqa: E731
-        monkeypatch.setattr("auditor.capture.aws_repeated.Request", changed)
-    elif change == "signature":
-        monkeypatch.setattr(Repeated, "_signing_key", lambda *_: b"another")
-    else:
-        monkeypatch.setattr("auditor.capture.aws_repeated.moment", lambda _: "another")
-    result, _, root = collected(tmp_path / "s", MANY)
-    assert result.unseen == 0
-    assert certificates.kept(root) == [certificates.arn(number) for number in range(40)]
-    assert certificates.of_botocore().count(True) == 40
-
-
-def test_an_answer_that_goes_on_is_followed_by_botocore(account: Account, tmp_path: Path) -> None:
-    def answer(_: int) -> tuple[int, Mapping[str, str], bytes]:
-        target, body = account.asked[-1][1]["X-Amz-Target"], json.loads(account.bodies[-1])
-        if target.endswith("ListEventBuses"):
-            return js({"EventBuses": [{"Name": "default"}]})
-        if target.endswith("ListRules"):
-            return js({"Rules": [{"Name": f"rule-{number:02}"} for number in range(40)]})
-        if body["Rule"] == "rule-30" and "NextToken" not in body:
-            return js({"Targets": [{"Id": "1", "Arn": "a"}], "NextToken": "n"})
-        return js({"Targets": [{"Id": "2" if "NextToken" in body else "1", "Arn": "a"}]})
-
-    account.answer = answer
-    keys = ("events.ListEventBuses", "events.ListRules", "events.ListTargetsByRule")
-    result, _, root = collected(tmp_path / "s", [BY_KEY[key] for key in keys])
-    assert result.unseen == 0
-    calls = json.loads((root / f"aws/{ACCOUNT}/eu-central-1/events.ListTargetsByRule.json").read_text())["calls"]
-    assert [len(one["answer"]["Targets"]) for one in calls] == [1] * 30 + [2] + [1] * 9
+def test_a_time_that_is_none() -> None:
+    for value in ("2026-13-01T00:00:00Z", "soon"):
+        with pytest.raises(ValueError):  # noqa: PT011 - the message is dateutil's
+            moment(value)
