@@ -23,6 +23,11 @@ class Transport(paramiko.Transport):
 
     host_key_algorithms: tuple[str, ...] = ()
 
+    def __init__(self, stream: paramiko.Channel) -> None:
+        super().__init__(stream)
+        # A thread of its own for each handshake, which closes it if it takes too long: who connects sees to that.
+        self.packetizer.start_handshake = lambda timeout: None  # type: ignore[method-assign]
+
     @property
     def preferred_keys(self) -> tuple[str, ...]:
         return self.host_key_algorithms
