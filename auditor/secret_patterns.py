@@ -70,7 +70,14 @@ _NAME_WORDS: Final = ("pass", "secret", "token", "credential", "pwd", *_KEYS)
 """Without one of them nothing is a name as `_NAMES` has it."""
 _KEY_WORDS: Final = (*_NAME_WORDS, "pw", "psk", "community", "redis", "authtok", "bindpw", "rootpw", "mot")
 
-_RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
+_TO_THE_END: Final = r"[^\s'\"]+"
+_ASSIGNING: Final = (
+    r"SetEnv|setenvx?|presetenv|setx|ENV|ARG|(?:fastcgi|uwsgi|scgi)_param|proxy_set_header|configure\s+set|"
+    r"set\s+-\w+|env\s+set"
+)
+"""Commands and directives of the form `word NAME value`."""
+
+RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # Words of which a line must hold one, and what to look for: all after the group `keep` is the secret.
     # scheme://user:password@host
     (("@",), re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)),
@@ -283,17 +290,6 @@ _RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         ("ftp", "davs"),
         re.compile(r"(?P<keep>(?<!\w)(?:s?ftp|ftps|ftpes|davs):[^\s:/'\"]+:)[^\s:'\"]+(?=:[^\s:]+:)"),
     ),
-)
-
-_TO_THE_END: Final = r"[^\s'\"]+"
-_ASSIGNING: Final = (
-    r"SetEnv|setenvx?|presetenv|setx|ENV|ARG|(?:fastcgi|uwsgi|scgi)_param|proxy_set_header|configure\s+set|"
-    r"set\s+-\w+|env\s+set"
-)
-"""Commands and directives of the form `word NAME value`."""
-
-RULES: Final = (
-    *_RULES,
     # https://token@host: a user's name is shorter
     (("@",), re.compile(r"(?P<keep>\bhttps?://)[\w-]{16,}(?=@)", re.I)),
     # What signs a URL: of AWS, Azure, Google

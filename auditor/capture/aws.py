@@ -15,18 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from auditor import __version__
 from auditor.capture.aws_calls import GLOBAL, GLOBAL_REGION, OPERATIONS, Operation
 from auditor.capture.aws_kept import FREE_KEYS, PAGING, written
 from auditor.capture.kinds import Job, Progress, SourceResult
-from auditor.capture.snapshot import Record, Snapshot
+from auditor.capture.snapshot import Record
 from auditor.errors import AuditorError, UsageError
 from auditor.model import Outcome
 from auditor.phrases import timestamp
 from auditor.redaction import redact
+
+if TYPE_CHECKING:
+    from auditor.capture.snapshot import Snapshot
 
 PART_BYTES: Final = 8 * 1024 * 1024
 """Bytes of answers after which another file begins: a file of an estate is read up to 16 MiB."""
@@ -87,7 +90,6 @@ class Session(Protocol):
 
     def client(self, service_name: str, *, region_name: str, config: Any) -> Any: ...
     def get_available_regions(self, service_name: str, partition_name: str) -> Sequence[str]: ...
-    def get_credentials(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,6 @@ def collect_aws(
             hint="It is in the extra `aws`: pip install '.[aws]' where the auditor's source is.",
         ) from None
 
-    stop = stop or threading.Event()
     label = source.account or source.profile or "default"
     config = _config(attempts, workers)
     try:
@@ -180,18 +181,8 @@ def collect_aws(
     except (BotoCoreError, ClientError, _RefusedError) as error:
         outcome, detail = outcome_of(error)
         return AwsResult(label, 0, 1, detail, outcome)
-    run = _Run(session, config, writer, account, partition, workers, now, stop)
-    chains = list(run.chains(operations, regions))
-    total, found = sum(len(chain) for _, chain in chains), 0
-
-    def done(_: str, chain: Sequence[object]) -> None:
-        nonlocal found
-        with run.lock:
-            found += len(chain)
-            progress(found, total)
-
-    run.all(chains, done)
-    return AwsResult(account, total, run.unseen)
+    run = _Run(session, config, writer, account, partition, workers, operations, now, stop or threading.Event())
+    return run.all(regions, progress)
 
 
 def _config(attempts: int, workers: int) -> Any:
@@ -281,10 +272,6 @@ def _regions(session: Session, config: Any, source: Source, partition: str) -> l
     return sorted(str(region["RegionName"]) for region in found["Regions"])
 
 
-_Chain: TypeAlias = tuple[str, Sequence[Operation]]
-"""A region, and operations of which each but the first needs what one before it has listed."""
-
-
 class _Run:
     """One account's collection: chains of operations, each for one region, several at once."""
 
@@ -296,37 +283,43 @@ class _Run:
         account: str,
         partition: str,
         workers: int,
+        operations: Sequence[Operation],
         now: Callable[[], datetime],
         stop: threading.Event,
     ) -> None:
-        self.stop = stop
+        self._stop = stop
         self._session, self._config, self._writer = session, config, writer
-        self.account, self.partition, self.now = account, partition, now
-        self.workers = workers
-        self.lock = threading.Lock()
-        self.unseen = 0
+        self._account, self._partition, self._now = account, partition, now
+        self._operations = operations
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._unseen = 0
         self._clients: dict[tuple[str, str], Client] = {}
         self._paginators: dict[tuple[str, str], Any] = {}
         self._there: dict[str, frozenset[str]] = {}
 
-    def all(self, chains: Sequence[_Chain], done: Callable[[str, Sequence[Operation]], None]) -> None:
+    def all(self, regions: Sequence[str], progress: Callable[[int, int], None]) -> AwsResult:
+        chains = list(self._chains(regions))
+        total, done = sum(len(chain) for _, chain in chains), 0
         # Calls for single things have their own threads: a chain waits for them, and never they for a chain.
-        with ThreadPoolExecutor(self.workers) as calls, ThreadPoolExecutor(max(self.workers // 2, 1)) as roots:
+        with ThreadPoolExecutor(self._workers) as calls, ThreadPoolExecutor(max(self._workers // 2, 1)) as roots:
             pending = [roots.submit(self._chain, region, chain, calls) for region, chain in chains]
             try:
-                for (region, chain), one in zip(chains, pending, strict=True):
+                for (_, chain), one in zip(chains, pending, strict=True):
                     one.result()
-                    done(region, chain)
+                    done += len(chain)
+                    progress(done, total)
             except BaseException:
                 for one in pending:
                     one.cancel()
                 raise
+        return AwsResult(self._account, total, self._unseen)
 
-    def chains(self, operations: Sequence[Operation], regions: Sequence[str]) -> Iterator[_Chain]:
+    def _chains(self, regions: Sequence[str]) -> Iterator[tuple[str, Sequence[Operation]]]:
         """Operations in groups that hang together, for each region."""
         groups: dict[str, list[Operation]] = {}
         roots: dict[str, str] = {}
-        for operation in operations:
+        for operation in self._operations:
             root = roots[operation.key] = roots[operation.each.of] if operation.each else operation.key
             groups.setdefault(root, []).append(operation)
         for group in groups.values():
@@ -340,14 +333,14 @@ class _Run:
 
     def _path(self, region: str, operation: Operation, part: int = 1) -> str:
         number = f".{part}" if part > 1 else ""
-        return f"aws/{self.account}/{_safe(region)}/{operation.key}{number}.json"
+        return f"aws/{self._account}/{_safe(region)}/{operation.key}{number}.json"
 
     def _client(self, service: str, region: str) -> Client:
         # Making clients is not safe in several threads, using them is.
-        with self.lock:
+        with self._lock:
             client = self._clients.get((service, region))
             if client is None:
-                where = _GLOBAL_AT[self.partition] if region == GLOBAL_REGION else region
+                where = _GLOBAL_AT[self._partition] if region == GLOBAL_REGION else region
                 client = self._session.client(service, region_name=where, config=self._config)
                 client.meta.events.register("before-parse", _whole)
                 self._clients[service, region] = client
@@ -358,10 +351,10 @@ class _Run:
 
         Its list of where a service is lags behind by years; that of the regions themselves does not.
         """
-        with self.lock:
+        with self._lock:
             for name in (service, "ec2"):
                 if name not in self._there:
-                    self._there[name] = frozenset(self._session.get_available_regions(name, self.partition))
+                    self._there[name] = frozenset(self._session.get_available_regions(name, self._partition))
         return region in self._there[service] or region not in self._there["ec2"]
 
     def _nowhere(self, service: str, region: str) -> str:
@@ -380,13 +373,13 @@ class _Run:
     def _chain(self, region: str, chain: Sequence[Operation], calls: ThreadPoolExecutor) -> None:
         if host := self._nowhere(chain[0].service, region):
             why = f"{chain[0].service} is not in this region: there is no {host}"
-            when = timestamp(self.now())
+            when = timestamp(self._now())
             self._writer.record([Record(self._path(region, one), Outcome.ABSENT, when, why) for one in chain])
             return
         done: dict[str, _Answered] = {}
         wanted = {one.each.of for one in chain if one.each is not None}
         for operation in chain:
-            if self.stop.is_set():
+            if self._stop.is_set():
                 return
             answered = _Answered(operation)
             if operation.each is None:
@@ -394,7 +387,7 @@ class _Run:
                 self._root(region, answered, chain)
             else:
                 self._each(region, answered, done[operation.each.of], chain, calls)
-            if self.stop.is_set():
+            if self._stop.is_set():
                 return
             done[operation.key] = answered
             self._record(region, answered)
@@ -428,7 +421,7 @@ class _Run:
             return [list(self._ask(region, answered, one, chain)) for one in several]
 
         # To hand a call to a thread takes a third of what the call does.
-        length = max(1, min(_AT_A_TIME, len(asked) // (4 * self.workers)))
+        length = max(1, min(_AT_A_TIME, len(asked) // (4 * self._workers)))
         pieces = [asked[at : at + length] for at in range(0, len(asked), length)]
         found = (answers for several in calls.map(some, pieces) for answers in several)
         for parameters, answers in zip(asked, found, strict=True):
@@ -455,7 +448,7 @@ class _Run:
         followers = [one.each for one in chain if one.each is not None and one.each.of == operation.key]
         merged: dict[str, Any] = {}
         size = 0
-        if self.stop.is_set():
+        if self._stop.is_set():
             return
         try:
             for count, page in enumerate(self._pages(region, operation, parameters)):
@@ -466,14 +459,14 @@ class _Run:
                 keys = {path for each in followers for path in (*each.parameters.values(), each.only[0])}
                 for items in dict.fromkeys(each.items for each in followers):
                     shorts = [(parameters, _short(thing, keys)) for thing in _things(bare, items)]
-                    with self.lock:
+                    with self._lock:
                         answered.listed.extend(shorts)
                 if size and size + weight > PART_BYTES:
                     yield merged
                     merged, size = {}, 0
                 _merge(merged, bare)
                 size += weight
-                if self.stop.is_set() or count + 1 == operation.enough:
+                if self._stop.is_set() or count + 1 == operation.enough:
                     break
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
@@ -520,15 +513,15 @@ class _Run:
         text = written(answer, FREE_KEYS.union(answered.operation.free))
         self._writer.store(path, text.encode("utf-8", "replace"))
         if answered.parts > 1:
-            self._writer.record([Record(path, Outcome.OK, timestamp(self.now()))])
+            self._writer.record([Record(path, Outcome.OK, timestamp(self._now()))])
 
     def _record(self, region: str, answered: _Answered) -> None:
         outcome = answered.outcome()
         if outcome not in (Outcome.OK, Outcome.ABSENT):
-            with self.lock:
-                self.unseen += 1
+            with self._lock:
+                self._unseen += 1
         path = self._path(region, answered.operation)
-        self._writer.record([Record(path, outcome, timestamp(self.now()), answered.detail())])
+        self._writer.record([Record(path, outcome, timestamp(self._now()), answered.detail())])
 
 
 def _is_no_name(host: str) -> bool:

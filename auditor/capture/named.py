@@ -31,12 +31,6 @@ _LEFT_OUT: Final = tuple("/proc/ /dev/ /sys/ /run/ /tmp/ /var/run/".split())
 _PROGRAMS: Final = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 """Mostly machine code of the distribution: asked for last."""
 
-_OF_SECRETS: Final = (
-    *(".key", ".keytab", ".pfx", ".p12", ".ppk", ".jks", ".kdbx", ".secrets", "-secrets", ".pgpass", ".netrc"),
-    *("shadow", "sasl_passwd", "sasl_password", "smbcredentials"),
-)
-"""How the names of files end that hold secrets and little else: what they name is in what reads them, too."""
-
 
 class Named:
     """Reads captures with the collectors, which are pure; the same content under the same path once for all hosts."""
@@ -129,9 +123,4 @@ def _paths(item: Dependency) -> tuple[str, ...]:
 
 
 def _worth_asking(path: str) -> bool:
-    return (
-        usable(path)
-        and not path.startswith(_LEFT_OUT)
-        and not path.endswith(_OF_SECRETS)
-        and not any(mark in path for mark in '*?[]{}$`%"\\')
-    )
+    return usable(path) and not path.startswith(_LEFT_OUT) and not any(mark in path for mark in '*?[]{}$`%"\\')

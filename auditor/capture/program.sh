@@ -117,9 +117,9 @@ missing() {
 # Private keys and password stores are not opened, whoever names them.
 secret() {
     case $1 in
-    *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | *.private | */private/* | */passwd.client | */sasl_passwd* | */userlist.txt | */chrony.keys | *rndc.key* | */ssl-cert-snakeoil.key | */id_rsa* | */id_ed25519* | \
+    *privkey* | *private_key* | *.key | *-key.pem | *_key.pem | */key.pem | *.private | */private/* | */passwd.client | */sasl_passwd* | */sasl_password* | */userlist.txt | */chrony.keys | *rndc.key* | */ssl-cert-snakeoil.key | */id_rsa* | */id_ed25519* | \
         */id_ecdsa* | */id_dsa* | */ssh_host_*_key | */shadow | */shadow- | */gshadow* | */master.passwd | */.netrc | */.pgpass | \
-        */.my.cnf | */.aws/credentials | *.keytab | *.p12 | *.pfx | *.jks | *.kdbx | */.gnupg/* | */random_seed | \
+        */.my.cnf | */.aws/credentials | *.keytab | *.ppk | *.secrets | */chap-secrets | */pap-secrets | *smbcredentials | *.p12 | *.pfx | *.jks | *.kdbx | */.gnupg/* | */random_seed | \
         */.vault-token | */.docker/config.json | /proc/[0-9]*/environ | /dev/* | /sys/kernel/*) return 0 ;;
     esac
     return 1

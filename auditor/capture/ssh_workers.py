@@ -6,16 +6,18 @@ Each process writes into the same snapshot, with its own files and its own conne
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from auditor.capture import processes as processes_here
 from auditor.capture.snapshot import Record, Snapshot
 from auditor.model import Outcome
 from auditor.phrases import timestamp
@@ -28,6 +30,7 @@ HOSTS_A_PROCESS: Final = 48
 """Of fewer it is not worth to start one: the first takes half a second."""
 MAX_PROCESSES: Final = 8
 _READY: Final = "auditor.capture.ssh_ready"
+_MAX_SOCKET_DIRECTORY: Final = 64
 
 
 def processes_for(hosts: int) -> int:
@@ -36,8 +39,11 @@ def processes_for(hosts: int) -> int:
 
 
 def warm_up() -> None:
-    """Starts to load what processes need: it goes on beside what comes here."""
-    processes_here.warm_up(_READY)
+    """Starts to load what processes need, in the one that they are forked from: it goes on beside what comes here."""
+    if _context().get_start_method() == "forkserver":
+        from multiprocessing.forkserver import ensure_running
+
+        ensure_running()
 
 
 def run(
@@ -53,7 +59,7 @@ def run(
     """Collects all of them; `done` is called in this thread as each ends. A process that dies loses its own hosts."""
     from auditor.capture.ssh import HostResult
 
-    context = processes_here.context(_READY)
+    context = _context()
     started = []
     waiting: dict[Connection, set[str]] = {}
     try:
@@ -86,6 +92,22 @@ def run(
             if waiting:
                 process.terminate()
             process.join(10)
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """How to start processes. None is forked from this one: other sources have threads of their own here.
+
+    What they need is loaded once, in a process that they are forked from. That one listens on a socket in the directory
+    for temporary files: without such a directory, or with too long a name for a socket (unix(7)), each loads it anew.
+    """
+    try:
+        if len(os.fsencode(tempfile.gettempdir())) > _MAX_SOCKET_DIRECTORY:
+            return multiprocessing.get_context("spawn")
+    except FileNotFoundError:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_READY])
+    return context
 
 
 def _work(

@@ -565,7 +565,7 @@ def test_processes_need_no_directory_for_temporary_files(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     several(monkeypatch)
-    monkeypatch.setattr("auditor.capture.processes.tempfile.gettempdir", lambda: "/no/" + "such" * 20)
+    monkeypatch.setattr("auditor.capture.ssh_workers.tempfile.gettempdir", lambda: "/no/" + "such" * 20)
     assert main(estate(server, tmp_path, "good", "motd")) == 0
 
 
