@@ -20,6 +20,7 @@ import hashlib
 import os
 import posixpath
 import re
+import secrets
 import shutil
 import sqlite3
 import stat
@@ -142,22 +143,32 @@ def prepare(target: Path, *, resume: bool) -> Path:
 
 def finish(root: Path, target: Path) -> Packed:
     """Packs what was collected, and then removes the directory. Raises UsageError; the directory is then left."""
-    packed = pack(root, target, over=True)
-    shutil.rmtree(root)
+    # Names of their own: what a run that was killed has left of them is in nobody's way.
+    half, done = (root.with_name(f"{root.name}.{what}") for what in ("packing", "packed"))
+    half.unlink(missing_ok=True)
+    packed = pack(root, target, over=True, temporary=half)
+    # Nor must a half of what is being removed.
+    if done.exists():
+        shutil.rmtree(done)
+    os.rename(root, done)
+    shutil.rmtree(done)
     return packed
 
 
-def pack(root: Path, target: Path, *, over: bool = False) -> Packed:
+def pack(root: Path, target: Path, *, over: bool = False, temporary: Path | None = None) -> Packed:
     """Packs an estate's directory into one file.
 
     The same files give the same bytes, with the same releases of SQLite and zlib: nothing of the clock, of owners or
     of times of modification is kept, a row's `mtime` is when the file was captured. The target appears whole or not at
-    all. Raises EstateError if there is no estate, UsageError if the target exists (unless `over`) or can't be written.
+    all: it is written as `temporary`, a name beside it that nobody has. Raises EstateError if there is no estate,
+    UsageError if the target exists (unless `over`) or can't be written.
     """
     if os.path.lexists(target) and not over:
         raise UsageError(f"{target} exists already: nothing was written", hint="Give another file with -o.")
+    if target.resolve().is_relative_to(root.resolve()):
+        raise UsageError(f"{target} is inside of what it is to hold: nothing was written", hint="Give another place.")
     tree = Tree.open(root, has_inventory=(root / INVENTORY).is_file())
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = temporary or target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         try:
             result = _write(tree, temporary)
@@ -187,6 +198,9 @@ def _write(tree: Tree, target: Path) -> Packed:
         database.execute("COMMIT")
     finally:
         database.close()
+    # What was packed may be removed next.
+    with target.open("rb") as stream:
+        os.fsync(stream.fileno())
     return Packed(result.files, result.contents, result.size, os.path.getsize(target), result.gaps)
 
 
@@ -531,13 +545,14 @@ def _connect(path: Path) -> sqlite3.Connection:
             database.execute(f"PRAGMA {pragma}")
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_BYTES)
         row = database.execute("SELECT type, sql FROM sqlite_schema WHERE name = 'sqlar'").fetchone()
-        columns = [(one[1], one[6]) for one in database.execute("PRAGMA table_xinfo(sqlar)")]
+        columns = [(one[1], one[5], one[6]) for one in database.execute("PRAGMA table_xinfo(sqlar)")]
         others = database.execute("SELECT name FROM sqlite_schema WHERE type IN ('view', 'trigger')").fetchone()
     except sqlite3.Error as error:
         database.close()
         raise PackError(f"{path}: can't be read as a packed estate: {error}", hint=hint) from error
     plain = row is not None and row[0] == "table" and not str(row[1]).upper().startswith("CREATE VIRTUAL")
-    if not plain or columns != [(name, 0) for name in _COLUMNS] or others is not None:
+    # Without the key, each look for a name would go through all rows.
+    if not plain or columns != [(name, int(name == "name"), 0) for name in _COLUMNS] or others is not None:
         database.close()
         raise PackError(f"{path}: an SQLite file, and not in the form of a packed estate", hint=hint)
     return database

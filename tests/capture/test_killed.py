@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -169,6 +170,42 @@ def test_killed_while_it_is_packed(tmp_path: Path) -> None:
         assert len(list(open_estate(whole).files())) == count
         if target.exists():
             break
+
+
+def test_killed_while_what_was_packed_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of the directory must not be taken for all that was collected."""
+    target = tmp_path / "monday.sqlar"
+    left = packs.collecting(target)
+    kill(["-c", WRITER, str(left)], 50)
+    count = len(list(open_estate(left).files()))
+    remove = shutil.rmtree
+
+    def killed(path: Path) -> None:
+        remove(path / "hosts")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packs.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            packs.finish(left, target)
+    assert len(list(open_estate(target).files())) == count
+    again = packs.prepare(target, resume=True)
+    assert len(list(open_estate(again).files())) == count
+    packs.finish(again, target)
+    assert len(list(open_estate(target).files())) == count
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["monday.sqlar"]
+
+
+def test_what_a_killed_run_has_left_is_in_no_way(tmp_path: Path) -> None:
+    """In a container each run may have the same number."""
+    target = tmp_path / "monday.sqlar"
+    left = packs.collecting(target)
+    kill(["-c", WRITER, str(left)], 50)
+    count = len(list(open_estate(left).files()))
+    for name in (f".{target.name}.{os.getpid()}", f"{left.name}.packing"):
+        (tmp_path / name).write_text("half of it")
+    packs.finish(left, target)
+    assert len(list(open_estate(target).files())) == count
 
 
 def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import zlib
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -229,6 +230,11 @@ def test_other_databases_are_no_estate(tmp_path: Path) -> None:
     trigger = "CREATE TABLE t(a); CREATE VIEW v AS SELECT 1;"
     with pytest.raises(PackError, match="not in the form"):
         open_estate(hostile(tmp_path / "more", [], trigger))
+    # Without a key each link costs a look through all rows.
+    with closing(sqlite3.connect(tmp_path / "slow")) as slow:
+        slow.execute("CREATE TABLE sqlar(name TEXT, mode INT, mtime INT, sz INT, data BLOB)")
+    with pytest.raises(PackError, match="not in the form"):
+        open_estate(tmp_path / "slow")
     (tmp_path / "cut").write_bytes((hostile(tmp_path / "ok", [("x", FILE, 1, b"x")])).read_bytes()[:600])
     with pytest.raises(PackError):
         list(open_estate(tmp_path / "cut").files())
@@ -245,6 +251,9 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         unpack(tmp_path / "e.sqlar", root)
     with pytest.raises(UsageError, match="can't be written"):
         pack(root, tmp_path / "no" / "such" / "place")
+    with pytest.raises(UsageError, match="inside"):
+        pack(root, root / "hosts" / "itself.sqlar")
+    assert not (root / "hosts" / "itself.sqlar").exists()
 
 
 def test_files_are_private(tmp_path: Path) -> None:
