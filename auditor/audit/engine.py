@@ -377,10 +377,12 @@ def answer(
 
 
 def _profile(policy: Policy | None) -> Profile:
-    from auditor.policy.profile import built_in, profile_of
-
     if policy is None or policy.profile is None:
+        from auditor.policy.built_in import built_in
+
         return built_in()
+    from auditor.policy.profile import profile_of
+
     return profile_of(policy.profile, str(Path(policy.path).parent / (policy.document.profile or "")))
 
 

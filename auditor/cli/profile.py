@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
 
 def run_show(arguments: argparse.Namespace) -> int:
     """Prints the built-in profile."""
-    from auditor.policy.profile import BUILT_IN
+    from auditor.policy.built_in import BUILT_IN
 
     common.write(lambda _color, _width: BUILT_IN.read_text(encoding="utf-8"), arguments)
     return 0

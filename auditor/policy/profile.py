@@ -1,4 +1,4 @@
-"""Profiles: the areas of a checklist and what people are asked in each, from YAML; one is built in.
+"""Profiles: the areas of a checklist and what people are asked in each, from YAML.
 
 Imports pydantic: import this module only where a profile is read.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -22,7 +21,6 @@ from auditor.inventory.yaml_lines import SIZE_LIMIT, Problem
 from auditor.model import ALWAYS_SEEN, PLAIN, Area, ChecklistArea, ManualItem, Phase, Profile
 from auditor.phrases import listed
 
-BUILT_IN: Final = Path(__file__).parent / "built_in_profile.yaml"
 _ID: Final = r"[a-z][a-z0-9-]{0,39}"
 
 
@@ -70,12 +68,6 @@ class ProfileDocument(Entry):
     version: Literal[1] = Field(description="The version of this schema: 1.")
     name: Text = Field(description="What people call this profile.")
     areas: tuple[ProfileArea, ...] = Field(min_length=1, description="The areas. What none covers follows after them.")
-
-
-@cache
-def built_in() -> Profile:
-    """The profile that counts where no other is given."""
-    return profile_of(BUILT_IN.read_bytes(), BUILT_IN.name)
 
 
 def load_profile(path: Path) -> Profile:

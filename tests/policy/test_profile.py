@@ -12,7 +12,8 @@ from auditor.cli.main import main
 from auditor.errors import PolicyError
 from auditor.inventory.yaml_lines import read_yaml
 from auditor.model import Area, Phase
-from auditor.policy.profile import BUILT_IN, built_in, load_profile, profile_json_schema, profile_of
+from auditor.policy.built_in import BUILT_IN, built_in
+from auditor.policy.profile import load_profile, profile_json_schema, profile_of
 from auditor.registry import RULES
 from tests.policy.test_decisions import NOW, OLD, estate, run
 
@@ -48,6 +49,7 @@ def test_case(path: Path) -> None:
 
 def test_the_built_in_profile() -> None:
     profile = built_in()
+    assert profile == profile_of(BUILT_IN.read_bytes(), BUILT_IN.name)
     # Every area has one place, and every id is its own.
     assert sorted(area for one in profile.areas for area in one.covers) == sorted(Area)
     items = [*profile.items(Phase.BEFORE), *profile.items(Phase.AFTER)]
