@@ -100,7 +100,8 @@ def usable(path: str) -> bool:
         and _CONTROL.search(path) is None
         and posixpath.normpath(path) == path
         and not path.startswith("//")
-        and all(len(part.encode("utf-8", "surrogateescape")) <= 255 for part in path.split("/"))
+        # Four bytes a character are the most.
+        and (len(path) < 64 or all(len(part.encode("utf-8", "surrogateescape")) <= 255 for part in path.split("/")))
     )
 
 

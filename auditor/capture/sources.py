@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -85,7 +86,7 @@ def targets_by_source(
     """
     from auditor.inventory.schema import SshSource
 
-    hosts = {one.name: one for entry in inventory.hosts for one in entry.expanded()}
+    hosts = {one.name: one for one in inventory.expanded()}
     found: dict[str, Target] = {}
     by_source: list[tuple[SshSource, list[Target]]] = []
     for source in inventory.sources:
@@ -327,10 +328,10 @@ def _lines(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         if found is None:
             continue
         keyword = found[1].lower()
-        try:
-            words = tuple(shlex.split(found[2], comments=True))
-        except ValueError:
-            words = tuple(found[2].split())
+        words = tuple(found[2].split())
+        if any(mark in found[2] for mark in "\"'\\#"):
+            with suppress(ValueError):
+                words = tuple(shlex.split(found[2], comments=True))
         if keyword in ("proxycommand", "localcommand", "remotecommand", "knownhostscommand"):
             words = (found[2],)
         yield keyword, words if keyword in ("host", "include") or keyword in _SEVERAL else words[:1]

@@ -44,9 +44,6 @@ _LOOK_SECONDS: Final = 0.1
 _BUSY: Final = 0.5
 """The part of one core from which on more threads would only take the interpreter from each other."""
 _PIECE: Final = 65536
-_CIPHERS: Final = (
-    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr",
-)  # fmt: skip
 _SHELL: Final = "exec /bin/sh -s"
 # sudo takes the environment away: what of it the program needs is its argument.
 # Where it is refused (1) or missing (127) it has read nothing of the program: another shell does.
@@ -275,11 +272,8 @@ class Connector:
         """Key exchange, and the host's key against those that are known."""
         from paramiko.ssh_exception import IncompatiblePeer
 
-        options = transport.get_security_options()
-        offered = options.ciphers
-        options.ciphers = tuple(name for name in _CIPHERS if name in offered)
         keys = known.keys(endpoint.key_name, endpoint.port)
-        transport.host_key_algorithms = algorithms(keys, options.key_types)
+        transport.host_key_algorithms = algorithms(keys, transport.get_security_options().key_types)
         seconds = max(0.1, until - time.monotonic())
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
         try:
@@ -661,6 +655,8 @@ class Collection:
         """One program on the host. None if it came to its end; else what became of the host."""
         import paramiko
 
+        from auditor.capture.ssh_transport import execute
+
         nonce = secrets.token_hex(16)
         reader = FrameReader(nonce)
         left = max(1.0, until - time.monotonic())
@@ -668,9 +664,7 @@ class Collection:
         try:
             channel = transport.open_session(timeout=left)
             channel.settimeout(left)
-            channel.exec_command(_SUDO_SHELL if target.sudo else _SHELL)
-            channel.sendall(text.encode("utf-8", "surrogateescape"))
-            channel.shutdown_write()
+            execute(channel, _SUDO_SHELL if target.sudo else _SHELL, text.encode("utf-8", "surrogateescape"))
             while not reader.done:
                 channel.settimeout(max(0.05, until - time.monotonic()))
                 piece = channel.recv(_PIECE)
@@ -703,12 +697,13 @@ class Collection:
         """One command of PowerShell."""
         import paramiko
 
+        from auditor.capture.ssh_transport import execute
+
         nonce, answer = secrets.token_hex(16), bytearray()
         try:
             channel = transport.open_session(timeout=max(1.0, until - time.monotonic()))
             channel.settimeout(max(1.0, until - time.monotonic()))
-            channel.exec_command(windows.command(nonce))
-            channel.shutdown_write()
+            execute(channel, windows.command(nonce), b"")
             while piece := channel.recv(_PIECE):
                 answer += piece
                 if len(answer) > windows.MAX_ANSWER:

@@ -134,18 +134,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    from auditor.capture.kinds import Options, jobs_of, need_libraries
-    from auditor.capture.pack import finish, prepare
     from auditor.capture.snapshot import INVENTORY, Snapshot
-    from auditor.capture.sources import SshConfig, targets_by_source
-    from auditor.cli.common import fewer_collections
-    from auditor.inventory import load_inventory
-    from auditor.model import Outcome
 
     path: Path = arguments.estate / INVENTORY
     if not path.is_file():
         raise UsageError(f"{path}: no such file", hint="The sources to collect from stand in it: see `auditor init`.")
     _warm_up(path, arguments)
+    from auditor.capture.kinds import Options, jobs_of, need_libraries
+    from auditor.capture.pack import finish, prepare
+    from auditor.capture.sources import SshConfig, targets_by_source
+    from auditor.cli.common import fewer_collections
+    from auditor.inventory import load_inventory
+    from auditor.model import Outcome
+
     inventory = load_inventory(path)
     started = datetime.now(UTC)
     # Whoever names a host means it.
