@@ -48,7 +48,7 @@ from auditor.model import (
 )
 from auditor.phrases import listed, without_arns
 from auditor.policy import POLICY
-from auditor.policy.decisions import settle, too_many
+from auditor.policy.decisions import named_beside, settle, too_many
 from auditor.recovery import Recovery
 from auditor.text import is_address, normal_address
 
@@ -188,7 +188,7 @@ def policy_beside(tree: Tree, rules: Sequence[Rule], now: datetime) -> Policy | 
         if not tree.has_inventory() or tree.own_file(POLICY, 1) is None:
             return None
     except OSError as error:
-        raise EstateError(f"{tree.label}: {POLICY} can't be read: {error.strerror}") from error
+        raise EstateError(f"{tree.called(POLICY)}: can't be read: {error.strerror}") from error
     from auditor.policy.loading import policy_in
 
     return policy_in(tree, rules, now)
@@ -383,7 +383,7 @@ def _profile(policy: Policy | None) -> Profile:
         return built_in()
     from auditor.policy.profile import profile_of
 
-    return profile_of(policy.profile, str(Path(policy.path).parent / (policy.document.profile or "")))
+    return profile_of(policy.profile, named_beside(policy.path, policy.document.profile or ""))
 
 
 def _digest(reading: Reading) -> str:
@@ -436,7 +436,7 @@ def load_from(tree: Tree, *, now: datetime | None = None) -> Inventory | None:
         return None
     from auditor.inventory.loading import loads
 
-    return loads(content, str(Path(tree.label) / INVENTORY), now=now)
+    return loads(content, tree.called(INVENTORY), now=now)
 
 
 def _stated_time(tree: Tree) -> datetime | None:

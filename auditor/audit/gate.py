@@ -7,7 +7,6 @@ and groups) is remembered, so that a reference is still understood where its hos
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,8 +18,10 @@ from auditor.audit import coverage as covering
 from auditor.audit import removals
 from auditor.audit.engine import Audited, Remembered, Request, Survey, judge, policy_beside, survey
 from auditor.audit.lines import Lines
-from auditor.audit.removals import Gone, Named, take_statuses
+from auditor.audit.named import Named
+from auditor.audit.removals import Gone, take_statuses
 from auditor.audit.scenario import Asked
+from auditor.audit.standing import GAP, compare, old_gaps
 from auditor.capture.git import FileChange
 from auditor.capture.reading import Templates
 from auditor.capture.tree import INVENTORY, Tree
@@ -41,11 +42,9 @@ from auditor.model import (
 )
 from auditor.phrases import listed
 from auditor.policy import POLICY
-from auditor.policy.decisions import Policy, settle, too_many
+from auditor.policy.decisions import Policy, Settled, settle, too_many
 
-_RANK: Final[Mapping[Severity, int]] = {one: at for at, one in enumerate(Severity)}
 MENTION: Final = "mention"
-GAP: Final = "coverage-gap"
 MAX_REMOVED: Final = 2000
 """Hosts and names that one change may take out and that are judged. More is an inventory that moved elsewhere."""
 
@@ -65,6 +64,71 @@ class Sides:
     head_name: str
     living: frozenset[str] = frozenset()
     """The labels of the estates that are read beside both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What both sides are judged with. `progress` is told of each stage, with a count."""
+
+    rules: Sequence[Rule]
+    policy: Policy | None
+    hosts: Sequence[Asked]
+    """Hosts that are going whatever either side declares."""
+    now: datetime
+    progress: Callable[[str, int], None]
+
+    def judge(self, found: Survey, asked: Iterable[Asked], remembered: Sequence[Remembered] = ()) -> Audited:
+        """What the rules say of a side, which is thereby used up, if these and the asked hosts are going."""
+        everyone = (*asked, *self.hosts)
+        request = Request(Path(found.tree.label), everyone, None, self.now, policy=self.policy)
+        return judge(found, request, self.rules, remembered=remembered, progress=self.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Both sides as they were read, and what the change does to hosts and to what can be seen."""
+
+    before: Survey
+    after: Survey
+    old_names: Named
+    new_names: Named
+    lines: Lines
+    declared: Mapping[str, Lifecycle]
+    """The hosts that the old side has as going."""
+    removed: Sequence[Gone]
+    withdrawn: Sequence[str]
+    """Hosts that are declared active again."""
+    forgotten: Sequence[Gone]
+    """Hosts that were going and whose declaration is taken out."""
+    set_going: Sequence[Gone]
+    lost_sight: tuple[Coverage, ...]
+
+    @property
+    def apart(self) -> dict[str, str]:
+        """Names that are taken from hosts that are not taken out themselves, with these hosts."""
+        return {one.name: one.of for one in self.removed if one.of}
+
+    def going(self) -> list[Asked]:
+        """What the new side is judged without: what is taken out, and the hosts that it has as going."""
+        taken = [Asked(one.name, tuple(one.also)) for one in self.removed]
+        return [*taken, *(Asked(record.name) for record in _going(self.after))]
+
+    def touched(self) -> int:
+        """How many hosts of the old side the change takes out or declares to be going."""
+        out = {one.name for one in self.removed if not one.of and self.before.hosts.find(one.name) is not None}
+        return len(out | {one.name for one in _going(self.after) if one.name not in self.declared})
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What the rules say of the new side, without the lines that the change took away."""
+
+    findings: tuple[Finding, ...] = ()
+    going: tuple[Going, ...] = ()
+    rules: tuple[RuleRun, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    aside: tuple[SetAside, ...] = ()
+    unseen: tuple[Coverage, ...] = ()
 
 
 def gate(
@@ -90,8 +154,56 @@ def gate(
     a change can't waive what it brings. `confirmed` is how many hosts a change may touch, as `Request.confirmed`.
     `known` is what was parsed before, by the same collectors. `notes` are the report's first ones.
     """
-    known = known if known is not None else Templates()
     notes = list(notes)
+    before, after = _surveys(sides, collectors, now, known if known is not None else Templates(), progress, notes)
+    policy, wrong = _policy(sides, rules, now, trust_head, notes)
+    bench = Bench(rules, policy, hosts, now, progress)
+    change = _change(sides, before, after, trust_head, notes)
+    crashes = [*failures, *after.reading.failures, *wrong, *_too_much(change, policy, confirmed)]
+    judged = _judge_after(change, bench)
+    groups, of_groups = _emptied(change, judged.going, bench)
+    old = _judge_before(change, bench)
+    compared = compare(old, (*judged.findings, *of_groups.findings), change.lines, change.apart)
+    if not sides.living:
+        compared, unchanged = old_gaps(compared, judged.unseen, before, judged.going, change.lines, now)
+        if unchanged:
+            said = listed([one.message for one in unchanged], 3)
+            notes.append(f"{said}, before the change as after it (--estate SNAPSHOT shows what is on hosts)")
+    gone = [_removal(one, compared, judged.going) for one in (*change.removed, *change.forgotten, *change.set_going)]
+    if diff_only:
+        compared = [one for one in compared if one.standing is Standing.FIXED or change.lines.touched(one.finding)]
+    crashes = list(dict.fromkeys([*crashes, *judged.failures]))
+    blind = bool(crashes) or (fail_on is not Severity.BLOCK and bool(change.lost_sight or change.withdrawn))
+    report = GateReport(
+        passed=not blind and not any(one.fails for one in (*gone, *groups)),
+        fail_on=fail_on,
+        base=sides.base_name,
+        head=sides.head_name,
+        going=judged.going,
+        removals=(*gone, *groups),
+        judged=tuple(compared),
+        lost_sight=change.lost_sight,
+        unseen=judged.unseen,
+        withdrawn=tuple(change.withdrawn),
+        failures=tuple(crashes),
+        rules=judged.rules,
+        now=now,
+        notes=tuple(notes),
+        aside=(*judged.aside, *of_groups.aside),
+        counts={"files": len(after.reading.bound), "changed_files": len(sides.changes)},
+    )
+    return replace(report, passed=report.passed and not report.failing())
+
+
+def _surveys(
+    sides: Sides,
+    collectors: Sequence[Collector],
+    now: datetime,
+    known: Templates,
+    progress: Callable[[str, int], None],
+    notes: list[str],
+) -> tuple[Survey, Survey]:
+    """Both sides, the old one first; without its inventory if that is wrong. Raises EstateError, InventoryError."""
     # The new side first: what is told of a file when it is parsed is told of this one.
     after = survey(sides.head, collectors, now, known=known, progress=progress)
     try:
@@ -99,101 +211,7 @@ def gate(
     except InventoryError as error:
         notes.append(f"the old {INVENTORY} is wrong, and was left out: {str(error).splitlines()[0]}")
         before = survey(sides.base_without_inventory(), collectors, now, known=known, progress=progress)
-    policy, wrong = _policy(sides, rules, now, trust_head, notes)
-    lines = Lines(sides.changes)
-    old_names, new_names = Named.of(before, sides.living), Named.of(after, sides.living)
-    take_statuses(before, old_names)
-    take_statuses(after, new_names)
-    declared = {one.name: one.lifecycle for one in _going(before)}
-    removed = removals.removed(before, after, old_names, new_names, lines)
-    if len(removed) > MAX_REMOVED:
-        notes.append(f"{len(removed):,} hosts and names are taken out at once: the first {MAX_REMOVED:,} were judged")
-        removed = removed[:MAX_REMOVED]
-    withdrawn, forgotten = _withdrawn(before, after, declared, lines) if not trust_head else ([], [])
-    set_going = removals.set_going(before, after, new_names, lines)
-    lost = _lost_sight(before, after, lines)
-    asked = [
-        *(Asked(one.name, tuple(one.also)) for one in removed),
-        *(Asked(record.name) for record in _going(after)),
-        *hosts,
-    ]
-    crashes = [*failures, *after.reading.failures, *wrong]
-    touched = {one.name for one in removed if before.hosts.find(one.name) is not None}
-    touched |= {one.name for one in _going(after) if one.name not in declared}
-    why = too_many(len(touched), len(before.hosts.records), policy)
-    if why and confirmed is not None and len(touched) > confirmed:
-        hint = f"If the change is meant so, add --confirm-hosts {len(touched)}."
-        crashes.append(Failure("the change touches a large part of the estate", why, hint))
-    old: tuple[Finding, ...] = ()
-    new: tuple[Finding, ...] = ()
-    going: tuple[Going, ...] = ()
-    runs: tuple[RuleRun, ...] = ()
-    aside: tuple[SetAside, ...] = ()
-    unseen: tuple[Coverage, ...] = ()
-    if asked:
-        remembered = list(removals.remembered(before, new_names, removed))
-        judged = _judge(after, asked, rules, now, remembered, policy, progress)
-        aside = judged.report.aside
-        unseen = tuple(one for one in judged.report.coverage if one.needed and not one.seen)
-        new, going, runs = judged.report.findings, judged.report.going, judged.report.rules
-        crashes = list(dict.fromkeys([*crashes, *judged.report.failures]))
-        taken = {(path, item.where.line, item.where.excerpt) for _, path, _, item in remembered}
-        new = tuple(kept for one in new if (kept := _in_head(one, taken, new_names, lines)) is not None)
-    empty = removals.emptied(old_names, new_names, frozenset(_called(going)), lines)
-    # The policy speaks of these as of what a rule has found.
-    settled = settle([finding for _, finding in empty], (), lambda _path: False, (), now, policy, None)
-    new, aside = (*new, *settled.findings), (*aside, *settled.aside)
-    left = {one.fingerprint: one for one in settled.findings}
-    if declared or hosts:
-        was = _judge(before, [*(Asked(name) for name in sorted(declared)), *hosts], rules, now, (), policy, progress)
-        old = was.report.findings
-    compared = compare(old, new, lines)
-    if not sides.living:
-        compared, unchanged = _old_gaps(compared, unseen, before, going, lines, now)
-        if unchanged:
-            said = listed([one.message for one in unchanged], 3)
-            notes.append(f"{said}, before the change as after it (--estate SNAPSHOT shows what is on hosts)")
-    gone = [_removal(one, compared, going) for one in (*removed, *forgotten, *set_going)]
-    gone += [
-        Removal(one.name, one.what, tuple(one.where), (left[finding.fingerprint],))
-        for one, finding in empty
-        if finding.fingerprint in left
-    ]
-    if diff_only:
-        compared = [one for one in compared if one.standing is Standing.FIXED or lines.touched(one.finding)]
-    blind = bool(crashes) or (fail_on is not Severity.BLOCK and (bool(lost) or bool(withdrawn)))
-    report = GateReport(
-        passed=not blind and not any(one.fails for one in gone),
-        fail_on=fail_on,
-        base=sides.base_name,
-        head=sides.head_name,
-        going=going,
-        removals=tuple(gone),
-        judged=tuple(compared),
-        lost_sight=lost,
-        unseen=unseen,
-        withdrawn=tuple(withdrawn),
-        failures=tuple(crashes),
-        rules=runs,
-        now=now,
-        notes=tuple(notes),
-        aside=aside,
-        counts={"files": len(after.reading.bound), "changed_files": len(sides.changes)},
-    )
-    return replace(report, passed=report.passed and not report.failing())
-
-
-def _judge(
-    found: Survey,
-    asked: Sequence[Asked],
-    rules: Sequence[Rule],
-    now: datetime,
-    remembered: Sequence[Remembered],
-    policy: Policy | None,
-    progress: Callable[[str, int], None],
-) -> Audited:
-    request = Request(Path(found.tree.label), tuple(asked), None, now, policy=policy)
-    return judge(found, request, rules, remembered=remembered, progress=progress)
+    return before, after
 
 
 def _policy(
@@ -218,77 +236,85 @@ def _policy(
     return old, wrong
 
 
-def compare(old: Iterable[Finding], new: Iterable[Finding], lines: Lines) -> list[Judged]:
-    """Findings of both sides, matched: by their fingerprint, then by what they say of the same lines elsewhere.
-
-    The second is for renamed files and lines that moved: one of each side, no more. What stands in more places than
-    before, or is more severe, is worse.
-    """
-    before: dict[str, Finding] = {one.fingerprint: one for one in old}
-    after: dict[str, Finding] = {one.fingerprint: one for one in new}
-    pairs = {key: before[key] for key in after if key in before}
-    moved: dict[tuple[object, ...], list[Finding]] = {}
-    for key, one in before.items():
-        if key not in after:
-            moved.setdefault(_sense(one), []).append(one)
-    for key, one in after.items():
-        if key not in pairs and (same := moved.get(_sense(one))):
-            pairs[key] = same.pop()
-    judged = []
-    for key, one in after.items():
-        was = pairs.get(key)
-        added = tuple(place for place in one.evidence if lines.wrote(place))
-        if was is None:
-            judged.append(Judged(one, Standing.NEW, added))
-            continue
-        there = Counter(place.excerpt.strip() for place in was.evidence)
-        more = [place for place in added if not _take(there, place.excerpt.strip())]
-        worse = _RANK[one.severity] < _RANK[was.severity] or (more and len(one.evidence) > len(was.evidence))
-        judged.append(Judged(one, Standing.WORSENED if worse else Standing.KNOWN, tuple(more) if worse else ()))
-    matched = {one.fingerprint for one in pairs.values()}
-    judged += [Judged(one, Standing.FIXED) for key, one in before.items() if key not in matched]
-    return judged
+def _change(sides: Sides, before: Survey, after: Survey, trust_head: bool, notes: list[str]) -> Change:
+    """What the change does. The machines of the new side thereby learn what is still going by the old one."""
+    lines = Lines(sides.changes)
+    old_names, new_names = Named.of(before, sides.living), Named.of(after, sides.living)
+    take_statuses(before, old_names)
+    take_statuses(after, new_names)
+    declared = {one.name: one.lifecycle for one in _going(before)}
+    removed = removals.removed(before, after, old_names, new_names, lines, trusted=trust_head)
+    if len(removed) > MAX_REMOVED:
+        notes.append(f"{len(removed):,} hosts and names are taken out at once: the first {MAX_REMOVED:,} were judged")
+        removed = removed[:MAX_REMOVED]
+    for one in removed:
+        if one.of:
+            after.hosts.forget(after.hosts.records[one.of], one.name)
+    withdrawn, forgotten = _withdrawn(before, after, declared, lines) if not trust_head else ([], [])
+    return Change(
+        before,
+        after,
+        old_names,
+        new_names,
+        lines,
+        declared,
+        removed,
+        withdrawn,
+        forgotten,
+        removals.set_going(before, after, new_names, lines),
+        _lost_sight(before, after, lines),
+    )
 
 
-def _old_gaps(
-    compared: Iterable[Judged],
-    unseen: Iterable[Coverage],
-    before: Survey,
-    going: Sequence[Going],
-    lines: Lines,
-    now: datetime,
-) -> tuple[list[Judged], list[Finding]]:
-    """Findings about what nobody saw, as old ones where the old side saw no more of it: the change is not the cause.
-
-    Also returns those that are old for this reason.
-    """
-    result, unchanged = list(compared), []
-    if not any(one.finding.rule == GAP and one.standing is Standing.NEW for one in result):
-        return result, []
-    # That nothing but its declaration names a host is no finding of this kind.
-    rows = covering.of_estate(before.reading, before.inventory, before.hosts, going, (), INVENTORY, now)
-    was = {_gap_key(one, lines.path(one.path)) for one in rows if not one.seen}
-    worse = {(one.source, one.outcome.value) for one in unseen if _gap_key(one, one.path) not in was}
-    for at, one in enumerate(result):
-        if one.finding.rule == GAP and one.standing is Standing.NEW and one.finding.identity[:2] not in worse:
-            result[at] = Judged(one.finding, Standing.KNOWN)
-            unchanged.append(one.finding)
-    return result, unchanged
+def _too_much(change: Change, policy: Policy | None, confirmed: int | None) -> Iterator[Failure]:
+    """Says so if the change touches more hosts than one may unasked, and than were confirmed."""
+    touched = change.touched()
+    why = too_many(touched, len(change.before.hosts.records), policy)
+    if why and confirmed is not None and touched > confirmed:
+        hint = f"If the change is meant so, add --confirm-hosts {touched}."
+        yield Failure("the change touches a large part of the estate", why, hint)
 
 
-def _gap_key(one: Coverage, path: str) -> tuple[object, ...]:
-    return one.source, one.area, one.outcome, path or one.what
+def _judge_after(change: Change, bench: Bench) -> After:
+    """What the rules say of the new side. Nothing, where nothing is going."""
+    asked = change.going()
+    if not asked and not bench.hosts:
+        return After()
+    remembered = list(removals.remembered(change.before, change.new_names, change.removed))
+    report = bench.judge(change.after, asked, remembered).report
+    taken = {(path, item.where.line, item.where.excerpt) for _, path, _, item in remembered}
+    # That nobody looked into a name that goes by itself says nothing: its host is told of in its own right.
+    apart = change.apart.keys()
+    found = [one for one in report.findings if one.rule != GAP or not one.hosts or not apart >= set(one.hosts)]
+    kept = (_in_head(one, taken, change.new_names, change.lines) for one in found)
+    return After(
+        tuple(one for one in kept if one is not None),
+        report.going,
+        report.rules,
+        report.failures,
+        report.aside,
+        tuple(one for one in report.coverage if one.needed and not one.seen and one.source not in apart),
+    )
 
 
-def _sense(one: Finding) -> tuple[object, ...]:
-    return one.rule, one.hosts, one.severity, tuple(sorted(place.excerpt.strip() for place in one.evidence))
+def _judge_before(change: Change, bench: Bench) -> tuple[Finding, ...]:
+    """What the rules say of the old side, with the hosts that it has as going."""
+    if not change.declared and not bench.hosts:
+        return ()
+    return bench.judge(change.before, [Asked(name) for name in sorted(change.declared)]).report.findings
 
 
-def _take(left: Counter[str], text: str) -> bool:
-    if left[text] <= 0:
-        return False
-    left[text] -= 1
-    return True
+def _emptied(change: Change, going: Sequence[Going], bench: Bench) -> tuple[list[Removal], Settled]:
+    """The groups that are left without a host, and what of that counts: the policy speaks of it as of any finding."""
+    found = removals.emptied(change.old_names, change.new_names, frozenset(_called(going)), change.lines)
+    settled = settle([finding for _, finding in found], (), lambda _path: False, (), bench.now, bench.policy, None)
+    left = {one.fingerprint: one for one in settled.findings}
+    groups = [
+        Removal(one.name, one.what, tuple(one.where), (left[finding.fingerprint],))
+        for one, finding in found
+        if finding.fingerprint in left
+    ]
+    return groups, settled
 
 
 def _going(found: Survey) -> list[HostRecord]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from auditor.audit.engine import Remembered, Survey
 from auditor.audit.lines import Lines
+from auditor.audit.named import LEAVING, NAMING, Named
 from auditor.capture.reading import items
 from auditor.capture.tree import INVENTORY
 from auditor.graph.hosts import HostRecord
@@ -16,10 +17,8 @@ from auditor.model import (
     Area,
     Confidence,
     Dependency,
-    Entity,
     Finding,
     Impact,
-    Kind,
     Lifecycle,
     Provenance,
     Relation,
@@ -30,13 +29,10 @@ from auditor.text import decode, excerpt, is_hostname, normal_name
 
 FLEET: Final = frozenset({"inventory", "ansible"})
 """Origins of hosts that say which machines there are, one as good as the other."""
-LEAVING: Final = frozenset({"decommissioning", "offline", "inventory"})
-"""Statuses of NetBox with which a machine is on its way out, or out already."""
+ENTRY_LINES: Final = 200
+"""Lines of a host's entry in the inventory that are looked through for what it was called."""
 EMPTIED: Final = "group-left-empty"
 _OTHER: Final = frozenset({"captured", "asked", "declared before"})
-_NAMING: Final = frozenset({Relation.MEMBER, Relation.RESOLVES, Relation.STANDS_FOR})
-_OF_GROUPS_AND_NAMES: Final = _NAMING | {Relation.SELECTS}
-_NAMED: Final = frozenset({Kind.HOST, Kind.NAME})
 _DECLARED: Final[Mapping[Lifecycle, str]] = {
     Lifecycle.RETIRED: "is set to retired",
     Lifecycle.RETIRING: "is set to retiring",
@@ -57,118 +53,22 @@ class Gone:
     also: list[str] = field(default_factory=list)
     where: list[Provenance] = field(default_factory=list)
     declared: bool = False
+    of: str = ""
+    """The host that it is a name or an address of, where that host is not taken out: then the name goes by itself."""
 
 
-@dataclass(slots=True)
-class Named:
-    """What the repository names on one side, each with its places. What is only in a snapshot beside it is left out.
+def removed(
+    before: Survey, after: Survey, was: Named, now: Named, lines: Lines, *, trusted: bool = False
+) -> list[Gone]:
+    """What a change takes out: hosts of inventories, names of zones, machines and records that a plan destroys.
 
-    The living estate still has what a change takes out: that must not hide it.
+    Also, unless it is `trusted` to know, what the inventory calls a host that goes already.
     """
-
-    hosts: dict[str, list[Provenance]] = field(default_factory=dict)
-    origins: dict[str, set[str]] = field(default_factory=dict)
-    noted: dict[str, tuple[str, Provenance]] = field(default_factory=dict)
-    """Hosts of NetBox: the status, and the place."""
-    also: dict[str, dict[str, None]] = field(default_factory=dict)
-    """What lists of machines and the monitoring call a host, its addresses among it."""
-    resolved: dict[str, list[Provenance]] = field(default_factory=dict)
-    addresses: set[str] = field(default_factory=set)
-    watched: dict[str, list[Provenance]] = field(default_factory=dict)
-    destroyed: dict[str, list[Provenance]] = field(default_factory=dict)
-    planned: set[str] = field(default_factory=set)
-    """What a Terraform plan makes or keeps."""
-    edges: set[tuple[object, ...]] = field(default_factory=set)
-    members: dict[str, list[tuple[Dependency, str]]] = field(default_factory=dict)
-    """The members of each group, with the path that says so."""
-    selected: dict[str, list[tuple[Dependency, str]]] = field(default_factory=dict)
-    """What selects each group."""
-
-    @classmethod
-    def of(cls, found: Survey, living: frozenset[str]) -> Named:
-        """What one side names. `living` are the labels of the estates that are read beside the repository."""
-        named = cls()
-        collectors = found.reading.collectors
-        for source, path, _, index, item in items(found.reading):
-            if type(item) is Dependency:
-                if item.relation in _OF_GROUPS_AND_NAMES and not source:
-                    named._dependency(path, item, own=not living or found.tree.origin(path) not in living)
-            elif (
-                type(item) is Entity
-                and item.ref.kind in _NAMED
-                and item.ref.text
-                and (not living or found.tree.origin(path) not in living)
-            ):
-                named._entity(found, path, item, collectors[index].name)
-        return named
-
-    def _entity(self, found: Survey, path: str, item: Entity, collector: str) -> None:
-        name = normal_name(item.ref.text)
-        action = item.attributes.get("action")
-        where = Provenance(path, item.where.line, item.where.excerpt)
-        if action == "delete":
-            self.destroyed.setdefault(name, []).append(where)
-            return
-        if collector == "terraform":
-            self.planned.add(name)
-        if item.ref.kind is not Kind.HOST:
-            return
-        known_as = item.attributes.get("known_as")
-        if isinstance(known_as, tuple):
-            called = found.hosts.find(name) or name
-            self.also.setdefault(called, {}).update(dict.fromkeys(known_as))
-        if known_as is None:
-            called = found.hosts.find(name) or name
-            self.hosts.setdefault(called, []).append(where)
-            self.origins.setdefault(called, set()).add(str(item.attributes.get("origin", "configuration")))
-        elif collector == "nagios":
-            self.watched.setdefault(name, []).append(where)
-        elif collector == "netbox":
-            called = found.hosts.find(name) or name
-            status = str(item.attributes.get("netbox_status", ""))
-            self.noted[called] = (status, where)
-            if status not in LEAVING:
-                self.origins.setdefault(called, set()).add("netbox")
-
-    def _dependency(self, path: str, item: Dependency, *, own: bool) -> None:
-        if item.relation is not Relation.SELECTS:
-            self.edges.add((item.consumer, item.relation, item.provider))
-        elif item.provider.kind is Kind.GROUP:
-            self.selected.setdefault(item.provider.text, []).append((item, path))
-        if item.relation is Relation.MEMBER:
-            self.members.setdefault(item.consumer.text, []).append((item, path))
-        elif item.relation is Relation.RESOLVES and item.consumer.kind is Kind.NAME and own:
-            where = Provenance(path, item.where.line, item.where.excerpt)
-            self.resolved.setdefault(normal_name(item.consumer.text), []).append(where)
-            if item.provider.kind is Kind.ADDRESS:
-                self.addresses.add(item.provider.text)
-
-    def own_record(self, host: str) -> set[str]:
-        """Files that name a host only to say that it goes: plans that destroy it, and lists with its status."""
-        status, place = self.noted.get(host, ("", None))
-        listed_in = {place.path} if place is not None and status in LEAVING else set()
-        return listed_in | {one.path for one in self.destroyed.get(host, ())}
-
-    def hosts_in(self, group: str) -> set[str]:
-        """The members of a group and of the groups in it, as they are written."""
-        found: set[str] = set()
-        seen, pending = {group}, [group]
-        while pending:
-            for member, _ in self.members.get(pending.pop(), ()):
-                text = member.provider.text
-                if member.provider.kind is not Kind.GROUP:
-                    found.add(text)
-                elif text not in seen:
-                    seen.add(text)
-                    pending.append(text)
-        return found
-
-
-def removed(before: Survey, after: Survey, was: Named, now: Named, lines: Lines) -> list[Gone]:
-    """What a change takes out: hosts of inventories, names of zones, machines and records that a plan destroys."""
     change = _Removals(before, after, was, now, lines)
     change.hosts()
     change.names()
+    if not trusted:
+        change.known_as()
     change.watched()
     change.noted()
     change.destroyed()
@@ -186,6 +86,8 @@ class _Removals:
     now: Named
     lines: Lines
     found: dict[str, Gone] = field(default_factory=dict)
+    out: set[str] = field(default_factory=set)
+    """The hosts among it that no list has any more."""
     still_called: set[str] = field(init=False)
     """What lists of the new side call their hosts besides."""
 
@@ -194,27 +96,37 @@ class _Removals:
 
     def hosts(self) -> None:
         """Hosts that no list has any more."""
-        was, now, after = self.was, self.now, self.after
         shorts = Counter(one.partition(".")[0] for one in self.before.hosts.records)
         for record in self.before.hosts.records.values():
-            there = after.hosts.find(record.name) or ""
-            label = record.name.partition(".")[0]
-            if not there and shorts[label] == 1 and label in after.hosts.records:
-                there = label  # the list calls it by less of its name now
-            origins = _origins(record, was.origins.get(record.name, ()))
-            still = _origins(after.hosts.records.get(there), now.origins.get(there, ()))
-            left = still & (FLEET | {"netbox"}) if origins & FLEET else still - _OTHER
-            if left or not origins - _OTHER or record.lifecycle is not Lifecycle.ACTIVE:
-                continue
-            gone = self.found[record.name] = Gone(record.name, "is taken out of the inventory")
-            for name in record.names:
-                if name != record.name and after.hosts.find(name) is None and name not in now.resolved:
-                    gone.also.append(name)
-            gone.also += [one for one in record.addresses if not after.hosts.at(one) and one not in now.addresses]
-            gone.also += list(record.words)
-            gone.also += [one for one in self._called(record.name) if one not in gone.also]
-            places = [*was.hosts.get(record.name, ()), *([record.provenance] if record.provenance else ())]
-            gone.where += taken(places, self.lines)
+            if record.lifecycle is Lifecycle.ACTIVE and self._has_lost(record, shorts):
+                self.found[record.name] = self._gone(record)
+                self.out.add(record.name)
+
+    def _has_lost(self, record: HostRecord, shorts: Mapping[str, int]) -> bool:
+        """Whether lists had a host that none has any more. `shorts` counts the first labels of all hosts."""
+        records = self.after.hosts.records
+        there = self.after.hosts.find(record.name) or ""
+        label = record.name.partition(".")[0]
+        if not there and shorts[label] == 1 and label in records:
+            there = label  # the list calls it by less of its name now
+        origins = _origins(record, self.was.origins.get(record.name, ()))
+        still = _origins(records.get(there), self.now.origins.get(there, ()))
+        left = still & (FLEET | {"netbox"}) if origins & FLEET else still - _OTHER
+        return not left and bool(origins - _OTHER)
+
+    def _gone(self, record: HostRecord) -> Gone:
+        """A host that is taken out, with all that it was called and that nothing else is called now."""
+        now, after = self.now, self.after
+        names = (name for name in record.names if name != record.name)
+        called = [
+            *(name for name in names if after.hosts.find(name) is None and name not in now.resolved),
+            *(one for one in record.addresses if not after.hosts.at(one) and one not in now.addresses),
+            *record.words,
+            *self._called(record.name),
+        ]
+        places = [*self.was.hosts.get(record.name, ()), *([record.provenance] if record.provenance else ())]
+        what = "is taken out of the inventory"
+        return Gone(record.name, what, list(dict.fromkeys(called)), taken(places, self.lines))
 
     def names(self) -> None:
         """Names that no zone has any more: of the hosts that are gone, or by themselves."""
@@ -222,11 +134,27 @@ class _Removals:
             if name in self.now.resolved or "*" in name or not is_hostname(name):
                 continue
             short = self.before.hosts.find(name)
-            gone = self.found.get(short or "") or self.found.setdefault(name, Gone(name, "is taken out of DNS"))
+            gone = self.found.get(short or "")
+            if gone is None:
+                gone = self.found.setdefault(name, Gone(name, "is taken out of DNS", of=self._left_at(name)))
             if gone.name == name or name in gone.also:
                 gone.where += taken(places, self.lines)
             else:
                 gone.also.append(name)
+
+    def known_as(self) -> None:
+        """Names and addresses that the inventory had for hosts that go already, and that nothing has any more."""
+        for record in self.before.hosts.records.values():
+            there = self.after.hosts.find(record.name)
+            if there is None or record.lifecycle is Lifecycle.ACTIVE:
+                continue
+            if self.after.hosts.records[there].lifecycle is Lifecycle.ACTIVE:
+                continue
+            for word, where in (*record.names.items(), *record.addresses.items()):
+                declared = where is not None and where.path == INVENTORY and word != record.name
+                if declared and word not in self.found and not _is_known(word, self.after, self.now):
+                    places = _line_with(word, record, self.before, self.lines)
+                    self.found[word] = Gone(word, "is taken out of the inventory", [], places, of=there)
 
     def watched(self) -> None:
         """Names that only the monitoring had."""
@@ -250,6 +178,20 @@ class _Removals:
             if not known and "*" not in name:
                 self.found[name] = Gone(name, "is destroyed by the Terraform plan", [], list(places))
 
+    def _left_at(self, name: str) -> str:
+        """The host that a name led to, if the new side has that host still, by another name; else nothing."""
+        seen, pending = {name}, [name]
+        while pending:
+            one = pending.pop()
+            hosts = self.before.hosts
+            host = hosts.find(one) or next(iter(hosts.at(one)), "")
+            if host and host != name:
+                return "" if host in self.out else self.after.hosts.find(host) or ""
+            further = [target for target in self.was.leads.get(one, ()) if target not in seen]
+            seen.update(further)
+            pending += further
+        return ""
+
     def _is_new_loss(self, name: str) -> bool:
         """Whether neither side has a name elsewhere, and it is not among what is found so far."""
         there = name in self.now.resolved or self.after.hosts.find(name) is not None
@@ -264,6 +206,18 @@ class _Removals:
 def _is_known(word: str, after: Survey, now: Named) -> bool:
     """Whether the new side has a host, a record or a machine with a name or an address."""
     return word in now.addresses or word in now.resolved or bool(after.hosts.at(word)) or bool(after.hosts.find(word))
+
+
+def _line_with(word: str, record: HostRecord, found: Survey, lines: Lines) -> list[Provenance]:
+    """The line of a host's entry in the inventory that had a word, else its first one, of those taken away."""
+    if found.inventory is None or record.provenance is None:
+        return []
+    others = (one.line for one in found.inventory.hosts if one.line > record.provenance.line)
+    stop = min(others, default=record.provenance.line + ENTRY_LINES)
+    block = range(record.provenance.line, min(stop, record.provenance.line + ENTRY_LINES))
+    places = [Provenance(INVENTORY, at, found.inventory.where(at).excerpt) for at in block]
+    gone = taken(places, lines)
+    return [one for one in gone if word in one.excerpt][:1] or gone[:1]
 
 
 def _origins(record: HostRecord | None, of_files: Iterable[str]) -> set[str]:
@@ -289,31 +243,33 @@ def take_statuses(found: Survey, named: Named) -> None:
 
 def set_going(before: Survey, after: Survey, now: Named, lines: Lines) -> list[Gone]:
     """The hosts that a change declares to be going, or going in another way than before, each with its line."""
+    starts = _starts(after, now)
     found = []
-    declared = sorted(
-        one.provenance.line
-        for one in after.hosts.records.values()
-        if one.provenance is not None and one.provenance.path == INVENTORY
-    )
-    noted = sorted((place.path, place.line) for _, place in now.noted.values())
     for record in after.hosts.records.values():
         old = before.hosts.records.get(before.hosts.find(record.name) or "")
         if record.lifecycle is Lifecycle.ACTIVE or (old is not None and old.lifecycle is record.lifecycle):
             continue
-        where = record.provenance
-        what = _DECLARED[record.lifecycle]
-        stop = 0
+        what, where = _DECLARED[record.lifecycle], record.provenance
         if record.name in now.noted and "inventory" not in record.origins:
             status, where = now.noted[record.name]
             what = f"is set to {status} in NetBox"
-            stop = next((line for path, line in noted if path == where.path and line > where.line), 1 << 30)
-        elif where is not None and where.path == INVENTORY:
-            stop = next((line for line in declared if line > where.line), 1 << 30)
-        if where is not None:
-            if (number := lines.first_new(where.path, where.line, stop)) > where.line:
-                where = Provenance(where.path, number, _line(after, where.path, number))
-            found.append(Gone(record.name, what, [], [where], declared=True))
+        if where is None:
+            continue
+        entry = starts.get(where.path, ())
+        stop = next((line for line in entry if line > where.line), 1 << 30) if entry else 0
+        if (number := lines.first_new(where.path, where.line, stop)) > where.line:
+            where = Provenance(where.path, number, _line(after, where.path, number))
+        found.append(Gone(record.name, what, [], [where], declared=True))
     return sorted(found, key=lambda one: one.name)
+
+
+def _starts(found: Survey, named: Named) -> dict[str, list[int]]:
+    """The lines at which entries of hosts begin, in the files whose entries say what a host is."""
+    starts: dict[str, list[int]] = {}
+    places = [one.provenance for one in found.hosts.records.values() if one.provenance is not None]
+    for place in (*(one for one in places if one.path == INVENTORY), *(place for _, place in named.noted.values())):
+        starts.setdefault(place.path, []).append(place.line)
+    return {path: sorted(lines) for path, lines in starts.items()}
 
 
 def _line(found: Survey, path: str, number: int) -> str:
@@ -375,17 +331,21 @@ def remembered(before: Survey, now: Named, gone: Sequence[Gone]) -> Iterator[Rem
     if not gone:
         return
     ours = {word for one in gone for word in (one.name, *one.also)}
-    for source, path, _, _, item in items(before.reading):
-        if source or type(item) is not Dependency or item.relation not in _NAMING:
-            continue
-        if (item.consumer, item.relation, item.provider) in now.edges:
-            continue
+    apart = {one.name for one in gone if one.of}
+
+    def is_theirs(item: Dependency) -> bool:
+        name, target = normal_name(item.consumer.text), item.provider.text
         if item.relation is Relation.MEMBER:
-            if item.provider.text not in ours and before.hosts.find(item.provider.text) not in ours:
-                continue
-        elif normal_name(item.consumer.text) in now.resolved or not ours & {item.consumer.text, item.provider.text}:
+            return target in ours or before.hosts.find(target) in ours
+        if item.relation is Relation.RESOLVES and name in apart:
+            # What it led to is there still: the name alone is gone.
+            return False
+        # Where another name has the address now, it is not the machine that goes.
+        still = name in now.resolved or target in now.addresses
+        return not still and bool(ours & {item.consumer.text, target})
+
+    for source, path, _, _, item in items(before.reading):
+        if source or type(item) is not Dependency or item.relation not in NAMING:
             continue
-        elif item.provider.text in now.addresses:
-            # Another name has the address now: it is not the machine that goes.
-            continue
-        yield "", path, None, item
+        if (item.consumer, item.relation, item.provider) not in now.edges and is_theirs(item):
+            yield "", path, None, item

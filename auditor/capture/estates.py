@@ -77,6 +77,11 @@ class MergedTree(Tree):
     def label(self) -> str:
         return " + ".join(tree.label for tree in self.trees)
 
+    def called(self, path: str) -> str:
+        """As in the estate that it was taken from, else in the first that has an inventory."""
+        number = self._owners.get(path)
+        return (self.trees[number] if number is not None else self.holder()).called(path)
+
     def own_file(self, path: str, limit: int) -> bytes | None:
         """That of the first estate that has an inventory."""
         return self.holder().own_file(path, limit)
@@ -249,4 +254,4 @@ def read_inventory(tree: Tree, limit: int) -> bytes | None:
     try:
         return tree.inventory(limit)
     except OSError as error:
-        raise EstateError(f"{tree.label}: {INVENTORY} can't be read: {error.strerror}") from error
+        raise EstateError(f"{tree.called(INVENTORY)}: can't be read: {error.strerror}") from error

@@ -7,6 +7,7 @@ import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from auditor.capture.git import Blob, Repository, object_id
 from auditor.capture.tree import CAPTURES, CONTROL, INVENTORY, MAX_FILE, MAX_FILES, ROOTS, SKIPPED, File, Tree
@@ -21,6 +22,8 @@ class GitTree(Tree):
 
     repository: Repository | None = None
     name: str = ""
+    commit: str = ""
+    """Its full id; empty for files on disk."""
     entries: dict[str, Blob] = field(default_factory=dict)
     _added: dict[str, bytes] = field(default_factory=dict)
     _at: tuple[str, bytes | None] = ("", None)
@@ -30,7 +33,9 @@ class GitTree(Tree):
     @classmethod
     def of(cls, repository: Repository, commit: str, name: str) -> GitTree:
         """A commit's tree; `name` is what people call it. Raises EstateError."""
-        return cls._made(repository, name, repository.blobs(commit))
+        tree = cls._made(repository, name, repository.blobs(commit))
+        tree.commit = commit
+        return tree
 
     @classmethod
     def _made(cls, repository: Repository, name: str, blobs: Sequence[Blob]) -> GitTree:
@@ -59,6 +64,10 @@ class GitTree(Tree):
     @property
     def label(self) -> str:
         return self.name
+
+    def called(self, path: str) -> str:
+        """As git itself calls a file of a commit, for `git show`."""
+        return f"{self.commit[:12]}:{path}"
 
     def content(self, path: str, limit: int) -> bytes | None:
         """The first `limit` bytes of a file; None if there is none."""
@@ -229,6 +238,12 @@ class WorktreeTree(GitTree):
             elif stat.S_ISDIR(status.st_mode):
                 blobs.append(Blob(path, "", "160000"))
         return cls._made(repository, "the files on disk", blobs)
+
+    def called(self, path: str) -> str:
+        """By its path, as short as it can be from here."""
+        file = self.root / path
+        here = Path.cwd()
+        return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
     def _bytes(self, entry: Blob, limit: int) -> bytes:
         if entry.path in self._added:

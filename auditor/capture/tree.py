@@ -122,6 +122,10 @@ class Tree:
         """What people call this estate: the path that was given."""
         return str(self.root)
 
+    def called(self, path: str) -> str:
+        """What people call a file of this estate, so that they find it; a line number may follow after a colon."""
+        return str(Path(self.label) / path)
+
     def own_file(self, path: str, limit: int) -> bytes | None:
         """The first `limit` bytes of a file that is about the estate and not of it, such as inventory.yaml.
 

@@ -229,7 +229,7 @@ def _own_rules(places: Sequence[Path], tree: GitTree, others: Sequence[Rule]) ->
                 f"{below}: no rules in YAML there, in {tree.label}",
                 hint="Give a path within the repository, of what is there before the change.",
             )
-        files.update((f"{tree.label}:{path}", content) for path, content in contents.items() if content is not None)
+        files.update((tree.called(path), content) for path, content in contents.items() if content is not None)
     return rules_of(files, others).rules
 
 

@@ -140,6 +140,9 @@ class HostTable:
         if name != record.name and record.names.get(name) is not None:
             del record.names[name]
             self._by_name.pop(name, None)
+            short = name.split(".", 1)[0]
+            if all(known.split(".", 1)[0] != short for known in record.names):
+                self._by_short[short].remove(record.name)
             self.touched()
 
     def address(self, record: HostRecord, address: str, provenance: Provenance | None = None) -> None:

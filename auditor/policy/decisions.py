@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 _RANK: Final[Mapping[Severity, int]] = {one: at for at, one in enumerate(Severity)}
 
 
+def named_beside(path: str, other: str) -> str:
+    """What problems call a file that is named in another, which they call `path`: of a directory or of a commit."""
+    return path[: max(path.rfind("/"), path.rfind(":")) + 1] + other
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """Findings that were there before, from a file."""

@@ -15,7 +15,7 @@ from auditor.inventory.entries import Entry, read, told, without_value
 from auditor.inventory.values import WrongValueError, parse_duration
 from auditor.inventory.yaml_lines import SIZE_LIMIT, Node, Problem, lines_of
 from auditor.policy import POLICY
-from auditor.policy.decisions import Baseline, Policy
+from auditor.policy.decisions import Baseline, Policy, named_beside
 from auditor.policy.schema import LONGEST_WAIVER, BaselineDocument, PolicyDocument, RuleChange, Waiver
 from auditor.settings import Count, Period
 from auditor.text import decode
@@ -40,10 +40,10 @@ def policy_in(tree: Tree, rules: Sequence[Rule], now: datetime) -> Policy | None
         return tree.own_file(path, SIZE_LIMIT + 1)
 
     try:
-        where = f"{tree.holder().label}/{POLICY}"
+        where = tree.holder().called(POLICY)
         content = beside(POLICY) if tree.has_inventory() else None
     except OSError as error:
-        raise PolicyError([f"{tree.label}/{POLICY}: can't be read: {error.strerror}"]) from error
+        raise PolicyError([f"{tree.called(POLICY)}: can't be read: {error.strerror}"]) from error
     return policy_of(content, where, rules, now, beside) if content is not None else None
 
 
@@ -73,7 +73,7 @@ def policy_of(content: bytes, path: str, rules: Sequence[Rule], now: datetime, b
             if document.baseline is not None:
                 found = _beside(document, "baseline", beside, problems)
                 if found is not None:
-                    baseline = baseline_of(found, str(PurePosixPath(path).parent / document.baseline))
+                    baseline = baseline_of(found, named_beside(path, document.baseline))
             if document.profile is not None:
                 profile = _beside(document, "profile", beside, problems)
         lines = {problem.line for problem in problems}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from auditor.change import GateReport, Judged, Standing
-from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of
+from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of, sentences
 from auditor.report.markdown import code, prose
 from auditor.report.summary import SEVERITY_SYMBOL, aside_said, aside_tally
 
@@ -96,7 +96,7 @@ def _tail(report: GateReport) -> Iterator[str]:
             yield f"- {prose(gap_text(gap))}"
     for one in report.failures[:5]:
         yield ""
-        yield f"The auditor failed: {prose(one.what)}: {prose(one.error)}"
+        yield f"The auditor failed: {prose(one.what)}: {prose(sentences(one.error, one.hint))}"
     if report.aside:
         yield ""
         yield f"{prose(aside_tally(report.aside))}, by the policy:"

@@ -59,6 +59,8 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
         page.hang("? ", clean(f"not seen since this change: {gap_text(gap)}"), label="unseen")
     for failure in report.failures:
         page.hang("? ", clean(f"{failure.what}: {failure.error}"), label="unseen")
+        if failure.hint:
+            page.hang("  do  ", clean(failure.hint))
     if report.aside:
         page.gap()
         page.hang("", f"{aside_tally(report.aside)}, by the policy:", style="bold")
