@@ -157,6 +157,42 @@ def pyinfra(bench: Bench, servers: str) -> Sequence[str]:
     ]  # fmt: skip
 
 
+def parsing(root: Path, output: int, hosts: int = 500) -> tuple[float, float]:
+    """What of our CPU is for parsing: ms a host for what becomes of its answer, and seconds once, to load the parsers.
+
+    The answer is the light server's: frames, secrets taken out, files of the snapshot, a look into each.
+    """
+    begun = time.process_time()
+    from auditor.capture.ssh_ready import COLLECTORS
+
+    loaded = time.process_time() - begun
+    from auditor.capture.named import Named
+    from auditor.capture.program import FrameReader
+    from auditor.capture.snapshot import Snapshot
+    from auditor.capture.ssh import _Host
+
+    nonce = "0" * 32
+    body = "# a line of a configuration that is neither short nor long\n" * (output // 10 // 59)
+    answer = f"\n{nonce}.1 START 1\n"
+    for number in range(10):
+        at = 2 * number + 2
+        answer += f"\n{nonce}.{at} BEGIN FILE /etc/cron.d/job{number}\n{body}\n{nonce}.{at + 1} END 0\n"
+    data = (answer + f"\n{nonce}.22 DONE 10\n").encode()
+    snapshot = Snapshot.open(root / "parsed", inventory=b"version: 1\n", started_at="", resume=False)
+    named = Named(COLLECTORS)
+    begun = time.process_time()
+    for number in range(hosts):
+        host, reader = _Host(snapshot, f"h{number}"), FrameReader(nonce)
+        for start in range(0, len(data), 32768):
+            for item in reader.feed(data[start : start + 32768]):
+                host.take(item)
+        named.wanted(host.documents, frozenset(host.asked))
+        snapshot.record(host.records.values())
+        assert reader.done
+        assert len(host.documents) == 10
+    return (time.process_time() - begun) * 1000 / hosts, loaded
+
+
 def adopt() -> None:
     """Makes this process the parent of what its children leave behind, so that their CPU is counted (prctl(2))."""
     if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
@@ -261,6 +297,9 @@ def main() -> int:
             each = cpu * 1000 / arguments.hosts
             row = f"{rates[name]:.1f} | {each:.1f} | {memory:.0f} | {served:.1f} | {first / rates[name]:.1f}×"
             print(f"| {name} | {row} |", flush=True)
+        if "auditor" in rates:
+            each, once = parsing(root, arguments.output)
+            print(f"Of the auditor's CPU, parsing is {each:.2f} ms/host, and {once:.2f} s to load the parsers.")
     finally:
         bench.stop()
         shutil.rmtree(root, ignore_errors=True)
