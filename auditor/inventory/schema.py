@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import translate
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
@@ -777,6 +777,7 @@ class Inventory(Entry):
     _by_name: dict[str, list[int]] | None = PrivateAttr(default=None)
     _lines: Mapping[str, int] | None = PrivateAttr(default=None)
     _flat: list[str] | None = PrivateAttr(default=None)
+    _ranges: list[tuple[str, IPv4Network | IPv6Network]] | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Gives each host the way to its siblings."""
@@ -825,8 +826,10 @@ class Inventory(Entry):
         """The only declared network that holds all of these addresses; empty if none or several do."""
         if not addresses or not self.networks:
             return ""
+        if self._ranges is None:
+            self._ranges = [(network.name, ip_network(network.cidr)) for network in self.networks]
         parsed = [ip_address(address) for address in addresses]
-        fitting = {n.name for n in self.networks if all(address in ip_network(n.cidr) for address in parsed)}
+        fitting = {name for name, whole in self._ranges if all(address in whole for address in parsed)}
         return fitting.pop() if len(fitting) == 1 else ""
 
     def _find(self, name: str) -> list[int]:
