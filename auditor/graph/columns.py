@@ -27,6 +27,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 Bytes: TypeAlias = NDArray[np.uint8]
 Ints: TypeAlias = NDArray[np.int32]
 Longs: TypeAlias = NDArray[np.int64]
+Indices: TypeAlias = NDArray[np.integer[Any]]
 Numbers: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 """Integers as a Python sequence or as an array of any integer type; always one-dimensional."""
 
@@ -485,6 +486,19 @@ def rows_of(keys: NDArray[Any], size: int) -> Csr:
     if size > 1 << 16:
         order = order[np.argsort((keys >> 16).astype(np.uint16)[order], kind="stable")]
     return Csr(start, order)
+
+
+def assign_first(target: Ints, places: Indices, values: Indices) -> None:
+    """target[places] = values, where the first of several values for a place stays."""
+    target[places[::-1]] = values[::-1]
+
+
+def distinct(nodes: Ints, scratch: Ints) -> Ints:
+    """Each node once, in order of first occurrence, in linear time. `scratch` has a place for every node there is."""
+    own = np.arange(len(nodes), dtype=np.int32)
+    assign_first(scratch, nodes, own)
+    once: Ints = nodes[scratch[nodes] == own]
+    return once
 
 
 def _without_duplicates(columns: Sequence[NDArray[Any]]) -> Longs | None:

@@ -25,16 +25,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
-from auditor.graph.columns import KIND_ID, NEEDS, RELATION_ID, RELATIONS, Bools, Bytes, Graph, Ints, Longs
+from auditor.graph.columns import (
+    KIND_ID,
+    NEEDS,
+    RELATION_ID,
+    RELATIONS,
+    Bools,
+    Bytes,
+    Graph,
+    Ints,
+    Longs,
+    assign_first,
+    distinct,
+)
 from auditor.model import TRANSPARENT, Impact, Kind, Need, Relation
-
-Indices: TypeAlias = NDArray[np.integer[Any]]
 
 RUN: Final = 1
 WRITE: Final = 2
@@ -177,12 +186,12 @@ def impact(graph: Graph, lost: Mapping[int, int]) -> ImpactResult:
                 nodes, via = np.concatenate([nodes, owners]), np.concatenate([via, shared[which]])
             new = mask[nodes] & bit == 0
             nodes, via = nodes[new], via[new]
-            _first(causes[i], nodes, via)
+            assign_first(causes[i], nodes, via)
             unharmed = cause[nodes] < 0
-            _first(cause, nodes[unharmed], via[unharmed])
+            assign_first(cause, nodes[unharmed], via[unharmed])
             mask[nodes] |= bit
             grown.append(nodes)
-        frontier = _distinct(np.concatenate(grown), scratch)
+        frontier = distinct(np.concatenate(grown), scratch)
 
     thinned, thinned_by = _thinned(graph, plan, mask, left, failing, scratch)
     handed, handed_by = _handed(graph, plan, thinned)
@@ -201,7 +210,7 @@ def impact(graph: Graph, lost: Mapping[int, int]) -> ImpactResult:
         cause = np.where(cause < 0, by, cause)
     for nodes, via in ((handed, handed_by), (graph.consumer[mentions], mentions)):
         unharmed = cause[nodes] < 0
-        _first(cause, nodes[unharmed], via[unharmed])
+        assign_first(cause, nodes[unharmed], via[unharmed])
     cause[sources[masks != 0]] = -1
     return ImpactResult(mask, strength, cause, causes, thinned, thinned_by)
 
@@ -262,7 +271,7 @@ def reach(graph: Graph, sources: Iterable[int], relations: Collection[int] | Non
         if not allowed.all():
             edges = edges[allowed[graph.relation[edges]]]
         nodes = graph.consumer[edges]
-        frontier = _distinct(nodes[~seen[nodes]], scratch)
+        frontier = distinct(nodes[~seen[nodes]], scratch)
         seen[frontier] = True
     seen[start] = False
     return np.flatnonzero(seen).astype(np.int32)
@@ -290,8 +299,8 @@ def nearest(graph: Graph, sources: Iterable[int], edge_mask: Bools | None = None
         nodes = graph.consumer[edges]
         new = distance[nodes] < 0
         nodes, edges = nodes[new], edges[new]
-        _first(parent, nodes, edges)
-        frontier = _distinct(nodes, scratch)
+        assign_first(parent, nodes, edges)
+        frontier = distinct(nodes, scratch)
         distance[frontier] = level
     return distance, parent
 
@@ -372,10 +381,10 @@ def _spread(thinned: Bytes, by: Ints, nodes: Ints, edges: Ints, passed: Bytes, s
     for i, bit in enumerate(BITS):
         hit = np.flatnonzero(passed & bit)
         hit = hit[thinned[nodes[hit]] & bit == 0]
-        _first(by[i], nodes[hit], edges[hit])
+        assign_first(by[i], nodes[hit], edges[hit])
         thinned[nodes[hit]] |= bit
         grown.append(nodes[hit])
-    return _distinct(np.concatenate(grown), scratch)
+    return distinct(np.concatenate(grown), scratch)
 
 
 def _handed(graph: Graph, plan: _Plan, thinned: Bytes) -> tuple[Ints, Ints]:
@@ -386,19 +395,6 @@ def _handed(graph: Graph, plan: _Plan, thinned: Bytes) -> tuple[Ints, Ints]:
     needed = (_COST[(code << 4) | thinned[providers][at]] != 0) & (code != _PASSES) & (graph.group[edges] < 0)
     edges = edges[needed]
     return graph.consumer[edges], edges
-
-
-def _first(target: Ints, places: Indices, values: Indices) -> None:
-    """target[places] = values, where the first of several values for a place stays."""
-    target[places[::-1]] = values[::-1]
-
-
-def _distinct(nodes: Ints, scratch: Ints) -> Ints:
-    """Each node once, in order of first occurrence, in linear time. `scratch` has a place for every node there is."""
-    own = np.arange(len(nodes), dtype=np.int32)
-    _first(scratch, nodes, own)
-    once: Ints = nodes[scratch[nodes] == own]
-    return once
 
 
 def _existing(size: int, nodes: Iterable[int]) -> Ints:

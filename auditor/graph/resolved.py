@@ -16,12 +16,14 @@ from auditor.graph.columns import (
     KINDS,
     NEED_ID,
     RELATION_ID,
+    RELATIONS,
     Bools,
     Bytes,
     Csr,
     Graph,
     Ints,
     check_groups,
+    distinct,
     distinct_edges,
     edge_columns,
     graph_of,
@@ -171,19 +173,20 @@ class Resolved:
         names, ends = self.edges[0][leads], self.edges[1][leads]
         size = len(self.kinds)
         back = rows_of(ends, size)
-        follows, led = np.zeros(size, bool), np.zeros(size, bool)
-        follows[names] = True
-        led[ends] = True
-        last = np.flatnonzero(led & ~follows)
+        last = np.zeros(size, bool)
+        last[ends] = True
+        last[names] = False
         good = [
-            (self.texts[node], node) for node in last[self.kinds[last] == _HOST].tolist() if self.texts[node] in going
+            (self.texts[node], node)
+            for node in np.flatnonzero(last & (self.kinds == _HOST)).tolist()
+            if self.texts[node] in going
         ]
-        bad = np.setdiff1d(last, np.array([node for _, node in good], np.int64)).astype(np.int32)
-        taken = np.zeros(size, bool)
-        _backwards(bad, back, names, taken)
+        last[[node for _, node in good]] = False
+        taken, scratch = np.zeros(size, bool), np.empty(size, np.int32)
+        _backwards(np.flatnonzero(last).astype(np.int32), back, names, taken, scratch)
         found: dict[NodeId, str] = {}
         for host, node in sorted(good):
-            for name in _backwards(np.array([node], np.int32), back, names, taken):
+            for name in _backwards(np.array([node], np.int32), back, names, taken, scratch):
                 found[name] = host
         return {
             self.texts[node]: host
@@ -371,7 +374,9 @@ class Resolved:
         edges: tuple[NDArray[Any], ...] = tuple(np.concatenate(pair) for pair in zip(self.edges, new, strict=True))
         if len(new[0]):
             # What was there is different already.
-            edges = distinct_edges(edges, np.isin(edges[2], np.unique(new[2])))
+            changed = np.zeros(len(RELATIONS), bool)
+            changed[new[2]] = True
+            edges = distinct_edges(edges, changed[edges[2]])
         owner = np.concatenate([self.group_consumer, np.array(owners, np.int32)])
         check_groups(owner, edges, len(texts))
         scope_ids = np.concatenate([self.scope_ids, np.zeros(len(self._new_texts), np.int32)])
@@ -404,13 +409,13 @@ class Resolved:
         return found
 
 
-def _backwards(start: Ints, back: Csr, names: Ints, taken: Bools) -> list[NodeId]:
+def _backwards(start: Ints, back: Csr, names: Ints, taken: Bools, scratch: Ints) -> list[NodeId]:
     """The names that lead to some nodes, level by level, but for those that are taken; they are taken from now on."""
     found: list[NodeId] = []
     while len(start):
         edges, _ = back.expand(start)
-        start = np.unique(names[edges])
-        start = start[~taken[start]]
+        start = names[edges]
+        start = distinct(start[~taken[start]], scratch)
         taken[start] = True
         found += start.tolist()
     return found
