@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
 from auditor.api import (
     TEMPLATE,
@@ -27,7 +27,6 @@ from auditor.api import (
     Relation,
     Where,
     YamlNode,
-    YamlStream,
     excerpt,
     host_ref,
     normal_name,
@@ -48,6 +47,8 @@ from collectors.infrastructure.common import (
     step,
     texts,
 )
+from collectors.infrastructure.kubernetes_objects import ManifestObject, step_text
+from collectors.infrastructure.kubernetes_routes import ROUTES
 
 _CLUSTER: Final = re.compile(r"services/([^/]+)/")
 
@@ -84,12 +85,14 @@ class KubernetesCollector(Collector):
 
     Yields
     ------
-    Services of type ExternalName; the addresses of Endpoints and EndpointSlices that are no pods, as alternatives;
-    hosts of an Ingress and the services behind them; URLs of admission webhooks and of conversion; of the Prometheus
-    operator the receivers of an AlertmanagerConfig and where a Prometheus writes to; scheduled jobs with time zone,
-    what their command reaches and what their variables name; workloads' variables, host aliases, image registries, NFS,
-    iSCSI and CephFS volumes, and nodes that they are bound to; the machines of a cluster, and apart from the others
-    those of its control plane, as alternatives.
+    Services of type ExternalName or with `externalIPs`; the addresses of Endpoints and EndpointSlices that are no pods,
+    as alternatives; hosts of an Ingress and the services behind them; of Gateway API the addresses of a Gateway, and
+    what routes pass requests to, Backends of Envoy Gateway among them; of Traefik its routes, its services, and the
+    middlewares that ask another server; URLs of admission webhooks and of conversion; of the Prometheus operator the
+    receivers of an AlertmanagerConfig and where a Prometheus writes to; scheduled jobs with time zone, what their
+    command reaches and what their variables name; workloads' variables, host aliases, image registries, NFS, iSCSI and
+    CephFS volumes, and nodes that they are bound to; the machines of a cluster, and apart from the others those of its
+    control plane, as alternatives.
 
     Can't see
     ---------
@@ -136,55 +139,27 @@ class KubernetesCollector(Collector):
                 continue
             name = known(metadata.text("name")) or known(metadata.text("generateName"))
             if name:
-                yield from reader(_Object(stream, root, kind, name, known(metadata.text("namespace")), cluster))
+                namespace = known(metadata.text("namespace"))
+                yield from reader(ManifestObject(stream, root, kind, name, namespace, version, cluster))
 
 
-class _Object(NamedTuple):
-    """One object and the file that it stands in."""
-
-    stream: YamlStream
-    root: YamlNode
-    kind: str
-    name: str
-    namespace: str
-    cluster: str = ""
-    """The scope of its own and of other objects' names, where it is known of which of several clusters they are."""
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
-
-    @property
-    def ref(self) -> Ref:
-        return Ref(Kind.SERVICE, f"kubernetes {self.kind} {self.full_name}", self.cluster)
-
-    @property
-    def where(self) -> Where:
-        return self.at(step(self.root, "metadata", "name"))
-
-    def at(self, node: YamlNode | None) -> Where:
-        """The place of a node, by its own text where a line of JSON holds a whole object."""
-        return self.stream.where(node or self.root)
-
-    def service(self, name: str) -> Ref:
-        """A service of the same namespace."""
-        return Ref(
-            Kind.SERVICE, f"kubernetes Service {self.namespace + '/' if self.namespace else ''}{name}", self.cluster
-        )
-
-
-def _service(one: _Object) -> Iterator[Parsed]:
+def _service(one: ManifestObject) -> Iterator[Parsed]:
+    """A name outside of the cluster, or addresses of machines that take requests for it (`externalIPs`)."""
     target = step(one.root, "spec", "externalName")
-    if target is None or not known(target.scalar):
-        return
-    found = host_ref(known(target.scalar))
-    if found is None or not is_outside(found.text):
-        return
-    yield Entity(one.ref, one.where, {"type": "ExternalName"})
-    yield Dependency(one.ref, found, Relation.CONNECTS, one.at(target))
+    found = host_ref(known(target.scalar)) if target is not None and known(target.scalar) else None
+    if target is not None and found is not None and is_outside(found.text):
+        yield Entity(one.ref, one.where, {"type": "ExternalName"})
+        yield Dependency(one.ref, found, Relation.CONNECTS, one.at(target))
+    nodes = texts(one.root.get("spec"), "externalIPs")
+    machines = [(machine, node) for node in nodes if (machine := outside(node.scalar)) is not None]
+    if machines:
+        yield Entity(one.ref, one.where)
+    for machine, node in machines:
+        group = "addresses" if len(machines) > 1 else ""
+        yield Dependency(one.ref, machine, Relation.RUNS_ON, one.at(node), group=group)
 
 
-def _endpoints(one: _Object) -> Iterator[Parsed]:
+def _endpoints(one: ManifestObject) -> Iterator[Parsed]:
     """Addresses that someone wrote down: those of pods come and go with the cluster."""
     consumer = one.service(one.name)
     nodes: list[YamlNode] = []
@@ -208,7 +183,7 @@ def _endpoints(one: _Object) -> Iterator[Parsed]:
         yield Dependency(consumer, ref, Relation.BACKED_BY, one.at(node), group="endpoints")
 
 
-def _node(one: _Object) -> Iterator[Parsed]:
+def _node(one: ManifestObject) -> Iterator[Parsed]:
     """A machine of the cluster: the others are alternatives, of those that run the API server apart."""
     labels = step(one.root, "metadata", "labels")
     roles = {key.scalar for key, _ in labels.items()} if labels is not None and labels.is_map else set()
@@ -232,13 +207,7 @@ def _node(one: _Object) -> Iterator[Parsed]:
         yield Entity(Ref(Kind.HOST, full.text), one.at(named) if named is not None else one.where, known_as)
 
 
-def step_text(node: YamlNode | None, *keys: str) -> str:
-    """The scalar behind several keys; empty if there is none."""
-    found = step(node, *keys)
-    return found.scalar if found is not None and found.is_scalar else ""
-
-
-def _ingress(one: _Object) -> Iterator[Parsed]:
+def _ingress(one: ManifestObject) -> Iterator[Parsed]:
     """One service for each host, as the loss of one host's back end is no loss to the others."""
     spec = one.root.get("spec")
     if spec is None or not spec.is_map:
@@ -273,7 +242,7 @@ def _backend(backend: YamlNode | None, services: dict[str, YamlNode]) -> None:
             services.setdefault(written.scalar, written)
 
 
-def _admission(one: _Object) -> Iterator[Parsed]:
+def _admission(one: ManifestObject) -> Iterator[Parsed]:
     for entry in maps(one.root, "webhooks"):
         events: list[str] = []
         for rule in maps(entry, "rules"):
@@ -283,13 +252,15 @@ def _admission(one: _Object) -> Iterator[Parsed]:
         yield from _client(one, entry.get("clientConfig"), known(entry.text("name")), tuple(events[:100]), policy)
 
 
-def _conversion(one: _Object) -> Iterator[Parsed]:
+def _conversion(one: ManifestObject) -> Iterator[Parsed]:
     spec = one.root.get("spec")
     client = step(spec, "conversion", "webhook", "clientConfig") or step(spec, "conversion", "webhookClientConfig")
     yield from _client(one, client, "conversion", ("conversion",), "")
 
 
-def _client(one: _Object, client: YamlNode | None, name: str, events: tuple[str, ...], policy: str) -> Iterator[Parsed]:
+def _client(
+    one: ManifestObject, client: YamlNode | None, name: str, events: tuple[str, ...], policy: str
+) -> Iterator[Parsed]:
     """A webhook that the API server calls: with `failurePolicy: Fail`, its default, requests fail with it."""
     if client is None or not client.is_map:
         return
@@ -313,7 +284,7 @@ def _client(one: _Object, client: YamlNode | None, name: str, events: tuple[str,
     yield Dependency(webhook, target, Relation.DELIVERS, one.at(place), Need.WRITE)
 
 
-def _receivers(one: _Object) -> Iterator[Parsed]:
+def _receivers(one: ManifestObject) -> Iterator[Parsed]:
     """Receivers of an AlertmanagerConfig (Prometheus operator), as the operator calls them, with what is no Secret."""
     for entry in maps(one.root.get("spec"), "receivers"):
         name = entry.get("name")
@@ -332,7 +303,7 @@ def _receivers(one: _Object) -> Iterator[Parsed]:
                     yield Dependency(ref, target, Relation.NOTIFIES, one.at(place), group=group)
 
 
-def _remote_write(one: _Object) -> Iterator[Parsed]:
+def _remote_write(one: ManifestObject) -> Iterator[Parsed]:
     """Where a Prometheus of the operator sends what it scrapes, and reads what it does not have."""
     for key, need in (("remoteWrite", Need.WRITE), ("remoteRead", Need.READ)):
         for entry in maps(one.root.get("spec"), key):
@@ -343,7 +314,7 @@ def _remote_write(one: _Object) -> Iterator[Parsed]:
                 yield Dependency(one.ref, target, Relation.CONNECTS, one.at(url), need)
 
 
-def _cron_job(one: _Object) -> Iterator[Parsed]:
+def _cron_job(one: ManifestObject) -> Iterator[Parsed]:
     spec = one.root.get("spec")
     if spec is None or not spec.is_map:
         return
@@ -383,7 +354,7 @@ def known_schedule(text: str) -> str:
     return "" if TEMPLATE in text or "$" in text or "{" in text else " ".join(text.split())
 
 
-def _workload(one: _Object) -> Iterator[Parsed]:
+def _workload(one: ManifestObject) -> Iterator[Parsed]:
     pod = one.root.get("spec") if one.kind == "Pod" else step(one.root, "spec", "template", "spec")
     found = list(_pod(one, one.ref, pod))
     if found:
@@ -391,7 +362,7 @@ def _workload(one: _Object) -> Iterator[Parsed]:
         yield from found
 
 
-def _pod(one: _Object, consumer: Ref, pod: YamlNode | None) -> Iterator[Parsed]:
+def _pod(one: ManifestObject, consumer: Ref, pod: YamlNode | None) -> Iterator[Parsed]:
     """What a pod needs that its cluster does not hold."""
     if pod is None or not pod.is_map:
         return
@@ -423,7 +394,7 @@ def _pod(one: _Object, consumer: Ref, pod: YamlNode | None) -> Iterator[Parsed]:
             yield Dependency(consumer, machine, Relation.RUNS_ON, one.at(node))
 
 
-def _shown(one: _Object, node: YamlNode) -> Where:
+def _shown(one: ManifestObject, node: YamlNode) -> Where:
     where = one.at(node)
     return where if len(where.excerpt) < 200 else Where(where.line, excerpt(node.scalar[:100]))
 
@@ -434,7 +405,7 @@ def _command(container: YamlNode) -> str:
     return shlex.join(words[:1000])[:100_000]
 
 
-def _run(one: _Object, consumer: Ref, container: YamlNode, place: YamlNode) -> Iterator[Parsed]:
+def _run(one: ManifestObject, consumer: Ref, container: YamlNode, place: YamlNode) -> Iterator[Parsed]:
     words = [node for key in ("command", "args") for node in container.children(key) if node.is_scalar]
     script = next((node for node in words if "\n" in node.scalar.strip()), None)
     if script is not None:
@@ -446,7 +417,7 @@ def _run(one: _Object, consumer: Ref, container: YamlNode, place: YamlNode) -> I
         yield from commands(command, consumer, one.at(first))
 
 
-def _volume(one: _Object, consumer: Ref, volume: YamlNode) -> Iterator[Parsed]:
+def _volume(one: ManifestObject, consumer: Ref, volume: YamlNode) -> Iterator[Parsed]:
     """Network file systems and block devices of a volume or of a PersistentVolume's `spec`."""
     for keys in (("nfs", "server"), ("csi", "volumeAttributes", "server"), ("glusterfs", "endpoints")):
         server = step(volume, *keys)
@@ -461,7 +432,7 @@ def _volume(one: _Object, consumer: Ref, volume: YamlNode) -> Iterator[Parsed]:
             yield Dependency(consumer, found, Relation.MOUNTS, one.at(monitor), Need.WRITE, "monitors")
 
 
-def _persistent(one: _Object) -> Iterator[Parsed]:
+def _persistent(one: ManifestObject) -> Iterator[Parsed]:
     spec = one.root.get("spec")
     found = list(_volume(one, one.ref, spec)) if spec is not None and spec.is_map else []
     if found:
@@ -469,7 +440,7 @@ def _persistent(one: _Object) -> Iterator[Parsed]:
         yield from found
 
 
-def _storage_class(one: _Object) -> Iterator[Parsed]:
+def _storage_class(one: ManifestObject) -> Iterator[Parsed]:
     server = step(one.root, "parameters", "server")
     found = list(mounted(one.ref, server.scalar, False, one.at(server))) if server is not None else []
     if found:
@@ -477,7 +448,7 @@ def _storage_class(one: _Object) -> Iterator[Parsed]:
         yield from found
 
 
-_READERS: Final[Mapping[str, Callable[[_Object], Iterator[Parsed]]]] = {
+_READERS: Final[Mapping[str, Callable[[ManifestObject], Iterator[Parsed]]]] = {
     "Service": _service,
     "Endpoints": _endpoints,
     "EndpointSlice": _endpoints,
@@ -495,4 +466,5 @@ _READERS: Final[Mapping[str, Callable[[_Object], Iterator[Parsed]]]] = {
     "PersistentVolume": _persistent,
     "StorageClass": _storage_class,
     **dict.fromkeys(_WORKLOADS, _workload),
+    **ROUTES,
 }

@@ -42,7 +42,10 @@ _HEAD: Final = re.compile(
     rb"|^[\"']?modules[\"']?[ \t]*:(?=[\s\S]*prober[\"']?[ \t]*:)"
     rb"|^[ \t]*-?[ \t]*[\"']?alert[\"']?[ \t]*:[ \t]*\S"
     rb"|^[ \t]*-[ \t]*[\"']?record[\"']?[ \t]*:[ \t]*\S|^[ \t]*[\"']?expr[\"']?[ \t]*:[ \t]*\S"
-    rb"|kind:[ \t]*[\"']?PrometheusRule\b"
+    rb"|kind[\"']?:[ \t]*[\"']?(?:PrometheusRule|Probe|ScrapeConfig)(?:List)?\b"
+    # Most only say which services are watched: with these alone, nobody has looked at the monitoring.
+    rb"|kind[\"']?:[ \t]*[\"']?(?:Service|Pod)Monitor(?:List)?\b"
+    rb"(?=[\s\S]*(?:proxyUrl|tokenUrl|__address__|__param_target|\btarget[\"']?[ \t]*:))"
     rb"|^[-\[{ \t]*[\"']?targets[\"']?[ \t]*:"
     rb"|^-\s+labels:"
     rb"|\"activeTargets\"[ \t]*:|\"data\"[ \t]*:[ \t\r\n]*\{[ \t\r\n]*\"groups\"[ \t]*:"
@@ -53,7 +56,17 @@ _HEAD: Final = re.compile(
 # One of these is in whatever _HEAD finds (`labels` stands before `targets`, `modules` before `prober`): without it that
 # search, which tries a dozen forms at each line, is left out.
 _HEAD_WORDS: Final = (
-    *(b"alert", b"expr", b"record", b"groups", b"PrometheusRule", b"targets", b"route", b"inhibit_rules"),
+    *(
+        b"alert",
+        b"expr",
+        b"record",
+        b"groups",
+        b"PrometheusRule",
+        b"monitoring.coreos.com",
+        b"targets",
+        b"route",
+        b"inhibit_rules",
+    ),
     *(b"scrape_config", b"rule_files", b"remote_", b"_interval", b"smtp_smarthost", b"resolve_timeout", b"prober"),
     *(b"atasource", b"contactPoints", b"policies", b"muteTimes", b"noDataState", b"notification_settings"),
     *(b"activeTargets", b"isRegex", b"isEqual", b"startsAt", b'"program"'),
@@ -71,11 +84,12 @@ class PrometheusCollector(Collector):
     Reads
     -----
     `prometheus.yml`, files of `scrape_config_files`, file_sd lists; rule files of Prometheus, Thanos, Mimir, Cortex,
-    VictoriaMetrics and Loki, and PrometheusRule objects; `alertmanager.yml`; modules of blackbox_exporter and
-    ssl_exporter, targets of smokeping_prober, ping_exporter and domain_exporter; Grafana's provisioning of data
-    sources and alerting (also its exports and the answers of its API), `grafana.ini`;
-    promtail's clients. By their keys, whatever they are called. What running servers answer: targets, rules and
-    silences, as `auditor collect` keeps them or as curl prints them.
+    VictoriaMetrics and Loki; PrometheusRule, Probe and ScrapeConfig objects of the Prometheus operator, and what its
+    ServiceMonitors and PodMonitors name themselves; `alertmanager.yml`; modules of blackbox_exporter and ssl_exporter,
+    targets of smokeping_prober, ping_exporter and domain_exporter; Grafana's provisioning of data sources and alerting
+    (also its exports and the answers of its API), `grafana.ini`; promtail's clients. By their keys, whatever they are
+    called. What running servers answer: targets, rules and silences, as `auditor collect` keeps them or as curl prints
+    them.
 
     Yields
     ------
@@ -129,6 +143,7 @@ class PrometheusCollector(Collector):
             yield from read_ini(decode(document.content), on_host)
             return
         stream = read_yaml(document.content)
+        of_operator = b"monitoring.coreos.com" in document.content
         templated = False
         of_template = _TEMPLATE_NAME.search(document.path) is not None
         if stream.lines and (stream.problem is not None or of_template):
@@ -138,14 +153,19 @@ class PrometheusCollector(Collector):
                 if readable.problem is None or len(readable.documents) > len(stream.documents):
                     stream = YamlStream(readable.documents, readable.problem, stream.lines)
                     templated = True
-        if templated:
+        from collectors.prometheus.operator import objects, read_operator
+
+        # Charts of other programs hold objects of the operator, too: what they are filled with is told nowhere here.
+        kinds = {kind for kind, _ in objects(stream)} if of_operator else set()
+        told = not templated or "PrometheusRule" in kinds or not of_operator
+        if templated and told:
             first = next((n for n, line in enumerate(stream.lines, 1) if _TEMPLATED.search(line)), 0)
             yield Malformed(
                 stream.where(first),
                 "a template: conditions and loops are not followed, and values that it fills in are not known",
                 "what is written out is read",
             )
-        if stream.problem is not None:
+        if stream.problem is not None and told:
             yield Malformed(
                 stream.where(stream.problem.line),
                 f"not YAML: {stream.problem.reason}",
@@ -154,6 +174,8 @@ class PrometheusCollector(Collector):
             )
         for root in stream.documents:
             yield from _document(root, stream, on_host, templated, exporter_of(document.path))
+        if of_operator:
+            yield from read_operator(stream, document.path)
 
     def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
         from collectors.prometheus.join import combine

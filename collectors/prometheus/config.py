@@ -216,7 +216,10 @@ def target_facts(
         return
     probe = probe_ref(target)
     probe = Ref(probe.kind, probe.text, scope)
-    attributes: dict[str, Attribute] = {"job": target.job.name, "target": probe.text.partition("/")[2]}
+    attributes: dict[str, Attribute] = {
+        "job": target.job.name,
+        "target": probe.text.removeprefix(f"{target.job.name}/"),
+    }
     if target.module and TEMPLATE not in target.module:
         attributes["module"] = excerpt(target.module)
     yield Entity(probe, where, attributes)
@@ -273,7 +276,7 @@ def read_config(root: YamlNode, stream: YamlStream, on_host: bool, templated: bo
             )
             continue
         job = None
-        for item in _read_job(node, stream, interval, on_host, templated):
+        for item in read_job(node, stream, interval, on_host=on_host, templated=templated):
             if isinstance(item, Job):
                 job = item
             else:
@@ -320,9 +323,10 @@ def _texts(root: YamlNode, key: str) -> Iterator[str]:
     return (node.scalar for node in root.children(key) if node.is_scalar and node.scalar)
 
 
-def _read_job(
-    node: YamlNode, stream: YamlStream, default_interval: float | None, on_host: bool, templated: bool
+def read_job(
+    node: YamlNode, stream: YamlStream, default_interval: float | None, *, on_host: bool, templated: bool
 ) -> Iterator[Parsed | Job]:
+    """A scrape job with its facts. `default_interval` is in seconds."""
     name = excerpt(node.text("job_name").replace(TEMPLATE, "*"))
     where = stream.where(node.get("job_name") or node)
     steps, problems = read_relabel(node.children("relabel_configs"))

@@ -24,7 +24,7 @@ from auditor.api import (
     plural,
 )
 from rules.monitoring.checkers import PROGRAMS, STORES, Checker, checkers_on, looked_at, watched_elsewhere
-from rules.monitoring.watched import WATCHERS, is_ping, job_of, name_of
+from rules.monitoring.watched import WATCHERS, asked_by, is_ping, job_of, name_of
 from rules.texts import settings
 from rules.ways import Ways, distinct, successor_of
 
@@ -216,7 +216,7 @@ class MonitoringServerGoingRule(Rule):
             message = f"{plural(len(edges), 'alert')} of Grafana{server} can ask {where} no more: {alike}"
             why = "Without its data source a rule is in error, and says nothing of what it watches."
         elif user.kind is Kind.PROBE:
-            asked = listed([edge.consumer.text.partition("/")[2] for edge in edges])
+            asked = listed([asked_by(edge.consumer) for edge in edges])
             message = (
                 f"{plural(len(edges), 'probe')} of {job_of(estate, user).text}{server} ask through {where}: {asked}"
             )

@@ -138,12 +138,18 @@ def name_of(alert: Node) -> str:
     if called := alert.attributes.get("called"):
         return str(called)
     if alert.kind is Kind.PROBE:
-        return alert.text.partition("/")[2] or alert.text
+        return asked_by(alert) or alert.text
     if alert.kind is not Kind.ALERT:
         return alert.text
     if alert.attributes.get("declared"):
         return alert.text.removeprefix("declared/")
     return alert.text.rpartition("/")[2] or alert.text
+
+
+def asked_by(probe: Node) -> str:
+    """What a probe asks: its name without its job, whose name may hold slashes."""
+    job = probe.attributes.get("job")
+    return probe.text.removeprefix(f"{job}/") if job else probe.text.partition("/")[2]
 
 
 def stages_of(alert: Node) -> tuple[str, ...]:

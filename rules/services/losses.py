@@ -41,6 +41,7 @@ _LIMIT: Final = 10_000
 _FAR: Final = 1_000
 _VRRP: Final = "vrrp"
 _NOUNS: Final = {
+    "addresses": "address",
     "cluster": "node",
     "endpoints": "endpoint",
     "forwarders": "forwarder",
@@ -53,7 +54,7 @@ _NOUNS: Final = {
     "servers": "server",
     _VRRP: "holder",
 }
-_MANY: Final = {"primary": "primaries"}
+_MANY: Final = {"address": "addresses", "primary": "primaries"}
 
 
 @dataclass(slots=True)
@@ -270,7 +271,8 @@ def behind(estate: EstateView, consumers: Iterable[Node]) -> list[str]:
     found: dict[str, bool] = {}
     while pending and len(seen) < _FAR:
         node = pending.pop(0)
-        above = [edge.consumer for edge in estate.incoming(node, *_TRANSPARENT, *NEEDED) if edge.lost]
+        needing = estate.incoming(node, *_TRANSPARENT, *NEEDED)
+        above = [edge.consumer for edge in needing if edge.lost and is_whole(estate, edge)]
         above += _declared_on(estate, node)
         for one in above:
             if one.id not in seen:

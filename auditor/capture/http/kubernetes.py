@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from auditor.capture.http.client import Client, Credentials, FailedError
 from auditor.capture.http.kubeconfig import default_kubeconfig, read_kubeconfig
-from auditor.capture.http.services import MAX_PAGES, Kept, Step, gathered, in_parts, kept_json
+from auditor.capture.http.services import MAX_PAGES, Kept, Step, gathered, in_parts, kept_json, picked
 from auditor.model import Outcome
 
 _PAGE: Final = 500
@@ -60,32 +60,80 @@ def _version(client: Client) -> Iterator[Kept | Step]:
 
 
 def _objects(
-    group: str, kind: str, *, wanted: Callable[[Mapping[str, Any]], bool] = lambda _one: True, optional: bool = False
+    group: str, kind: str, *, wanted: Callable[[Mapping[str, Any]], bool] = lambda _one: True
 ) -> Callable[[Client], Iterator[Kept | Step]]:
-    """Asks for all objects of a kind, such as `batch/v1` and `CronJob`. `optional`: not every cluster has them."""
+    """Asks for all objects of a kind that every cluster has, such as `batch/v1` and `CronJob`."""
 
     def ask(client: Client) -> Iterator[Kept | Step]:
-        try:
-            found, cut = gathered(_pages(client, _path(group, kind)))
-        except FailedError as error:
-            if optional and error.status == 404:
-                raise _not_there(client, group) from None
-            raise
+        found, cut = gathered(_pages(client, _path(group, kind)))
         yield from _kept(group, kind, [one for one in found if wanted(one)], cut)
 
     return ask
 
 
-def _not_there(client: Client, group: str) -> FailedError:
-    """What it means that a list is not found: there is no such API, or only in other versions of it."""
-    name, _, version = group.partition("/")
+def _installed(
+    name: str,
+    versions: Sequence[str],
+    kind: str,
+    made: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = lambda one: one,
+) -> Callable[[Client], Iterator[Kept | Step]]:
+    """Asks for all objects of a kind that not every cluster has, in the first of the versions that it serves.
+
+    `made` is what is kept of an object; None for one that says nothing.
+    """
+
+    def ask(client: Client) -> Iterator[Kept | Step]:
+        group = f"{name}/{versions[0]}"
+        try:
+            found, cut = gathered(_pages(client, _path(group, kind)))
+        except FailedError as error:
+            # Whether there is such a kind is not asked before whether somebody may list it.
+            if error.status not in (403, 404):
+                raise
+            served = _served(client, name, kind, error)
+            version = next((one for one in versions if one in served), "")
+            if not version:
+                only = f"the cluster has {kind} objects of {name} in other versions only ({', '.join(served)})"
+                raise FailedError(Outcome.UNSUPPORTED, only, status=404) from None
+            group = f"{name}/{version}"
+            if version == versions[0]:
+                raise
+            found, cut = gathered(_pages(client, _path(group, kind)))
+        kept = [one for one in map(made, found) if one is not None]
+        yield from _kept(group, kind, kept, cut)
+
+    return ask
+
+
+def _served(client: Client, name: str, kind: str, refusal: FailedError) -> list[str]:
+    """The versions of a group in which a cluster has a kind (Kubernetes API concepts, API discovery).
+
+    Raises FailedError: absent if there is none, the refusal itself if the cluster does not tell.
+    """
     try:
-        client.get(f"/apis/{name}")
+        versions = _versions(client, name)
+        served = [one for one in versions if kind in _kinds(client, f"/apis/{name}/{one}")]
     except FailedError as error:
-        return FailedError(Outcome.ABSENT, _NO_SUCH_API, status=404) if error.status == 404 else error
-    return FailedError(
-        Outcome.UNSUPPORTED, f"the cluster has {name}, and not this of its version {version}", status=404
-    )
+        if error.outcome is Outcome.ABSENT or refusal.status != 403:
+            raise
+        raise refusal from None
+    if not served:
+        raise FailedError(Outcome.ABSENT, f"the cluster has no {kind} objects of {name}", status=404)
+    return served
+
+
+def _versions(client: Client, name: str) -> list[str]:
+    """The versions of a group. Raises FailedError: absent if there is no such group."""
+    try:
+        return [one["version"] for one in client.get(f"/apis/{name}").json()["versions"]]
+    except FailedError as error:
+        if error.status == 404:
+            raise FailedError(Outcome.ABSENT, _NO_SUCH_API, status=404) from None
+        raise
+
+
+def _kinds(client: Client, path: str) -> set[str]:
+    return {one["kind"] for one in client.get(path).json().get("resources") or ()}
 
 
 def _kept(
@@ -208,8 +256,61 @@ def _of_itself(workload: Mapping[str, Any]) -> bool:
     return not (workload.get("metadata") or {}).get("ownerReferences")
 
 
+_REMOTES: Final = ("remoteWrite", "remoteRead")
+
+
+def _asking(middleware: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A Middleware of Traefik that asks another server or others of its kind; not the headers that it sets."""
+    spec = picked(middleware.get("spec") or {}, ("forwardAuth", "chain"))
+    if "forwardAuth" in spec:
+        spec["forwardAuth"] = picked(spec["forwardAuth"], ("address",))
+    return {**picked(middleware, ("metadata",)), "spec": spec} if spec else None
+
+
+_FIXED: Final = frozenset({"__address__", "__param_target"})
+"""Labels by which a relabelling names what is asked, or who is."""
+_PARAMETERS: Final = ("module", "target")
+"""What of a scrape's parameters is kept: others may be secrets."""
+
+
+def _scraped(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A ScrapeConfig of the Prometheus operator, or an entry of a monitor."""
+    kept = {key: value for key, value in config.items() if key not in ("params", "metricRelabelings", "spec")}
+    if config.get("params"):
+        kept["params"] = picked(config["params"], _PARAMETERS)
+    return {**kept, "spec": _scraped(config["spec"])} if config.get("spec") else kept
+
+
+def _monitored(monitor: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A ServiceMonitor or PodMonitor that names a host itself, and not only which services are to be watched."""
+    spec: dict[str, Any] = {}
+    for key in ("endpoints", "podMetricsEndpoints"):
+        # A monitor's jobs are counted: those that name none stay.
+        if entries := [_scraped(entry) for entry in (monitor.get("spec") or {}).get(key) or ()]:
+            spec[key] = entries
+    named = any(
+        entry.get("proxyUrl")
+        or (entry.get("params") or {}).get("target")
+        or (entry.get("oauth2") or {}).get("tokenUrl")
+        or any(step.get("targetLabel") in _FIXED for step in entry.get("relabelings") or ())
+        for entries in spec.values()
+        for entry in entries
+    )
+    return {**picked(monitor, ("metadata",)), "spec": spec} if named else None
+
+
+def _sending(server: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A Prometheus of the operator that sends what it scrapes elsewhere, or reads it there."""
+    spec = server.get("spec") or {}
+    kept = {key: [picked(one, ("name", "url")) for one in spec[key]] for key in _REMOTES if spec.get(key)}
+    return {**picked(server, ("metadata",)), "spec": kept} if kept else None
+
+
 _ADMISSION: Final = "admissionregistration.k8s.io/v1"
-_CERTIFICATES: Final = "cert-manager.io/v1"
+_CERTIFICATES: Final = "cert-manager.io"
+_GATEWAY_API: Final = "gateway.networking.k8s.io"
+_TRAEFIK: Final = "traefik.io"
+_OPERATOR: Final = "monitoring.coreos.com"
 
 KUBERNETES: Final[tuple[Step, ...]] = (
     Step("version.json", _version),
@@ -225,8 +326,27 @@ KUBERNETES: Final[tuple[Step, ...]] = (
     Step("persistentvolumes.json", _objects("v1", "PersistentVolume")),
     Step("validatingwebhooks.json", _objects(_ADMISSION, "ValidatingWebhookConfiguration")),
     Step("mutatingwebhooks.json", _objects(_ADMISSION, "MutatingWebhookConfiguration")),
-    Step("issuers.json", _objects(_CERTIFICATES, "Issuer", optional=True)),
-    Step("clusterissuers.json", _objects(_CERTIFICATES, "ClusterIssuer", optional=True)),
-    Step("certificates.json", _objects(_CERTIFICATES, "Certificate", optional=True)),
+    Step("issuers.json", _installed(_CERTIFICATES, ["v1"], "Issuer")),
+    Step("clusterissuers.json", _installed(_CERTIFICATES, ["v1"], "ClusterIssuer")),
+    Step("certificates.json", _installed(_CERTIFICATES, ["v1"], "Certificate")),
+    Step("gateways.json", _installed(_GATEWAY_API, ["v1", "v1beta1"], "Gateway")),
+    Step("httproutes.json", _installed(_GATEWAY_API, ["v1", "v1beta1"], "HTTPRoute")),
+    Step("grpcroutes.json", _installed(_GATEWAY_API, ["v1", "v1alpha2"], "GRPCRoute")),
+    Step("tlsroutes.json", _installed(_GATEWAY_API, ["v1", "v1alpha3", "v1alpha2"], "TLSRoute")),
+    Step("tcproutes.json", _installed(_GATEWAY_API, ["v1", "v1alpha2"], "TCPRoute")),
+    Step("udproutes.json", _installed(_GATEWAY_API, ["v1", "v1alpha2"], "UDPRoute")),
+    Step("backends.json", _installed("gateway.envoyproxy.io", ["v1alpha1"], "Backend")),
+    Step("ingressroutes.json", _installed(_TRAEFIK, ["v1alpha1"], "IngressRoute")),
+    Step("ingressroutetcps.json", _installed(_TRAEFIK, ["v1alpha1"], "IngressRouteTCP")),
+    Step("ingressrouteudps.json", _installed(_TRAEFIK, ["v1alpha1"], "IngressRouteUDP")),
+    Step("traefikservices.json", _installed(_TRAEFIK, ["v1alpha1"], "TraefikService")),
+    Step("middlewares.json", _installed(_TRAEFIK, ["v1alpha1"], "Middleware", _asking)),
+    Step("probes.json", _installed(_OPERATOR, ["v1"], "Probe")),
+    Step("scrapeconfigs.json", _installed(_OPERATOR, ["v1alpha1", "v1", "v1beta1"], "ScrapeConfig", _scraped)),
+    Step("servicemonitors.json", _installed(_OPERATOR, ["v1"], "ServiceMonitor", _monitored)),
+    Step("podmonitors.json", _installed(_OPERATOR, ["v1"], "PodMonitor", _monitored)),
+    Step("alertmanagerconfigs.json", _installed(_OPERATOR, ["v1alpha1", "v1beta1"], "AlertmanagerConfig")),
+    Step("prometheuses.json", _installed(_OPERATOR, ["v1"], "Prometheus", _sending)),
+    Step("prometheusagents.json", _installed(_OPERATOR, ["v1alpha1"], "PrometheusAgent", _sending)),
 )
 """What is asked of a cluster."""

@@ -76,6 +76,25 @@ def test_a_cluster_to_the_checklist(
         "issuers.json": "absent",
         "clusterissuers.json": "ok",
         "certificates.json": "ok",
+        "gateways.json": "ok",
+        "httproutes.json": "ok",
+        "grpcroutes.json": "absent",
+        "tlsroutes.json": "ok",
+        "tcproutes.json": "absent the cluster has no TCPRoute objects of gateway.networking.k8s.io",
+        "udproutes.json": "absent the cluster has no UDPRoute objects of gateway.networking.k8s.io",
+        "backends.json": "absent the cluster has no such API",
+        "ingressroutes.json": "absent",
+        "ingressroutetcps.json": "absent",
+        "ingressrouteudps.json": "absent",
+        "traefikservices.json": "absent",
+        "middlewares.json": "ok",
+        "probes.json": "ok",
+        "scrapeconfigs.json": "ok",
+        "servicemonitors.json": "ok",
+        "podmonitors.json": "absent",
+        "alertmanagerconfigs.json": "absent",
+        "prometheuses.json": "ok",
+        "prometheusagents.json": "denied HTTP 403 Forbidden",
     }
     assert {one.headers["authorization"] for one in secure.asked} == {f"Bearer {TOKEN}"}
     kept = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
@@ -95,8 +114,37 @@ def test_a_cluster_to_the_checklist(
     assert not [line for line in found.get("mention", ()) if "nodes.json" in line]
     assert "kubernetes PersistentVolume archive" in told
     assert "cert-manager:web/track-tls" in told
+    assert "kubernetes Gateway infra/edge" in told
+    assert "kubernetes Middleware web/login" in told
+    assert "kubernetes Prometheus monitoring/k8s" in told
+    assert "probe/monitoring/sites of cluster prod" in told
+    assert "scrapeConfig/monitoring/nodes of cluster prod" in told
     lines = {place.path for one in report.findings for place in one.evidence}
     assert {f"services/prod/{name}.json" for name in ("cronjobs", "endpoints", "clusterissuers")} <= lines
+
+
+def test_kinds_in_versions_that_are_not_read(
+    secure: Any, authority: Any, collect: Any, outcomes: Any, tmp_path: Path
+) -> None:
+    """They are a gap, and so is what a cluster refuses without telling whether it has it."""
+    secure.load("kubernetes")
+    gateways = "/apis/gateway.networking.k8s.io"
+    del secure.answers[f"{gateways}/v1/gateways"]
+    del secure.answers[f"{gateways}/v1alpha2/tlsroutes"]
+    resources = secure.answers[f"{gateways}/v1"]["json"]["resources"]
+    resources[:] = [one for one in resources if one["kind"] != "Gateway"]
+    versions = secure.answers[gateways]["json"]["versions"]
+    versions.append({"version": "v9"})
+    secure.answers[f"{gateways}/v9"] = {"json": {"kind": "APIResourceList", "resources": [{"kind": "Gateway"}]}}
+    secure.answers["/apis/gateway.envoyproxy.io"] = {"status": 403, "json": {"kind": "Status", "code": 403}}
+    file = written(tmp_path / "config", kubeconfig(secure.url, authority, token=TOKEN))
+    root, _ = collect(INVENTORY.replace("@kubeconfig@", str(file)).replace("@more@", ""))
+    found = outcomes(root)
+    assert found["gateways.json"] == (
+        "unsupported the cluster has Gateway objects of gateway.networking.k8s.io in other versions only (v9)"
+    )
+    assert found["backends.json"] == "denied HTTP 403 Forbidden"
+    assert found["tlsroutes.json"] == "unsupported HTTP 404 Not Found"
 
 
 def test_a_client_certificate(mutual: Any, authority: Any, collect: Any, outcomes: Any, tmp_path: Path) -> None:
@@ -217,7 +265,7 @@ def page(following: str, *names: str) -> dict[str, Any]:
         (None, "absent the cluster has no such API"),
         (
             {"json": {"kind": "APIGroup", "name": "cert-manager.io", "versions": [{"version": "v1alpha2"}]}},
-            "unsupported the cluster has cert-manager.io, and not this of its version v1",
+            "unsupported the cluster has Certificate objects of cert-manager.io in other versions only (v1alpha2)",
         ),
         ({"status": 403, "json": {"code": 403}}, "denied HTTP 403 Forbidden"),
     ],
@@ -231,6 +279,7 @@ def test_an_api_in_other_versions_is_not_taken_for_none(
             del secure.answers[path]
     if answer is not None:
         secure.answers["/apis/cert-manager.io"] = answer
+        secure.answers["/apis/cert-manager.io/v1alpha2"] = {"json": {"resources": [{"kind": "Certificate"}]}}
     file = written(tmp_path / "config", kubeconfig(secure.url, authority, token=TOKEN))
     root, _ = collect(INVENTORY.replace("@kubeconfig@", str(file)).replace("@more@", ""))
     assert outcomes(root)["certificates.json"] == said
