@@ -392,6 +392,10 @@ class EstateView(Protocol):
         """Where a host stands, by the inventory; empty if it does not say."""
         ...
 
+    def shown(self, place: Provenance) -> bool:
+        """Whether a rule that was asked before shows this line; of line 0, whether it shows anything of the file."""
+        ...
+
     def own_domains(self) -> frozenset[str]:
         """Domains that are ours: by the inventory, and by the zones that were captured."""
         ...

@@ -23,6 +23,7 @@ from auditor.capture.tree import INVENTORY, Tree
 from auditor.errors import AuditorError, EstateError, UsageError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.graph.instances import declare_instances
+from auditor.graph.mentions import is_comment
 from auditor.model import (
     PLAIN,
     Area,
@@ -60,7 +61,8 @@ if TYPE_CHECKING:
     from auditor.policy.decisions import Baseline, Policy
 
 INVENTORY_LIMIT = 16 * 1024 * 1024
-DULLER = ("depends-on-going-host", "mention")
+MENTION = "mention"
+DULLER = ("depends-on-going-host", MENTION)
 """Rules that say only what none before them has shown: asked after all others, in this order."""
 
 
@@ -572,8 +574,11 @@ def _check(
                 )
             )
         if rule.id in DULLER:
-            found = _unclaimed(found, findings)
+            found = _unclaimed(found, view)
+        if rule.id == MENTION:
+            found = _without_comments(found, findings)
         findings.extend(found)
+        view.show(place for one in found for place in one.evidence)
         looked_at = ended and not missing
         runs.append(RuleRun(rule.id, rule.title, rule.area, len(found), looked_at, missing, tuple(passed)))
     severity = list(Severity)
@@ -590,18 +595,44 @@ def _check(
     return tuple(ordered), tuple(sorted(runs, key=lambda run: run.rule)), crashes
 
 
-def _unclaimed(duller: Iterable[Finding], others: Iterable[Finding]) -> list[Finding]:
+def _unclaimed(duller: Iterable[Finding], view: View) -> list[Finding]:
     """Findings of lines that no other finding has shown already."""
-    claimed = {(evidence.path, evidence.line) for one in others for evidence in one.evidence}
-    # That a file is called so is nothing new where something in it is shown.
-    claimed |= {(path, 0) for path, _ in claimed}
     left = []
     for finding in duller:
-        evidence = tuple(one for one in finding.evidence if (one.path, one.line) not in claimed)
+        evidence = tuple(one for one in finding.evidence if not view.shown(one))
         if len(evidence) == len(finding.evidence):
             left.append(finding)
         elif evidence:
             left.append(replace(finding, evidence=evidence))
+    return left
+
+
+def _without_comments(mentions: Sequence[Finding], others: list[Finding]) -> list[Finding]:
+    """Mentions without comments in a file of which another finding shows a line: that one gets them as evidence.
+
+    Whoever mends what it shows has the file open. Of several findings the most severe one has them.
+    """
+    in_comments = {place.path for one in mentions for place in one.evidence if is_comment(place.excerpt)} - {INVENTORY}
+    showing: dict[str, list[int]] = {}
+    ranks = {one: at for at, one in enumerate(Severity)}
+    for at in sorted(range(len(others)), key=lambda at: ranks[others[at].severity]):
+        if others[at].area is not Area.COVERAGE:
+            for path in {place.path for place in others[at].evidence} & in_comments:
+                showing.setdefault(path, []).append(at)
+    left = []
+    for one in mentions:
+        evidence = []
+        for place in one.evidence:
+            candidates = showing.get(place.path, ()) if is_comment(place.excerpt) else ()
+            holder = next((at for at in candidates if not set(one.hosts).isdisjoint(others[at].hosts)), None)
+            if holder is None:
+                evidence.append(place)
+            else:
+                others[holder] = replace(others[holder], evidence=(*others[holder].evidence, place))
+        if len(evidence) == len(one.evidence):
+            left.append(one)
+        elif evidence:
+            left.append(replace(one, evidence=tuple(evidence)))
     return left
 
 

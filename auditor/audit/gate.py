@@ -16,7 +16,7 @@ from typing import Final
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import removals
-from auditor.audit.engine import Audited, Remembered, Request, Survey, judge, policy_beside, survey
+from auditor.audit.engine import MENTION, Audited, Remembered, Request, Survey, judge, policy_beside, survey
 from auditor.audit.lines import Lines
 from auditor.audit.named import Named
 from auditor.audit.removals import Gone, take_statuses
@@ -44,7 +44,6 @@ from auditor.phrases import listed
 from auditor.policy import POLICY
 from auditor.policy.decisions import Policy, Settled, settle, too_many
 
-MENTION: Final = "mention"
 MAX_REMOVED: Final = 2000
 """Hosts and names that one change may take out and that are judged. More is an inventory that moved elsewhere."""
 

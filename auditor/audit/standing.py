@@ -13,6 +13,7 @@ from auditor.audit.engine import Survey
 from auditor.audit.lines import Lines
 from auditor.capture.tree import INVENTORY
 from auditor.change import Judged, Standing
+from auditor.graph.mentions import is_comment
 from auditor.model import Coverage, Finding, Going, Provenance, Severity
 
 GAP: Final = "coverage-gap"
@@ -26,8 +27,8 @@ def compare(
     """Findings of both sides, matched: by their fingerprint, then by what they say of the same lines elsewhere.
 
     The second is for renamed files and lines that moved: one of each side, no more. What stands in more places than
-    before, or is more severe, is worse. `apart` are names that the new side takes for hosts of their own, with the
-    hosts that they were names of.
+    before, other than in a comment, or is more severe, is worse. `apart` are names that the new side takes for hosts of
+    their own, with the hosts that they were names of.
     """
     before = {one.fingerprint: one for one in old}
     after = {one.fingerprint: one for one in new}
@@ -60,7 +61,7 @@ def _judged(one: Finding, was: Finding | None, lines: Lines) -> Judged:
     added = tuple(place for place in one.evidence if lines.wrote(place))
     if was is None:
         return Judged(one, Standing.NEW, added)
-    more = tuple(_beyond(added, was.evidence))
+    more = tuple(place for place in _beyond(added, was.evidence) if not is_comment(place.excerpt))
     if _RANK[one.severity] < _RANK[was.severity] or (more and len(one.evidence) > len(was.evidence)):
         return Judged(one, Standing.WORSENED, more)
     return Judged(one, Standing.KNOWN)

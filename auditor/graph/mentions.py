@@ -72,6 +72,11 @@ BATCH: Final = 4 * 1024 * 1024
 """Bytes of small files that are searched as one text: a call a file costs more than its matches."""
 
 
+def is_comment(line: str) -> bool:
+    """Whether a line is a comment in most of the languages that have comments."""
+    return _COMMENT.match(line) is not None
+
+
 class _Form(Enum):
     """What a word of the automaton is the beginning of."""
 
@@ -204,7 +209,7 @@ class MentionScanner:
                 if known is not None and (known.exact or not exact) and len(known.identity.text) >= len(identity.text):
                     continue
                 raw = known.text if known is not None else _line_text(content, begin, start, finish)
-                found[key] = Mention(line, raw, identity, exact, bool(_COMMENT.match(raw)))
+                found[key] = Mention(line, raw, identity, exact, is_comment(raw))
             if len(found) >= MAX_PER_FILE:
                 break
         return list(found.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -193,6 +193,7 @@ class View:
         self._reached: dict[int, tuple[NodeView, ...]] = {}
         self._going = {one.host: one for one in going}
         self._blasts: dict[int, Blast | None] = {}
+        self._shown: set[tuple[str, int]] = set()
         self.result: ImpactResult = impact(linked.graph, self._losses())
         self.lost_mask = lost_edges(linked.graph, self.result)
 
@@ -419,6 +420,14 @@ class View:
 
     def gaps(self) -> Sequence[Coverage]:
         return [one for one in self._coverage if not one.seen]
+
+    def show(self, places: Iterable[Provenance]) -> None:
+        """Takes note of the places that a rule has shown, for those that are asked after it."""
+        for place in places:
+            self._shown.update(((place.path, place.line), (place.path, 0)))
+
+    def shown(self, place: Provenance) -> bool:
+        return (place.path, place.line) in self._shown
 
     def looked_at(self, host: str, area: Area) -> bool:
         return any(

@@ -50,8 +50,9 @@ class MentionRule(Rule):
     and variables that go with the host, in a list of names of other machines, as a setting beside the full name, and
     wherever its place says that it is a machine (`root@gluck:/srv`, `gluck:9100`, a `case` on the host's name). If the
     estate uses it so in several files, and for hardly anything else, it counts everywhere.
-    One finding for each file. Files that have nothing but a short name are notes, unless it is in a share
-    (`\\\\fs-old-01\\files`) or a URL. For a host that only becomes read-only all are notes.
+    One finding for each file, of the lines that no other rule has shown; comments beside such lines are told with them.
+    Files that have nothing but a short name are notes, unless it is in a share (`\\\\fs-old-01\\files`) or a URL. For a
+    host that only becomes read-only all are notes.
 
     Why it matters
     --------------
@@ -87,6 +88,8 @@ class MentionRule(Rule):
         for going in estate.going:
             host = estate.host(going.host)
             for edge in estate.incoming(host, Relation.MENTIONS) if host is not None else ():
+                if estate.shown(edge.provenance):
+                    continue
                 if edge.provenance.line == 0 and _is_of_inventory(estate, edge.consumer, host):
                     continue
                 one = documents.setdefault(edge.consumer.id, _Named(edge.consumer))
@@ -136,6 +139,7 @@ def _as(one: _Named) -> str:
     """` as 10.20.4.17`, ` in a comment`: if all lines of a file have it so and it is not the name itself."""
     written = one.document.attributes.get("mentions")
     entries = [entry.split(" ") for entry in written] if isinstance(written, tuple) else []
+    entries = [entry for entry in entries if int(entry[0]) in one.lines]
     if entries and all(entry[0] == "0" for entry in entries):
         return ", by its own name"
     kinds, texts = {entry[1] for entry in entries}, {entry[-1] for entry in entries}

@@ -104,6 +104,14 @@ def test_a_new_reference_fails(clone: Clone, capsys: pytest.CaptureFixture[str])
     assert standing(only, "new", "known", "worsened") == {"roles/renew/files/renew.cron:1"}
 
 
+def test_a_comment_beside_a_known_line_is_not_worse(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.commit({"inventory.yaml": DECLARED.format("retired")})
+    clone.commit({"roles/backup/files/backup.cron": f"# was on cert01.example.net too\n{CRONTAB}"})
+    report = judged(clone, capsys, "--fail-on", "warn")
+    assert report["passed"]
+    assert {"roles/backup/files/backup.cron:1", "roles/backup/files/backup.cron:2"} <= standing(report, "known")
+
+
 def test_moved_lines_and_renamed_files_are_not_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
     clone.commit({"inventory.yaml": DECLARED.format("retired")})
     clone.commit(
