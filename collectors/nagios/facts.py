@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from auditor.api import (
@@ -40,6 +41,7 @@ _HOST_OPTION: Final = re.compile(r"(?:-H|--hostname|--host|-I|--IP-address|-s|--
 _ADDRESS_OPTIONS: Final = ("-I", "--IP-address")
 # Of these plugins -H is what is asked for, and -s the server that is asked; of the others -s is a string, or a size.
 _ASK_SERVER: Final = frozenset({"check_dns"})
+_ANYBODY: Final = Ref(Kind.RECEIVER, "")
 
 
 @dataclass(slots=True)
@@ -252,7 +254,7 @@ class Facts:
         line = self._commands.get(name.strip())
         if line is None:
             texts, place = arguments, check.where
-            found = {url for text in texts for url in _URL.findall(text)}
+            found = frozenset(url for text in texts for url in _URL.findall(text))
         else:
             text = self._filled(line.text, arguments)
             used = any(f"$ARG{n}$" in line.text for n in range(1, len(arguments) + 1))
@@ -341,13 +343,22 @@ class Facts:
         if line is None:
             return
         text = self._filled(line.text, arguments, contact)
-        for fact in analyse_command(text, receiver, line.where):
-            if not isinstance(fact, Dependency):
-                continue
-            if fact.relation is Relation.CONNECTS:
-                yield replace(fact, relation=Relation.NOTIFIES)
-            elif fact.relation is Relation.CALLS and fact.provider.kind is Kind.PATH:
-                yield fact
+        for fact in _led_to(text):
+            yield replace(fact, consumer=receiver, where=line.where)
+
+
+@lru_cache(maxsize=1024)
+def _led_to(command: str) -> tuple[Dependency, ...]:
+    """Where a notification command leads, whoever is told by it."""
+    found = []
+    for fact in analyse_command(command, _ANYBODY, Where(0)):
+        if not isinstance(fact, Dependency):
+            continue
+        if fact.relation is Relation.CONNECTS:
+            found.append(replace(fact, relation=Relation.NOTIFIES))
+        elif fact.relation is Relation.CALLS and fact.provider.kind is Kind.PATH:
+            found.append(fact)
+    return tuple(found)
 
 
 def _connects(facts: Sequence[Dependency]) -> bool:
@@ -373,18 +384,19 @@ def group_ref(name: str) -> Ref:
     return Ref(Kind.GROUP, f"nagios hostgroup {name}")
 
 
-def asked_hosts(command: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def asked_hosts(command: str) -> frozenset[str]:
     """Hosts and URLs that a check plugin's command line names. Macros that are known only at run time are left out.
 
     With an address (`-I`) a web check's `-H` is the name it asks for there, and not where it connects to.
     """
-    found = set(_URL.findall(command))
+    urls = frozenset(_URL.findall(command))
     try:
         words = split_words(command)
     except ValueError:
         words = command.split()
     if not words or not words[0].rpartition("/")[2].startswith("check"):
-        return found
+        return urls
     plugin = words[0].rpartition("/")[2]
     options: dict[str, str] = {}
     for at, word in enumerate(words[1:], 1):
@@ -402,5 +414,5 @@ def asked_hosts(command: str) -> set[str]:
     else:
         asked = options.get("-H") or options.get("--hostname") or options.get("--host") or ""
     if asked and "$" not in asked and not asked.startswith("-") and TEMPLATE not in asked:
-        found.add(asked)
-    return found
+        return urls | {asked}
+    return urls

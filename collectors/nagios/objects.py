@@ -196,13 +196,16 @@ class Value:
 
     def _read(self) -> Iterator[Token]:
         for path, one, excerpts in self.written:
+            places = [(offset, Where(number, excerpts.get(number, ""), path)) for offset, number in one.lines]
+            line, following = places[0][1] if places else Where(0, "", path), places[1:]
             at = 0
             for piece in one.text.split(","):
                 name = piece.strip()
                 if name and TEMPLATE not in name:
                     start = at + len(piece) - len(piece.lstrip())
-                    number = next((n for offset, n in reversed(one.lines) if offset <= start), 0)
-                    yield Token(name, Where(number, excerpts.get(number, ""), path))
+                    while following and following[0][0] <= start:
+                        line = following.pop(0)[1]
+                    yield Token(name, line)
                 at += len(piece) + 1
 
 
