@@ -70,6 +70,7 @@ from auditor.text import (
     is_loopback,
     normal_address,
     normal_name,
+    read_spf,
     split_endpoint,
     split_words,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "public_part",
     "ranged",
     "read_cron_schedule",
+    "read_spf",
     "read_yaml",
     "split_endpoint",
     "split_words",

@@ -220,6 +220,42 @@ def endpoint_ref(text: str) -> Ref | None:
     return Ref(Kind.ENDPOINT, redact_url(f"{scheme}{host}{port}{path}"))
 
 
+def read_spf(text: str, owner: str) -> tuple[tuple[tuple[Ref, str], ...], tuple[str, ...]]:
+    """What an SPF record refers to (RFC 7208 section 5), each with its group; and the networks that it names.
+
+    Who may send are alternatives of each other. `include` and `redirect` lead to the SPF record of a name, `mx` to its
+    MX records, each as a set (`NAME SPF`, `NAME MX`). Terms with macros (`%{i}`) name no host.
+    """
+    providers: list[tuple[Ref, str]] = []
+    networks: list[str] = []
+    for term in text.split()[1:]:
+        bare = term.lower().lstrip("+-?~")
+        if "%" in bare:
+            continue
+        name, sep, value = bare.partition("=" if bare.startswith(("redirect=", "exp=")) else ":")
+        if not sep:
+            name = name.split("/", 1)[0]
+        domain = normal_name(value.split("/", 1)[0]) if sep else owner
+        if name in ("ip4", "ip6"):
+            address, _, length = value.partition("/")
+            found = normal_address(address)
+            if found and length not in ("", "32" if name == "ip4" else "128"):
+                networks.append(f"{found}/{length}")
+            elif found:
+                providers.append((Ref(Kind.ADDRESS, found), "senders"))
+        elif sep and not is_hostname(domain):
+            continue
+        elif name in ("include", "redirect") and sep:
+            providers.append((Ref(Kind.RECORD, f"{domain} SPF"), ""))
+        elif name == "mx":
+            providers.append((Ref(Kind.RECORD, f"{domain or '.'} MX"), "senders"))
+        elif name in ("a", "ptr"):
+            providers.append((Ref(Kind.NAME, domain or "."), "senders"))
+        elif name in ("exists", "exp") and sep:
+            providers.append((Ref(Kind.NAME, domain), name))
+    return tuple(dict.fromkeys(providers)), tuple(networks)
+
+
 def split_words(text: str, *, comments: bool = False) -> list[str]:
     """Words as `shlex.split` gives them; most lines have no quotes, and need not go through it by their characters.
 

@@ -26,15 +26,15 @@ from auditor.api import (
     is_hostname,
     normal_address,
     normal_name,
+    read_spf,
 )
 from collectors.aws.common import Answer, is_answer, known, maps, parsed, text, value
 
 _OCTAL: Final = re.compile(r"\\([0-3][0-7]{2})")
-_SETS: Final = frozenset({"MX", "NS", "SRV", "NAPTR", "HTTPS", "SVCB"})
+_SETS: Final = frozenset({"MX", "NS", "SRV", "NAPTR", "HTTPS", "SVCB", "SPF"})
 _WORDS: Final = {"MX": (2, 1), "NS": (1, 0), "PTR": (1, 0), "SRV": (4, 3), "HTTPS": (-2, 1), "SVCB": (-2, 1)}
 """Words of the value of a type (at least so many, if negative), and which of them names a host."""
 _POLICIES: Final = ("Weight", "Region", "Failover", "MultiValueAnswer")
-_SPF: Final = re.compile(r"[+?~-]?(a|mx|include|ip4|ip6|exists|redirect)[:=]([^\s\"/]+)(/\S*)?$", re.IGNORECASE)
 
 
 class Route53Collector(Collector):
@@ -152,14 +152,15 @@ def _value(
     shown = excerpt(" ".join(part for part in (owner, kind, written.scalar, identifier) if part))
     ref = Ref(Kind.RECORD, shown)
     yield Entity(ref, where, known(owner=owner, type=kind, ttl=_ttl(record), set=identifier))
-    if kind in _SETS and providers:
-        whole = Ref(Kind.RECORD, f"{owner} {kind}")
+    of = "SPF" if kind in ("TXT", "SPF") else kind
+    if of in _SETS and providers:
+        whole = Ref(Kind.RECORD, f"{owner} {of}")
         if whole.text not in sets:
             sets.add(whole.text)
-            yield Entity(whole, where, {"type": kind, "owner": owner, "record_set": True})
+            yield Entity(whole, where, {"type": of, "owner": owner, "record_set": True})
             if kind in ("NS", "SRV"):
                 yield Dependency(Ref(Kind.NAME, owner), whole, Relation.RECORDS, where)
-        yield Dependency(whole, ref, Relation.RECORDS, where, group=kind)
+        yield Dependency(whole, ref, Relation.RECORDS, where, group=of)
     for provider, group in providers:
         yield Dependency(ref, provider, Relation.RECORDS, where, group=group)
 
@@ -182,20 +183,8 @@ def _providers(kind: str, owner: str, written: str) -> Iterator[tuple[Ref, str]]
     if kind not in ("TXT", "SPF"):
         return
     joined = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', written)) or written
-    if not joined.lower().startswith("v=spf1"):
-        return
-    for word in joined.split()[1:]:
-        found = _SPF.match(word)
-        if found is None:
-            continue
-        mechanism, target = found[1].lower(), found[2]
-        if mechanism in ("ip4", "ip6"):
-            whole = found[3] in (None, "/32", "/128")
-            address = normal_address(target) if whole else None
-            if address is not None:
-                yield Ref(Kind.ADDRESS, address), "senders"
-        elif is_hostname(target) and "%" not in target:
-            yield Ref(Kind.NAME, normal_name(target)), "" if mechanism in ("include", "redirect") else "senders"
+    if joined.lower().startswith("v=spf1 "):
+        yield from read_spf(joined, owner)[0]
 
 
 def _alternative(record: YamlNode) -> bool:

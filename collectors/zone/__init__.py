@@ -32,6 +32,7 @@ from auditor.api import (
     is_hostname,
     normal_address,
     normal_name,
+    read_spf,
     split_endpoint,
 )
 from collectors.zone.declared import Declared, declared
@@ -93,7 +94,7 @@ _DNSSEC: Final = frozenset(
 )
 _KNOWN: Final = _ONE_NAME | _DNSSEC | {"A", "AAAA", "MX", "SRV", "SOA", "TXT", "SPF"}
 # Types whose records are alternatives: a client tries the next.
-_SETS: Final = frozenset({"MX", "NS", "SRV", "NAPTR", "URI", "SVCB", "HTTPS", "AFSDB", "KX"})
+_SETS: Final = frozenset({"MX", "NS", "SRV", "NAPTR", "URI", "SVCB", "HTTPS", "AFSDB", "KX", "SPF"})
 # What may stand beside a CNAME (RFC 4035 section 2.5, RFC 2181 section 10.1).
 _BESIDE_CNAME: Final = frozenset({"CNAME", "RRSIG", "NSEC", "NSEC3", "SIG", "KEY", "NXT"})
 # Types whose rdata names one host, and dnspython's attribute that holds it.
@@ -709,10 +710,12 @@ class _Reader:
         attributes = {**known, "owner": owner or ".", **rdata.attributes}
         literal = attributes.pop("literal", None)
         yield Entity(record, self.where(line), attributes)
-        if kind in _SETS and rdata.providers:
-            yield from self._set(line, owner, kind, record)
+        of = "SPF" if rdata.text.lower().startswith("v=spf1 ") else kind
+        if of in _SETS and rdata.providers:
+            yield from self._set(line, owner, of, record)
         for provider, group in rdata.providers:
-            yield Dependency(record, provider, Relation.RECORDS, self.where(line, provider.text), group=group)
+            named = provider.text.partition(" ")[0]
+            yield Dependency(record, provider, Relation.RECORDS, self.where(line, named), group=group)
         if literal is not None:
             yield self._literal(line, kind, owner, rdata)
 
@@ -812,7 +815,7 @@ class _Reader:
             raise _BadLineError("a text of more than 255 bytes: it must be split into several")
         text = "".join(strings)
         if text.lower().startswith("v=spf1 "):
-            providers, networks = _spf(text, owner)
+            providers, networks = read_spf(text, owner)
             return _Rdata(text, providers, {"networks": networks} if networks else {})
         if text.lower().startswith(("v=dmarc1", "v=tlsrptv1")):
             found = (host_ref(domain) for domain in _REPORTED_TO.findall(text))
@@ -980,34 +983,6 @@ def _reverse(owner: str) -> str | None:
         digits = "".join(reversed(nibbles))
         return normal_address(":".join(digits[at : at + 4] for at in range(0, 32, 4)))
     return None
-
-
-def _spf(text: str, owner: str) -> tuple[tuple[tuple[Ref, str], ...], tuple[str, ...]]:
-    """Who may send (RFC 7208 section 5): alternatives of each other. `include` and `redirect` must answer.
-
-    Terms with macros (`%{i}`) name no host. Networks are returned apart.
-    """
-    providers: list[tuple[Ref, str]] = []
-    networks: list[str] = []
-    for term in text.split()[1:]:
-        bare = term.lower().lstrip("+-?~")
-        if "%" in bare:
-            continue
-        name, sep, value = bare.partition("=" if bare.startswith(("redirect=", "exp=")) else ":")
-        domain = value.split("/", 1)[0]
-        if name in ("ip4", "ip6"):
-            address, _, length = value.partition("/")
-            found = normal_address(address)
-            if found and length not in ("", "32" if name == "ip4" else "128"):
-                networks.append(f"{found}/{length}")
-            elif found:
-                providers.append((Ref(Kind.ADDRESS, found), "senders"))
-        elif name.split("/", 1)[0] in ("a", "mx", "ptr") and not sep:
-            providers.append((Ref(Kind.NAME, owner or "."), "senders"))
-        elif name in ("a", "mx", "ptr", "exists", "include", "redirect", "exp") and is_hostname(domain):
-            group = "" if name in ("include", "redirect") else "explanation" if name == "exp" else "senders"
-            providers.append((Ref(Kind.NAME, normal_name(domain)), group))
-    return tuple(dict.fromkeys(providers)), tuple(networks)
 
 
 def _named_in(kind: str, owner: str, rdata: Any) -> _Rdata:

@@ -67,7 +67,8 @@ class DnsLeadsToGoingHostRule(Rule):
     ------------
     Starts at the host and its addresses, and goes back over A, AAAA, CNAME, ALIAS and DNAME records to each name that
     ends there, and to each MX, NS, SRV, SVCB, HTTPS, URI, SOA, PTR, TLSA and SPF record that names one of them, and
-    those that say where reports of mail are sent. One finding for each owner and type.
+    those that say where reports of mail are sent. An SPF record is followed over `mx`, and names the domains whose
+    records take it in (`include`, `redirect`). One finding for each owner and type.
 
     Another finding for each host has the records of its own name that lead elsewhere or nowhere (TXT, SSHFP, CAA, its
     MX, the challenge of its certificate): they are to be removed with it as well.
@@ -93,8 +94,8 @@ class DnsLeadsToGoingHostRule(Rule):
 
     What it can't see
     -----------------
-    Zones that were not captured, split views of a captured zone, records that a program updates at run time, and
-    networks in SPF records (`ip4:` with a prefix) that hold the address.
+    Zones that were not captured, split views of a captured zone, records that a program updates at run time, and in SPF
+    records networks (`ip4:` with a prefix) that hold the address, and what macros (`%{i}`) stand for.
     """
 
     id: ClassVar[str] = "dns-leads-to-going-host"
@@ -268,11 +269,22 @@ class DnsLeadsToGoingHostRule(Rule):
                 "They are lost from then on: who sends mail in the domain's name, or can't deliver it, shows nowhere.",
                 f"Let `rua` and `ruf` of {owner} name {successor}, or a domain whose mail goes elsewhere.",
             )
+        if kind in ("TXT", "SPF") and all(edge.group == "exists" for edge in one.edges):
+            return (
+                Severity.WARN,
+                f"The SPF record of {owner} asks whether {target} has an address, which is {hosts}'s",
+                "Once the name is gone, it no longer lets anybody send the domain's mail who was let by that.",
+                f"Find out what it is there for, and name another in {owner}, or take it out.",
+            )
         if kind in ("TXT", "SPF"):
+            target = listed(sorted({_sender(edge) for edge in one.edges}))
+            others = _included_by(estate, owner)
+            records = "record takes" if len(others) == 1 else "records take"
+            more = f", and of {listed(others, 5)}, whose SPF {records} it in" if others else ""
             return (
                 Severity.WARN,
                 f"The SPF record of {owner} lets {hosts} send its mail ({target})",
-                "Left behind, it lets whoever is given the address next send mail in the name of the domain.",
+                f"Left behind, it lets whoever is given the address next send mail in the name of the domain{more}.",
                 f"Find out whether {hosts} still sends mail; name {successor} if it takes over, and take {target} out.",
             )
         return (
@@ -325,6 +337,37 @@ def _collect(estate: EstateView, ways: Ways, going: Going, owners: dict[tuple[st
                 if owner == at.text or (kind == "TLSA" and not is_own(at.text, going)):
                     continue
                 _take(owners, owner, kind, record, edge, going).records[record.id] = record
+                if kind == "MX":
+                    _take_senders(estate, owner, going, owners)
+
+
+def _take_senders(estate: EstateView, domain: str, going: Going, owners: dict[tuple[str, str], _Owner]) -> None:
+    """The SPF records of other domains that let the mail servers of a domain send (`mx:domain`)."""
+    whole = estate.find(Kind.RECORD, f"{domain} MX")
+    for edge in estate.incoming(whole, Relation.RECORDS) if whole is not None else ():
+        record = edge.consumer
+        kind, owner = str(record.attributes.get("type", "")), str(record.attributes.get("owner", ""))
+        if owner and owner != domain and not record.attributes.get("record_set"):
+            _take(owners, owner, kind, record, edge, going).records[record.id] = record
+
+
+def _included_by(estate: EstateView, domain: str) -> list[str]:
+    """The domains whose SPF records take in that of a domain (`include`, `redirect`), over any number of others."""
+    seen, pending = {domain}, [domain]
+    while pending and len(seen) < _LIMIT:
+        whole = estate.find(Kind.RECORD, f"{pending.pop()} SPF")
+        for edge in estate.incoming(whole, Relation.RECORDS) if whole is not None else ():
+            owner = str(edge.consumer.attributes.get("owner", ""))
+            if owner and owner not in seen:
+                seen.add(owner)
+                pending.append(owner)
+    return sorted(seen - {domain})
+
+
+def _sender(edge: Edge) -> str:
+    """What an SPF record names: `the mail servers of example.net` for `mx:example.net`."""
+    domain, _, kind = edge.provider.text.partition(" ")
+    return f"the mail servers of {domain}" if kind == "MX" else domain
 
 
 def _take(owners: dict[tuple[str, str], _Owner], owner: str, kind: str, node: Node, edge: Edge, going: Going) -> _Owner:
