@@ -1,4 +1,8 @@
-"""How secrets are written, format by format: words of which a line holds one, and a pattern of where the secret is."""
+"""How secrets are written, format by format: words of which a line holds one, and a pattern of where the secret is.
+
+Text is hostile: no pattern may take more than linear time. So what begins at many places of a line looks on from each
+of them for a bounded length, or up to the next such place.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ CAPABILITIES: Final = (
     re.compile(r"(?P<keep>maker\.ifttt\.com/trigger/[^/\s]+/(?:json/)?with/key/)[\w-]+", re.I),
     re.compile(r"(?P<keep>freedns\.afraid\.org/dynamic/update\.php\?)[\w=]+", re.I),
     # Mattermost, Rocket.Chat
-    re.compile(r"(?P<keep>/hooks/(?:[\w-]+/)*)(?=[a-z]*\d)[a-z0-9]{14,}(?![\w.-])", re.I),
+    re.compile(r"(?P<keep>/hooks/(?:[\w-]+/){0,4})(?=[a-z]*\d)[a-z0-9]{14,}(?![\w.-])", re.I),
     re.compile(r"(?P<keep>events\.pagerduty\.com/integration/)\w+", re.I),
     re.compile(r"(?P<keep>alert\.victorops\.com/integrations/generic/\d+/alert/)[\w/-]+", re.I),
     # The key of a dead man's switch: who knows it can keep it quiet.
@@ -42,14 +46,19 @@ _NAMES: Final = (
     r"(?:_|\b)pass\b|_pwd\b|_key\b"
 )
 """What the names of variables and headers hold whose values are secrets."""
-_OPTION: Final = r"--[\w-]*(?:password|passwd|passphrase|pass|token|secret|api-?key|access-?key|hmac-?key|pwd?|psk)"
-_KEY_NAME: Final = (
+_OPTION: Final = (
+    r"--(?![\w-]{0,64}--)[\w-]{0,64}"
+    r"(?:password|passwd|passphrase|pass|token|secret|api-?key|access-?key|hmac-?key|pwd?|psk)"
+)
+_KEY_END: Final = (
     r"(?:[\w.-]*(?:password|passwd|passphrase|passwort|passcode|mot_?de_?passe|secret|token|api[_-]?key|access[_-]?key|"
     r"(?:private|secret|signing|encryption|auth|session|routing|service|user|client|integration|license|shared|master|"
     r"nsupdate|hmac|tsig|account|storage|unseal)[_-]?key|credential|authtok|authpass|bindpw|rootpw)s?"
     r"(?:[_-]?(?:id|value|base|string|text|data|\d{1,2}))?|"
-    r"rediscli_auth|(?-i:[A-Z]\w{1,15}_Key)|(?:[\w.-]*[_.-])?(?:pass|pwd?|psk|community))"
+    r"(?:[\w.-]*[_.-])?(?:pass|pwd?|psk|community))"
 )
+"""What the name of a setting is, or ends with."""
+_KEY_NAME: Final = rf"(?:(?<![\w.-]){_KEY_END}|rediscli_auth|(?-i:[A-Z]\w{{1,15}}_Key))"
 _SETS: Final = r"\s*(?:=>|:=|\|\|=|[:=])\s*"
 _PLAIN_VALUE: Final = (
     r"(?!\s|['\"]|\{\{|\{\$|\{\}|\[\]|\$|<|%|/|[a-z][a-z0-9+.-]*://|"
@@ -70,6 +79,11 @@ _NAME_WORDS: Final = ("pass", "secret", "token", "credential", "pwd", *_KEYS)
 """Without one of them nothing is a name as `_NAMES` has it."""
 _KEY_WORDS: Final = (*_NAME_WORDS, "pw", "psk", "community", "redis", "authtok", "bindpw", "rootpw", "mot")
 
+_NAMED: Final = rf"(?=[\w.-]*(?:{_NAMES}))[\w.-]+"
+"""The name of a variable or header whose value is a secret."""
+_LINE: Final = r"^[^\S\n]*"
+"""The beginning of a line: not of the empty ones before it."""
+
 _TO_THE_END: Final = r"[^\s'\"]+"
 _ASSIGNING: Final = (
     r"SetEnv|setenvx?|presetenv|setx|ENV|ARG|(?:fastcgi|uwsgi|scgi)_param|proxy_set_header|configure\s+set|"
@@ -77,54 +91,81 @@ _ASSIGNING: Final = (
 )
 """Commands and directives of the form `word NAME value`."""
 
+
+def _after(command: str, end: str = "|;&") -> str:
+    """What is between the name of a command and one of its options; from the last such name before the option."""
+    return rf"\b(?:{command})\b(?:(?!\b(?:{command})\b)[^{end}\n])*?"
+
+
+_CURL: Final = _after("curl")
+_LFTP: Final = _after("lftp|smbclient|rpcclient|net (?:ads|rpc)")
+_MYSQL: Final = _after(r"(?:mysql|mariadb)\w*")
+_CHECK_SQL: Final = _after(r"check_(?=\w*sql)\w+")
+_SNMP: Final = _after(r"(?:check_)?snmp\w*")
+_DOCKER: Final = _after("docker|podman|buildah|skopeo|helm|oras|az|oc")
+_LOGIN: Final = _after("login")
+_MONGO: Final = _after(r"mongo\w*")
+_RDP: Final = _after(r"\w?freerdp\d?|rdesktop")
+_REDIS: Final = _after("redis-cli")
+_LDAP: Final = _after(r"ldap\w+")
+_IPMITOOL: Final = _after(r"ipmitool|mosquitto_\w+|sqlcmd|isql|bcp|zip")
+_CHECK_HTTP: Final = _after(r"check_http\w*")
+_USERADD: Final = _after("user(?:add|mod)")
+_NCFTP: Final = _after(r"ncftp\w*")
+_PLINK: Final = _after("plink|pscp|psftp|putty")
+_SCHTASKS: Final = _after("schtasks", "|&")
+_SQLPLUS: Final = _after("sqlplus|sqlldr|expdp|impdp|rman")
+_NSUPDATE: Final = _after("k?nsupdate|k?dig|delv")
+
 RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # Words of which a line must hold one, and what to look for: all after the group `keep` is the secret.
     # scheme://user:password@host
-    (("@",), re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)),
+    (("@",), re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)),
     # curl -u user:password, lftp -u user,password, smbclient -U user%password
     (
         ("curl",),
-        re.compile(r"(?P<keep>\bcurl\b[^|;&\n]*?\s(?:-[a-zA-Z]*u|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"),
+        re.compile(rf"(?P<keep>{_CURL}\s(?:-[a-zA-Z]{{0,20}}u|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]*:)[^\s'\"]+"),
     ),
-    (("curl",), re.compile(r"(?P<keep>\bcurl\b[^|;&\n]*?\s(?:-b|--cookie)[ =]?['\"]?[^\s=;'\"]+=)[^\s;'\"]+")),
+    (("curl",), re.compile(rf"(?P<keep>{_CURL}\s(?:-b|--cookie)[ =]?['\"]?[^\s=;'\"]+=)[^\s;'\"]+")),
     (
         ("lftp", "smbclient", "rpcclient", "net ads", "net rpc"),
         re.compile(
-            r"(?P<keep>\b(?:lftp|smbclient|rpcclient|net (?:ads|rpc))\b[^|;&\n]*?\s-[uU]\s*['\"]?[^\s,%'\"]*[,%])"
+            rf"(?P<keep>{_LFTP}\s-[uU]\s*['\"]?[^\s,%'\"]*[,%])"
             r"[^\s'\"]+"
         ),
     ),
     # sshpass -p x, mysqldump -px, redis-cli -a x, ldapsearch -w x, ipmitool -P x
     (("sshpass",), re.compile(r"(?P<keep>\bsshpass\s+-p\s*)\S+")),
-    (("mysql", "mariadb"), re.compile(r"(?P<keep>\b(?:mysql|mariadb)\w*\b[^|;&\n]*?\s-p['\"]?)[^\s'\"]+")),
-    (("check_",), re.compile(r"(?P<keep>\bcheck_\w*sql\w*\b[^|;&\n]*?[\s!]-p\s*['\"]?)(?!-)[^\s!'\"]+")),
-    (("snmp",), re.compile(r"(?P<keep>\b(?:check_)?snmp\w*\b[^|;&\n]*?[\s!]-[cC]\s*['\"]?)[^\s!'\"]+")),
-    (("snmp",), re.compile(r"(?P<keep>\b(?:check_)?snmp\w*\b[^|;&\n]*?\s-A\s*['\"]?)[^\s!'\"]+")),
-    (("snmp",), re.compile(r"(?P<keep>\b(?:check_)?snmp\w*\b[^|;&\n]*?\s-X\s*['\"]?)[^\s!'\"]+")),
+    (("mysql", "mariadb"), re.compile(rf"(?P<keep>{_MYSQL}\s-p['\"]?)[^\s'\"]+")),
+    (("check_",), re.compile(rf"(?P<keep>{_CHECK_SQL}[\s!]-p\s*['\"]?)(?!-)[^\s!'\"]+")),
+    (("snmp",), re.compile(rf"(?P<keep>{_SNMP}[\s!]-[cC]\s*['\"]?)[^\s!'\"]+")),
+    (("snmp",), re.compile(rf"(?P<keep>{_SNMP}\s-A\s*['\"]?)[^\s!'\"]+")),
+    (("snmp",), re.compile(rf"(?P<keep>{_SNMP}\s-X\s*['\"]?)[^\s!'\"]+")),
     # docker login -p x, mongodump -p x, 7z a -px, htpasswd -b file user x, echo x | sudo -S, read password <<< x
     (
         ("login",),
         re.compile(
-            r"(?P<keep>\b(?:docker|podman|buildah|skopeo|helm|oras|az|oc)\b[^|;&\n]*?\slogin\b[^|;&\n]*?\s-p\s*['\"]?)[^\s'\"]+"
+            rf"(?P<keep>{_DOCKER}\s{_LOGIN}\s-p\s*['\"]?)"
+            r"[^\s'\"]+"
         ),
     ),
-    (("mongo",), re.compile(r"(?P<keep>\bmongo\w*\b[^|;&\n]*?\s-p\s*['\"]?)[^\s'\"]+")),
-    (("7z",), re.compile(r"(?P<keep>\b7z[ar]?\s[^|;&\n]*?\s-p['\"]?)[^\s'\"]+")),
-    (("htpasswd",), re.compile(r"(?P<keep>\bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+['\"]?)[^\s'\"]+")),
+    (("mongo",), re.compile(rf"(?P<keep>{_MONGO}\s-p\s*['\"]?)[^\s'\"]+")),
+    (("7z",), re.compile(r"(?P<keep>\b7z[ar]?\s(?:(?!\b7z[ar]?\s)[^|;&\n])*?\s-p['\"]?)[^\s'\"]+")),
+    (("htpasswd",), re.compile(r"(?P<keep>\bhtpasswd\s+-(?=\w*b)\w+\s+\S+\s+\S+\s+['\"]?)[^\s'\"]+")),
     (
         ("sudo",),
         re.compile(r"(?P<keep>\b(?:echo|printf)\s+['\"]?)[^\s'\"|]+(?=['\"]?\s*\|\s*sudo\s(?:[^|;&\n]*\s)?-\w*S)"),
     ),
-    (("<<<",), re.compile(r"(?P<keep>\bread\s[^|;&\n]*<<<\s*['\"]?)[^\s'\"]+")),
+    (("<<<",), re.compile(r"(?P<keep>\bread\s(?:(?!\bread\s)[^|;&\n])*<<<\s*['\"]?)[^\s'\"]+")),
     (
         ("freerdp", "rdesktop"),
-        re.compile(r"(?P<keep>\b(?:\w?freerdp\d?|rdesktop)\b[^|;&\n]*?\s(?:/p:|-p\s*)['\"]?)[^\s'\"]+"),
+        re.compile(rf"(?P<keep>{_RDP}\s(?:/p:|-p\s*)['\"]?)[^\s'\"]+"),
     ),
-    (("redis-cli",), re.compile(r"(?P<keep>\bredis-cli\b[^|;&\n]*?\s-a\s*['\"]?)[^\s'\"]+")),
-    (("ldap",), re.compile(r"(?P<keep>\bldap\w+\b[^|;&\n]*?\s-w\s*['\"]?)[^\s'\"]+")),
+    (("redis-cli",), re.compile(rf"(?P<keep>{_REDIS}\s-a\s*['\"]?)[^\s'\"]+")),
+    (("ldap",), re.compile(rf"(?P<keep>{_LDAP}\s-w\s*['\"]?)[^\s'\"]+")),
     (
         ("ipmitool", "mosquitto_", "sqlcmd", "isql", "bcp", "zip "),
-        re.compile(r"(?P<keep>\b(?:ipmitool|mosquitto_\w+|sqlcmd|isql|bcp|zip)\b[^|;&\n]*?\s-P\s*['\"]?)[^\s'\"]+"),
+        re.compile(rf"(?P<keep>{_IPMITOOL}\s-P\s*['\"]?)[^\s'\"]+"),
     ),
     (
         ("pass", "token", "secret", "--pw", "--psk", "hmac", *_KEYS),
@@ -145,7 +186,8 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("curl",),
         re.compile(
-            r"(?P<keep>\bcurl\b[^|;&\n]*?[\s,]['\"]?(?:-[a-zA-Z]*u|--user|--proxy-user)['\"]?\s*,\s*['\"]?[^\s:'\",]*:)[^\s'\",\]]+"
+            rf"(?P<keep>{_CURL}[\s,]['\"]?(?:-[a-zA-Z]{{0,20}}u|--user|--proxy-user)['\"]?\s*,\s*['\"]?"
+            r"[^\s:'\",]*:)[^\s'\",\]]+"
         ),
     ),
     # powershell -Password x
@@ -159,8 +201,8 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("check_http", "auth_pair"),
         re.compile(
-            r"(?P<keep>(?:\bcheck_http\w*\b[^|;&\n]*?[\s!,]['\"]?-[ab]['\"]?[\s!,]+['\"]?|"
-            r"auth_pair['\"]?\s*[:=]\s*['\"]?)[^\s:'\",]+:)[^\s'\",\]!]+",
+            rf"(?P<keep>(?:{_CHECK_HTTP}[\s!,]['\"]?-[ab]['\"]?[\s!,]+['\"]?|"
+            r"auth_pair['\"]?\s*[:=]\s*['\"]?)[^\s:'\",!]+:)[^\s'\",\]!]+",
             re.I,
         ),
     ),
@@ -168,7 +210,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         _NAME_WORDS,
         re.compile(
-            rf"(?P<keep>\b(?:name|key)['\"]?\s*:\s*['\"]?[\w.-]*(?:{_NAMES})[\w.-]*['\"]?\s*,\s*['\"]?value['\"]?\s*:\s*['\"]?)"
+            rf"(?P<keep>\b(?:name|key)['\"]?\s*:\s*['\"]?{_NAMED}['\"]?\s*,\s*['\"]?value['\"]?\s*:\s*['\"]?)"
             r"[^\s'\",}]{3,}",
             re.I,
         ),
@@ -188,7 +230,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (("storepass", "keypass"), re.compile(r"(?P<keep>\b(?:key|trust)(?:store)?pass=['\"])[^'\"]+", re.I)),
     # .netrc: machine h login u password x; BIND's: secret "x"
     (("passw",), re.compile(r"(?P<keep>\b(?:login|user|account|machine)\s+\S+\s+passw(?:or)?d\s+)\S+", re.I)),
-    (("passw",), re.compile(r"(?P<keep>^\s*(?:default\s+)?passw(?:or)?d\s+)\S+(?=\s*$)", re.I | re.M)),
+    (("passw",), re.compile(rf"(?P<keep>{_LINE}(?:default\s+)?passw(?:or)?d\s+)\S+(?=\s*$)", re.I | re.M)),
     (("secret",), re.compile(r"(?P<keep>\bsecret\s+)[\w+/=]{8,}(?=\s*;)", re.I)),
     # .pgpass: host:port:database:user:x
     ((":*:", ":5432:"), re.compile(r"(?P<keep>^[^\s:#]+:(?:\d+|\*):[^\s:]+:[^\s:]+:)\S+", re.M)),
@@ -196,12 +238,12 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("community", "com2sec", "sink", "createuser"),
         re.compile(
-            r"(?P<keep>^\s*(?:(?:ro|rw|trap)community6?\s+|(?:trap2?|inform)sink\s+\S+\s+|"
+            rf"(?P<keep>{_LINE}(?:(?:ro|rw|trap)community6?\s+|(?:trap2?|inform)sink\s+\S+\s+|"
             r"com2sec6?\s+(?:-Cn\s+\S+\s+)?\S+\s+\S+\s+|createUser\s+(?:-e\s+\S+\s+)?\S+\s+\S+\s+))\S+",
             re.I | re.M,
         ),
     ),
-    (("createuser",), re.compile(r"(?P<keep>^\s*createUser\s[^\n]*\s(?:AES|DES)\S*\s+)\S+", re.I | re.M)),
+    (("createuser",), re.compile(rf"(?P<keep>{_LINE}createUser\s[^\n]*\s(?:AES|DES)\S*\s+)\S+", re.I | re.M)),
     # ipsec.secrets, keepalived, HAProxy, Postfix's static map, Nagios' resource.cfg
     (
         ("psk", "xauth", "eap", ": rsa", ": ecdsa", ": pkcs8", ": p12"),
@@ -212,18 +254,18 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("requirepass", "masterauth", "bindpw", "rootpw", "bindpassword"),
         re.compile(
-            r"(?P<keep>^\s*(?:requirepass|masterauth|(?:root)?bindpw|rootpw|\w*BindPassword)\s+['\"]?)[^\s'\"]+",
+            rf"(?P<keep>{_LINE}(?:requirepass|masterauth|(?:root)?bindpw|rootpw|\w*BindPassword)\s+['\"]?)[^\s'\"]+",
             re.I | re.M,
         ),
     ),
-    (("allow ",), re.compile(r"(?P<keep>^\s*(?:and\s+)?allow\s+[\w.-]+:)(?!\d+(?:\s|$))\S+", re.I | re.M)),
-    ((" md5 ", " sha", " aes"), re.compile(r"(?P<keep>^\s*\d+\s+(?:MD5|SHA\d*|AES\d+)\s+)\S+", re.I | re.M)),
+    (("allow ",), re.compile(rf"(?P<keep>{_LINE}(?:and\s+)?allow\s+[\w.-]+:)(?!\d+(?:\s|$))\S+", re.I | re.M)),
+    ((" md5 ", " sha", " aes"), re.compile(rf"(?P<keep>{_LINE}\d+\s+(?:MD5|SHA\d*|AES\d+)\s+)\S+", re.I | re.M)),
     (('"md5', '"scram-'), re.compile(r"(?P<keep>\"[^\"\n]+\" \")(?:md5[0-9a-f]{32}|SCRAM-[^\"\n]+)(?=\")", re.I)),
-    (("login=",), re.compile(r"(?P<keep>\blogin=[^\s:]+:)\S+")),
+    (("login=",), re.compile(r"(?P<keep>\blogin=[^\s:]{1,256}:)\S+")),
     (("basic ",), re.compile(r"(?P<keep>\bauthorization['\"]?\s+['\"]?basic\s+)[\w+/=]{8,}", re.I)),
     (("stats",), re.compile(r"(?P<keep>\bstats\s+auth\s+[^\s:]+:)\S+", re.I)),
     (("static:",), re.compile(r"(?P<keep>\bstatic:[^\s:]+:)\S+", re.I)),
-    (("$",), re.compile(r"(?P<keep>^\s*\$USER\d+\$\s*=\s*)(?![\d.]+\s*$|[\w-]+(?:\.[\w-]+)+\s*$)[^\s/]\S*", re.M)),
+    (("$",), re.compile(rf"(?P<keep>{_LINE}\$USER\d+\$\s*=\s*)(?![\d.]+\s*$|[\w-]+(?:\.[\w-]+)+\s*$)[^\s/]\S*", re.M)),
     # <password>x</password>, name="password" value="x"
     (
         ("pass", "secret", "token", *_KEYS),
@@ -235,7 +277,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("value=",),
         re.compile(
-            r"(?P<keep>\b(?:name|key)=['\"][^'\"]*(?:password|passwd|secret|token|api-?key)[^'\"]*['\"]\s+value=['\"])"
+            r"(?P<keep>\b(?:name|key)=['\"](?=[^'\"]*(?:password|passwd|secret|token|api-?key))[^'\"]+['\"]\s+value=['\"])"
             r"[^'\"]{3,}",
             re.I,
         ),
@@ -246,7 +288,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("authorization", "x-"),
         re.compile(
-            r"(?P<keep>\b(?:authorization|x-[\w-]*(?:token|key))['\"]?[ \t]*[:=][ \t]*['\"]?"
+            r"(?P<keep>\b(?:authorization|x-[\w-]{0,64}(?:token|key))['\"]?[ \t]*[:=][ \t]*['\"]?"
             r"(?:bearer\s+|basic\s+|token\s+)?)"
             r"[^\s'\"{\[|>][^\s'\"]*",
             re.I,
@@ -257,14 +299,15 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         _KEY_WORDS,
         re.compile(
-            rf"(?P<keep>^\s*(?:export\s+|set\s+)?{_KEY_NAME}{_SETS}){_PLAIN_VALUE}[^\s'\"]{{3,}}(?=\s*$|\s+[#;])",
+            rf"(?P<keep>{_LINE}(?:export\s+|set\s+)?{_KEY_NAME}{_SETS}){_PLAIN_VALUE}[^\s'\"]{{3,}}(?=\s*$|\s+[#;])",
             re.I | re.M,
         ),
     ),
     (
         _KEY_WORDS,
         re.compile(
-            rf"(?P<keep>(?<![\w-])(?<!\d:){_KEY_NAME}['\"]?\]?{_SETS}(?:Sensitive\()?['\"]{{0,3}}){_PLAIN_VALUE}"
+            rf"(?P<keep>(?<![\w-])(?:(?<!\d:){_KEY_NAME}|(?<=\d:)[\w-]*\.{_KEY_END})['\"]?\]?{_SETS}(?:Sensitive\()?['\"]{{0,3}})"
+            rf"{_PLAIN_VALUE}"
             r"(?:(?<=\")(?:\\.|[^\"\\\n]){3,4096}|(?<=')(?:\\.|[^'\\\n]){3,4096}|[^\s'\",;]{3,})",
             re.I,
         ),
@@ -275,7 +318,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         re.compile(
             r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|"
             r"\bxox[abeprs]-[\w-]{10,}|\bhvs\.[\w-]{20,}|\bAIza[\w-]{30,}|\b[sr]k_live_\w{16,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|"
-            r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|\bAGE-SECRET-KEY-1[0-9A-Z]{50,}"
+            r"(?:(?<![\w-])eyJ[\w-]{10,}|\beyJ[\w-]{10,1000})\.[\w-]{10,}\.[\w-]*|\bAGE-SECRET-KEY-1[0-9A-Z]{50,}"
         ),
     ),
     # crypt(5): $6$salt$hash
@@ -301,21 +344,21 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("chpasswd", "--stdin"),
         re.compile(
-            r"(?P<keep>\b(?:echo|printf)\s+(?:-\w+\s+)*['\"]?(?:[\w.-]+:)?)[^\s'\"|]+"
+            r"(?P<keep>\b(?:echo|printf)\s+(?:-\w+\s+){0,8}['\"]?(?:[\w.-]+:)?)[^\s'\"|]+"
             r"(?=['\"]?\s*\|\s*(?:sudo\s+)?(?:chpasswd|passwd\s[^|;&\n]*--stdin))"
         ),
     ),
-    (("useradd", "usermod"), re.compile(rf"(?P<keep>\buser(?:add|mod)\b[^|;&\n]*?\s-p\s*['\"]?){_TO_THE_END}")),
+    (("useradd", "usermod"), re.compile(rf"(?P<keep>{_USERADD}\s-p\s*['\"]?){_TO_THE_END}")),
     # vault login x, ncftpput -p x, sendEmail -xp x, plink -pw x, net use \\host\share x, schtasks /rp x
-    (("vault login",), re.compile(r"(?P<keep>\bvault\s+login\s+(?:-[\w-]+(?:=\S+)?\s+)*)(?!-|method=)[\w.-]{8,}")),
-    (("ncftp",), re.compile(rf"(?P<keep>\bncftp\w*\b[^|;&\n]*?\s-p\s*['\"]?){_TO_THE_END}")),
+    (("vault login",), re.compile(r"(?P<keep>\bvault\s+login\s+(?:-[\w-]+(?:=\S+)?\s+){0,8})(?!-|method=)[\w.-]{8,}")),
+    (("ncftp",), re.compile(rf"(?P<keep>{_NCFTP}\s-p\s*['\"]?){_TO_THE_END}")),
     (("-xp",), re.compile(rf"(?P<keep>\s-xp\s+['\"]?){_TO_THE_END}")),
-    (("-pw",), re.compile(rf"(?P<keep>\b(?:plink|pscp|psftp|putty)\b[^|;&\n]*?\s-pw\s+['\"]?){_TO_THE_END}", re.I)),
+    (("-pw",), re.compile(rf"(?P<keep>{_PLINK}\s-pw\s+['\"]?){_TO_THE_END}", re.I)),
     (
         ("net use",),
         re.compile(rf"(?P<keep>\bnet\s+use\s+(?:\S+\s+)?\\\\\S+\s+['\"]?)(?![/*]){_TO_THE_END}", re.I),
     ),
-    (("/rp", "-rp"), re.compile(rf"(?P<keep>\bschtasks\b[^|&\n]*?\s[/-]rp\s+['\"]?){_TO_THE_END}", re.I)),
+    (("/rp", "-rp"), re.compile(rf"(?P<keep>{_SCHTASKS}\s[/-]rp\s+['\"]?){_TO_THE_END}", re.I)),
     (
         ("securestring",),
         re.compile(r"(?P<keep>\bConvertTo-SecureString\s+(?:-String\s+)?['\"])[^'\"]+", re.I),
@@ -323,28 +366,29 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # sqlplus user/x@service
     (
         ("sqlplus", "sqlldr", "expdp", "impdp", "rman"),
-        re.compile(
-            r"(?P<keep>\b(?:sqlplus|sqlldr|expdp|impdp|rman)\b[^|;&\n]*?\s['\"]?\w+/)(?!\$)[^\s@'\"/.]+(?=[\s@'\"]|$)"
-        ),
+        re.compile(rf"(?P<keep>{_SQLPLUS}\s['\"]?\w+/)(?!\$)[^\s@'\"/.]+(?=[\s@'\"]|$)"),
     ),
     # Go's data source names: user:x@tcp(host:3306)/database
-    (("@tcp(", "@unix(", "@("), re.compile(r"(?P<keep>[\w.-]+:)[^\s@/:'\"]+(?=@(?:tcp|unix)?\()")),
+    (("@tcp(", "@unix(", "@("), re.compile(r"(?P<keep>(?<![\w.-])[\w.-]+:)[^\s@/:'\"]+(?=@(?:tcp|unix)?\()")),
     # dig -y hmac-sha256:name:x, and the same in nsupdate's own language
     (
         ("nsupdate", "dig ", "delv "),
-        re.compile(
-            rf"(?P<keep>\b(?:k?nsupdate|k?dig|delv)\b[^|;&\n]*?\s-y\s*['\"]?(?:[\w-]+:)?[^\s:'\"]+:){_TO_THE_END}"
-        ),
+        re.compile(rf"(?P<keep>{_NSUPDATE}\s-y\s*['\"]?(?:[\w-]+:)?[^\s:'\"]+:){_TO_THE_END}"),
     ),
     (
         ("key ",),
         re.compile(
-            r"(?P<keep>^\s*key\s+(?:[\w-]+:)?[\w.-]+\s+)(?=\S*\d)(?=\S*[A-Z])[\w+/]{8,}={0,2}(?=\s*$)",
+            rf"(?P<keep>{_LINE}key\s+(?:[\w-]+:)?[\w.-]+\s+)(?=\S*\d)(?=\S*[A-Z])[\w+/]{{8,}}={{0,2}}(?=\s*$)",
             re.M,
         ),
     ),
     # http -a user:x, requests.get(url, auth=('user', 'x'))
-    ((" -a",), re.compile(rf"(?P<keep>(?:^|[\s;|&])https?\s[^|;&\n]*?-a\s*['\"]?[^\s:'\"]+:){_TO_THE_END}")),
+    (
+        (" -a",),
+        re.compile(
+            rf"(?P<keep>(?:^|[\s;|&])https?\s(?:(?!\shttps?\s)[^|;&\n])*?-a\s*['\"]?[^\s:'\"]{{1,256}}:){_TO_THE_END}"
+        ),
+    ),
     (
         ("auth", "login("),
         re.compile(
@@ -355,19 +399,19 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("connect(",),
         re.compile(
-            r"(?P<keep>\b\w*(?:sql|ldap)\w*(?:\.connector)?\.connect\(\s*['\"][^'\"]*['\"]\s*,"
+            r"(?P<keep>\b(?=\w*(?:sql|ldap))\w+(?:\.connector)?\.connect\(\s*['\"][^'\"]*['\"]\s*,"
             r"\s*['\"][^'\"]*['\"]\s*,\s*['\"])[^'\"]+",
             re.I,
         ),
     ),
     # curl's own file: user = "user:x"
-    (("user",), re.compile(r"(?P<keep>^\s*(?:proxy-)?user\s*=\s*\"[^\s:\"]+:)(?!\d+\")[^\"]+", re.M)),
-    (("cookie",), re.compile(r"(?P<keep>\bcookie:\s*[^\s=;'\"]+=)[^\s;'\"]+", re.I)),
+    (("user",), re.compile(rf"(?P<keep>{_LINE}(?:proxy-)?user\s*=\s*\"[^\s:\"]+:)(?!\d+\")[^\"]+", re.M)),
+    (("cookie",), re.compile(r"(?P<keep>\bcookie:\s*[^\s=;'\"]{1,256}=)[^\s;'\"]+", re.I)),
     # PHP's define with the name DB_PASSWORD, setenv of C and Lua
     (
         ("pass", "secret", "token", "salt", *_KEYS),
         re.compile(
-            rf"(?P<keep>\w\(\s*['\"][\w.-]*(?:{_NAMES}|_SALT\b)[\w.-]*['\"]\s*,\s*['\"])[^'\"]{{3,}}",
+            rf"(?P<keep>\w\(\s*['\"](?=[\w.-]*(?:{_NAMES}|_SALT\b))[\w.-]+['\"]\s*,\s*['\"])[^'\"]{{3,}}",
             re.I,
         ),
     ),
@@ -375,7 +419,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("pass", "secret", "token", *_KEYS),
         re.compile(
-            rf"(?P<keep>\b(?:{_ASSIGNING})\s+['\"]?[\w.-]*(?:{_NAMES})[\w.-]*['\"]?\s+['\"]?)"
+            rf"(?P<keep>\b(?:{_ASSIGNING})\s+['\"]?{_NAMED}['\"]?\s+['\"]?)"
             rf"{_PLAIN_VALUE}[^\s'\";]{{3,}}",
             re.I,
         ),
@@ -384,20 +428,20 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("pass", "secret", "token", "apikey", "api_key", "access_key"),
         re.compile(
-            r"(?P<keep>^\s*[\w.-]*(?:password|passwd|passphrase|secret|token|api_?key|access_key)\s+['\"]?)"
-            rf"{_PLAIN_VALUE}(?![\w-]+(?:\.[\w-]+){{2,}}\s*;?\s*$)[^\s'\";]{{4,}}(?=['\"]?\s*;?\s*$)",
+            rf"(?P<keep>{_LINE}[\w.-]*(?:password|passwd|passphrase|secret|token|api_?key|access_key)\s+['\"]?)"
+            rf"{_PLAIN_VALUE}(?![\w-]+(?:\.[\w-]+){{2,}}\s*(?:;\s*)?$)[^\s'\";]{{4,}}(?=['\"]?\s*(?:;\s*)?$)",
             re.I | re.M,
         ),
     ),
     (
         ("secret", "token", "apikey", "api_key", "access_key"),
-        re.compile(r"(?P<keep>\b[\w.-]*(?:secret|token|api_?key|access_key)\s+\")(?!\$|\{)[^\"]{4,}", re.I),
+        re.compile(r"(?P<keep>(?<![\w.-])[\w.-]*(?:secret|token|api_?key|access_key)\s+\")(?!\$|\{)[^\"]{4,}", re.I),
     ),
     # Caddy
     (
         ("dns ",),
         re.compile(
-            r"(?P<keep>^\s*dns\s+(?:cloudflare|digitalocean|hetzner|gandi|linode|vultr|dnsimple|porkbun|netlify|"
+            rf"(?P<keep>{_LINE}dns\s+(?:cloudflare|digitalocean|hetzner|gandi|linode|vultr|dnsimple|porkbun|netlify|"
             r"godaddy|duckdns|namecheap|njalla|desec)\s+)(?!\{)[\w-]{8,}",
             re.M,
         ),
@@ -407,7 +451,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         ("snmp-server", "enable ", "-server", "neighbor ", "key-string", "-key ", "tcp md5"),
         re.compile(
             r"(?P<keep>\b(?:snmp-server\s+community|enable\s+(?:secret|password)(?:\s+\d)?|"
-            r"(?:radius|tacacs)-server\s[^\n]*?\bkey(?:\s+\d)?|neighbor\s+\S+\s+password(?:\s+\d)?|"
+            r"(?:radius|tacacs)-server\s(?:(?!\b(?:radius|tacacs)-server\s)[^\n])*?\bkey(?:\s+\d)?|neighbor\s+\S+\s+password(?:\s+\d)?|"
             r"key-string(?:\s+\d)?|(?:message-digest|authentication)-key(?:\s+\d+\s+md5)?|tcp\s+md5)\s+['\"]?)"
             r"[^\s'\";]{3,}",
             re.I,
@@ -416,7 +460,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("username ",),
         re.compile(
-            r"(?P<keep>^\s*username\s+\S+\s[^\n]*?\b(?:password|secret)(?:\s+\d)?\s+['\"]?)[^\s'\";]{3,}",
+            rf"(?P<keep>{_LINE}username\s+\S+\s[^\n]*?\b(?:password|secret)(?:\s+\d)?\s+['\"]?)[^\s'\";]{{3,}}",
             re.I | re.M,
         ),
     ),
@@ -429,7 +473,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("pass", "secret", "token", *_KEYS),
         re.compile(
-            rf"(?P<keep><[\w.:-]+\s[^<>]*(?:key|name)=['\"][^'\"<>]*(?:{_NAMES})[^'\"<>]*['\"][^<>/]*>"
+            rf"(?P<keep><[\w.:-]+\s[^<>]*(?:key|name)=['\"](?=[^'\"<>]*(?:{_NAMES}))[^'\"<>]+['\"][^<>/]{{0,500}}>"
             r"\s*(?:<value>\s*)?)[^<>\s][^<>]{2,}",
             re.I,
         ),
@@ -446,7 +490,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("]", "@"),
         re.compile(
-            r"(?P<keep>^\s*(?:\[[\w.:-]+\](?::\w+)?\s+[^\s:]+:|[\w@][\w.@-]*\s+[\w.+-]+@[\w.-]+:))"
+            rf"(?P<keep>{_LINE}(?:\[[\w.:-]+\](?::\w+)?\s+[^\s:]+:|[\w@][\w.@-]*\s+[\w.+-]+@[\w.-]+:))"
             r"(?!\d+\s*$|//)[^\s\[/]\S*(?=\s*$)",
             re.M,
         ),

@@ -27,13 +27,13 @@ _NEAR: Final = 3
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN (?:[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----")
 _KEY_ENDS: Final = re.compile(r"-----END (?:[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----")
 _KEY_LINE: Final = re.compile(
-    r"[\s\"'>|#;*+-]*(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*"
+    r"[\s\"'>|#;*+-]*+(?:[A-Za-z0-9+/=]{1,}(?:\\n|\\)?[\"',]*|(?:Proc-Type|DEK-Info|Version|Comment):.*)?\s*"
 )
 # What begins a part of which each line is secret, and what ends it: PuTTY's private keys, OpenVPN's inline files.
 _WHOLE_BEGINS: Final = re.compile(
     r"\s*(?:(?P<putty>Private-Lines: \d+)|<(?P<tag>auth-user-pass|tls-crypt(?:-v2)?|secret)>)\s*"
 )
-_ASKED: Final = re.compile(r"\bexpect\b.*(?:assword|assphrase)", re.S)
+_ASKED: Final = re.compile(r"\bexpect\b(?:(?!\bexpect\b).)*(?:assword|assphrase)", re.S)
 _SENT: Final = re.compile(r"(?P<head>\s*(?:exp_)?send(?:_user)?\s+(?:--\s+)?[\"{])(?!\$|\[)(?P<secret>[^\"}\\]+)")
 _NAME: Final = (
     r"(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|"
@@ -53,7 +53,7 @@ _NAME_LINE: Final = re.compile(
     rf"\s*(?:-\s+)?\{{?\s*['\"]?(?:name|key)['\"]?\s*:\s*['\"]?[\w.-]*{_NAME}[\w.-]*['\"]?\s*,?\s*", re.I
 )
 _ITEM_HEAD: Final = re.compile(r"\s*(?:-\s+)?(?=['\"]?[^\s'\"-])")
-_VALUE_HEAD: Final = re.compile(r"\s*(?:-\s+)?\{?\s*['\"]?value['\"]?\s*:\s*(?=[^\s|>{\[&*!$])", re.I)
+_VALUE_HEAD: Final = re.compile(r"\s*+(?:-\s++)?(?:\{\s*+)?['\"]?value['\"]?\s*:\s*(?=[^\s|>{\[&*!$])", re.I)
 _VALUE_BLOCK: Final = re.compile(r"\s*(?:-\s+)?value\s*:\s*[|>][-+0-9]*\s*", re.I)
 _SECRET_KIND: Final = re.compile(r"\s*(?:-\s+)?kind\s*:\s*['\"]?Secret['\"]?\s*(?:#.*)?")
 _SECRET_DATA: Final = re.compile(r"\s*(?:-\s+)?(?:data|stringData)\s*:\s*(?:#.*)?")
@@ -61,7 +61,7 @@ _ENTRY: Final = re.compile(r"\s*['\"]?[\w./-]+['\"]?\s*:\s*(?P<secret>\S.*)")
 _BLOCK: Final = re.compile(r"[|>][-+0-9]*")
 
 _JSON_HINT: Final = re.compile(rf"\"kind\"\s*:\s*\"Secret\"|\"(?:name|key)\"\s*:\s*\"[\w.-]{{0,100}}{_NAME}", re.I)
-_TOKEN: Final = re.compile(r"\"(?:\\.|[^\"\\])*+(?:\"|\Z)|[{}\[\]:,]", re.S)
+_TOKEN: Final = re.compile(r"\"(?:\\.|[^\"\\])*+(?:\"|\\?\Z)|[{}\[\]:,]", re.S)
 
 _USER_OPTIONS: Final = ("-u", "--user", "--proxy-user")
 _ALONE: Final = (*_USER_OPTIONS, "assword", "Private-Lines:", "OpenVPN Static key")
