@@ -32,6 +32,13 @@ _LOOPBACK: Final = frozenset(
 _HOSTNAME: Final = re.compile(rf"(?=.{{1,253}}\.?$)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _WORD: Final = re.compile(r"[^ \t\r\n]+")
+_COMMENT: Final = re.compile(
+    # Not the option of a command (`--host x`), a share (`//x/share`), a schedule (`* * * * *`) or a group of sudoers.
+    # Nor what a preprocessor (Kamailio, Asterisk, C) or a scheduler of batch jobs reads.
+    r"\s*(?:#(?!!?(?:define|exec|include|redef(?:ine)?|substdefs?|trydef|tryinclude)\b|(?:BSUB|PBS|SBATCH)\b)"
+    r"|//(?![\w.\[-]+/\w)|;|--(?![a-z])|<!--|<%#|\{#|\{\{-?\s*/\*|/\*|\s\*\s(?![\d*@/])|%(?!\w)|!\s|dnl\b|@?REM\b)",
+    re.IGNORECASE,
+)
 _PATH: Final = re.compile(r"[/?#]")
 _QUERY: Final = re.compile(r"[?#]")
 _RANGE: Final = re.compile(r"\[(\d+|[a-z]):(\d+|[a-z])(?::(\d+))?\]|\{(\d+|[a-z])\.\.(\d+|[a-z])(?:\.\.(\d+))?\}", re.I)
@@ -92,6 +99,11 @@ def excerpt(line: str) -> str:
 
 
 @lru_cache(maxsize=65536)
+def is_comment(line: str) -> bool:
+    """Whether a line begins as comments do in one of the many languages that have them."""
+    return _COMMENT.match(line) is not None
+
+
 def normal_name(text: str) -> str:
     """The one spelling of a DNS name: lower case, no trailing dot, `\\052` is `*`, IDNA A-labels (RFC 5891)."""
     name = text.strip().replace("\\052", "*").rstrip(".").lower()

@@ -45,6 +45,9 @@ _MACHINE_ID: Final = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 _PATHS: Final = frozenset({"/etc/hosts", "/etc/hostname", "/etc/HOSTNAME", "/etc/machine-id"})
 
 
+_WINDOWS: Final = "/windows/system32/drivers/etc/hosts"
+
+
 class HostsFileCollector(Collector):
     """A host's own table of names.
 
@@ -54,7 +57,8 @@ class HostsFileCollector(Collector):
 
     Reads
     -----
-    `/etc/hosts`, `/etc/hostname` and `/etc/machine-id`; in a tree, files called `hosts` that have this form.
+    `/etc/hosts`, `/etc/hostname` and `/etc/machine-id`, and the hosts file of Windows; in a tree,
+    files called `hosts` that have this form.
 
     Yields
     ------
@@ -73,7 +77,7 @@ class HostsFileCollector(Collector):
     def recognizes(self, path: str, head: bytes) -> bool:
         """A host's own files by their paths; in a tree, a file `hosts` whose every line begins with an address."""
         if path.startswith("/"):
-            return path in _PATHS
+            return path in _PATHS or path.lower().endswith(_WINDOWS)
         if not path.endswith(("/hosts", "/etc/hostname", "/etc/machine-id")) and path != "hosts":
             return False
         return not path.endswith("hosts") or _is_table(head)

@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from auditor.api import EstateView, Going, Kind, Lifecycle, Node, Provenance, Relation, is_address, plural, ranged
+from auditor.api import (
+    EstateView,
+    Going,
+    Kind,
+    Lifecycle,
+    Node,
+    Provenance,
+    Relation,
+    is_address,
+    is_comment,
+    plural,
+    ranged,
+)
 
 _WHOLE: Final = 150
 """Characters up to which the excerpt of a line is surely the whole line."""
@@ -202,13 +214,13 @@ def successor_called(estate: EstateView, going: Going) -> set[str]:
 
 
 def changed(estate: EstateView, line: Provenance, going: Iterable[Going]) -> str:
-    """A line with the successor in the place of the host that goes; empty where that can't be written.
+    """A line with the successor in the place of the host that goes; empty where that can't be written, or is a comment.
 
     A name becomes the successor's in the same form, full or short. An address becomes the successor's only address of
     the same kind: of its version, and private as it is or not.
     """
     text = line.excerpt
-    if not line.line or len(text) > _WHOLE or _NOT_WHOLE & set(text) or _ANSWERS.match(line.path):
+    if not line.line or is_comment(text) or len(text) > _WHOLE or _NOT_WHOLE & set(text) or _ANSWERS.match(line.path):
         return ""
     for one in going:
         if not one.successor:

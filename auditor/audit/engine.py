@@ -23,7 +23,6 @@ from auditor.capture.tree import INVENTORY, Tree
 from auditor.errors import AuditorError, EstateError, UsageError
 from auditor.graph.hosts import HostTable, Identity, identities, stems_of
 from auditor.graph.instances import declare_instances
-from auditor.graph.mentions import is_comment
 from auditor.model import (
     PLAIN,
     Area,
@@ -51,7 +50,7 @@ from auditor.phrases import listed, without_arns
 from auditor.policy import POLICY
 from auditor.policy.decisions import named_beside, settle, too_many
 from auditor.recovery import Recovery
-from auditor.text import is_address, normal_address
+from auditor.text import is_address, is_comment, normal_address
 
 if TYPE_CHECKING:
     from auditor.audit.kept import KeptEstates, Ready

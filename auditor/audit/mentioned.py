@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from auditor.capture.reading import Bound, Reading
 from auditor.capture.sealed import SEARCHED
 from auditor.capture.tree import INVENTORY
-from auditor.graph.hosts import COMMON_FIRST_LABELS, HostTable, Identity
+from auditor.graph.hosts import COMMON_FIRST_LABELS, HostTable, Identity, distinctive, owns_short
 from auditor.model import Area, Confidence, Coverage, Dependency, Entity, Kind, Need, Outcome, Provenance, Ref, Relation
-from auditor.text import decode, excerpt, is_address
+from auditor.text import decode, excerpt, is_address, is_comment, is_loopback, normal_address, normal_name
 
 if TYPE_CHECKING:
     from auditor.graph.mentions import Mention, MentionScanner
@@ -36,6 +36,8 @@ _DESCRIBING: Final = re.compile(
 )
 _HCL: Final = (".tf", ".tfvars", ".hcl")
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
+_SHARED: Final = (b"://", b"\\\\", b"\\\x00\\\x00")
+"""What a URL or a share has, also in UTF-16."""
 CONNECTIONS = (
     "/.auditor/sockets.txt", "/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt",
 )  # fmt: skip
@@ -94,6 +96,7 @@ def look_for_mentions(
     for more in (
         _in_terraform(texts, reading, known, going),
         _in_own_files(texts, reading, hosts, linked, going, ending),
+        _by_own_tables(texts, reading, known, wanted),
     ):
         for path, several in more.items():
             besides.setdefault(path, []).extend(several)
@@ -138,10 +141,9 @@ def look_for_mentions(
             host = nodes.get(one.identity.host)
             if host is None:
                 host = nodes[one.identity.host] = linked.node(Ref(Kind.HOST, one.identity.host))
-            confidence = Confidence.LOW
-            sure = one.identity.kind in ("full", "prefix", "address") or _is_addressed(one)
-            if not one.comment and one.exact and sure:
-                confidence = Confidence.MEDIUM
+            comment = one.comment or is_comment(one.text)
+            sure = one.exact and one.identity.kind in ("full", "prefix", "address")
+            confidence = Confidence.LOW if comment or not (sure or _is_addressed(one)) else Confidence.MEDIUM
             linked.edge(
                 document,
                 host,
@@ -151,7 +153,7 @@ def look_for_mentions(
                 provenance=Provenance(bound.file.estate_path, one.line, excerpt(one.text), bound.collected_at),
                 confidence=confidence,
             )
-            linked.describe_mention(document, one.line, one.identity.text, one.identity.kind, one.comment)
+            linked.describe_mention(document, one.line, one.identity.text, one.identity.kind, comment)
     _named_after(reading, canonical, linked, scanner, named)
     return called
 
@@ -172,11 +174,18 @@ def _is_of_another(
 
 
 def _is_addressed(mention: Mention) -> bool:
-    """Whether a short name stands where only a machine can: in a share, `\\\\fs01\\files`, or a URL."""
+    """Whether a short name stands where only a machine can: in a share, `\\\\fs01\\files`, or a URL.
+
+    One that is no ordinary word, also in any other place of a machine: `db1:5432`, `host=db1`, `backup@db1`.
+    """
+    from auditor.graph.places import is_place
+
     if mention.identity.kind != "short":
         return False
-    name = re.escape(mention.identity.text)
-    return re.search(rf"(?:\\\\|://){name}(?:[\\/:]|$)", mention.text, re.IGNORECASE) is not None
+    text = mention.identity.text
+    if re.search(rf"(?:\\\\|://){re.escape(text)}(?:[\\/:]|$)", mention.text, re.IGNORECASE) is not None:
+        return True
+    return (distinctive(text) or text[-1].isdigit()) and is_place(mention.text, text, code=False)
 
 
 def _in_terraform(
@@ -195,6 +204,50 @@ def _in_terraform(
     return short_names(files, sorted(name for name in going if not is_address(name)))
 
 
+def _by_own_tables(
+    texts: Sequence[Bound], reading: Reading, known: Mapping[bytes, Sequence[Mention]], wanted: Iterable[Identity]
+) -> dict[str, list[Mention]]:
+    """Names that only a host's own hosts file leads to a machine that is going, in other files of that host."""
+    looked = {identity.text for identity in wanted}
+    tables: dict[str, dict[str, str]] = {}
+    others: dict[str, set[str]] = {}
+    for bound in texts:
+        found = {one.line: one for one in known[bound.template.digest] if one.identity.kind == "address"}
+        if (
+            not found
+            or bound.file.path.rpartition("/")[2].lower() != "hosts"
+            or not reading.tree.sources.get(bound.file.source)
+        ):
+            continue
+        for number, line in enumerate(decode(reading.content(bound)).split("\n"), 1):
+            words = line.partition("#")[0].split()
+            if len(words) < 2 or (address := normal_address(words[0])) is None:
+                continue
+            names = [name for one in words[1:] if not is_loopback(name := normal_name(one)) and name not in looked]
+            if number in found and found[number].identity.text == address:
+                table = tables.setdefault(bound.file.source, {})
+                table.update((name, found[number].identity.host) for name in names if len(name) > 2)
+            else:
+                others.setdefault(bound.file.source, set()).update(names)
+    if not tables:
+        return {}
+    from auditor.graph.places import called
+
+    done: dict[tuple[bytes, tuple[tuple[str, str], ...]], list[Mention]] = {}
+    more: dict[str, list[Mention]] = {}
+    for bound in texts:
+        table = tables.get(bound.file.source, {})
+        led = {name: table[name] for name in sorted(table.keys() - others.get(bound.file.source, set()))}
+        if not led or bound.file.path.rpartition("/")[2].lower() == "hosts":
+            continue
+        key = (bound.template.digest, tuple(led.items()))
+        if key not in done:
+            done[key] = list(called(decode(reading.content(bound)), led))
+        if done[key]:
+            more.setdefault(bound.file.estate_path, []).extend(done[key])
+    return more
+
+
 def _bare_names(
     distinct: Mapping[bytes, Bound],
     reading: Reading,
@@ -209,22 +262,31 @@ def _bare_names(
     called after a host by such a word.
     """
     looked = {identity.text for identity in wanted}
+    going = {identity.host for identity in wanted}
     vague = {
         record.short: record.name
-        for record in (hosts.records[name] for name in sorted({identity.host for identity in wanted}))
-        if "." in record.name and record.short not in looked and hosts.with_short(record.short) == [record.name]
+        for record in (hosts.records[name] for name in sorted(going))
+        if "." in record.name and record.short not in looked and owns_short(hosts, record.name, {record.name})
     }
-    if not vague:
+    # What a machine is only called besides may be any word: `\\\\files\\public`, `http://proxy:3128`.
+    besides = {
+        label: record.name
+        for record in (hosts.records[name] for name in sorted(going))
+        for name in sorted(record.names)
+        if "." in name and len(label := name.partition(".")[0]) > 1 and label not in looked and label not in vague
+        if not is_loopback(label) and owns_short(hosts, name, {record.name})
+    }
+    if not vague and not besides:
         return {}, set(), ()
     from auditor.graph.mentions import Mention
     from auditor.graph.peers import Names, among_machines, beside_full, labels_in
-    from auditor.graph.places import GENERIC_NAMES, Uses, among_hosts, called_so, count_uses, in_places
+    from auditor.graph.places import GENERIC_NAMES, Uses, among_hosts, called_so, count_uses, in_places, in_shares
 
     words = {word: name for word, name in vague.items() if len(word) > 2 and word not in COMMON_FIRST_LABELS}
     bounds = list(distinct.values())
     domains = {name.partition(".")[2] for name in words.values()}
     contents = (content for content in reading.contents(bounds) if isinstance(content, bytes))
-    labels = labels_in(contents, domains)
+    labels = labels_in(contents, domains) if words else set()
     machines = {record.short for record in hosts.records.values() if not is_address(record.name)}
     machines |= {name.partition(".")[0] for name in linked.host_names() if not is_address(name)}
     machines |= {name.partition(".")[0] for name in linked.with_address() if name.partition(".")[2] in domains}
@@ -237,11 +299,14 @@ def _bare_names(
         digest, path = bound.template.digest, bound.file.estate_path
         if not isinstance(content, bytes):
             continue
+        if not vague and not any(mark in content for mark in _SHARED):
+            continue
         text = decode(content)
         several = [
             *beside_full(text, found_before[digest], vague),
             *among_machines(text, words, names),
             *in_places(text, path, words),
+            *in_shares(text, besides),
         ]
         if several:
             found[digest] = list({(one.line, one.identity.host): one for one in several}.values())

@@ -13,8 +13,8 @@ from auditor.audit.engine import Survey
 from auditor.audit.lines import Lines
 from auditor.capture.tree import INVENTORY
 from auditor.change import Judged, Standing
-from auditor.graph.mentions import is_comment
 from auditor.model import Coverage, Finding, Going, Provenance, Severity
+from auditor.text import is_comment
 
 GAP: Final = "coverage-gap"
 _RANK: Final[Mapping[Severity, int]] = {one: at for at, one in enumerate(Severity)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
@@ -252,7 +252,7 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
             say(known, "full" if len(labels) > 1 else "short", record, provenance)
             # By the longest: `web01.stg` is no shorter name than web01.example.org, but one that is cut.
             longest = max((n for n in record.names if n.split(".", 1)[0] == labels[0]), key=lambda n: n.count("."))
-            if len(labels) > 1 and _owns_short(table, labels[0], longest, going):
+            if len(labels) > 1 and distinctive(labels[0]) and owns_short(table, longest, going):
                 say(labels[0], "short", record, provenance)
             if len(labels) > 2 and labels[1] in ENVIRONMENT_LABELS:
                 dashed = f"{labels[0]}-{labels[1]}"
@@ -279,11 +279,13 @@ def _is_vague(record: HostRecord, name: str, provenance: Provenance | None) -> b
     return name != record.name and not declared and not distinctive(name) and any("." in one for one in record.names)
 
 
-def _owns_short(table: HostTable, short: str, name: str, going: set[str]) -> bool:
-    if not distinctive(short):
-        return False
+def owns_short(table: HostTable, name: str, going: Collection[str]) -> bool:
+    """Whether the first label of a name means this machine, or another that is going, where nothing follows it.
+
+    `proxy01` means proxy01.example.org rather than proxy01.stg.example.org, whoever of them is going.
+    """
+    short = name.split(".", 1)[0]
     others = [one for one in table.with_short(short) if one not in going and not _interface_of(one, name)]
-    # `proxy01` means proxy01.example.org rather than proxy01.stg.example.org, whoever of them is going.
     return all(len(other.split(".")) > len(name.split(".")) for other in others)
 
 

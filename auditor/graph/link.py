@@ -50,6 +50,8 @@ class HostContext:
     search: tuple[str, ...] = ()
     table: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     """/etc/hosts: name -> (address, evidence)."""
+    ssh_aliases: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """ssh_config(5): what `ssh` calls a machine -> (HostName, evidence)."""
     mounts: dict[str, NodeId] = field(default_factory=dict)
 
 
@@ -96,6 +98,10 @@ class Linker:
                 index = self._evidence(path, item.where, collected_at)
                 for name in names:
                     context.table.setdefault(normal_name(name), []).append((address, index))
+            if "ssh_alias" in known:
+                alias, _, target = str(known["ssh_alias"]).partition(" ")
+                index = self._evidence(path, item.where, collected_at)
+                context.ssh_aliases.setdefault(normal_name(alias), (target, index))
             own = known.get("own_names")
             record = self.hosts.records[host]
             where = Provenance(path, item.where.line, item.where.excerpt, collected_at)
@@ -337,6 +343,13 @@ class Linker:
         found = self.hosts.find(text)
         if found is not None:
             self._edge(node, self._node(Kind.HOST, found, ""), Relation.STANDS_FOR, Need.READ, -1, -1)
+        elif text in context.ssh_aliases:
+            # Nothing but ssh(1) knows it, and what runs over ssh.
+            name, evidence = context.ssh_aliases[text]
+            kind = Kind.ADDRESS if normal_address(name) else Kind.NAME
+            target = self.node(Ref(kind, name), host)
+            if target is not None and target != node:
+                self._edge(node, target, Relation.RESOLVES, Need.READ, -1, evidence, Confidence.MEDIUM)
         return node
 
     # -- conclusions ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Final
 from auditor.graph.hosts import ENVIRONMENT_LABELS, INTERFACE_LABELS, HostTable, Identity
 from auditor.model import EXCERPT_LIMIT, Lifecycle
 from auditor.redaction import redact
-from auditor.text import decode, normal_address
+from auditor.text import decode, is_comment, normal_address
 
 _TOKEN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _WORD: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
@@ -42,17 +42,12 @@ _FILE_ENDINGS: Final = frozenset(
     " access acl bundle cert certs chain error fullchain orig privkey ssl".split()
 )
 _RANGE: Final = re.compile(
-    rb"[\[{]([a-z0-9]{1,18}(?:(?::|\.\.|-)[a-z0-9]{1,18}(?:(?::|\.\.)\d{1,6})?)?(?:,[a-z0-9:.-]{1,40}){0,50})[\]}]"
+    rb"[\[{]([a-z0-9]{1,18}(?:(?::|\.{2,3}|-)[a-z0-9]{1,18}(?:(?::|\.\.)\d{1,6})?)?(?:,[a-z0-9:.-]{1,40}){0,50})[\]}]"
 )
 _CHOICE: Final = re.compile(rb"\((?:\?:)?([a-z0-9-]{1,40}(?:\|[a-z0-9-]{1,40}){1,50})\)")
-_PART: Final = re.compile(r"(\d+|[a-z])(?::|\.\.|-)(\d+|[a-z])(?:(?::|\.\.)(\d+))?")
+_PART: Final = re.compile(r"(\d+|[a-z])(?::|\.{2,3}|-)(\d+|[a-z])(?:(?::|\.\.)(\d+))?")
 _DIGITS: Final = re.compile(rb"(?:\\d|\[0-9\]|\[\[:digit:\]\])(?:([+*])|\{(\d{1,2})(,?)(\d{0,2})\})?")
 _SIX: Final = re.compile(rb"[0-9a-f:]{2,45}(?:\.[0-9]{1,3}){0,3}")
-_COMMENT: Final = re.compile(
-    # Not the option of a command (`--host x`), a share (`//x/share`), a schedule (`* * * * *`) or a group of sudoers.
-    r"\s*(?:#|//(?![\w.\[-]+/\w)|;|--(?![a-z])|<!--|/\*|\s\*\s(?![\d*@/])|%(?!\w)|REM\b)",
-    re.IGNORECASE,
-)
 _MAX_RANGES: Final = 4
 """Ranges of one name that are read."""
 _CHOICE_LIMIT: Final = 500
@@ -70,11 +65,6 @@ _RUN_LINE: Final = 200
 """Bytes of a line of such a list."""
 BATCH: Final = 4 * 1024 * 1024
 """Bytes of small files that are searched as one text: a call a file costs more than its matches."""
-
-
-def is_comment(line: str) -> bool:
-    """Whether a line is a comment in most of the languages that have comments."""
-    return _COMMENT.match(line) is not None
 
 
 class _Form(Enum):

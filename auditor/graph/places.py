@@ -16,6 +16,7 @@ from typing import Final
 from auditor.graph.hosts import Identity
 from auditor.graph.lines import LONGEST, indent_of
 from auditor.graph.mentions import Mention
+from auditor.text import is_comment
 
 GENERIC_NAMES: Final = frozenset(
     (
@@ -68,9 +69,20 @@ def _everywhere(word: str) -> re.Pattern[str]:
         rf"(?:^|[\s`$(/]){_COMMANDS}{_OPTIONS}\s+{word}(?=$|[:\s'\"`);&|])",
         rf"^\s*(?:define\s+|object\s+)?(?:[Hh]ost|node)\s+['\"]?{word}['\"]?\s*(?:\{{|$)",
         rf"--(?:[\w-]*host|limit|machine|node|server)[=\s]['\"]?{word}{ends}",
+        rf"\\\\{word}(?=\\)|(?:^|[\s\"'=])//{word}/[\w$]",
         rf"\b{_HOLDERS}(?:\.|\[['\"]){word}(?![\w-])(?!\.(?:org|com|net|io)\b)",
     )
     return re.compile("|".join(forms))
+
+
+def _set(word: str, *, code: bool) -> re.Pattern[str]:
+    """The value of a setting for a machine, also one of several in a line: `(HOST = db1)(PORT = 1521)`."""
+    key = r"(?:host|server)(?:[_.-]?(?:name|address|addr))?"
+    end = r"(?=$|[\s'\",;)\]}&|\\:/])"
+    forms = [rf"{key}['\"]?\s*(?:=>?|:)\s*['\"]{word}{end}"]
+    if not code:
+        forms += [rf"{key}\s*=\s*{word}{end}", rf"{key}:\s+{word}(?=$|[,;)\]}}])"]
+    return re.compile("|".join(forms), re.IGNORECASE)
 
 
 def _ported(word: str) -> re.Pattern[str]:
@@ -114,7 +126,8 @@ def _given(word: str, *, code: bool) -> re.Pattern[str]:
 
 def in_places(text: str, path: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
     """The lines in which the place of a word says that it is a machine. `wanted` maps the words to the hosts."""
-    present = {word: host for word, host in wanted.items() if word in text}
+    lower = text.lower()
+    present = {word: host for word, host in wanted.items() if word in (lower if _numbered(word) else text)}
     if not present:
         return
     lines = text.split("\n")
@@ -127,8 +140,48 @@ def in_places(text: str, path: str, wanted: Mapping[str, str]) -> Iterator[Menti
         identity = Identity(word, "short", host)
         labels = _in_cases(lines, word)
         for at, line in enumerate(lines):
-            if word in line and len(line) <= LONGEST and (at in labels or _is_place(line, word, code=code)):
+            if len(line) > LONGEST:
+                continue
+            # Of a word with a number no other word is made by a capital: `FS1`.
+            meant = word in line or (_numbered(word) and word in line.lower())
+            if meant and (at in labels or is_place(line, word, code=code)):
                 yield Mention(at + 1, line.rstrip("\r"), identity, False, False)
+
+
+def in_shares(text: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
+    """The lines that have one of these words as the machine of a share or a URL, however common the word is.
+
+    Nothing in manifests of containers, where other containers may be called so.
+    """
+    lower = text.lower()
+    present = {word: host for word, host in wanted.items() if word in lower}
+    if not present or _CONTAINERS.search(text) is not None or "apiVersion:" in text:
+        return
+    words = "|".join(map(re.escape, sorted(present)))
+    form = re.compile(rf"(?:\\\\|\w://(?:[^/@\s'\"]{{1,80}}@)?)({words})(?=[\\/:'\"`\s?)<]|$)")
+    for number, line in enumerate(lower.split("\n"), 1):
+        if len(line) <= LONGEST and (found := form.search(line)) is not None:
+            written = text.split("\n", number)[number - 1].rstrip("\r")
+            yield Mention(number, written, Identity(found[1], "short", present[found[1]]), True, is_comment(written))
+
+
+def called(text: str, names: Mapping[str, str]) -> Iterator[Mention]:
+    """The lines that have a name which the host's own table (hosts(5)) gives to a machine.
+
+    A name of several labels counts wherever it stands, another one where its place says that it is a machine.
+    """
+    lower = text.lower()
+    for name, host in names.items():
+        if name not in lower:
+            continue
+        alone = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-])(?!\.\w)")
+        for number, line in enumerate(text.split("\n"), 1):
+            if (
+                len(line) <= LONGEST
+                and alone.search(line.lower())
+                and ("." in name or is_place(line, name, code=False))
+            ):
+                yield Mention(number, line.rstrip("\r"), Identity(name, "full", host), True, is_comment(line))
 
 
 def among_hosts(words: Collection[str]) -> re.Pattern[str]:
@@ -199,6 +252,8 @@ class _Forms:
     ported: re.Pattern[str]
     given: re.Pattern[str]
     given_in_code: re.Pattern[str]
+    setting: re.Pattern[str]
+    setting_in_code: re.Pattern[str]
 
 
 @lru_cache(maxsize=256)
@@ -211,6 +266,8 @@ def _forms(word: str) -> _Forms:
         _ported(escaped),
         _given(escaped, code=False),
         _given(escaped, code=True),
+        _set(escaped, code=False),
+        _set(escaped, code=True),
     )
 
 
@@ -229,13 +286,22 @@ def _part(word: str) -> re.Pattern[str]:
     )
 
 
-def _is_place(line: str, word: str, *, code: bool) -> bool:
+def _numbered(word: str) -> bool:
+    return word[-1:].isdigit()
+
+
+def is_place(line: str, word: str, *, code: bool) -> bool:
+    """Whether the place of a word in a line says that it is a machine. One with a number is found in capitals too."""
+    if _numbered(word) and word not in line:
+        line = line.lower()
     forms = _forms(word)
     if forms.compared.search(line):
         return True
     if word in GENERIC_NAMES:
         return False
     if forms.everywhere.search(line) or (not _TAGGED.search(line) and forms.ported.search(line)):
+        return True
+    if (forms.setting_in_code if code else forms.setting).search(line):
         return True
     return (forms.given_in_code if code else forms.given).fullmatch(line.rstrip("\r")) is not None
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from auditor.api import (
+    THIS_HOST,
     Area,
     Collector,
     Confidence,
     Dependency,
     Document,
+    Entity,
     Kind,
     Malformed,
     Parsed,
@@ -59,8 +61,9 @@ class SshCollector(Collector):
     ------
     One service for each `Host` or `Match` block that leads somewhere, which connects to its HostName, to each hop of
     ProxyJump (all are needed) and to the hosts in ProxyCommand. A jump over another block of the file goes over
-    that block. Commands of sshd and of keys, as calls. `from=`, AllowUsers and `Match Address` as the attribute
-    `allows`, hosts in the comments of keys as `key_comments`.
+    that block. What this host's `ssh` calls a machine, for the commands that run over ssh. Commands of sshd and of
+    keys, as calls. `from=`, AllowUsers and `Match Address` as the attribute `allows`, hosts in the comments of keys as
+    `key_comments`.
 
     Can't see
     ---------
@@ -158,6 +161,10 @@ def _client(source: Source) -> Iterator[Parsed]:
         else:
             blocks[-1].options.setdefault(keyword, (words if keyword != "proxycommand" else [rest], number))
     aliases = {name: block for block in reversed(blocks) for name in block.literal if "hostname" in block.options}
+    for name, block in aliases.items():
+        words, number = block.options["hostname"]
+        if not block.conditional and is_hostname(name) and "." not in name and "%" not in words[0]:
+            yield Entity(THIS_HOST, source.where(number), {"ssh_alias": f"{name} {words[0]}"})
     for block in blocks:
         yield from _block(source, block, aliases)
 

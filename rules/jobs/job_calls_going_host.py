@@ -22,6 +22,7 @@ from auditor.api import (
     Rule,
     Severity,
     Step,
+    is_comment,
     listed,
     plural,
 )
@@ -246,13 +247,22 @@ def _naming_lines(estate: EstateView, edge: Edge, start: Node, going: Going) -> 
         named = [
             mention.provenance
             for mention in (estate.outgoing(document, Relation.MENTIONS) if document is not None else ())
-            if mention.provider.text == going.host
+            if mention.provider.text == going.host and not is_comment(mention.provenance.excerpt)
         ]
+        if edge.consumer.kind is Kind.JOB and named:
+            # Another line of a crontab is another job's.
+            others = {(at.path, at.line) for at in _places_of_jobs(estate, found[0].path)}
+            named = [one for one in named if (one.path, one.line) not in others]
         found = named or found
     for one in lines_of([start]):
         if any(word in one.excerpt.lower() for word in words) and one not in found:
             found.append(one)
     return tuple(found)
+
+
+def _places_of_jobs(estate: EstateView, path: str) -> Iterator[Provenance]:
+    for job in estate.nodes(Kind.JOB):
+        yield from (at for at in job.provenance if at.path == path)
 
 
 def _inside(path: str, node: Node) -> str:

@@ -45,6 +45,13 @@ def lines(text: str, path: str = "site.conf", word: str = "gluck") -> list[int]:
         "excludehosts: kassia, gluck, klecker",
         'PGHOST = "gluck";',
         "  server => 'gluck',",
+        "    (ADDRESS = (PROTOCOL = TCP)(HOST = gluck)(PORT = 1521))",
+        "conninfo = host=gluck user=barman dbname=postgres",
+        ' "database.hostname": "gluck", "database.port": "5432"}}',
+        '<Target Server="gluck" Folder="projects"/>',
+        "Servername = gluck",
+        r"net use P: \\gluck\projects",
+        "//gluck/backup /mnt cifs ro 0 0",
     ],
 )
 def test_places_of_machines(line: str) -> None:
@@ -73,6 +80,9 @@ def test_places_of_machines(line: str) -> None:
         "hosts.gluck-x = 1",
         "localhost:/gluck",
         "user = gluck",
+        "of the host: gluck was first",
+        "(HOST = gluckstadt)",
+        "// gluck/x",
         "case $name in",
     ],
 )
@@ -94,6 +104,11 @@ def test_other_places(line: str) -> None:
 )
 def test_places_of_several_lines(text: str, found: list[int]) -> None:
     assert lines(text) == found
+
+
+def test_a_word_with_a_number_is_found_in_capitals() -> None:
+    text = '\\\\FS1\\files\nServer="FS1"\n\\\\FS10\\files\nFS1 in rack 2\n'
+    assert lines(text, word="fs1") == [1, 2]
 
 
 def test_in_code_a_value_is_quoted() -> None:
