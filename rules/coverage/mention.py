@@ -53,9 +53,9 @@ class MentionRule(Rule):
     called besides (`files`, `proxy`) counts in shares and URLs; what a host's own hosts file calls it, in that host's
     files.
     One finding for each file, of the lines that no other rule has shown; comments beside such lines are told with them.
-    Files that have nothing but a short name are notes, unless it is in a share (`\\\\fs-old-01\\files`) or a URL, or is no
-    word and stands where a machine does (`db1:5432`, `host=db1`). For a
-    host that only becomes read-only all are notes.
+    Files that have nothing but a short name are notes, unless it is in a share (`\\\\fs-old-01\\files`) or a URL, or is
+    no word and stands where a machine does (`db1:5432`, `host=db1`). For a host that only becomes read-only all are
+    notes.
 
     Why it matters
     --------------
