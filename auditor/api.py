@@ -59,6 +59,7 @@ from auditor.schedule import (
 )
 from auditor.settings import CHOSEN, Count, Period, Setting
 from auditor.shell.commands import analyse_command, analyse_script
+from auditor.systems import family_of, is_lsb_name
 from auditor.text import (
     decode,
     endpoint_ref,
@@ -141,12 +142,14 @@ __all__ = [
     "endpoint_ref",
     "excerpt",
     "expand_range",
+    "family_of",
     "host_ref",
     "interval",
     "is_address",
     "is_comment",
     "is_hostname",
     "is_loopback",
+    "is_lsb_name",
     "last_elapse",
     "listed",
     "next_run",

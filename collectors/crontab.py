@@ -1,8 +1,8 @@
 """Crontabs: the system's, users', /etc/cron.d, and files in repositories that will become one.
 
 What runs depends on which cron reads the file, and the file rarely says. The path decides where it can (`/etc/crontabs`
-is busybox's); else both verdicts are kept: `ignored` holds for every cron that might read it, `ignored_by_debian` and
-`ignored_by_cronie` for one of them.
+is busybox's), and what the host says of its system (`/etc/os-release`); else both verdicts are kept: `ignored` holds
+for every cron that might read it, `ignored_by_debian` and `ignored_by_cronie` for one of them.
 
 Sources: crontab(5) and cron(8) of Debian and cronie, cronie's entry.c, env.c, user.c and database.c, busybox's crond.c,
 FreeBSD's crontab(5); Debian's verdicts were compared with `crontab -n` of cron 3.0pl1-162.
@@ -37,7 +37,9 @@ from auditor.api import (
     analyse_command,
     decode,
     excerpt,
+    family_of,
     host_ref,
+    is_lsb_name,
     parse_time,
     read_cron_schedule,
 )
@@ -56,6 +58,17 @@ _PLACES: Final[tuple[tuple[re.Pattern[str], CronDialect, bool], ...]] = (
     (re.compile(r"/etc/crontabs/[^/]+"), "busybox", False),
     (re.compile(r"/var/cron/tabs/[^/]+"), "freebsd", False),
 )
+_FAMILIES: Final[Mapping[str, CronDialect]] = {
+    "debian": "debian",
+    "rhel": "cronie",
+    "suse": "cronie",
+    "arch": "cronie",
+}
+"""Which cron a family of systems has."""
+_CRONIE_UNITS: Final = tuple(
+    f"{place}/systemd/system/{unit}.service" for place in ("/lib", "/usr/lib", "/etc") for unit in ("cronie", "crond")
+)
+_LSB_NAMES: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?(?:EXTRA_OPTS|LSBNAMES)=.*-l", re.MULTILINE)
 _LOG: Final = "/.auditor/cron-log.txt"
 _HOST_STATE: Final = "/.auditor/host.txt"
 _FILE_STATES: Final = "/.auditor/states.txt"
@@ -155,7 +168,7 @@ class CrontabCollector(Collector):
     -----
     `/etc/crontab`, `/etc/cron.d/*`, users' crontabs in `/var/spool/cron` (Debian and RHEL), `/etc/crontabs` (busybox)
     and `/var/cron/tabs` (FreeBSD), and files in repositories that will become one. What `auditor collect` takes from
-    the log of a host's cron.
+    the log of a host's cron. `/etc/os-release` tells which cron a host has.
 
     Yields
     ------
@@ -206,7 +219,11 @@ class CrontabCollector(Collector):
         yield from _File(document).facts()
 
     def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
-        """Runs in the log of a host are those of the jobs in its crontabs: of one user, with one command."""
+        """What the host's own cron makes of a file that another would read otherwise, and when its jobs last ran.
+
+        Runs in the log of a host are those of the jobs in its crontabs: of one user, with one command.
+        """
+        yield from _decided([one for one in fragments if one.kind == "verdicts"], read)
         runs: dict[tuple[str, str], dict[str, Fragment]] = {}
         for one in fragments:
             if one.kind == "run" and isinstance(one.value, tuple):
@@ -231,6 +248,31 @@ class CrontabCollector(Collector):
                     known["runs_known"] = True
                     first = next(iter(found.values()))
                     yield Entity(ref, Where(first.where.line, first.where.excerpt, first.path), known)
+
+
+def _decided(fragments: Sequence[Fragment], read: Read) -> Iterator[Entity]:
+    """Jobs that the crons of different systems do not take alike, by the cron that this host has, if it says so."""
+    cron = _FAMILIES.get(family_of(read)) if fragments else None
+    if cron is None or (cron == "debian" and any(read(unit) is not None for unit in _CRONIE_UNITS)):
+        return
+    for one in fragments:
+        if not isinstance(one.value, tuple):
+            continue
+        ref, verdicts = one.value
+        reason = dict(verdicts).get(cron, "")
+        if reason and cron == "debian" and _may_have_lsb_name(one.path, read):
+            continue
+        known: dict[str, Attribute] = {"read_by": cron, **({"ignored": reason} if reason else {})}
+        yield Entity(ref, Where(one.where.line, one.where.excerpt, one.path), known)
+
+
+def _may_have_lsb_name(path: str, read: Read) -> bool:
+    """Whether Debian's cron takes a file of such a name in /etc/cron.d with its option -l, and may have that."""
+    name = path.rpartition("/")[2]
+    if not path.startswith("/etc/cron.d/") or "." not in name or not is_lsb_name(name):
+        return False
+    defaults = read("/etc/default/cron")
+    return defaults is None or _LSB_NAMES.search(decode(defaults)) is not None
 
 
 def _log(document: Document) -> Iterator[Fragment]:
@@ -600,6 +642,8 @@ class _File:
             attributes["ignored"] = next(iter(told.values()))
         else:
             attributes |= {f"ignored_by_{cron}": reason for cron, reason in told.items()}
+            if told and not self.in_tree:
+                yield Fragment("verdicts", (ref, tuple(told.items())), where)
         if entry.templated:
             attributes["template"] = True
         if entry.stdin:

@@ -19,14 +19,18 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Parsed,
+    Read,
     Ref,
     Relation,
     Where,
     decode,
     excerpt,
+    family_of,
+    is_lsb_name,
 )
 
 _DIRECTORY: Final = re.compile(r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/([^/]+)")
@@ -39,12 +43,13 @@ _SCHEDULES: Final = {
     "monthly": "@monthly",
     "yearly": "@yearly",
 }
+_FAMILIES: Final = {"debian": "debian", "rhel": "rhel", "alpine": "busybox"}
+"""Whose run-parts a family of systems has. SUSE and Arch have scripts of their own."""
 _STATES: Final = "/.auditor/states.txt"
 _STATE: Final = re.compile(r"([0-7]{3,5}) \d+ \d+ \d+ \d+ (/\S+)")
 _PLACEHOLDERS: Final = (".placeholder", ".keep", ".gitkeep")
 MAX_STATES: Final = 20_000
 _DEFAULT: Final = re.compile(r"[A-Za-z0-9_-]+")
-_LSB: Final = re.compile(r"_?(?:[a-z0-9_.]+-)+[a-z0-9]+|[a-z0-9][a-z0-9-]*")
 _LSB_LEFT_OVER: Final = re.compile(r"[a-z0-9-].*\.dpkg-(?:old|dist|new|tmp)")
 _BUSYBOX: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _RHEL_SKIPS: Final = re.compile(r".*(?:~|,|\.rpmsave|\.rpmorig|\.rpmnew|\.swp|,v|\.cfsaved)")
@@ -60,7 +65,7 @@ def runs(name: str, flavour: str) -> bool:
     if flavour == "debian":
         return _DEFAULT.fullmatch(name) is not None
     if flavour == "lsbsysinit":
-        return _LSB.fullmatch(name) is not None and _LSB_LEFT_OVER.fullmatch(name) is None
+        return is_lsb_name(name) and _LSB_LEFT_OVER.fullmatch(name) is None
     if flavour == "busybox":
         return _BUSYBOX.fullmatch(name) is not None and not name.startswith(".")
     return _RHEL_SKIPS.fullmatch(name) is None and not name.startswith(".")
@@ -72,7 +77,7 @@ class RunPartsCollector(Collector):
     Reads
     -----
     The names of files in `/etc/cron.hourly`, `cron.daily`, `cron.weekly`, `cron.monthly` and `/etc/periodic`; their
-    modes as `auditor collect` lists them.
+    modes as `auditor collect` lists them; `/etc/os-release` tells whose run-parts reads them.
 
     Yields
     ------
@@ -134,6 +139,22 @@ class RunPartsCollector(Collector):
         yield Entity(job, where, attributes)
         yield Dependency(job, THIS_HOST, Relation.RUNS_ON, where)
         yield Dependency(job, Ref(Kind.PATH, document.path), Relation.CALLS, where)
+        if refused and len(refused) < len(flavours):
+            yield Fragment("refused", (job, tuple(refused)), where)
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """Where the host says which system it is, the run-parts of that system decides about a name."""
+        flavour = _FAMILIES.get(family_of(read))
+        if flavour is None:
+            return
+        for one in fragments:
+            if not isinstance(one.value, tuple):
+                continue
+            job, refused = one.value
+            known: dict[str, Attribute] = {"read_by": flavour}
+            if flavour in refused:
+                known["ignored"] = f"run-parts skips the file name {excerpt(job.text.rpartition('/')[2])!r}"
+            yield Entity(job, Where(one.where.line, one.where.excerpt, one.path), known)
 
 
 def _modes(lines: Sequence[str]) -> Iterator[Entity]:

@@ -114,7 +114,9 @@ class JobCallsGoingHostRule(Rule):
                     lines = _naming_lines(estate, edge, start, going)
                     if not lines:
                         continue
-                    key = (start.kind, start.text, *((_inside(one.path, start), one.line) for one in lines))
+                    # What one system runs another may ignore.
+                    idles = start.kind is Kind.JOB and bool(idle(estate, start))
+                    key = (start.kind, start.text, idles, *((_inside(one.path, start), one.line) for one in lines))
                     call = calls.setdefault(key, _Call(start))
                     call.edges[edge.id] = edge
                     call.hosts.add(going.host)

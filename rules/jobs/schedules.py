@@ -87,6 +87,12 @@ _DIALECTS: Final[dict[str, CronDialect]] = {
     "freebsd": "freebsd",
 }
 
+_SYSTEMS: Final = {
+    "debian": "on Debian",
+    "cronie": "under cronie, as on RHEL",
+    "rhel": "on RHEL",
+    "busybox": "under busybox",
+}
 WORDS: Final = {Need.READ: "reads from", Need.WRITE: "writes to", Need.RUN: "calls", Need.OBSERVE: "watches"}
 
 
@@ -296,10 +302,19 @@ def runs(estate: EstateView, job: Node) -> str:
     schedule = job.attributes.get("schedule")
     said = f"It runs at `{schedule}`" if isinstance(schedule, str) and schedule else "It runs by a schedule"
     later = estate.on if estate.on and estate.on > estate.now else None
-    moment = next_of(estate, job, later)
-    if moment is None:
-        return said
-    return f"{said}, {'for the first time without it' if later else 'next'} {time_left(estate.now, moment)}"
+    if (moment := next_of(estate, job, later)) is not None:
+        said += f", {'for the first time without it' if later else 'next'} {time_left(estate.now, moment)}"
+    return said + _unless(job)
+
+
+def _unless(job: Node) -> str:
+    """Where a job would not run, if nothing tells whether its host is such a one."""
+    if "read_by" in job.attributes:
+        return ""
+    for system, called in _SYSTEMS.items():
+        if reason := job.attributes.get(f"ignored_by_{system}"):
+            return f" (but not {called}: {reason}; the host's /etc/os-release would tell)"
+    return ""
 
 
 def where_of(job: Node) -> str:
