@@ -31,6 +31,7 @@ from auditor.api import (
     is_hostname,
     normal_address,
     normal_name,
+    read_spf,
     read_yaml,
 )
 
@@ -211,6 +212,10 @@ def _facts(owner: str, kind: str, parts: Sequence[str], zone: str, where: Where)
         if target := _target(first, zone):
             yield Dependency(name, Ref(Kind.NAME, target), Relation.RESOLVES, where)
         return
+    if kind in ("TXT", "SPF"):
+        # octoDNS wants a semicolon escaped.
+        yield from _text(owner, kind, first.replace("\\;", ";"), where)
+        return
     numbers = [part for part in parts if part.isdigit()]
     written = next((part for part in parts if part and not part.isdigit()), "")
     provider = host_ref(_target(written, zone)) if kind in _HOSTS and written else None
@@ -224,6 +229,19 @@ def _facts(owner: str, kind: str, parts: Sequence[str], zone: str, where: Where)
         whole = Ref(Kind.RECORD, f"{owner} {kind}")
         yield Entity(whole, where, {"type": kind, "owner": owner, "record_set": True})
         yield Dependency(whole, record, Relation.RECORDS, where, group=kind)
+
+
+def _text(owner: str, kind: str, text: str, where: Where) -> Iterator[Parsed]:
+    """A text, and whom it lets send mail if it is SPF."""
+    record = Ref(Kind.RECORD, excerpt(f"{owner} {kind} {text}".rstrip()))
+    yield Entity(record, where, {"type": kind, "owner": owner})
+    providers = read_spf(text, owner)[0] if text.lower().startswith("v=spf1 ") else ()
+    for provider, group in providers:
+        yield Dependency(record, provider, Relation.RECORDS, where, group=group)
+    if providers:
+        whole = Ref(Kind.RECORD, f"{owner} SPF")
+        yield Entity(whole, where, {"type": "SPF", "owner": owner, "record_set": True})
+        yield Dependency(whole, record, Relation.RECORDS, where, group="SPF")
 
 
 def _target(written: str, zone: str) -> str:

@@ -36,6 +36,7 @@ from auditor.api import (
     is_hostname,
     normal_address,
     normal_name,
+    read_spf,
 )
 from collectors.infrastructure import terraform_configuration as configuration
 from collectors.infrastructure import terraform_resources as table
@@ -56,6 +57,8 @@ _CONFIGURATION: Final = (".tf", ".tofu")
 _GIVEN: Final = ("/terraform.tfvars", ".auto.tfvars")
 # `${aws_instance.old.private_ip}`, `${aws_instance.old[0].private_ip}`
 _REFERENCE: Final = re.compile(r"\$\{\s*([a-z]\w*\.[\w-]+)(?:\[[^\]]{0,80}\])?\.\w+\s*\}")
+_ZONE: Final = re.compile(r"\$\{\s*((?:data\.)?[a-z]\w*\.[\w-]+)(?:\[[^\]]{0,80}\])?\.\w+\s*\}")
+_PARTS: Final = re.compile(r'\\?"\s*\\?"')
 _MARKS: Final = (b'"terraform_version"', b'"format_version"')
 _ACTIONS: Final = {
     ("no-op",): "",
@@ -92,9 +95,9 @@ class TerraformCollector(Collector):
     Can't see
     ---------
     Of a configuration what is more than a literal, a variable with a literal value or another resource's attribute:
-    functions, modules, `for_each`, data sources (its plan has them; its text is scanned for mentions). Resources of
-    other kinds, values behind providers' ids that are in no resource of the same file, and URLs that the provider marks
-    as sensitive: those are named as not read.
+    functions, modules, `for_each`, data sources other than zones (its plan has them; its text is scanned for mentions).
+    Resources of other kinds, values behind providers' ids that are in no resource of the same file, and URLs that the
+    provider marks as sensitive: those are named as not read.
     """
 
     name: ClassVar[str] = "terraform"
@@ -139,7 +142,7 @@ class TerraformCollector(Collector):
             yield Malformed(Where(1), reason, "scanned for mentions only", True)
             return
         resources = list(_resources(root, text))
-        yield from _Reader(resources[:RESOURCES_LIMIT]).read()
+        yield from _Reader(resources[:RESOURCES_LIMIT], _read_zones(root)).read()
         if len(resources) > RESOURCES_LIMIT:
             yield Malformed(Where(), f"more than {RESOURCES_LIMIT:,} resources: the rest is not read")
 
@@ -366,11 +369,47 @@ def _kept(value: object, mask: object, depth: int) -> object:
     return value
 
 
+def _zone_name(kind: str, values: Values) -> str:
+    """The name of a zone; empty for what is none, and where the name is computed."""
+    written = next((text for key in table.ZONES.get(kind, ()) if isinstance(text := values.get(key), str)), "")
+    name = normal_name(written.strip())
+    return name if "." in name and is_hostname(name) else ""
+
+
+def _read_zones(root: Values) -> list[tuple[str, Values]]:
+    """The zones of a plan or state that are data sources."""
+    pending: list[Values] = [one for one in _list(root.get("resources")) if isinstance(one, dict)]
+    for state in (root, root.get("prior_state"), root.get("planned_values")):
+        values = state.get("values", state) if isinstance(state, dict) else None
+        if isinstance(values, dict) and isinstance(values.get("root_module"), dict):
+            pending += _shown(values["root_module"])
+    for change in _list(root.get("resource_changes")):
+        if isinstance(change, dict) and isinstance(change.get("change"), dict):
+            pending.append({**change, "values": change["change"].get("after")})
+    found: list[tuple[str, Values]] = []
+    for one in pending:
+        if one.get("mode") == "data" and one.get("type") in table.ZONES:
+            several = [
+                one.get("values"),
+                *(i.get("attributes") for i in _list(one.get("instances")) if isinstance(i, dict)),
+            ]
+            found += [(str(one["type"]), values) for values in several if isinstance(values, dict)]
+    return found
+
+
 class _Reader:
     """Turns resources into facts, with the ids by which they name each other."""
 
-    def __init__(self, resources: Sequence[_Resource]) -> None:
+    def __init__(self, resources: Sequence[_Resource], read: Sequence[tuple[str, Values]] = ()) -> None:
+        """`read` are zones that are data sources: their types and values."""
         self.resources = resources
+        self.zones: dict[str, str] = {}
+        """Names of zones by their ids, and by the addresses of their resources."""
+        for kind, values in (*read, *((one.type, found) for one in resources for found in (one.before, one.values))):
+            self._zone(kind, values)
+        for one in resources:
+            if name := _zone_name(one.type, one.values):
+                self.zones[f"resource {one.address}"] = name
         self.machines: dict[str, Ref] = {}
         self.by_resource: dict[str, Ref] = {}
         """Machines by the address of their resource, as a configuration names them."""
@@ -406,6 +445,20 @@ class _Reader:
                 yield from self._certificate(one)
             else:
                 yield from self._record(one)
+
+    def _zone(self, kind: str, values: Values) -> None:
+        name = _zone_name(kind, values)
+        for key in (*table.ZONE_IDS, *table.ZONES.get(kind, ())) if name else ():
+            if isinstance(values.get(key), str | int):
+                self.zones[f"{kind.partition('_')[0]} {values[key]}"] = name
+
+    def _zone_of(self, one: _Resource) -> str:
+        """The name of a record's zone; empty if it is not known."""
+        written = table.zone_of(one.type, one.values)
+        found = _ZONE.fullmatch(written)
+        known = self.zones.get(f"resource {found[1]}") if found is not None else None
+        known = known or self.zones.get(f"{one.type.partition('_')[0]} {written}")
+        return known or (written if "." in written and is_hostname(written) else "")
 
     def _machine(self, one: _Resource) -> Iterator[Parsed]:
         """A machine by the name that people gave it, else by its address; ids are how other resources name it."""
@@ -556,7 +609,7 @@ class _Reader:
         yield Entity(service, one.where(names[0]), attributes)
 
     def _record(self, one: _Resource) -> Iterator[Parsed]:
-        record = table.read_record(one.type, one.values)
+        record = table.read_record(one.type, one.values, self._zone_of(one))
         if record is None:
             return
         owner = normal_name(record.name)
@@ -594,6 +647,30 @@ class _Reader:
                 ref = Ref(Kind.RECORD, f"{owner} {record.kind} {excerpt(value)}")
                 yield Entity(ref, one.where(value), {**attributes, "owner": owner})
                 yield Dependency(ref, provider, Relation.RECORDS, one.where(value))
+                if record.kind != "PTR":
+                    yield from _one_of(ref, owner, record.kind, one.where(value))
+        elif record.kind in ("TXT", "SPF"):
+            for value in record.values[:VALUES_LIMIT]:
+                yield from self._spf(one, owner, value, attributes)
+
+    def _spf(self, one: _Resource, owner: str, value: str, known: Mapping[str, Attribute]) -> Iterator[Parsed]:
+        """Who may send mail, by a record whose text may be in several parts."""
+        text = _PARTS.sub("", value.strip().strip('"'))
+        providers = read_spf(text, owner)[0] if text.lower().startswith("v=spf1 ") else ()
+        if not providers:
+            return
+        ref = Ref(Kind.RECORD, f"{owner} TXT {excerpt(text)}")
+        yield Entity(ref, one.where(value), {**known, "owner": owner})
+        yield from _one_of(ref, owner, "SPF", one.where(value))
+        for provider, group in providers:
+            yield Dependency(ref, provider, Relation.RECORDS, one.where(value), group=group)
+
+
+def _one_of(record: Ref, owner: str, kind: str, where: Where) -> Iterator[Parsed]:
+    """A record among those of its name and kind, which are alternatives."""
+    whole = Ref(Kind.RECORD, f"{owner} {kind}")
+    yield Entity(whole, where, {"type": kind, "owner": owner, "record_set": True})
+    yield Dependency(whole, record, Relation.RECORDS, where, group=kind)
 
 
 def _record_target(kind: str, value: str) -> Ref | None:

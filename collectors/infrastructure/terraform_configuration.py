@@ -15,11 +15,15 @@ from typing import Any, Final
 
 from auditor.api import Fragment, Where, excerpt
 from collectors.infrastructure.hcl import HclBlock, HclValue
+from collectors.infrastructure.terraform_resources import ZONES
 
 KNOWN_AFTER: Final = ("id", "arn", "self_link")
 """Attributes of which no configuration knows the value, and by which resources name each other."""
 
-_GIVEN: Final = re.compile(r"\$\{\s*((?:var|local)\.[\w-]+)\s*\}")
+_GIVEN: Final = re.compile(r"\$\{\s*((?:var|local)\.[\w-]+|(?:data\.)?[a-z]\w*\.[\w-]+(?:\[[^\]]{0,80}\])?\.\w+)\s*\}")
+_INDEX: Final = re.compile(r"\[[^\]]*\]")
+_ROUNDS: Final = 5
+_LONG: Final = 4096
 _DEPTH: Final = 10
 _NOT_VALUES: Final = frozenset({"lifecycle", "provisioner", "connection", "depends_on", "provider"})
 
@@ -71,7 +75,7 @@ def pieces(root: HclBlock, path: str, lines: Sequence[str]) -> Iterator[Fragment
             yield _fragment(given, path, lines)
         return
     for block in root.blocks:
-        if block.type == "resource" and len(block.labels) == 2:
+        if len(block.labels) == 2 and (block.type == "resource" or (block.type == "data" and block.labels[0] in ZONES)):
             yield _fragment(block, path, lines)
         elif block.type == "variable" and len(block.labels) == 1 and (default := block.get("default")) is not None:
             name = f"var.{block.labels[0]}"
@@ -114,8 +118,24 @@ def configured(fragments: Sequence[Fragment]) -> Iterator[list[Configured]]:
                 if piece.block.type == wanted:
                     value = piece.block.attributes[0][1]
                     given.setdefault(piece.block.labels[0], _Given(value, _where(path, piece, value.line)))
-        found = [_resource(path, piece, given) for path, piece in parts if piece.block.type == "resource"]
+        for path, piece in parts:
+            for key, value in _names(piece.block):
+                given.setdefault(f"{address_of(piece.block)}.{key}", _Given(value, _where(path, piece, value.line)))
+        found = [_resource(path, piece, given) for path, piece in parts if piece.block.type in ("resource", "data")]
         yield [one for one in found if one is not None]
+
+
+def address_of(block: HclBlock) -> str:
+    """How others name a resource or data source: `aws_route53_zone.main`, `data.aws_route53_zone.main`."""
+    return ".".join((*(("data",) if block.type == "data" else ()), *block.labels))
+
+
+def _names(block: HclBlock) -> Iterator[tuple[str, HclValue]]:
+    """The attributes of a zone that are its name: other resources make their names of it."""
+    if block.type in ("resource", "data") and block.labels[0] in ZONES:
+        for key in ZONES[block.labels[0]]:
+            if (value := block.get(key)) is not None:
+                yield key, value
 
 
 def _where(path: str, piece: Piece, line: int) -> Where:
@@ -128,7 +148,7 @@ def _resource(path: str, piece: Piece, given: Mapping[str, _Given]) -> Configure
     count = block.get("count")
     if count is not None and count.value == 0:
         return None
-    address = ".".join(block.labels)
+    address = address_of(block)
     lines = Lines(_where(path, piece, block.line))
     reader = _Filler(path, piece, given, lines)
     values = reader.body(block, 0)
@@ -167,15 +187,19 @@ class _Filler:
             return value.value
         where = where or _where(self.path, self.piece, value.line)
         whole = _GIVEN.fullmatch(value.value)
-        known = self.given.get(whole[1]) if whole is not None else None
+        known = self.given.get(_INDEX.sub("", whole[1])) if whole is not None else None
         if known is not None and depth < _DEPTH:
             return self.value(known.value, depth + 1, known.where)
-        text = _GIVEN.sub(self._filled, value.value)
+        text = value.value
+        for _ in range(_ROUNDS):
+            before, text = text, _GIVEN.sub(self._filled, text)
+            if text == before or len(text) > _LONG:
+                break
         self.lines.of_value.setdefault(json.dumps(text, ensure_ascii=False), where)
         return text
 
     def _filled(self, found: re.Match[str]) -> str:
-        known = self.given.get(found[1])
-        if known is None or not isinstance(known.value.value, str) or "${" in known.value.value:
+        known = self.given.get(_INDEX.sub("", found[1]))
+        if known is None or not isinstance(known.value.value, str) or len(known.value.value) > _LONG:
             return found[0]
         return known.value.value

@@ -70,7 +70,7 @@ CERTIFICATES: Final = frozenset({"aws_acm_certificate", "acme_certificate", "dig
 class Record(NamedTuple):
     """A set of DNS records: full owner name, the name as it was written, type, values.
 
-    `within` is whether the name is below a zone that the resource names by an id only: the full name is not known.
+    `within` is whether the full name is not known: its zone is named by an id only, or a part of it is computed.
     """
 
     name: str
@@ -80,6 +80,33 @@ class Record(NamedTuple):
     weighted: bool = False
     within: bool = False
 
+
+ZONES: Final[Mapping[str, tuple[str, ...]]] = {
+    "aws_route53_zone": ("name",),
+    "cloudflare_zone": ("name", "zone"),
+    "google_dns_managed_zone": ("dns_name",),
+    "digitalocean_domain": ("name",),
+    "dnsimple_zone": ("name",),
+    "gandi_livedns_domain": ("name",),
+    "hetznerdns_zone": ("name",),
+    "linode_domain": ("domain",),
+    "ns1_zone": ("zone",),
+    "openstack_dns_zone_v2": ("name",),
+    "ovh_domain_zone": ("name",),
+    "vultr_dns_domain": ("domain",),
+    "azurerm_dns_zone": ("name",),
+    "azurerm_private_dns_zone": ("name",),
+}
+"""DNS zones, as resources and as data sources, and the attributes that are their names."""
+ZONE_IDS: Final = ("id", "zone_id", "hosted_zone_id", "arn")
+"""Attributes of zones by which records name them, besides their names."""
+_ZONE_OF: Final[Mapping[str, str]] = {
+    "aws_route53_record": "zone_id",
+    "cloudflare_record": "zone_id",
+    "cloudflare_dns_record": "zone_id",
+    "hetznerdns_record": "zone_id",
+    "linode_domain_record": "domain_id",
+}
 
 # Resource: attributes of the owner (the first that is there), of the zone to complete it, of the type, of the values.
 _RECORDS: Final[Mapping[str, tuple[tuple[str, ...], str, tuple[str, ...], tuple[str, ...]]]] = {
@@ -94,7 +121,8 @@ _RECORDS: Final[Mapping[str, tuple[tuple[str, ...], str, tuple[str, ...], tuple[
     "ovh_domain_zone_record": (("subdomain",), "zone", ("fieldtype",), ("target",)),
     "powerdns_record": (("name",), "", ("type",), ("records",)),
     "vultr_dns_record": (("name",), "domain", ("type",), ("data",)),
-    "hetznerdns_record": (("fqdn",), "", ("type",), ("value",)),
+    "hetznerdns_record": (("fqdn", "name"), "", ("type",), ("value",)),
+    "linode_domain_record": (("name",), "", ("record_type",), ("target",)),
     "openstack_dns_recordset_v2": (("name",), "", ("type",), ("records",)),
     "akamai_dns_record": (("name",), "", ("recordtype",), ("target",)),
     "scaleway_domain_record": (("fqdn", "name"), "dns_zone", ("type",), ("data",)),
@@ -114,18 +142,35 @@ _TYPED: Final[Mapping[str, tuple[str, str]]] = {
 }
 VALUES: Final = frozenset({key for *_, keys in _RECORDS.values() for key in keys} | {key for _, key in _TYPED.values()})
 """Attributes that hold the values of records."""
+_FULL: Final = frozenset({"fqdn", "hostname", "qualified_name"})
+EXPRESSION: Final = "${"
+"""What a configuration does not say literally stands behind this."""
 _POLICIES: Final = (
     "weighted_routing_policy", "latency_routing_policy", "geolocation_routing_policy", "failover_routing_policy",
     "multivalue_answer_routing_policy", "set_identifier",
 )  # fmt: skip
 
 
-def read_record(resource: str, values: Mapping[str, Any]) -> Record | None:
-    """The DNS records of a resource; None if it is none, or its name is not known or not complete."""
+def zone_of(resource: str, values: Mapping[str, Any]) -> str:
+    """What a record's resource names its zone by: an id, a name, or another resource's attribute; empty if nothing."""
+    if resource in _TYPED:
+        return _text(values, "zone_name") or _text(values, "zone")
+    if resource in _ZONE_OF:
+        return _text(values, _ZONE_OF[resource])
+    return _text(values, _RECORDS[resource][1]) if resource in _RECORDS else ""
+
+
+def read_record(resource: str, values: Mapping[str, Any], zone: str) -> Record | None:
+    """The DNS records of a resource; None if it is none, or its name is not known or not complete.
+
+    `zone` is the name of its zone, empty if it is not known.
+    """
     if resource in _TYPED:
         kind, key = _TYPED[resource]
-        zone = _text(values, "zone_name") or _text(values, "zone")
-        return _complete(_text(values, "name"), zone, kind, _texts(values.get(key)))
+        name, written = _text(values, "name"), _texts(values.get(key))
+        if not zone and zone_of(resource, values):
+            return Record(name, name, kind, written, within=True)
+        return _complete(name, zone, kind, written)
     if resource not in _RECORDS:
         return None
     owners, zone_key, kinds, keys = _RECORDS[resource]
@@ -145,7 +190,10 @@ def read_record(resource: str, values: Mapping[str, Any]) -> Record | None:
             kind, found = "ALIAS", [one.removeprefix("dualstack.") for one in targets if one]
     if len(keys) > 1 and len(found) > 1:
         found = found[:1]
-    zone = _text(values, zone_key) if zone_key and key_used not in ("fqdn", "hostname", "qualified_name") else ""
+    if key_used in _FULL:
+        zone = ""
+    if EXPRESSION in owner and kind:
+        return Record(owner, owner, kind, found, within=True)
     if zone_key and not zone and key_used in ("name", "subdomain"):
         return Record(owner, owner, kind, found, within=True) if kind and is_label(owner) else None
     if "." not in owner and not zone and kind and is_label(owner):
