@@ -388,6 +388,41 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetPart:
+    """One kind of what a host may need another for (its schedules, its mounts), over all hosts that stay."""
+
+    what: str
+    area: Area
+    seen: int
+    """Hosts of which something of it was read."""
+    none: int
+    """Hosts that have none of it, as their whole collection, a record of it or the inventory says."""
+    unknown: int
+    """Hosts of which nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetGap:
+    """Hosts that stay and of which nobody knows the same parts."""
+
+    parts: tuple[str, ...]
+    hosts: tuple[str, ...]
+    """Numbered ones as a range: `api[001:340].example.net`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """How far the hosts that stay were looked into: what goes may be needed there."""
+
+    hosts: int
+    whole: int
+    """Those that a collection looked into from end to end."""
+    parts: tuple[FleetPart, ...]
+    gaps: tuple[FleetGap, ...] = ()
+    """Each host once of which something is not known, the largest group first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Something of ours that went wrong: a crashed rule, a plugin that does not load. Rules out CLEAR."""
 
@@ -685,3 +720,5 @@ class Report:
     """What differs from the last run that was kept; None if there is none."""
     digest: str = ""
     """SHA-256 over the names and contents of all files that were read, in hex; empty if nobody asked for it."""
+    fleet: Fleet | None = None
+    """The hosts that stay; None if none is known."""

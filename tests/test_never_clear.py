@@ -7,6 +7,7 @@ where the dependency must be pointed at (`found`), or that the verdict must not 
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from auditor.registry import load_collectors, load_rules
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("never_clear.yaml").read_text())
 CALM = CASES.pop("calm")
-KEYS = {"why", "files", "bytes", "links", "folders", "without", "ask", "as", "on", "must_see"}
+KEYS = {"why", "files", "bytes", "links", "folders", "without", "whole", "ask", "as", "on", "must_see"}
 CLAIMS = {"found", "blocked", "open", "gap", "no_gap", "clear", "not"}
 
 
@@ -35,6 +36,10 @@ def parts() -> tuple[list[Collector], list[Rule]]:
 
 def run(case: dict[str, Any], root: Path) -> Report:
     files = {**CALM["files"], **case.get("files", {})}
+    # Of the other hosts there is no file because they have none, as a collection says that saw all of them.
+    whole = [json.dumps({"path": f"hosts/{host}", "outcome": "ok"}) for host in case.get("whole", CALM["whole"])]
+    if whole:
+        files["captures.jsonl"] = "\n".join([*files.get("captures.jsonl", "").splitlines(), *whole])
     for path, text in files.items():
         if path not in case.get("without", ()):
             write(root / path, text.encode())

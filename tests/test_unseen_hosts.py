@@ -19,12 +19,13 @@ AREAS = ("webhooks", "names", "monitoring", "renewal", "schedules", "storage", "
 
 @pytest.fixture
 def estate(tmp_path: Path) -> Path:
-    """An estate in which all but some of the hosts that stay was looked at."""
+    """An estate in which all but some of the hosts that stay was looked at, and those whole."""
     root = tmp_path / "estate"
     for host in ("old-1", "app-1"):
         cron = root / f"hosts/{host}.example.net/etc/cron.d/job"
         cron.parent.mkdir(parents=True)
         cron.write_text("5 4 * * * root true\n")
+    (root / "captures.jsonl").write_text('{"path": "hosts/app-1.example.net", "outcome": "ok"}\n')
     return root
 
 
@@ -123,3 +124,87 @@ def test_collect_says_when_it_leaves_out_everything(estate: Path, capsys: pytest
     declare(estate, more=more)
     assert main(["collect", "--estate", str(estate), "-o", str(estate.parent / "snapshot"), "--quiet"]) == 2
     assert "Every host of its sources is under `not_collected`" in capsys.readouterr().err
+
+
+def test_hosts_known_in_part_are_told_in_every_format(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once, with what was never seen of how many, and what to do; by name in the JSON."""
+    for number in range(1, 41):
+        place = estate / f"hosts/web{number:02}.example.net/etc/nginx/nginx.conf"
+        place.parent.mkdir(parents=True)
+        place.write_text("events {}\n")
+    (estate / "hosts/web07.example.net/etc/crontab").write_text("5 4 * * * root true\n")
+    declare(estate, "web[01:40].example.net")
+    # What none of the estate has is known of them, too: schedules are what nobody said anything of.
+    inventory = estate / "inventory.yaml"
+    inventory.write_text(inventory.read_text().replace("area: schedules,", "area: schedules, host: old-1.example.net,"))
+    for words in ((), ("--format", "markdown")):
+        code, said = asked(estate, capsys, *words)
+        flat = " ".join(said.split()).replace("`", "")
+        assert code == 4
+        assert "40 hosts known only in part" in flat
+        assert "40 of 41 hosts that stay, known only in part" in flat
+        assert "Never seen there: user crontabs, systemd units; on 39 of them: system crontabs" in flat
+        assert "auditor collect 'web[01:40].example.net'" in flat
+        assert "web servers and proxies 40, none 1" in flat
+        assert "system crontabs 2, unknown 39" in flat
+        assert said.count("web39") + said.count("web[01:40]") <= 4
+    _, page = asked(estate, capsys, "--format", "json")
+    told = json.loads(page)
+    (row,) = [one for one in told["coverage"] if "hosts" in one]
+    assert (row["outcome"], row["needed"], len(row["hosts"])) == ("partial", True, 40)
+    stay = told["hosts_that_stay"]
+    assert (stay["count"], stay["collected_whole"]) == (41, 1)
+    (crontabs,) = [one for one in stay["parts"] if one["part"] == "system crontabs"]
+    assert crontabs == {"part": "system crontabs", "area": "schedules", "seen": 2, "none": 0, "unknown": 39}
+    assert [(one["hosts"], one["parts"]) for one in stay["unknown"]] == [
+        (
+            ["web[01:06].example.net", "web[08:40].example.net"],
+            ["system crontabs", "user crontabs", "systemd units"],
+        ),
+        (["web07.example.net"], ["user crontabs", "systemd units"]),
+    ]
+    html = estate.parent / "report.html"
+    main(["report", "old-1.example.net", "--estate", str(estate), "--now", NOW, "--quiet", "-o", str(html)])
+    written = html.read_text()
+    assert "known only in part" in written
+    assert "How far the hosts that stay were looked into: 41 hosts that stay, 1 of them collected whole" in written
+
+
+def test_the_lines_for_hosts_known_in_part_close_it(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (estate / "captures.jsonl").unlink()
+    declare(estate)
+    code, said = asked(estate, capsys, "--format", "json")
+    assert code == 4
+    (row,) = [one for one in json.loads(said)["coverage"] if "hosts" in one]
+    assert "Never seen there: web servers and proxies. Collect" in row["detail"]
+    declare(estate, more=row["detail"].split("`")[-2].replace("…", "known") + "\n")
+    code, said = asked(estate, capsys)
+    first = " ".join(said.split("\n\n")[0].split())
+    assert code == 0
+    assert "It does not cover: 1 host known only in part that the inventory leaves out; traffic, anywhere." in first
+
+
+def test_what_a_clear_does_not_cover_is_beside_it_in_every_format(
+    estate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No balancer's configuration was seen anywhere: that rules out nothing, and is said."""
+    declare(estate)
+    code, said = asked(estate, capsys)
+    assert code == 0
+    assert "It does not cover: traffic, anywhere. See NOT LOOKED AT." in " ".join(said.split("\n\n")[0].split())
+    assert "**It does not cover**: traffic, anywhere." in asked(estate, capsys, "--format", "markdown")[1]
+    told = json.loads(asked(estate, capsys, "--format", "json")[1])
+    assert (told["verdict"], told["does_not_cover"]) == ("CLEAR", ["traffic, anywhere"])
+    html = estate.parent / "report.html"
+    main(["report", "old-1.example.net", "--estate", str(estate), "--now", NOW, "--quiet", "-o", str(html)])
+    assert "It does not cover: </strong>traffic, anywhere" in html.read_text()
+
+
+def test_what_to_capture_of_the_host_is_said_once(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (estate / "inventory.yaml").write_text("version: 1\nhosts: [{name: old-1.example.net}]\n")
+    told = json.loads(asked(estate, capsys, "--format", "json")[1])
+    (gap,) = [one for one in told["findings"] if one["rule"] == "coverage-gap"]
+    assert gap["action"] == (
+        "To see them, capture under hosts/old-1.example.net/: /etc/letsencrypt (or what renews its certificates); "
+        "/proc/self/mountinfo or /etc/fstab; user crontabs; systemd units."
+    )

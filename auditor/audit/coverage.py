@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditor.api import Rule
+from auditor.audit.staying import look_at_those_that_stay
 from auditor.capture.areas import ESTATE_WIDE, ON_THE_HOST, RELATIONS_OF, SCHEDULERS, area_of, schedulers_of
 from auditor.capture.reading import Bound, Reading
 from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
 from auditor.capture.tree import OF_THE_ESTATE, moment_of
 from auditor.graph.hosts import HostTable
-from auditor.model import ALWAYS_SEEN, Area, Coverage, Going, Lifecycle, Malformed, Outcome, Relation
-from auditor.phrases import listed, plural, ranged
-from auditor.text import is_address
+from auditor.model import ALWAYS_SEEN, Area, Coverage, Fleet, Going, Malformed, Outcome, Relation
+from auditor.phrases import listed, plural
 
 if TYPE_CHECKING:
     from auditor.graph.view import View
@@ -55,14 +55,17 @@ _MONITORING: Final = re.compile(
 _TABLES_BESIDE: Final = frozenset({Area.COVERAGE, Area.LOGS, Area.TRAFFIC})
 """Areas where a file that is no text is a table made of the text beside it, or says nothing of other machines."""
 _FETCHED: Final = frozenset({"node_modules", ".terraform"})
-_OF_THE_HOST: Final = frozenset({"inventory", "captured", "asked"})
-"""Where a machine is known from, other than by what somebody else says of it."""
-_WRITTEN: Final = 5
-"""Hosts, or ranges of them, that a line to type or to write names."""
 _TYPED_WRONG: Final = 2
 """How many letters a name that was meant may be longer or shorter."""
 _CANDIDATES: Final = 10_000
 _THEY: Final = {DATABASE: "databases", PICTURE: "pictures or fonts"}
+
+
+class Covered(NamedTuple):
+    """All lines of coverage, and the hosts that stay; None if none is known."""
+
+    rows: tuple[Coverage, ...]
+    fleet: Fleet | None
 
 
 def of_estate(
@@ -74,7 +77,7 @@ def of_estate(
     inventory_path: str,
     now: datetime,
     must_see: Collection[Area] = (),
-) -> tuple[Coverage, ...]:
+) -> Covered:
     """All lines of coverage: what was parsed, what was asked and not had, what a person declared, what nobody asked.
 
     `now` is what dates of the inventory are compared with. `must_see` are the areas of which something must have been
@@ -109,10 +112,9 @@ def of_estate(
             )
     rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical, {one.host for one in going}), hosts))
     rows.extend(_unseen_areas(reading, rows, must_see))
-    if inventory is not None:
-        going_hosts = {one.host for one in going}
-        rows = _unseen_hosts(rows, reading, inventory, hosts, canonical, going_hosts, inventory_path, now)
-    return tuple(rows)
+    going_hosts = {one.host for one in going}
+    rows, fleet = look_at_those_that_stay(rows, reading, inventory, hosts, canonical, going_hosts, inventory_path, now)
+    return Covered(tuple(rows), fleet)
 
 
 def afterwards(rows: Sequence[Coverage], going: Sequence[Going], known: Collection[str]) -> tuple[Coverage, ...]:
@@ -476,150 +478,9 @@ def _unseen_areas(reading: Reading, rows: Sequence[Coverage], must_see: Collecti
         yield replace(_gap("", area, f"{area.value}, anywhere", how), needed=area in must_see)
 
 
-def _unseen_hosts(
-    rows: list[Coverage],
-    reading: Reading,
-    inventory: Inventory,
-    hosts: HostTable,
-    canonical: Mapping[str, tuple[str, ...]],
-    going: Collection[str],
-    inventory_path: str,
-    now: datetime,
-) -> list[Coverage]:
-    """Also the hosts that the inventory declares, that stay, and of which nothing was captured.
-
-    What another source says of a host (its cloud, its monitoring, the configuration management) is no look into it. A
-    host that was asked and did not answer is a gap of its own already; if it is declared as not collected, that one
-    rules out nothing any more.
-    """
-    from auditor.inventory.facts import not_collected
-
-    there = {
-        host.name: name
-        for host in inventory.expanded()
-        if host.lifecycle is not Lifecycle.RETIRED and (name := hosts.find(host.name) or host.name) not in going
-    }
-    files = _looked_into(reading, hosts, canonical)
-    tried = {one.source for one in reading.tree.captures.values()}
-    tried |= {row.source for row in reading.coverage if row.needed and not row.seen}
-    asked = _named(hosts, canonical, tried)
-    unseen = [name for name, known_as in there.items() if known_as not in files]
-    missing = {name for name in unseen if there[name] not in asked}
-    stated: set[str] = set()
-    declared: list[Coverage] = []
-    for statement, names in not_collected(inventory, unseen, now):
-        parts = [statement.by, f"{statement.on:%Y-%m-%d}"]
-        if statement.until is not None:
-            parts.append(f"until {statement.until:%Y-%m-%d}")
-        detail = f"{statement.reason} ({', '.join(parts)})"
-        if statement.holds(now):
-            stated.update(there[name] for name in names)
-        else:
-            names = tuple(name for name in names if name in missing)
-        missing.difference_update(names)
-        if names:
-            said = (
-                "declared as not collected" if statement.holds(now) else "whose declaration as not collected has ended"
-            )
-            what = f"{plural(len(names), 'host')} that {_stays(len(names))}, {said}"
-            line = Coverage("", Area.COVERAGE, what, Outcome.UNSEEN, len(names), detail, inventory_path, statement.line)
-            declared.append(replace(line, hosts=names, needed=not statement.holds(now)))
-    rows = [
-        replace(row, needed=False) if row.recorded and row.source in stated and not row.seen else row for row in rows
-    ]
-    if left := tuple(name for name in unseen if name in missing):
-        of = f"{len(left):,} of {plural(len(there), 'host')} that {_stays(len(there))}, of which nothing was captured"
-        others = {origin for name in left if (record := hosts.records.get(there[name])) for origin in record.origins}
-        how = _how_to_see(left, others - _OF_THE_HOST, now)
-        rows.append(Coverage("", Area.COVERAGE, of, Outcome.UNSEEN, len(left), how, hosts=left))
-    return rows + declared
-
-
-def undeclared(
-    reading: Reading,
-    inventory: Inventory,
-    hosts: HostTable,
-    going: Sequence[Going],
-    without_machine: Iterable[tuple[str, Sequence[str]]],
-) -> list[Coverage]:
-    """One line for what has a name and an address under our domains, and is neither declared nor was looked into.
-
-    `without_machine` are names with addresses that no known machine has. That a name is a machine's is not certain, so
-    that this rules out nothing.
-    """
-    from auditor.inventory.expansion import addresses_in
-
-    if not inventory.hosts or not inventory.domains:
-        return []
-    below = tuple(f".{domain}" for domain in inventory.domains)
-    canonical = canonical_of(reading, hosts)
-    known = _looked_into(reading, hosts, canonical) | {one.host for one in going}
-    found = {
-        record.name: record.name
-        for record in hosts.records.values()
-        if record.name not in known
-        and not record.origins <= _OF_THE_HOST
-        and "inventory" not in record.origins
-        and record.name.endswith(below)
-    }
-    balanced = {
-        address for balancer in inventory.balancers for item in balancer.addresses for address in addresses_in(item)
-    }
-    called = {balancer.name for balancer in inventory.balancers}
-    for name, addresses in sorted(without_machine, key=lambda one: (one[0].count("."), one[0])):
-        if name.endswith(below) and "*" not in name and name not in called and balanced.isdisjoint(addresses):
-            found.setdefault(addresses[0], name)
-    if not found:
-        return []
-    names = tuple(sorted(found.values()))
-    what = f"{plural(len(names), 'name')} under our domains whose machine the inventory does not declare"
-    how = (
-        "Where it is a machine of ours, declare it in the inventory and collect from it: what goes may be needed there."
-    )
-    return [Coverage("", Area.COVERAGE, what, Outcome.UNSEEN, len(names), how, needed=False, hosts=names)]
-
-
 def canonical_of(reading: Reading, hosts: HostTable) -> dict[str, tuple[str, ...]]:
     """The hosts that each source stands for, by the names that they are known by."""
     return {source: tuple(hosts.find(name) or name for name in names) for source, names in reading.tree.sources.items()}
-
-
-def _looked_into(reading: Reading, hosts: HostTable, canonical: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """Hosts of which there is a file, or a record that something was there or was not."""
-    sources = {bound.file.source for bound in reading.bound}
-    records = reading.tree.captures.values()
-    sources |= {one.source for one in records if one.outcome in (Outcome.OK, Outcome.ABSENT)}
-    return _named(hosts, canonical, sources)
-
-
-def _named(hosts: HostTable, canonical: Mapping[str, tuple[str, ...]], sources: Collection[str]) -> set[str]:
-    """The hosts that sources stand for; one that was captured by its address alone, too."""
-    named = {name for source in sources for name in canonical.get(source, (source,))}
-    for address in [name for name in named if is_address(name)]:
-        if len(holders := hosts.at(address)) == 1:
-            named.update(holders)
-    return named
-
-
-def _stays(count: int) -> str:
-    return "stays" if count == 1 else "stay"
-
-
-def _how_to_see(hosts: Sequence[str], others: Collection[str], now: datetime) -> str:
-    """What to do about hosts of which nothing was captured: to collect from them, or the lines for the inventory.
-
-    `others` are what else names them.
-    """
-    names = ranged(hosts)
-    more = " …" if len(names) > _WRITTEN else ""
-    written = ", ".join(f'"{name}"' if "[" in name else name for name in names[:_WRITTEN]) + (", …" if more else "")
-    quoted = " ".join(f"'{name}'" if "[" in name else name for name in names[:_WRITTEN]) + more
-    entry = f"{{hosts: [{written}], reason: …, by: …, on: {now:%Y-%m-%d}}}"
-    known = f" What {listed(sorted(others))} says of them is no look into them." if others else ""
-    return (
-        f"What goes may be needed there.{known} Collect from there, too: `auditor collect {quoted}`. Where nobody has "
-        f"to look, say in the inventory why: `not_collected: [{entry}]`."
-    )
 
 
 def _everywhere(row: Coverage) -> bool:

@@ -17,6 +17,7 @@ from auditor.audit import scenario
 from auditor.audit.mentioned import look_for_mentions
 from auditor.audit.observed import observe_hosts, observe_tags, sightings
 from auditor.audit.sight import blind_to
+from auditor.audit.staying import undeclared
 from auditor.capture.estates import open_estates, read_inventory
 from auditor.capture.reading import Reading, Templates, documents, items, machines, read_estate
 from auditor.capture.tree import INVENTORY, Tree
@@ -313,14 +314,15 @@ def answer(
     going = scenario.going(hosts, names, request.lifecycle, request.now, request.on)
     _ask(going, len(hosts.records), request)
     policy, profile = request.policy, request.profile or PLAIN
-    covered = covering.of_estate(
+    covered, fleet = covering.of_estate(
         reading, inventory, hosts, going, resolved.identity_seen, INVENTORY, request.now, profile.must_see
     )
     if request.max_age is not None:
         covered = covering.aged(reading, hosts, going, covered, request.now, request.max_age)
     recovery = Recovery()
     if inventory is not None:
-        covered = (*covered, *covering.undeclared(reading, inventory, hosts, going, without_machine))
+        canonical = covering.canonical_of(reading, hosts)
+        covered = (*covered, *undeclared(reading, inventory, hosts, canonical, going, without_machine))
         from auditor.inventory.ways_back import declared_recovery
 
         recovery = declared_recovery(inventory, INVENTORY)
@@ -373,6 +375,7 @@ def answer(
         owners=_owners(profile, inventory, going),
         digest=_digest(reading) if request.digest else "",
         signers={one.area: one.people for one in inventory.area_owners if one.people} if inventory is not None else {},
+        fleet=fleet,
     )
     return Audited(report, view, reading)
 

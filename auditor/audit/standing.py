@@ -94,7 +94,7 @@ def old_gaps(
     if not any(one.finding.rule == GAP and one.standing is Standing.NEW for one in result):
         return result, []
     # That nothing but its declaration names a host is no finding of this kind.
-    rows = covering.of_estate(before.reading, before.inventory, before.hosts, going, (), INVENTORY, now)
+    rows, _ = covering.of_estate(before.reading, before.inventory, before.hosts, going, (), INVENTORY, now)
     was = {_gap_key(one, lines.path(one.path)) for one in rows if not one.seen}
     worse = {(one.source, one.outcome.value) for one in unseen if _gap_key(one, one.path) not in was}
     for at, one in enumerate(result):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from auditor.capture.aws_calls import AREAS
 from auditor.model import Area, Relation
@@ -126,11 +127,84 @@ ON_THE_HOST: Final = frozenset({Relation.RUNS_ON, Relation.RENEWED_BY, Relation.
 ESTATE_WIDE: Final = frozenset({Area.MONITORING, Area.NAMES, Area.WEBHOOKS})
 """Areas that are kept on a few machines for all: that one host has none of it says nothing of the estate."""
 
+
+class Part(NamedTuple):
+    """One kind of what a machine may need another for, and where it keeps that."""
+
+    what: str
+    area: Area
+    places: re.Pattern[str]
+    """Matches the beginning of a path, or all of it."""
+    relation: Relation | None = None
+    """A collector that provides this has looked at the part, wherever its file was."""
+    readers: bool = False
+    """Whether any collector of the area has."""
+
+
+def _part(what: str, area: Area, *places: str, relation: Relation | None = None, readers: bool = False) -> Part:
+    return Part(what, area, re.compile("|".join(f"(?:{place})" for place in places)), relation, readers)
+
+
+_TASKS: Final = "/Windows/System32/Tasks"
 _SCHEDULERS: Final = (
-    ("system crontabs", ("/etc/crontab", "/etc/cron.")),
-    ("user crontabs", ("/var/spool/cron", "/var/cron", "/etc/crontabs", "/usr/lib/cron")),
-    ("systemd units", ("/etc/systemd", "/usr/lib/systemd", "/lib/systemd", "/run/systemd")),
+    _part("system crontabs", Area.SCHEDULES, r"/etc/crontab$", r"/etc/cron\.", r"/usr/local/etc/cron\.d"),
+    _part("user crontabs", Area.SCHEDULES, "/var/spool/cron", "/var/cron", "/etc/crontabs", "/usr/lib/cron"),
+    _part(
+        "systemd units",
+        Area.SCHEDULES,
+        r"/etc/systemd(?:$|/(?:system|user)(?:$|/))",
+        r"(?:/usr(?:/local)?)?/lib/systemd",
+        "/run/systemd",
+    ),
 )
+SCHEDULERS: Final = tuple(part.what for part in _SCHEDULERS)
+"""What starts programs by time on a machine, each to be looked at by itself."""
+
+PARTS: Final = (
+    *_SCHEDULERS,
+    _part(
+        "certificate renewal",
+        Area.RENEWAL,
+        r"/etc/(?:letsencrypt|dehydrated|acme|lego|uacme|getssl)(?:$|/)",
+        r"/root/\.(?:acme\.sh|lego|getssl)(?:$|/)",
+        r"/var/lib/(?:dehydrated|lego|certmonger|caddy)(?:$|/)",
+        r"/ProgramData/win-acme(?:$|/)",
+        relation=Relation.RENEWED_BY,
+    ),
+    _part("mounts", Area.STORAGE, r"/proc/(?:self/)?mount", r"/etc/(?:fstab|auto\.|mtab$)"),
+    _part("hosts file", Area.NAMES, r"/etc/hosts$", r"/Windows/System32/drivers/etc/hosts$"),
+    _part("resolver", Area.NAMES, r"/etc/resolv\.conf$"),
+    _part(
+        "web servers and proxies",
+        Area.TRAFFIC,
+        r"(?:/usr/local)?/etc/(?:nginx|apache|httpd|haproxy|caddy|traefik|keepalived|squid|varnish|envoy)",
+        "/usr/local/nginx",
+        readers=True,
+    ),
+    _part(
+        "monitoring agents",
+        Area.MONITORING,
+        r"(?:/usr/local)?/etc/(?:prometheus|alertmanager|nagios|icinga|naemon|zabbix|monit|telegraf|collectd|grafana)",
+        r"/etc/(?:default/prometheus|blackbox_exporter|alloy|otelcol|datadog-agent|munin|snmp|check_mk)",
+        readers=True,
+    ),
+    _part(
+        "keys and allow-lists",
+        Area.IDENTITY,
+        r"/etc/(?:ssh(?:$|/)|sudoers|hosts\.(?:allow|deny)$)",
+        r"/root/\.ssh",
+        r"/home/[^/]+/\.ssh",
+        r"/usr/local/etc/sudoers",
+        readers=True,
+    ),
+    _part(
+        "logs and mail",
+        Area.LOGS,
+        r"/etc/(?:rsyslog|syslog|systemd/journal-upload|filebeat|fluent|td-agent|vector|promtail|postfix|exim)",
+        readers=True,
+    ),
+)
+"""What a machine is asked for, each part by itself: that one was seen says nothing of the others."""
 
 
 def without_drive(path: str) -> str:
@@ -138,23 +212,25 @@ def without_drive(path: str) -> str:
     return path[path.index("/", 1) :] if path.startswith(("/C:/", "/C/")) else path
 
 
+def is_windows(path: str) -> bool:
+    """Whether a path is one of Windows."""
+    return without_drive(path).startswith(("/Windows/", "/ProgramData/"))
+
+
+def parts_at(path: str) -> frozenset[int]:
+    """Which parts of a machine a place belongs to, as indexes of PARTS. The tasks of Windows are all its schedules."""
+    path = without_drive(path)
+    if path.startswith(_TASKS):
+        return frozenset(range(len(_SCHEDULERS)))
+    return frozenset(index for index, part in enumerate(PARTS) if part.places.match(path))
+
+
 def schedulers_of(paths: Iterable[str]) -> frozenset[str]:
     """Which kinds of schedules were looked at, by the paths that were: one kind says nothing of another.
 
     Windows has one kind only, which stands for all.
     """
-    found: set[str] = set()
-    for path in paths:
-        if without_drive(path).startswith("/Windows/System32/Tasks"):
-            return frozenset(SCHEDULERS)
-        for name, places in _SCHEDULERS:
-            if path.startswith(places):
-                found.add(name)
-    return frozenset(found)
-
-
-SCHEDULERS: Final = tuple(name for name, _ in _SCHEDULERS)
-"""What starts programs by time on a machine, each to be looked at by itself."""
+    return frozenset(PARTS[index].what for path in paths for index in parts_at(path) if index < len(_SCHEDULERS))
 
 
 def area_of(path: str) -> Area:

@@ -10,7 +10,7 @@ from auditor.model import Coverage, Outcome, Report
 from auditor.page.markup import Markup, hidden, joined, prose, tag
 from auditor.phrases import ranged
 from auditor.report.layout import clean, number
-from auditor.report.summary import basis, other_counts, passed, seen_by_area
+from auditor.report.summary import basis, fleet_said, other_counts, passed, seen_by_area
 
 ROWS: Final = 300
 """Rows that the matrix shows, those with a gap first."""
@@ -37,7 +37,7 @@ _NONE: Final[Mapping[Outcome, str]] = {
 def coverage(report: Report) -> Markup:
     """The matrix, and by area what was looked at."""
     lead = tag("p", prose(f"The verdict rests on {basis(report)}."), class_="lead")
-    return joined([lead, _matrix(report), _passed(report), _seen(report)])
+    return joined([lead, _matrix(report), _fleet(report), _passed(report), _seen(report)])
 
 
 def _matrix(report: Report) -> Markup:
@@ -122,6 +122,31 @@ def _row(cells: tuple[tuple[str, str, bool, int], ...], sources: list[str], outc
             )
         )
     return tag("tr", found)
+
+
+def _fleet(report: Report) -> Markup | None:
+    """How far the hosts that stay were looked into, part by part."""
+    fleet = report.fleet
+    if fleet is None:
+        return None
+    rows = [
+        tag(
+            "tr",
+            tag("th", part.what.capitalize(), scope="row"),
+            tag("td", f"{part.seen:,}"),
+            tag("td", f"{part.none:,}"),
+            tag("td", f"? {part.unknown:,}" if part.unknown else "–", class_="unseen" if part.unknown else None),
+        )
+        for part in fleet.parts
+    ]
+    heads = [tag("th", one, scope="col") for one in ("Part of a host", "Looked at", "Has none", "Nobody knows")]
+    table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="seen")
+    return tag(
+        "details",
+        tag("summary", f"How far the hosts that stay were looked into: {fleet_said(report)[0]}"),
+        tag("div", table, class_="scroll", role="region", aria_label="Hosts that stay, by part", tabindex=0),
+        class_="plain",
+    )
 
 
 def _passed(report: Report) -> Markup | None:

@@ -15,6 +15,7 @@ from auditor.model import (
     Earlier,
     Failure,
     Finding,
+    Fleet,
     Going,
     PolicyUse,
     Profile,
@@ -26,7 +27,7 @@ from auditor.model import (
     Step,
 )
 from auditor.report.layout import iso
-from auditor.report.summary import EXIT_CODES, area_of, areas, open_items, ordered
+from auditor.report.summary import EXIT_CODES, all_beyond, area_of, areas, open_items, ordered
 
 
 class EvidenceJson(TypedDict):
@@ -238,12 +239,39 @@ class RuleJson(TypedDict):
     switched_off: str
 
 
+class FleetPartJson(TypedDict):
+    """One part of what a host may need another for, over all hosts that stay: of how many it was seen."""
+
+    part: str
+    area: str
+    seen: int
+    none: int
+    unknown: int
+
+
+class FleetGapJson(TypedDict):
+    """Hosts, numbered ones as ranges, of which nobody knows the same parts."""
+
+    parts: list[str]
+    hosts: list[str]
+
+
+class FleetJson(TypedDict):
+    """How far the hosts that stay were looked into."""
+
+    count: int
+    collected_whole: int
+    parts: list[FleetPartJson]
+    unknown: list[FleetGapJson]
+
+
 class ReportJson(TypedDict):
     """The whole report."""
 
     version: Literal[1]
     verdict: str
     exit_code: int
+    does_not_cover: list[str]
     scenario: ScenarioJson
     findings: list[PlacedFindingJson]
     set_aside: list[SetAsideJson]
@@ -251,6 +279,7 @@ class ReportJson(TypedDict):
     checklist: ChecklistJson
     since: SinceJson | None
     coverage: list[CoverageJson]
+    hosts_that_stay: FleetJson | None
     failures: list[FailureJson]
     rules: list[RuleJson]
     counts: dict[str, int]
@@ -267,6 +296,7 @@ def report_json(report: Report) -> ReportJson:
         "version": 1,
         "verdict": report.verdict.value,
         "exit_code": EXIT_CODES[report.verdict],
+        "does_not_cover": all_beyond(report),
         "scenario": {
             "estate": report.estate,
             "now": iso(report.now),
@@ -279,6 +309,7 @@ def report_json(report: Report) -> ReportJson:
         "checklist": _checklist(report),
         "since": _since(report),
         "coverage": [_coverage(line) for line in report.coverage],
+        "hosts_that_stay": _fleet(report.fleet) if report.fleet is not None else None,
         "failures": [failure_json(failure) for failure in report.failures],
         "rules": [_rule(run) for run in report.rules],
         "counts": dict(report.counts),
@@ -473,6 +504,24 @@ def _coverage(line: Coverage) -> CoverageJson:
     if line.hosts:
         found["hosts"] = list(line.hosts)
     return found
+
+
+def _fleet(fleet: Fleet) -> FleetJson:
+    return {
+        "count": fleet.hosts,
+        "collected_whole": fleet.whole,
+        "parts": [
+            {
+                "part": part.what,
+                "area": part.area.value,
+                "seen": part.seen,
+                "none": part.none,
+                "unknown": part.unknown,
+            }
+            for part in fleet.parts
+        ],
+        "unknown": [{"parts": list(gap.parts), "hosts": list(gap.hosts)} for gap in fleet.gaps],
+    }
 
 
 def failure_json(failure: Failure) -> FailureJson:

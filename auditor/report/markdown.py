@@ -28,6 +28,7 @@ from auditor.report.summary import (
     changes,
     evidence_of,
     fate_of,
+    fleet_said,
     gaps,
     headline,
     item_said,
@@ -318,6 +319,10 @@ def _seen(report: Report) -> Iterator[str]:
     for area, kinds, absent in seen_by_area(report):
         looked = ", ".join(f"{prose(what)} {count:,}" for what, count in kinds)
         yield f"| {area.value} | {_cell(looked)} | {_cell(', '.join(prose(what) for what in absent))} |"
+    if fleet := fleet_said(report):
+        yield ""
+        yield f"- {prose(fleet[0])}"
+        yield from (f"  - {prose(part)}" for part in fleet[1:])
     others = [f"{prose(name)} {count:,}" for name, count in other_counts(report)]
     if others:
         yield ""

@@ -24,6 +24,7 @@ from auditor.model import (
     Coverage,
     Earlier,
     Finding,
+    FleetPart,
     Going,
     Impact,
     Lifecycle,
@@ -62,11 +63,14 @@ NONE_SEEN: Final = "none seen"
 BEYOND: Final = 5
 """Gaps that rule out nothing and that are named beside the verdict; the others are counted."""
 NO_GAP: Final = frozenset({"", NO_CHECK, NONE_SEEN})
+_READ: Final = frozenset({Outcome.OK, Outcome.PARTIAL})
 _SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 _CONFIDENCE_RANK: Final = {confidence: rank for rank, confidence in enumerate(Confidence)}
 _AREA_RANK: Final = {area: rank for rank, area in enumerate(Area)}
 
 NOBODY_LOOKED: Final = "nobody looked"
+NEEDED_THERE: Final = "What goes may be needed there"
+"""How what is said of hosts that nobody looked into begins: each format says it once, with the reason."""
 OUTCOME_HINT: Final[Mapping[Outcome, str]] = MappingProxyType(
     {
         Outcome.DENIED: "give the collecting account read access, and collect again",
@@ -261,7 +265,7 @@ def _summarize(
         blockers=severities[Severity.BLOCK],
         warnings=severities[Severity.WARN],
         notes=severities[Severity.INFO],
-        seen=sum(line.count for line in coverage if line.outcome in (Outcome.OK, Outcome.PARTIAL)),
+        seen=sum(line.count for line in coverage if line.outcome in _READ and not line.hosts),
         rules=len(rules) - len(blind),
         unseen=", ".join(reasons),
         asked=len(items),
@@ -358,7 +362,7 @@ def _of_lines(lines: Sequence[Coverage], minor: bool, detail: str, what: str) ->
     said = clean(detail)
     why, action = first.outcome.value + (f": {said}" if said else ""), OUTCOME_HINT.get(first.outcome, "")
     if first.outcome is Outcome.UNSEEN:
-        why, action = NOBODY_LOOKED, said.removeprefix("To see it, ")
+        why, action = NOBODY_LOOKED, said.removeprefix("To see it, ").removeprefix("To see them, ")
         why += ", and that rules out nothing" if minor else ""
     elif minor:
         reasons = some(sorted({clean(line.detail) for line in lines if line.detail}))
@@ -402,35 +406,40 @@ def _together(lines: Sequence[Coverage]) -> str:
 
 
 def _of_hosts(coverage: Iterable[Coverage]) -> Iterator[Gap]:
-    """Hosts of which nothing was captured, in up to four gaps: those of which nobody says why, those of which what
-    somebody said has ended, and, ruling out nothing, those that the inventory leaves out and those it does not have."""
-    kinds: dict[tuple[bool, bool], list[Coverage]] = {}
+    """Hosts that stay and of which nothing, or a part alone, was captured, each in up to four gaps: those of which
+    nobody says why, those of which what somebody said has ended, and, ruling out nothing, those that the inventory
+    leaves out and those it does not have."""
+    kinds: dict[tuple[bool, bool, bool], list[Coverage]] = {}
     for line in coverage:
         if line.hosts and not line.seen:
-            kinds.setdefault((line.needed, bool(line.path)), []).append(line)
-    for (needed, stated), lines in sorted(kinds.items(), key=lambda kind: (not kind[0][0], kind[0][1])):
+            kinds.setdefault((not line.needed, bool(line.path), line.outcome is Outcome.PARTIAL), []).append(line)
+    for (minor, stated, partly), lines in sorted(kinds.items()):
         count = number(sum(line.count for line in lines), "host")
-        what, action = lines[0].what, lines[0].detail.removeprefix("What goes may be needed there. ")
+        known = f"{count} known only in part" if partly else count
+        first, _, rest = lines[0].detail.partition(". ")
+        what, action = lines[0].what, rest if partly else lines[0].detail.removeprefix(f"{NEEDED_THERE}. ")
         why = "nobody looked, and what goes may be needed there"
-        if not needed:
+        if minor:
             why = "nobody looked there, and that rules out nothing"
+        elif partly:
+            why = f"what goes may be needed where nobody looked. {first}"
         if stated:
             reasons = some(dict.fromkeys(clean(line.detail) for line in lines))
-            what = f"{count} that the inventory leaves out"
-            why = f"nobody looked, and that rules out nothing: {reasons}"
+            what = f"{known} that the inventory leaves out"
+            why = f"nobody looked{' further' if partly else ''}, and that rules out nothing: {reasons}"
             action = ""
-        if stated and needed:
-            what = f"{count} that the inventory left out until a day that is over"
+        if stated and not minor:
+            what = f"{known} that the inventory left out until a day that is over"
             why = f"nobody looked there, and what was said of it has ended: {reasons}"
             action = "Collect from there, or find out whether the reason still holds, and write a new `until`."
         yield Gap(
             area=lines[0].area,
             what=clean(what),
-            why=why,
+            why=clean(why),
             sources=tuple(ranged(clean(host) for line in lines for host in line.hosts)),
             places=tuple(Provenance(line.path, line.line, estate=line.estate) for line in lines if line.path),
             action=clean(action),
-            needed=needed,
+            needed=not minor,
         )
 
 
@@ -460,7 +469,7 @@ def seen_by_area(report: Report) -> tuple[tuple[Area, tuple[tuple[str, int], ...
         counts: Counter[str] = Counter()
         absent: set[str] = set()
         for line in report.coverage:
-            if line.area is area and line.count and line.outcome in (Outcome.OK, Outcome.PARTIAL):
+            if line.area is area and line.count and line.outcome in _READ and not line.hosts:
                 counts[clean(line.what)] += line.count
             elif line.area is area and line.outcome is Outcome.ABSENT:
                 absent.add(clean(line.what))
@@ -480,6 +489,26 @@ def files(report: Report) -> int:
     return report.counts.get("files", max((row.seen for row in areas(report)), default=0))
 
 
+def fleet_said(report: Report) -> tuple[str, ...]:
+    """How far the hosts that stay were looked into: all together, and each part with who has it, who has none and of
+    whom nobody knows. Empty if no host stays."""
+    fleet = report.fleet
+    if fleet is None:
+        return ()
+    known = f"{number(fleet.hosts, 'host')} that {'stays' if fleet.hosts == 1 else 'stay'}"
+    if fleet.whole == fleet.hosts:
+        known += ", collected whole"
+    elif fleet.whole:
+        known += f", {fleet.whole:,} of them collected whole"
+    return (known, *(_part_said(part) for part in fleet.parts))
+
+
+def _part_said(part: FleetPart) -> str:
+    """`web servers and proxies 120, none 215, unknown 14`."""
+    counts = ((part.seen, ""), (part.none, "none "), (part.unknown, "unknown "))
+    return f"{part.what} {', '.join(f'{word}{count:,}' for count, word in counts if count)}"
+
+
 def other_counts(report: Report) -> tuple[tuple[str, int], ...]:
     """The report's other counts with their names as words."""
     return tuple((clean(name).replace("_", " "), count) for name, count in report.counts.items() if name != "files")
@@ -495,12 +524,18 @@ def basis(report: Report) -> str:
 
 
 def beyond(report: Report) -> str:
-    """What the verdict says nothing of, though that rules out nothing: `2 hosts that the inventory leaves out; traffic,
-    anywhere`; empty if there is nothing. Hosts come first, single places that can't be read last."""
+    """What the verdict says nothing of, in few words: `2 hosts that the inventory leaves out; traffic, anywhere`; empty
+    if there is nothing."""
+    said = all_beyond(report)
+    return "; ".join(said[:BEYOND]) + (f"; and {len(said) - BEYOND:,} more" if len(said) > BEYOND else "")
+
+
+def all_beyond(report: Report) -> list[str]:
+    """What the verdict says nothing of, though that rules out nothing: hosts first, single places that can't be read
+    last."""
     minor = [gap for gap in gaps(report) if not gap.needed]
     minor.sort(key=lambda gap: (gap.area is not Area.COVERAGE, bool(gap.places)))
-    said = [f"{gap.what} in {gap.area.value}" if gap.what.endswith(("place", "places")) else gap.what for gap in minor]
-    return "; ".join(said[:BEYOND]) + (f"; and {len(said) - BEYOND:,} more" if len(said) > BEYOND else "")
+    return [f"{gap.what} in {gap.area.value}" if gap.what.endswith(("place", "places")) else gap.what for gap in minor]
 
 
 def tally(report: Report) -> str:
@@ -561,8 +596,13 @@ def _unseen(report: Report) -> str:
     rows = [row for row in areas(report) if row.unseen not in NO_GAP and Area.COVERAGE not in row.area.covers]
     if rows:
         parts.append(f"{number(len(rows), 'area')} not fully looked at")
-    if hosts := sum(line.count for line in report.coverage if line.hosts and line.needed and not line.seen):
-        parts.append(f"{number(hosts, 'host')} not looked at")
+    hosts: Counter[Outcome] = Counter()
+    for line in report.coverage:
+        if line.hosts and line.needed and not line.seen:
+            hosts[line.outcome] += line.count
+    for outcome, how_far in ((Outcome.UNSEEN, "not looked at"), (Outcome.PARTIAL, "known only in part")):
+        if hosts[outcome]:
+            parts.append(f"{number(hosts[outcome], 'host')} {how_far}")
     if report.failures:
         parts.append(f"{number(len(report.failures), 'part')} of the audit failed")
     return ", ".join(parts)

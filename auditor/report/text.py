@@ -31,6 +31,7 @@ from auditor.report.summary import (
     counted,
     evidence_of,
     fate_of,
+    fleet_said,
     gaps,
     headline,
     item_said,
@@ -362,6 +363,8 @@ def _seen(page: Page, report: Report) -> None:
         if absent:
             parts.append(f"known to be absent: {', '.join(absent)}")
         page.hang(pad(f"{_LEFT}{area.value}", 17), " · ".join(parts), label="dim")
+    if fleet := fleet_said(report):
+        page.hang(pad(f"{_LEFT}hosts", 17), " · ".join(fleet), label="dim")
     others = " · ".join(f"{name} {count:,}" for name, count in other_counts(report))
     if others:
         page.hang(pad(f"{_LEFT}in all", 17), others, label="dim")

@@ -134,8 +134,21 @@ class CoverageGapRule(Rule):
             message=f"Nobody looked at {listed(parts)} on {source} itself",
             why=f"{plural(len(areas), 'area')} of the host that is going {'is' if len(areas) == 1 else 'are'} unknown:"
             " what runs there ends with it unnoticed.",
-            action=" ".join(dict.fromkeys(row.detail for row in rows if row.detail)) or "Capture them.",
+            action=_to_see(source, rows),
             impact=Impact.NONE,
             evidence=(place,),
             hosts=(source,),
         )
+
+
+def _to_see(host: str, rows: Sequence[Coverage]) -> str:
+    """What to capture, in one sentence: each gap of a host says `To see it, capture …` of itself."""
+    under = f" under hosts/{host}/"
+    said: dict[str, None] = {}
+    for row in rows:
+        wanted = row.detail.removeprefix("To see it, ").removeprefix("To see them, ").rstrip(".")
+        if not (wanted.startswith("capture ") and wanted.endswith(under)):
+            return " ".join(dict.fromkeys(one.detail for one in rows if one.detail))
+        wanted = wanted.removeprefix("capture ").removesuffix(under)
+        said.setdefault(row.what.split(" on ")[0] if wanted == "them" else wanted)
+    return f"To see {'it' if len(said) == 1 else 'them'}, capture{under}: {'; '.join(said)}."

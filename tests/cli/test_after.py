@@ -30,9 +30,10 @@ BEFORE = {
     "hosts/old.example.net/etc/fstab": "",
 }
 SILENT = {"path": "hosts/old.example.net", "outcome": "unreachable", "collected_at": "2026-05-28T03:00:00Z"}
+WHOLE = {"path": "hosts/new.example.net", "outcome": "ok", "collected_at": "2026-05-28T03:00:00Z"}
 NOW_FILES = {
     "inventory.yaml": INVENTORY,
-    "captures.jsonl": json.dumps(SILENT) + "\n",
+    "captures.jsonl": json.dumps(SILENT) + "\n" + json.dumps(WHOLE) + "\n",
     "hosts/new.example.net/etc/crontab": "5 5 * * * root /usr/local/bin/report.sh --all\n",
     "hosts/new.example.net/usr/local/bin/report.sh": "#!/bin/sh\ncurl -fsS http://new.example.net/\n",
     "dns/example.net.zone": "$ORIGIN example.net.\n@ IN SOA ns root 1 2 3 4 5\nnew 60 IN A 10.0.0.2\n",

@@ -34,8 +34,10 @@ absent:
   - {area: identity, reason: none, by: me, on: 2026-05-01}
   - {area: logs, reason: none, by: me, on: 2026-05-01}
 """
+WHOLE = '{"path": "hosts/web01.example.org", "outcome": "ok"}\n'
 FILES = {
     "inventory.yaml": INVENTORY,
+    "captures.jsonl": WHOLE,
     "hosts/web01.example.org/etc/cron.d/push": f"1 1 * * * root rsync -a /srv/ {OLD}:/push/\n",
     "docs/wiki.md": f"The files are on {OLD}.\n",
     "dns/example.org.zone": "$ORIGIN example.org.\n@ IN SOA ns root 1 2 3 4 5\nold IN A 10.0.0.1\n",
@@ -227,7 +229,7 @@ def test_what_is_gone_is_credited_and_what_was_not_seen_is_not(
     cron = root / "hosts/web01.example.org/etc/cron.d/push"
     cron.unlink()
     denied = {"path": "hosts/web01.example.org/etc/cron.d", "outcome": "denied", "collected_at": NOW}
-    (root / "captures.jsonl").write_text(json.dumps(denied) + "\n")
+    (root / "captures.jsonl").write_text(WHOLE + json.dumps(denied) + "\n")
     report = run(root, capsys, "--baseline", str(known))
     assert rules(report["policy"]["gone"]) == [WIKI]
     assert rules(report["policy"]["not_seen_again"]) == [PUSH]
@@ -258,8 +260,10 @@ def test_a_large_scenario_must_be_confirmed(tmp_path: Path, capsys: pytest.Captu
 
 def test_the_age_of_captures_that_the_policy_wants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dated = INVENTORY.replace("domains:", "collected_at: 2026-05-01\ndomains:")
-    fresh = run(estate(tmp_path / "a", "max_age: 60d\n", **{"inventory.yaml": dated}), capsys)
-    stale = run(estate(tmp_path / "b", "max_age: 7d\n", **{"inventory.yaml": dated}), capsys)
+    for name, age in (("a", "60d"), ("b", "7d")):
+        # Without records of its own, each file is of the time that the inventory states.
+        (estate(tmp_path / name, f"max_age: {age}\n", **{"inventory.yaml": dated}) / "captures.jsonl").unlink()
+    fresh, stale = run(tmp_path / "a", capsys), run(tmp_path / "b", capsys)
     old = [row for row in stale["coverage"] if "older than 7 days" in row["detail"]]
     assert old
     assert not [row for row in fresh["coverage"] if "older than" in row["detail"]]

@@ -99,7 +99,7 @@ def test_a_snapshot_that_can_not_be_read_is_told(tmp_path: Path) -> None:
 def test_the_list(port: int) -> None:
     status, _, page = ask(port, "/")
     assert status == 200
-    assert "118 captures, 1 not seen" in words(page)
+    assert "128 captures, 1 not seen" in words(page)
     assert f'href="/diff?old={BEFORE}&amp;new={AFTER}.sqlar"' in page
     assert 'href="/wave?wave=week-47"' in page
     assert "form-action &#x27;self&#x27;" in page
