@@ -555,10 +555,11 @@ class Absent(Entry):
 
 
 class NotCollected(Entry):
-    """Hosts that nobody looks into, and why that is all right: an appliance, a switch, a host of another team.
+    """Hosts that nobody looks into, or not into all of, and why that is all right: an appliance, a switch, a host of
+    another team, hosts of which crontabs alone are exported.
 
-    Without such a statement each host that stays must have been looked at: what goes may be needed there. What was
-    captured of a host counts all the same.
+    Without such a statement each host that stays must have been looked into, each part of it: what goes may be needed
+    there. What was captured of a host counts all the same.
     """
 
     hosts: tuple[HostPattern, ...] = Field(
@@ -761,7 +762,7 @@ class Inventory(Entry):
     )
     absent: tuple[Absent, ...] = Field(default=(), description="Areas of which a person says that there is nothing.")
     not_collected: tuple[NotCollected, ...] = Field(
-        default=(), description="Hosts that nobody looks into, and why that is all right."
+        default=(), description="Hosts that nobody looks into, or not into all of, and why that is all right."
     )
     webhooks: tuple[Webhook, ...] = Field(default=(), description="Webhooks that can't be collected.")
     services: tuple[Service, ...] = Field(default=(), description="What people use, and what it needs.")

@@ -56,8 +56,8 @@ class ProfileArea(Entry):
     must_see: StrictBool = Field(
         default=False,
         description="Whether the verdict is INCOMPLETE where nothing of it was captured. Of renewal, monitoring, "
-        "schedules, webhooks, names and storage something must be seen in any case, and so must each host of the "
-        "inventory that stays (`coverage`).",
+        "schedules, webhooks, names and storage something must be seen in any case, and so must each part of each "
+        "host that stays (`coverage`).",
     )
     items: tuple[ProfileItem, ...] = Field(default=(), description="What people are asked.")
 

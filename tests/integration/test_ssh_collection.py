@@ -139,6 +139,16 @@ def test_from_a_host_to_its_checklist(
     assert "eventide" in out
     assert "renewal" in out.lower()
 
+    # If another one goes, this one stays, and was looked into whole: also where it has nothing.
+    main(["checklist", "gone.example.net", "--estate", str(result.snapshot), "--format", "json"])
+    report = json.loads(capsys.readouterr().out)
+    stay = report["hosts_that_stay"]
+    assert (stay["count"], stay["collected_whole"]) == (1, 1)
+    assert not [row for row in report["coverage"] if "hosts" in row]
+    parts = {one["part"]: (one["seen"], one["none"], one["unknown"]) for one in stay["parts"]}
+    assert parts["system crontabs"] == parts["certificate renewal"] == (1, 0, 0)
+    assert parts["web servers and proxies"][2] == 0
+
 
 def test_an_unknown_key_is_refused_and_shown(bench: Bench, planted: Sshd, collect: Collect) -> None:
     bench.knows()
