@@ -100,7 +100,8 @@ def look_at_those_that_stay(
             first = "What goes may be needed there."
             others = {by for name in names if (one := hosts.records.get(known[name])) for by in one.origins}
             if others := others - _OF_THE_HOST:
-                first += f" What {listed(sorted(others))} says of them is no look into them."
+                say = "says" if len(others) == 1 else "say"
+                first += f" What {listed(sorted(others))} {say} of them is no look into them."
         how = f"{first} {_how_to_see(names, inventory, outcome, now)}"
         rows.append(Coverage("", Area.COVERAGE, what, outcome, len(names), how, hosts=names))
     return Stay(rows + declared, looks.fleet(known))
@@ -277,8 +278,14 @@ def _by_source(reading: Reading) -> tuple[dict[str, int], dict[str, int], dict[s
         seen[source] = seen.get(source, 0) | mask
     none: dict[str, int] = {}
     trouble: dict[str, int] = {}
+    known: dict[str, int] = {}
     for capture in reading.tree.captures.values():
-        if capture.source and capture.outcome is not Outcome.OK and (mask := _parts(capture.path)):
+        if not capture.source or capture.outcome is Outcome.OK:
+            continue
+        mask = known.get(capture.path)
+        if mask is None:
+            mask = known[capture.path] = _parts(capture.path)
+        if mask:
             into = none if capture.outcome is Outcome.ABSENT else trouble
             into[capture.source] = into.get(capture.source, 0) | mask
     return seen, none, trouble

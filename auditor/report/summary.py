@@ -490,8 +490,8 @@ def files(report: Report) -> int:
 
 
 def fleet_said(report: Report) -> tuple[str, ...]:
-    """How far the hosts that stay were looked into: all together, and each part with who has it, who has none and of
-    whom nobody knows. Empty if no host stays."""
+    """How far the hosts that stay were looked into: all together, then each part with how many of them have it, have
+    none and are unknown; what is unknown of all of them comes last, in one. Empty if no host stays."""
     fleet = report.fleet
     if fleet is None:
         return ()
@@ -500,7 +500,11 @@ def fleet_said(report: Report) -> tuple[str, ...]:
         known += ", collected whole"
     elif fleet.whole:
         known += f", {fleet.whole:,} of them collected whole"
-    return (known, *(_part_said(part) for part in fleet.parts))
+    unknown = [part.what for part in fleet.parts if part.unknown == fleet.hosts]
+    if len(unknown) == len(fleet.parts):
+        return (f"{known}, of which nothing is known",)
+    last = [f"known of none: {', '.join(unknown)}"] if unknown else []
+    return (known, *(_part_said(part) for part in fleet.parts if part.unknown < fleet.hosts), *last)
 
 
 def _part_said(part: FleetPart) -> str:
