@@ -60,7 +60,8 @@ hosts:
 #     by: web-team
 #     on: 2026-11-02
 
-# Each host that stays must have been looked at, for it may need what goes. Where nobody can or has to look, say why.
+# Each host that stays must have been looked into, each part of it, for it may need what goes. Where nobody can or has
+# to look, say why.
 # not_collected:
 #   - hosts: ["sw*.example.net"]
 #     reason: Switches; their configuration is in the repository `network`, which is collected.
