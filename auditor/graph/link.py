@@ -402,12 +402,16 @@ class Linker:
     def _of_kind(self, kind: Kind) -> list[NodeId]:
         return [number for number, one in enumerate(self._kinds) if one is kind]
 
+    def _of_relation(self, relation: Relation) -> list[int]:
+        """The positions of the edges of a relation, in order: few among many."""
+        wanted = np.frombuffer(self._relations, np.uint8) == RELATION_ID[relation]
+        positions: list[int] = np.flatnonzero(wanted).tolist()
+        return positions
+
     def _outgoing(self, relation: Relation) -> dict[NodeId, list[NodeId]]:
-        wanted = RELATION_ID[relation]
         found: dict[NodeId, list[NodeId]] = {}
-        for at, one in enumerate(self._relations):
-            if one == wanted:
-                found.setdefault(self._consumers[at], []).append(self._providers[at])
+        for at in self._of_relation(relation):
+            found.setdefault(self._consumers[at], []).append(self._providers[at])
         return found
 
     def _endpoints(self) -> None:
@@ -456,8 +460,7 @@ class Linker:
         taken = {address for addresses in declared.values() for address in addresses}
         edges = {
             (self._consumers[at], self._providers[at]): self._edge_evidence[at]
-            for at, relation in enumerate(self._relations)
-            if relation == RELATION_ID[Relation.RESOLVES]
+            for at in self._of_relation(Relation.RESOLVES)
         }
         for record in self.hosts.records.values():
             for name in [
@@ -577,12 +580,9 @@ class Linker:
 
         One that is mounted read-only is not written, wherever it comes from.
         """
-        mounts = RELATION_ID[Relation.MOUNTS]
-        for at in range(len(self._relations)):
+        for at in self._of_relation(Relation.MOUNTS):
             mount = self._consumers[at]
-            if self._relations[at] != mounts or self._kinds[mount] is not Kind.MOUNT:
-                continue
-            if self.attributes.get(mount, {}).get("read_only") is not True:
+            if self._kinds[mount] is Kind.MOUNT and self.attributes.get(mount, {}).get("read_only") is not True:
                 group = self._group(mount, "kept by") if self._groups[at] >= 0 else -1
                 confidence = CONFIDENCES[self._confidences[at]]
                 server = self._providers[at]
@@ -590,11 +590,8 @@ class Linker:
 
     def _triggers(self) -> None:
         """The inverse of CALLS for what runs only because something calls it: scripts, clients, timers' services."""
-        calls = RELATION_ID[Relation.CALLS]
         consumers = set(self._consumers)
-        for at in range(len(self._relations)):
-            if self._relations[at] != calls:
-                continue
+        for at in self._of_relation(Relation.CALLS):
             caller, called = self._consumers[at], self._providers[at]
             kind = self._kinds[called]
             if self._kinds[caller] is Kind.LINEAGE or not self._ever_runs(caller, called):
