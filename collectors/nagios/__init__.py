@@ -129,6 +129,7 @@ class NagiosCollector(Collector):
         caches = {f.path: f.value for f in fragments if f.kind == "cache" and isinstance(f.value, tuple)}
         mains = [f for f in fragments if f.kind == "main" and isinstance(f.value, tuple)]
         macros: dict[str, str] = {}
+        heard: dict[str, set[str]] = {}
         for fragment in fragments:
             if fragment.kind == "macros" and isinstance(fragment.value, tuple):
                 macros.update(fragment.value)
@@ -138,7 +139,9 @@ class NagiosCollector(Collector):
             regexp = any(main.value[2] for main in mains)  # type: ignore[index]
             paths = dict.fromkeys(path for group in included for path in group)
             if paths or caches:
-                yield from _installation(list(paths), objects, caches, macros, regexp=regexp, complete=bool(mains))
+                yield from _installation(
+                    list(paths), objects, caches, macros, heard, regexp=regexp, complete=bool(mains)
+                )
             return
         roots: dict[str, list[str]] = {}
         for path in (*objects, *caches):
@@ -148,7 +151,7 @@ class NagiosCollector(Collector):
             own = {path: caches[path] for path in paths_below if path in caches}
             regexp = bool(regexps.get(root))
             named = [path for path in paths_below if path in objects]
-            yield from _installation(named, objects, own, macros, regexp=regexp, complete=False)
+            yield from _installation(named, objects, own, macros, heard, regexp=regexp, complete=False)
 
 
 def _installation(
@@ -156,6 +159,7 @@ def _installation(
     objects: Mapping[str, tuple[Definition, ...]],
     caches: Mapping[str, tuple[Definition, ...]],
     macros: Mapping[str, str],
+    heard: dict[str, set[str]],
     *,
     regexp: bool,
     complete: bool,
@@ -168,7 +172,7 @@ def _installation(
         for token in dict.fromkeys(own.unknown_templates):
             reason = f"it uses the template {excerpt(token.text)}, which is nowhere"
             yield Malformed(token.where, reason, "Nagios refuses the configuration")
-    yield from Facts(own, written, macros, on_host=on_host)
+    yield from Facts(own, written, macros, heard, on_host=on_host)
 
 
 def _settings(document: Document, text: str) -> Iterator[Parsed]:

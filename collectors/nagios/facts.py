@@ -57,16 +57,24 @@ class Check:
 class Facts:
     """Facts of one installation. `caches` are objects as the daemon wrote them, `macros` its resource file's paths.
 
+    `heard` holds the receivers of each alert, by its name, that other installations of the source have told already.
     The objects of the sources come first, because they are what a person edits; a cache adds what no source has:
     hosts and services of files that were not captured or that a template makes.
     """
 
     def __init__(
-        self, installation: Installation, caches: Sequence[Installation], macros: Mapping[str, str], *, on_host: bool
+        self,
+        installation: Installation,
+        caches: Sequence[Installation],
+        macros: Mapping[str, str],
+        heard: dict[str, set[str]],
+        *,
+        on_host: bool,
     ) -> None:
         self._nagios = installation
         self._caches = caches
         self._macros = macros
+        self._heard = heard
         self._on_host = on_host
         self._commands: dict[str, Token] = {}
         for one in (installation, *caches):
@@ -287,11 +295,15 @@ class Facts:
     # -- who is told --------------------------------------------------------------------------------------------------
 
     def _notifies(self, alert: Ref, told: Mapping[str, Token]) -> Iterator[Parsed]:
+        """Who hears of an alert, each by the first line that says so: escalations say most of it again."""
+        heard = self._heard.setdefault(alert.text, set())
         for name, token in told.items():
             receiver = self._told.get(name)
             if receiver is None:
                 receiver = self._told[name] = Ref(Kind.RECEIVER, name)
-            yield Dependency(alert, receiver, Relation.NOTIFIES, token.where)
+            if name not in heard:
+                heard.add(name)
+                yield Dependency(alert, receiver, Relation.NOTIFIES, token.where)
 
     def _escalations(self, checks: Sequence[Check]) -> Iterator[Parsed]:
         """Contacts that hear of a problem only after a while."""
