@@ -106,6 +106,14 @@ RSYNC: Final = Spec(
         "early-input checksum-seed zc zl cc"
     ),
 )
+SYNCOID: Final = Spec(
+    "",
+    _long(
+        "identifier compress source-bwlimit target-bwlimit pv-options mbuffer-size insecure-direct-connection sshport "
+        "sshcipher sshoption sshconfig sshkey exclude exclude-datasets exclude-snaps include-snaps sendoptions "
+        "recvoptions cache-dir"
+    ),
+)
 CURL: Final = Spec(
     "AbcCdDeEFHKmoPQrtTuUwxXyYz",
     _long(

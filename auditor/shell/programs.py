@@ -20,6 +20,7 @@ from auditor.text import is_address, is_hostname, split_words
 if TYPE_CHECKING:
     from auditor.shell.commands import Shell
 
+_DIGEST: Final = re.compile(r"sha\d+|md5")
 _FULL_NAME: Final = re.compile(
     r"\.(?!(?:service|timer|socket|target|mount|path|slice|conf|cfg|ini|json|ya?ml|toml|xml|sql|db|log|txt|csv|pid|lock|list|"
     r"repo|sh|py|pl|rb|js|jar|war|so|bak|old|orig|tmp|gz|bz2|xz|zst|zip|tar|tgz|deb|rpm|iso|img|pem|crt|cer|key|csr|p12|"
@@ -974,6 +975,23 @@ def _doveadm(shell: Shell, words: list[Word], stdin: str | None) -> None:
             shell.sink.connect(host, word.row, need, port=port)
 
 
+def _syncoid(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """syncoid, of sanoid: replicates a dataset to another, each `pool/dataset` or `[user@]host:pool/dataset`."""
+    arguments = parse_options(words[1:], spec.SYNCOID)
+    port = arguments.last("sshport")
+    for at, dataset in enumerate(arguments.operands[:2]):
+        remote = _host_and_path(dataset.text)
+        if remote is not None:
+            _ssh_host(shell, remote[0], dataset.row, port, Need.WRITE if at else Need.READ)
+
+
+def _receive(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """zfs(8), btrfs(8): on another machine, what changes its datasets needs it to be written."""
+    changes = {"clone", "create", "destroy", "receive", "recv", "rename", "rollback", "snapshot", "subvolume"}
+    if shell.sink.remote and len(words) > 1 and words[1].text in changes:
+        shell.sink.written_there += 1
+
+
 def _imapsync(shell: Shell, words: list[Word], stdin: str | None) -> None:
     arguments = parse_options(words[1:], Spec("", frozenset({"host1", "host2", "port1", "port2"})))
     for end, need in (("1", Need.READ), ("2", Need.WRITE)):
@@ -1044,14 +1062,20 @@ def _urls(shell: Shell, words: Sequence[Word]) -> None:
 def _full_names(shell: Shell, words: Sequence[Word]) -> None:
     """Full host names and addresses among the arguments of such a program: `pull-shares fs-01.example.net invoices`.
 
-    What it does with them is not known. A name has two dots at least, and does not end as files and units do.
+    Also `user@host:path`. What it does with them is not known. A name has two dots at least, and does not end as
+    files and units do.
     """
     for word in words:
         text = word.text.partition("=")[2] if word.text.startswith("-") else word.text
-        host = text.rpartition("@")[2]
-        if host.count(".") < 2 or len(host) > 253 or HOLE in host:
+        place = _host_and_path(text) if "://" not in text else None
+        user, at, host = (place[0] if place is not None else text).rpartition("@")
+        if len(host) > 253 or HOLE in host:
             continue
-        if not is_address(host) and not (is_hostname(host) and _FULL_NAME.search(host)):
+        # A short name only where a user and a path are beside it, and it is not what an image is known by.
+        short = at and user and place is not None and is_hostname(host) and not _DIGEST.fullmatch(host)
+        if host.count(".") < 2 and not short:
+            continue
+        if not short and not is_address(host) and not (is_hostname(host) and _FULL_NAME.search(host)):
             continue
         shell.sink.connect(host, word.row, confidence=Confidence.LOW)
 
@@ -1448,6 +1472,11 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "doveadm": _doveadm,
     "dsync": _doveadm,
     "imapsync": _imapsync,
+    "syncoid": _syncoid,
+    "zfs": _receive,
+    "btrfs": _receive,
+    "rcp": _scp,
+    "rsh": _ssh,
     "cp": _cp,
     "mv": _cp,
     "ln": _cp,

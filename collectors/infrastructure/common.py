@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from auditor.api import (
@@ -38,7 +38,7 @@ VALUES_LIMIT: Final = 10_000
 _UNKNOWN: Final = re.compile(r"[${}<>%*\s,|]|" + re.escape(TEMPLATE))
 _PORT: Final = re.compile(r"[\w\].-]:\d{1,5}(?:/.*)?")
 _HOST_KEY: Final = re.compile(
-    r"(?:.*[_.-])?(?:host|hostname|server|servers|addr|address|endpoint|url|uri|broker|brokers|relay|proxy|nameserver)"
+    r"(?!no[_.-]?proxy$)(?:.*[_.-]|(?:db|ldap|log|mail|pg|redis|smtp|sql)(?=host|server|url))?(?:host|hostname|server|servers|addr|address|endpoint|url|uri|broker|brokers|relay|proxy|nameserver)"
     r"(?:[_.-]?(?:name|url))?",
     re.IGNORECASE,
 )
@@ -124,11 +124,13 @@ def settings(consumer: Ref, pairs: Iterable[tuple[str, str, Where]]) -> Iterator
             yield Dependency(consumer, found, Relation.CONNECTS, where, group=group, confidence=sure)
 
 
-def commands(command: str, consumer: Ref, where: Where, *, script: bool = False) -> Iterator[Dependency]:
+def commands(
+    command: str, consumer: Ref, where: Where, *, script: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[Dependency]:
     """What a command inside a container reaches outside of it, and the ACME clients that it runs."""
     if "/" not in command and "." not in command:
         return
-    for fact in analyse_command(command, consumer, where, script=script):
+    for fact in analyse_command(command, consumer, where, script=script, environment=environment):
         if not isinstance(fact, Dependency):
             continue
         provider = fact.provider

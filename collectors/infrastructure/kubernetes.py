@@ -55,6 +55,7 @@ _CLUSTER: Final = re.compile(r"services/([^/]+)/")
 OBJECTS_LIMIT: Final = 50_000
 """Objects of one file that are read."""
 
+_VARIABLE: Final = re.compile(r"\$\((\w+)\)")
 _SUFFIXES: Final = (*YAML_SUFFIXES, ".json")
 _WORKLOADS: Final = frozenset(
     {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "DeploymentConfig", "Job"}
@@ -377,9 +378,10 @@ def _pod(one: ManifestObject, consumer: Ref, pod: YamlNode | None) -> Iterator[P
             if (value := variable.get("value")) is not None and value.is_scalar
         ]
         yield from settings(consumer, variables)
+        environment = {name: known(value) for name, value, _ in variables if name and known(value)}
         place = container.get("command") or container.get("args")
         if place is not None:
-            yield from _run(one, consumer, container, place)
+            yield from _run(one, consumer, container, place, environment)
     for alias in maps(pod, "hostAliases"):
         address = alias.get("ip")
         found = outside(address.scalar) if address is not None else None
@@ -405,16 +407,24 @@ def _command(container: YamlNode) -> str:
     return shlex.join(words[:1000])[:100_000]
 
 
-def _run(one: ManifestObject, consumer: Ref, container: YamlNode, place: YamlNode) -> Iterator[Parsed]:
+def _run(
+    one: ManifestObject, consumer: Ref, container: YamlNode, place: YamlNode, environment: Mapping[str, str]
+) -> Iterator[Parsed]:
+    """What a container runs, with the variables that its manifest gives to it, `$(NAME)` among them."""
+
+    def filled(text: str) -> str:
+        return _VARIABLE.sub(lambda found: environment.get(found[1], found[0]), text)
+
     words = [node for key in ("command", "args") for node in container.children(key) if node.is_scalar]
     script = next((node for node in words if "\n" in node.scalar.strip()), None)
     if script is not None:
         line = one.at(script)
         start = line.line + (1 if line.excerpt.rstrip("-+0123456789").endswith(("|", ">")) else 0)
-        yield from commands(script.scalar, consumer, Where(start, line.excerpt), script=True)
+        place_of = Where(start, line.excerpt)
+        yield from commands(filled(script.scalar), consumer, place_of, script=True, environment=environment)
     elif command := _command(container):
         first = place.elements[-1] if place.elements else place
-        yield from commands(command, consumer, one.at(first))
+        yield from commands(filled(command), consumer, one.at(first), environment=environment)
 
 
 def _volume(one: ManifestObject, consumer: Ref, volume: YamlNode) -> Iterator[Parsed]:

@@ -45,6 +45,8 @@ _Targets: TypeAlias = list[tuple[Ref | None, Where]]
 _REMOTE: Final = re.compile(r"(?:[^@\s/]+@)?(\[[^\]]+\]|[A-Za-z0-9_][\w.-]*)::?(?!//)(\S*)")
 _RSYNC_URL: Final = re.compile(r"rsync://(?:[^@/\s]+@)?([^/:\s]+)(?::(\d+))?/")
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?(RESTIC_REPOSITORY\d?|BORG_REPO)=(.*)")
+_CONSTANT: Final = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER: Final = re.compile(r"\{(?:hostname|fqdn|reverse-fqdn|user)\}")
 _HOOKS: Final = (
     "before_actions", "before_backup", "after_backup", "on_error", "after_actions", "before_everything",
     "after_everything", "before_prune", "after_prune", "before_check", "after_check",
@@ -179,6 +181,9 @@ def _borgmatic(source: Source) -> Iterator[Parsed]:
     if root is None:
         return
     job = f"borgmatic {base_name(source.path)}"
+    constants = root.get("constants")
+    pairs = constants.items() if constants is not None and constants.is_map else ()
+    values = {name.scalar: value.scalar for name, value in pairs if value.is_scalar}
     old = ("location", "hooks", "retention")
     holders = [root, *(node for key in old if (node := root.get(key)) is not None and node.is_map)]
     kept = tuple(
@@ -193,8 +198,9 @@ def _borgmatic(source: Source) -> Iterator[Parsed]:
         for one in holder.children("repositories"):
             node = one.get("path") if one.is_map else one
             if node is not None and node.is_scalar:
-                repository = (_repository(node.scalar), source.where(node.line))
-                name = f"{job}: repository {_shown(node.scalar)}"
+                text = _CONSTANT.sub(lambda found: values.get(found[1], found[0]), node.scalar)
+                repository = (_repository(_without_placeholders(text)), source.where(node.line))
+                name = f"{job}: repository {_shown(text)}"
                 yield from source.uses(name, [repository], Need.WRITE, attributes=known)
         for key in _PINGS:
             ping = holder.get(key)
@@ -217,6 +223,13 @@ def _borgmatic(source: Source) -> Iterator[Parsed]:
     if calls:
         yield from source.service(job, commands[0][1])
         yield from calls
+
+
+def _without_placeholders(repository: str) -> str:
+    """A repository of borg without what borg-placeholders(1) fills in behind its host."""
+    scheme, mark, rest = repository.rpartition("://")
+    host, separator, path = rest.partition("/" if mark else ":")
+    return f"{scheme}{mark}{host}{separator}{_PLACEHOLDER.sub('x', path)}"
 
 
 def _shown(url: str) -> str:
