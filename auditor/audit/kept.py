@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -29,7 +27,7 @@ from numpy.typing import NDArray
 
 from auditor.api import Collector
 from auditor.audit.scenario import Asked
-from auditor.capture.kept_file import WRONG, key_of, read_parts, write_parts
+from auditor.capture.kept_file import WRONG, NotOursError, key_of, read_parts, tidy, write_parts
 from auditor.capture.pack import PackError, PackTree, is_pack
 from auditor.capture.parsed import attributes_of, fingerprint, must_be
 from auditor.capture.reading import Bound, Reading, Template, Templates, read_again
@@ -58,10 +56,6 @@ MAX_KEPT: Final = 4
 """Entries that a directory has; beyond them the one that was of no use for the longest time goes."""
 MAX_TOTAL: Final = 2 * MAX_SIZE
 """Bytes of all of them."""
-_NAME: Final = re.compile(r"linked-[0-9a-f]{32}\.bin")
-_UNFINISHED: Final = re.compile(r"\.linked-\w+")
-_ABANDONED: Final = 86400.0
-"""Seconds after which an entry that was not written to its end is one of a run that was killed."""
 _CHUNK: Final = 1024 * 1024
 _DIGEST: Final = 16
 _TEXT, _CLAIMED = 1, 2
@@ -132,6 +126,8 @@ class KeptEstates:
         self._entry = ""
         self.failed: OSError | None = None
         """Why an estate could not be written down."""
+        self.refused: NotOursError | None = None
+        """Why what is there was not read."""
 
     @staticmethod
     def may_have(paths: Sequence[Path], asked: Iterable[Asked]) -> bool:
@@ -152,7 +148,11 @@ class KeptEstates:
             return None
         self._state = path, state
         file = self._file()
-        parts = read_parts(file, FORMAT, self._entry, self._key, MAX_SIZE)
+        try:
+            parts = read_parts(file, FORMAT, self._entry, self._key, MAX_SIZE)
+        except NotOursError as error:
+            self.refused = error
+            return None
         if parts is None:
             return None
         try:
@@ -163,7 +163,7 @@ class KeptEstates:
         if not same:
             return None
         with suppress(OSError):
-            os.utime(file)
+            os.utime(file, follow_symlinks=False)
         return ready
 
     def keep(self, ready: Ready) -> None:
@@ -178,7 +178,7 @@ class KeptEstates:
         try:
             if sum(map(len, parts.values())) <= MAX_SIZE - _CHUNK and _state_of(path) == state:
                 write_parts(self._file(), FORMAT, self._entry, self._key, parts)
-                self._tidy()
+                tidy(self.directory, "linked", MAX_KEPT, MAX_TOTAL)
         except OSError as error:
             self.failed = error
 
@@ -191,23 +191,6 @@ class KeptEstates:
             while chunk := stream.read(_CHUNK):
                 found.update(chunk)
         return found.hexdigest()
-
-    def _tidy(self) -> None:
-        """Removes the entries beyond those that may be there, the ones first that were of no use for longest."""
-        found: list[tuple[float, int, Path]] = []
-        for entry in os.scandir(self.directory):
-            with suppress(OSError):
-                status = entry.stat(follow_symlinks=False)
-                if _NAME.fullmatch(entry.name):
-                    found.append((status.st_mtime, status.st_size, Path(entry.path)))
-                elif _UNFINISHED.fullmatch(entry.name) and status.st_mtime < time.time() - _ABANDONED:
-                    Path(entry.path).unlink()
-        total = 0
-        for number, (_, size, file) in enumerate(sorted(found, reverse=True)):
-            total += size
-            if number >= MAX_KEPT or (number and total > MAX_TOTAL):
-                with suppress(OSError):
-                    file.unlink()
 
 
 def _state_of(path: Path) -> tuple[int, ...]:
@@ -425,6 +408,8 @@ class _Reader:
         coverage = [_coverage_of(row) for row in json.loads(self._parts.pop("coverage"))]
         told = coverage[len(coverage) - known["told"] :]
         when = datetime.fromisoformat(known["collected_at"]) if known["collected_at"] is not None else None
+        if when is not None and when.tzinfo is None:
+            raise ValueError("a time without a zone")
         captures = self._captures()
         tree = PackTree.again(
             path, known["sources"], captures, told, known["skipped"], recorded=known["recorded"], collected_at=when

@@ -1,7 +1,8 @@
 """Files in a directory of what was kept for other runs: read only if they are what they should be, written whole.
 
 Others may be able to write there. A file counts as none if it is too large, is no regular file, or has not the sum that
-it states, which is keyed where there is a key.
+it states, which is keyed where there is a key. Where there is none it must be the user's own, and for nobody else to
+write.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Final
@@ -20,16 +23,28 @@ from typing import IO, Final
 WRONG: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError)
 """What reading something of another shape than expected may raise."""
 _HEAD: Final = 65536
+_ABANDONED: Final = 86400.0
+"""Seconds after which a file that was not written to its end is one of a run that was killed."""
+
+
+class NotOursError(OSError):
+    """A file that is not signed, and that somebody else may have written."""
 
 
 @contextmanager
-def regular(file: Path, limit: int) -> Iterator[IO[bytes]]:
-    """A regular file of no more than `limit` bytes, for reading. Raises OSError for anything else, and links."""
+def regular(file: Path, limit: int, *, signed: bool) -> Iterator[IO[bytes]]:
+    """A regular file of no more than `limit` bytes, for reading. Raises OSError for anything else, and links.
+
+    Unless what it says is `signed`, NotOursError if it is another user's (but for root), or others may write to it.
+    """
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as stream:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             raise OSError("no regular file, or too large")
+        ours = status.st_uid in (os.geteuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if not ours and not signed:
+            raise NotOursError(f"{file}: not signed, and others may have written it")
         yield stream
 
 
@@ -47,6 +62,29 @@ def write_whole(file: Path, pieces: Iterable[bytes]) -> None:
             raise
 
 
+def tidy(directory: Path, stem: str, most: int, total: int) -> None:
+    """Removes the files called `stem-<digits>` that were used longest ago, beyond `most` of them and `total` bytes.
+
+    And those that a run which was killed has begun to write. Raises OSError.
+    """
+    whole, unfinished = re.compile(rf"{stem}-[0-9a-f]{{16,32}}\.\w+"), re.compile(rf"\.{stem}-\w+")
+    found: list[tuple[float, int, Path]] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if whole.fullmatch(entry.name):
+                    found.append((status.st_mtime, status.st_size, Path(entry.path)))
+                elif unfinished.fullmatch(entry.name) and status.st_mtime < time.time() - _ABANDONED:
+                    Path(entry.path).unlink()
+    size = 0
+    for number, (_, more, file) in enumerate(sorted(found, reverse=True)):
+        size += more
+        if number >= most or (number and size > total):
+            with suppress(OSError):
+                file.unlink()
+
+
 def key_of(secret: str) -> bytes:
     """The key for sums; empty without a secret."""
     return blake2b(secret.encode("utf-8", "surrogateescape")).digest() if secret else b""
@@ -60,9 +98,12 @@ def write_parts(file: Path, form: str, of: str, key: bytes, parts: Mapping[str, 
 
 
 def read_parts(file: Path, form: str, of: str, key: bytes, limit: int) -> dict[str, bytes] | None:
-    """The parts of a file that `write_parts` has written so; None if it is not there, or not exactly so."""
+    """The parts of a file that `write_parts` has written so; None if it is not there, or not exactly so.
+
+    Raises NotOursError.
+    """
     try:
-        with regular(file, limit) as stream:
+        with regular(file, limit, signed=bool(key)) as stream:
             head = json.loads(stream.readline(_HEAD))
             if head["format"] != form or head["of"] != of:
                 return None
@@ -74,6 +115,8 @@ def read_parts(file: Path, form: str, of: str, key: bytes, limit: int) -> dict[s
             good = not stream.read(1) and hmac.compare_digest(
                 head["sum"], _sum(form, of, head["parts"], parts.values(), key)
             )
+    except NotOursError:
+        raise
     except (OSError, *WRONG):
         return None
     return parts if good else None

@@ -307,7 +307,11 @@ def _opener(path: str, flags: int) -> int:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half a character, as JSON may hold it: no path, but it may be asked for.
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _text(raw: bytes) -> str:

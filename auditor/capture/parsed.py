@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from hashlib import blake2b
@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from auditor import __version__
 from auditor.api import Collector
-from auditor.capture.kept_file import WRONG, key_of, regular, write_whole
+from auditor.capture.kept_file import WRONG, NotOursError, key_of, regular, tidy, write_whole
 from auditor.capture.reading import Template
 from auditor.model import (
     NO_ATTRIBUTES,
@@ -46,7 +46,11 @@ MAX_SIZE: Final = 256 * 1024 * 1024
 MAX_KEPT: Final = 64 * 1024 * 1024
 """Bytes of entries that this run had no use for and that are kept for others."""
 MAX_ENTRY: Final = 8 * 1024 * 1024
+MAX_FILES: Final = 4
+"""Files that a directory has, each of another auditor; beyond them the one that was written longest ago goes."""
 _KEY_SIZE: Final = 32
+_SOURCES: Final = (".py", ".so", ".pyd", ".json", ".yaml", ".yml", ".toml", ".csv", ".txt")
+"""What parsing may depend on, in a package: code, and tables."""
 _KINDS: Final = tuple(Kind)
 _RELATIONS: Final = tuple(Relation)
 _NEEDS: Final = (None, *Need)
@@ -71,6 +75,8 @@ class ParsedFiles:
         self._used: dict[bytes, bytes] = {}
         self.added = 0
         """Files that were parsed in this run."""
+        self.refused: NotOursError | None = None
+        """Why what is there was not read."""
 
     @property
     def _lines(self) -> dict[bytes, bytes]:
@@ -118,21 +124,21 @@ class ParsedFiles:
         """Writes all of it, if there is something new. Raises OSError."""
         if not self.added:
             return
-        kept = list(self._used.values())
-        room = MAX_KEPT
-        for key, line in self._lines.items():
-            if key not in self._used and (room := room - len(line)) > 0:
-                kept.append(line)
-        body = b"\n".join(kept)
-        if len(body) > MAX_SIZE // 2:
-            return
+        used = list(_fitting(self._used.values(), MAX_SIZE // 2))
+        room = min(MAX_KEPT, MAX_SIZE // 2 - sum(map(len, used)) - len(used))
+        others = _fitting((line for key, line in self._lines.items() if key not in self._used), room)
+        body = b"\n".join((*used, *others))
         head = json.dumps({"format": FORMAT, "of": self._fingerprint, "sum": self._sum(body)}).encode()
         write_whole(self._file, [head, b"\n", body])
+        tidy(self.directory, "parsed", MAX_FILES, MAX_FILES * MAX_SIZE)
 
     def _read(self) -> dict[bytes, bytes]:
         try:
-            with regular(self._file, MAX_SIZE) as stream:
+            with regular(self._file, MAX_SIZE, signed=bool(self._secret)) as stream:
                 head, _, body = stream.read(MAX_SIZE + 1).partition(b"\n")
+        except NotOursError as error:
+            self.refused = error
+            return {}
         except OSError:
             return {}
         try:
@@ -147,6 +153,13 @@ class ParsedFiles:
 
     def _sum(self, body: bytes) -> str:
         return blake2b(body, digest_size=32, key=self._secret).hexdigest()
+
+
+def _fitting(lines: Iterable[bytes], room: int) -> Iterator[bytes]:
+    """Lines of which so many bytes are no more than there is room for."""
+    for line in lines:
+        if (room := room - len(line) - 1) >= 0:
+            yield line
 
 
 def _key(path: str, digest: bytes) -> bytes:
@@ -173,20 +186,27 @@ def fingerprint(collectors: Sequence[Collector]) -> str:
 
 def _sources(collectors: Sequence[Collector]) -> list[Path]:
     """The source files of this package and of those that the collectors are in, in an order of their own."""
-    places = {Path(__file__).resolve().parent.parent}
     found: set[Path] = set()
-    for collector in collectors:
-        top = sys.modules.get(type(collector).__module__.partition(".")[0])
-        file = getattr(top, "__file__", None)
-        if file is not None and hasattr(top, "__path__"):
-            places.add(Path(file).resolve().parent)
-        elif file is not None:
-            found.add(Path(file))
-    for place in places:
+    for place in {Path(__file__).resolve().parent.parent, *map(_place, collectors)}:
+        if place.is_file():
+            found.add(place)
         for directory, below, names in os.walk(place):
             below[:] = [name for name in below if name != "__pycache__"]
-            found.update(Path(directory, name) for name in names if name.endswith(".py"))
+            found.update(Path(directory, name) for name in names if name.endswith(_SOURCES))
     return sorted(found)
+
+
+def _place(collector: Collector) -> Path:
+    """The package that a collector is in, or its module; the archive, if it was imported from one."""
+    parts = type(collector).__module__.split(".")
+    for length in range(1, len(parts) + 1):
+        module = sys.modules.get(".".join(parts[:length]))
+        file = getattr(module, "__file__", None)
+        # A package that several distributions share has none.
+        if module is not None and file is not None:
+            archive = getattr(module.__loader__, "archive", None)
+            return Path(archive or (Path(file).parent if hasattr(module, "__path__") else file)).resolve()
+    return Path(__file__).resolve()
 
 
 class _Codec:

@@ -302,6 +302,8 @@ def caching(request: Request, collectors: Sequence[Collector]) -> Iterator[tuple
     yield known, linked
     if kept is not None:
         save(kept)
+        if linked is not None and linked.refused is not None and kept.refused is None:
+            _not_read(linked.refused)
         if linked is not None and linked.failed is not None:
             _not_written(kept.directory, linked.failed)
 
@@ -342,11 +344,17 @@ def parsed_files(directory: Path, collectors: Sequence[Collector]) -> ParsedFile
 
 
 def save(kept: ParsedFiles) -> None:
-    """Writes down what was parsed. What can't be written costs time, and nothing else."""
+    """Writes down what was parsed. What can't be read or written costs time, and nothing else."""
+    if kept.refused is not None:
+        _not_read(kept.refused)
     try:
         kept.save()
     except OSError as error:
         _not_written(kept.directory, error)
+
+
+def _not_read(error: OSError) -> None:
+    print(f"auditor: {error}: it was not read. Sign the cache (AUDITOR_CACHE_KEY), or empty it", file=sys.stderr)
 
 
 def _not_written(directory: Path, error: OSError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from auditor.capture.estates import open_estate
 from auditor.capture.pack import MAX_RECORDS, PackError, PackTree, pack, unpack
 from auditor.capture.tree import MAX_FILE, Tree
+from auditor.cli.main import main
 from auditor.errors import UsageError
 from auditor.model import Outcome
 
@@ -150,6 +152,17 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     (root / os.fsdecode(b"hosts/a/etc/\xff")).write_bytes(b"2")
     pack(root, tmp_path / "e.sqlar")
     assert content(open_estate(tmp_path / "e.sqlar")) == content(open_estate(root))
+
+
+def test_a_record_of_what_is_no_path(tmp_path: Path) -> None:
+    line = '{"path": "hosts/a/etc/\\ud800", "outcome": "denied", "collected_at": "2026-06-01T00:00:00Z"}\n'
+    write(tmp_path / "e", {"hosts/a/etc/x": b"x", "captures.jsonl": line.encode()})
+    pack(tmp_path / "e", tmp_path / "e.sqlar")
+    for place in ("e", "e.sqlar"):
+        told = tmp_path / f"{place}.json"
+        words = ["--estate", str(tmp_path / place), "--format", "json", "-o", str(told)]
+        assert main(["checklist", "a", "--quiet", *words]) == 4
+        assert "hosts/a/etc/\ud800" in [one["path"] for one in json.loads(told.read_text())["coverage"]]
 
 
 def hostile(path: Path, rows: list[tuple[object, ...]], extra: str = "") -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import stat
+import zipfile
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from auditor.api import Collector
+from auditor.capture import parsed as parsed_files
 from auditor.capture.parsed import FORMAT, ParsedFiles
 from auditor.capture.reading import Template, Templates, read_estate
 from auditor.capture.tree import Tree
@@ -221,6 +224,97 @@ def test_a_key(tmp_path: Path) -> None:
         assert not ParsedFiles(tmp_path, COLLECTORS, secret=other).has(ONE.path, ONE.digest)
     forged(file, entry_of(file))
     assert not ParsedFiles(tmp_path, COLLECTORS, secret="of the base").has(ONE.path, ONE.digest)
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_what_others_may_write_counts_as_nothing_unless_it_is_signed(tmp_path: Path, mode: int) -> None:
+    written(tmp_path / "a").chmod(mode)
+    kept = ParsedFiles(tmp_path / "a", COLLECTORS)
+    assert not kept.has(ONE.path, ONE.digest)
+    assert kept.refused is not None
+    written(tmp_path / "b", secret="of the base").chmod(mode)
+    assert ParsedFiles(tmp_path / "b", COLLECTORS, secret="of the base").has(ONE.path, ONE.digest)
+
+
+def test_what_is_another_users_counts_as_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+    kept = ParsedFiles(tmp_path, COLLECTORS)
+    # What root wrote may be read.
+    assert kept.has(ONE.path, ONE.digest) is (file.stat().st_uid == 0)
+    assert (kept.refused is None) is (file.stat().st_uid == 0)
+
+
+def test_files_of_other_auditors_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [tmp_path / f"parsed-{number:016x}.jsonl" for number in range(6)]
+    left, new, notes = (tmp_path / name for name in (".parsed-old", ".parsed-new", "parsed-notes.txt"))
+    for number, file in enumerate([*others, left, new, notes]):
+        file.write_text("something")
+        os.utime(file, (number, number))
+    os.utime(new)
+    kept = ParsedFiles(tmp_path, COLLECTORS)
+    kept.add(ONE)
+    kept.save()
+    assert [file.exists() for file in (left, new, notes)] == [False, True, True]
+    assert [file.exists() for file in others] == [False, False, False, True, True, True]
+    assert ParsedFiles(tmp_path, COLLECTORS).has(ONE.path, ONE.digest)
+
+
+def test_of_too_much_a_part_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = ParsedFiles(tmp_path, COLLECTORS)
+    for number in range(10):
+        kept.add(Template("etc/z", bytes([number]) * 16, 1, text=True))
+    monkeypatch.setattr(parsed_files, "MAX_SIZE", 1_000)
+    kept.save()
+    again = ParsedFiles(tmp_path, COLLECTORS)
+    found = [again.has("etc/z", bytes([number]) * 16) for number in range(10)]
+    assert found[0]
+    assert not found[-1]
+
+
+PLUGIN = """
+from auditor.api import Area, Collector
+
+class Own(Collector):
+    name = "own"
+    title = "own"
+    area = Area.COVERAGE
+    provides = frozenset()
+
+    def recognizes(self, path, head):
+        return False
+
+    def parse(self, document):
+        yield from ()
+"""
+
+
+@pytest.mark.parametrize("shape", ["module", "package", "shared", "archive"])
+def test_another_plugin_is_another_auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
+    """Also where its package is one that several distributions share, which has no file of its own."""
+    name = f"plugin_of_{shape}"
+    file = tmp_path / (f"{name}.py" if shape == "module" else f"{name}/own.py")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(PLUGIN)
+    place = changing = file
+    if shape == "package":
+        (file.parent / "__init__.py").touch()
+        changing = file.parent / "table.json"
+    where = tmp_path
+    if shape == "archive":
+        where = place = changing = tmp_path / "plugin.zip"
+        (file.parent / "__init__.py").touch()
+        with zipfile.ZipFile(where, "w") as archive:
+            archive.write(file, f"{name}/own.py")
+            archive.write(file.parent / "__init__.py", f"{name}/__init__.py")
+    monkeypatch.syspath_prepend(where)
+    collectors = [importlib.import_module(name if shape == "module" else f"{name}.own").Own()]
+    before = parsed_files.fingerprint(collectors)
+    assert parsed_files.fingerprint(collectors) == before
+    with changing.open("ab") as stream:
+        stream.write(b"# changed\n")
+    assert parsed_files.fingerprint(collectors) != before
+    assert place.exists()
 
 
 def test_what_is_not_whole_is_not_kept(tmp_path: Path) -> None:

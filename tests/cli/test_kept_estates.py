@@ -323,6 +323,24 @@ def test_an_entry_of_somebody_without_the_key_is_none(
     assert links == []
 
 
+def test_what_others_may_write_is_told_of_once(
+    capsys: pytest.CaptureFixture[str], fleet: Path, filled: Path, links: list[None]
+) -> None:
+    words = ("audit", "--estate", str(fleet), "--now", NOW, "--cache-dir", str(filled))
+    before = output(capsys, *words)
+    (entry,), (parsed_file,) = entries(filled), filled.glob("parsed-*")
+    for files in ([entry], [parsed_file, entry]):
+        for file in files:
+            file.chmod(0o666)
+        links.clear()
+        code, out, told = output(capsys, *words)
+        assert (code, out) == before[:2]
+        assert told.replace(before[2], "").count("others may have written it: it was not read") == 1
+        assert len(links) == 1
+        # It is in our own hands again.
+        assert output(capsys, *words) == before
+
+
 def test_an_entry_of_another_shape_is_none(fleet: Path, filled: Path) -> None:
     """Whoever can sign may write anything: it is refused, or it is an estate, and never a fault."""
     (entry,) = entries(filled)
@@ -435,3 +453,16 @@ def test_what_was_parsed_may_be_gone(
     links.clear()
     assert output(capsys, *words, "--cache-dir", str(filled)) == plain
     assert links == []
+
+
+def test_a_time_without_a_zone_is_none(fleet: Path, filled: Path) -> None:
+    """It could not be compared with others."""
+    (entry,) = entries(filled)
+    collectors, _ = load_collectors()
+    of = json.loads(entry.read_bytes().partition(b"\n")[0])["of"]
+    parts = read_parts(entry, FORMAT, of, key_of(""), kept.MAX_SIZE)
+    assert parts is not None
+    for when, known in (("2026-06-01T00:00:00+00:00", True), ("2026-06-01T00:00:00", False)):
+        tree = {**json.loads(parts["tree"]), "collected_at": when}
+        write_parts(entry, FORMAT, of, key_of(""), {**parts, "tree": json.dumps(tree).encode()})
+        assert (KeptEstates(filled, collectors, Templates()).find(fleet, ()) is not None) is known
