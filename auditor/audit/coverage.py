@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditor.api import Rule
 from auditor.audit.staying import look_at_those_that_stay
+from auditor.audit.windows import HOW, TASKS, windows_hosts, without_mounts
 from auditor.capture.areas import ESTATE_WIDE, ON_THE_HOST, RELATIONS_OF, SCHEDULERS, area_of, schedulers_of
 from auditor.capture.reading import Bound, Reading
 from auditor.capture.sealed import DATABASE, HOLDS_TEXT, PICTURE, SEARCHED
@@ -110,7 +111,10 @@ def of_estate(
                     provides=tuple(relation.value for relation in RELATIONS_OF.get(area, ())),
                 )
             )
-    rows.extend(_unseen(rows, going, named, _schedulers(reading, canonical, {one.host for one in going}), hosts))
+    windows = windows_hosts(reading, canonical, inventory, hosts)
+    rows.extend(without_mounts(going, windows))
+    looked = _schedulers(reading, canonical, {one.host for one in going})
+    rows.extend(_unseen(rows, going, named, looked, hosts, windows))
     rows.extend(_unseen_areas(reading, rows, must_see))
     going_hosts = {one.host for one in going}
     rows, fleet = look_at_those_that_stay(rows, reading, inventory, hosts, canonical, going_hosts, inventory_path, now)
@@ -424,14 +428,19 @@ def _unseen(
     named: Collection[str],
     schedulers: Mapping[str, frozenset[str]],
     hosts: HostTable,
+    windows: Collection[str],
 ) -> list[Coverage]:
     """Areas that nobody looked at, on the going hosts and in the estate."""
     seen = {(row.source, row.area) for row in rows if row.seen}
     declared = {row.area for row in rows if row.outcome is Outcome.ABSENT and not row.source and not row.recorded}
     stated = {row.source for row in rows if row.area is Area.SCHEDULES and row.outcome is Outcome.ABSENT and row.line}
     anywhere = {row.area for row in rows if _everywhere(row) and row.provides}
+
+    def how(host: str, area: Area) -> str:
+        return (HOW if host in windows else _HOW)[area].format(host=host)
+
     gaps = [
-        _gap(one.host, area, f"{area.value} on {one.host} itself", f"To see it, {_HOW[area].format(host=one.host)}.")
+        _gap(one.host, area, f"{area.value} on {one.host} itself", f"To see it, {how(one.host, area)}.")
         for one in going
         for area in _ON_HOST_AREAS
         if (one.host, area) not in seen and area not in declared
@@ -440,8 +449,8 @@ def _unseen(
         _gap(one.host, Area.SCHEDULES, f"{kind} on {one.host}", f"To see them, capture them under hosts/{one.host}/.")
         for one in going
         if (one.host, Area.SCHEDULES) in seen and Area.SCHEDULES not in declared and one.host not in stated
-        for kind in SCHEDULERS
-        if kind not in schedulers.get(one.host, ())
+        for kind in ((TASKS,) if one.host in windows else SCHEDULERS)
+        if not schedulers.get(one.host) or (one.host not in windows and kind not in schedulers[one.host])
     )
     captured = {row.source for row in rows if row.seen}
     gaps.extend(

@@ -89,7 +89,7 @@ RELATION_HINT: Final[Mapping[str, str]] = MappingProxyType(
         Relation.STORED_AT: "the certificate files (PEM or DER)",
         Relation.SERVES: "the certificate files and the web servers' configuration",
         Relation.CERTIFIED_BY: "the certificate files and the ACME client's configuration",
-        Relation.RUNS_ON: "the hosts' crontabs and systemd units",
+        Relation.RUNS_ON: "the hosts' crontabs and systemd units, of Windows the scheduled tasks",
         Relation.CALLS: "the hosts' crontabs, systemd units, and the scripts that they call",
         Relation.TRIGGERED_BY: "the hosts' crontabs and systemd timers",
         Relation.CONNECTS: "the scripts that jobs and units call",

@@ -213,7 +213,7 @@ def test_checks_not_made_say_for_which_hosts() -> None:
     unseen = {"jobs-on-going-host": ("runs-on on a", "runs-on on b", "calls on a", "of-tomorrow")}
     gap = gaps(report(Verdict.INCOMPLETE, unseen=unseen))[0]
     assert gap.action == (
-        "add to the estate: of a and b: the hosts' crontabs and systemd units; "
+        "add to the estate: of a and b: the hosts' crontabs and systemd units, of Windows the scheduled tasks; "
         "the hosts' crontabs, systemd units, and the scripts that they call; of-tomorrow"
     )
 
