@@ -66,6 +66,7 @@ def look_for_mentions(
 
     Returns the short names that may be ordinary words elsewhere, and were looked for everywhere in this estate.
     """
+    from auditor.graph.encoded import in_base64, may_hold
     from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
 
     scanner = MentionScanner(hosts, wanted)
@@ -76,6 +77,8 @@ def look_for_mentions(
     ]
     going = {identity.host for identity in wanted}
     distinct = {bound.template.digest: bound for bound in reversed(texts)}
+
+    encoded: dict[bytes, list[Mention]] = {}
 
     def contents() -> Iterator[bytes]:
         wanted = list(distinct.values())
@@ -88,6 +91,8 @@ def look_for_mentions(
                 reading.coverage.append(
                     Coverage(bound.file.source, Area.MENTIONS, where, Outcome.DENIED, detail=detail, path=where)
                 )
+            elif may_hold(content) and (several := list(in_base64(content, scanner.scan))):
+                encoded[bound.template.digest] = several
             yield b"" if isinstance(content, OSError) else content
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
@@ -101,6 +106,8 @@ def look_for_mentions(
         for path, several in more.items():
             besides.setdefault(path, []).extend(several)
     bare, called, named = _bare_names(distinct, reading, hosts, linked, wanted, known)
+    for digest, several in encoded.items():
+        bare.setdefault(digest, []).extend(several)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:

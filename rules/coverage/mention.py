@@ -51,7 +51,7 @@ class MentionRule(Rule):
     wherever its place says that it is a machine (`root@gluck:/srv`, `gluck:9100`, a `case` on the host's name). If the
     estate uses it so in several files, and for hardly anything else, it counts everywhere. What a machine is only
     called besides (`files`, `proxy`) counts in shares and URLs; what a host's own hosts file calls it, in that host's
-    files.
+    files. Values in base64 are read where a file has such ones (Secrets of Kubernetes, cloud-init, PowerShell).
     One finding for each file, of the lines that no other rule has shown; comments beside such lines are told with them.
     Files that have nothing but a short name are notes, unless it is in a share (`\\\\fs-old-01\\files`) or a URL, or is
     no word and stands where a machine does (`db1:5432`, `host=db1`). For a host that only becomes read-only all are
