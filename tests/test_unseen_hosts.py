@@ -167,7 +167,7 @@ def test_hosts_known_in_part_are_told_in_every_format(estate: Path, capsys: pyte
     main(["report", "old-1.example.net", "--estate", str(estate), "--now", NOW, "--quiet", "-o", str(html)])
     written = html.read_text()
     assert "known only in part" in written
-    assert "How far the hosts that stay were looked into: 41 hosts that stay, 1 of them collected whole" in written
+    assert "41 hosts that stay, 1 of them collected whole: what was looked at, part by part" in written
 
 
 def test_the_lines_for_hosts_known_in_part_close_it(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:

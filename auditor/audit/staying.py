@@ -315,11 +315,11 @@ def _known(
             name = hosts.find(host.name) or host.name
             if host.lifecycle is not Lifecycle.RETIRED and name not in going:
                 known[host.name] = name
-    listed_ones = set(known.values()) | set(going)
+    spoken_of = set(known.values()) | set(going)
     others = places.named(reading.tree.sources)
     if inventory is None or not inventory.hosts:
         others |= {one.name for one in hosts.records.values() if not one.origins.isdisjoint(_MANAGED_BY)}
-    for name in sorted(others - listed_ones):
+    for name in sorted(others - spoken_of):
         record = hosts.records.get(name)
         noticed = record.noticed if record is not None else None
         lifecycle = noticed[0] if noticed is not None else record.lifecycle if record is not None else None

@@ -143,7 +143,7 @@ def _fleet(report: Report) -> Markup | None:
     table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="seen")
     return tag(
         "details",
-        tag("summary", f"How far the hosts that stay were looked into: {fleet_said(report)[0]}"),
+        tag("summary", f"{fleet_said(report)[0]}: what was looked at, part by part"),
         tag("div", table, class_="scroll", role="region", aria_label="Hosts that stay, by part", tabindex=0),
         class_="plain",
     )
