@@ -195,3 +195,25 @@ def test_markdown_is_a_list_of_tasks(capsys: pytest.CaptureFixture[str], tmp_pat
     assert out.startswith("## `week-49`: 2 hosts in 2 steps")
     assert "- [ ] ✗ `core-02.gro.eventide.net`" in out
     assert "  - after `db-05.gro.eventide.net`: service postgresql standby needs it" in out
+
+
+def test_what_a_wave_that_can_go_does_not_cover(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An estate of which no log's way and no balancer was seen: the first keeps it from going, the second is told."""
+    whole = "".join(f'{{"path": "hosts/{host}.example.net", "outcome": "ok"}}\n' for host in "ab")
+    schedules = "".join(
+        f'{{"path": "hosts/a.example.net/{path}", "outcome": "absent"}}\n'
+        for path in ("etc/crontab", "var/spool/cron/crontabs", "etc/systemd/system", "etc/rsyslog.conf")
+    )
+    place = estate(tmp_path / "e", {**job("b", "true"), "captures.jsonl": whole + schedules}, "ab")
+    (place / "hosts/a.example.net/etc").mkdir(parents=True)
+    code, (found,) = wave(place, "a.example.net\n", capsys=capsys)
+    assert (code, found["does_not_cover"][0]) == (0, "traffic, anywhere"), found["hosts"]
+    words = ["wave", str(tmp_path / "wave-1.txt"), "--estate", str(place), "--now", NOW, "-q"]
+    main(words)
+    assert "It does not cover: traffic, anywhere;" in " ".join(capsys.readouterr().out.split())
+    main([*words, "--format", "markdown"])
+    assert "**It does not cover**: traffic, anywhere;" in capsys.readouterr().out
+    (place / "captures.jsonl").write_text(schedules)
+    code, (found,) = wave(place, "a.example.net\n", capsys=capsys)
+    assert (code, found["hosts"][0]["fate"]) == (4, "unseen")
+    assert "1 of 1 host that stays, known only in part" in found["hosts"][0]["gaps"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from auditor.report.json_v1 import finding_json, step_json
+from auditor.report.summary import all_beyond
 from auditor.report.wave.wording import exit_code
 from auditor.wave import Wave, WaveHost
 
@@ -21,6 +22,7 @@ def _wave(wave: Wave) -> dict[str, object]:
         "name": wave.name,
         "now": wave.report.now.isoformat().replace("+00:00", "Z"),
         "estate": wave.report.estate,
+        "does_not_cover": all_beyond(wave.report),
         "after": list(wave.after),
         "order": [[host.host for host in step] for step in wave.steps],
         "cycles": [list(cycle) for cycle in wave.cycles],

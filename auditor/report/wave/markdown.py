@@ -18,6 +18,7 @@ from auditor.report.wave.wording import (
     headline,
     judged,
     together,
+    uncovered,
 )
 from auditor.wave import Fate, Wave, WaveHost
 
@@ -34,6 +35,8 @@ def _wave(wave: Wave) -> list[str]:
         f"As of {moment(wave.report.now)}; {prose(judged(wave))}.",
         "",
     ]
+    if out := uncovered(wave):
+        lines += [f"**It does not cover**: {prose(out)}.", ""]
     for step, hosts in enumerate(wave.steps, 1):
         lines += [f"### Step {step}", ""]
         for same in alike(hosts, wave):

@@ -21,6 +21,7 @@ from auditor.report.wave.wording import (
     headline,
     judged,
     together,
+    uncovered,
     waits_within,
     written,
 )
@@ -51,6 +52,8 @@ def _wave(page: Page, wave: Wave) -> None:
         f"as of {moment(wave.report.now)}; {clean(judged(wave))}",
         style="dim",
     )
+    if out := uncovered(wave):
+        page.hang("      ", f"It does not cover: {out}. See NOT LOOKED AT of `auditor checklist`.", style="unseen")
     for step, hosts in enumerate(wave.steps, 1):
         page.gap()
         title = f"STEP {step} "

@@ -8,6 +8,7 @@ from typing import Final
 
 from auditor.model import Provenance
 from auditor.phrases import listed, plural, ranged
+from auditor.report.summary import beyond
 from auditor.wave import Fate, Wait, Wave, WaveHost
 
 SYMBOL: Final[Mapping[Fate, str]] = MappingProxyType(
@@ -33,6 +34,11 @@ def headline(wave: Wave) -> str:
     ]
     said = ", ".join(f"{count} {words}" for count, words in counts if count)
     return f"{plural(len(wave.hosts), 'host')} in {plural(len(wave.steps), 'step')}: {said}"
+
+
+def uncovered(wave: Wave) -> str:
+    """What is not covered where a host can go; empty if none can, or there is nothing."""
+    return beyond(wave.report) if wave.of(Fate.READY) or wave.of(Fate.WAITS) else ""
 
 
 def alike(hosts: Iterable[WaveHost], wave: Wave) -> list[tuple[WaveHost, ...]]:
