@@ -53,12 +53,15 @@ _LINK: Final = re.compile(rf"([A-Za-z0-9:_.\\@-]+)\.(wants|requires|upholds)/([A
 _SYSTEM: Final = re.compile(
     r"(/etc/systemd/system\.control|/run/systemd/system\.control|/run/systemd/transient|/run/systemd/generator\.early"
     r"|/etc/systemd/system|/etc/systemd/system\.attached|/run/systemd/system|/run/systemd/generator"
-    r"|/usr/local/lib/systemd/system|/usr/lib/systemd/system|/lib/systemd/system|/run/systemd/generator\.late)/(.+)"
+    r"|/run/systemd/system\.attached|/usr/local/lib/systemd/system|/usr/lib/systemd/system|/lib/systemd/system"
+    r"|/run/systemd/generator\.late)/(.+)"
 )
 _USERS: Final = re.compile(
     r"(/etc/systemd/user|/run/systemd/user|/usr/local/lib/systemd/user|/usr/lib/systemd/user|/lib/systemd/user)/(.+)"
 )
-_HOME: Final = re.compile(r"((?:/home/([^/]+)|/root)/(?:\.config|\.local/share)/systemd/user)/(.+)")
+# A service's user may have a home anywhere. The manager of a user who is logged in knows what was made by commands.
+_HOME: Final = re.compile(r"/(?:.+/)?([^/]+)/(?:\.config|\.local/share)/systemd/user/(.+)")
+_OF_USER: Final = re.compile(r"/run/user/(\d+)/systemd/(?:transient|user)/(.+)")
 # systemd.unit(5), "Unit File Load Path": the first that has a file of a name wins.
 _RANKS: Final = {
     directory: rank
@@ -71,6 +74,7 @@ _RANKS: Final = {
             "/etc/systemd/system",
             "/etc/systemd/system.attached",
             "/run/systemd/system",
+            "/run/systemd/system.attached",
             "/run/systemd/generator",
             "/usr/local/lib/systemd/system",
             "/usr/lib/systemd/system",
@@ -179,7 +183,7 @@ class SystemdCollector(Collector):
 
     Can't see
     ---------
-    Generated units, and presets. When a timer last ran is told by `systemd_runs`.
+    Presets. When a timer last ran is told by `systemd_runs`.
     """
 
     name: ClassVar[str] = "systemd"
@@ -259,8 +263,9 @@ def _placed(path: str) -> _File | None:
         elif found := _USERS.fullmatch(path):
             group, label, rank, rest = "user", " (user)", _RANKS[found[1]], found[2]
         elif found := _HOME.fullmatch(path):
-            user = found[2] or "root"
-            group, label, rest = f"user {user}", f" (user {user})", found[3]
+            group, label, rest = f"user {found[1]}", f" (user {found[1]})", found[2]
+        elif found := _OF_USER.fullmatch(path):
+            group, label, rest = f"uid {found[1]}", f" (uid {found[1]})", found[2]
     else:
         bare = _TEMPLATE_SUFFIX.sub("", path)
         head, _, last = bare.rpartition("/")

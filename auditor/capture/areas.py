@@ -241,7 +241,11 @@ def area_of(path: str) -> Area:
         # services/<name>/<what>.json, or a directory <what> with a file for each of its parts.
         return _ANSWERS.get(path.split("/", 3)[2].partition(".")[0] if path.count("/") > 1 else "", Area.CONFIGURATION)
     path = without_drive(path)
-    if path.startswith("/home/") and "/.ssh" not in path:
+    if path.endswith(("/.config/systemd/user", "/.local/share/systemd/user")) or path.startswith("/run/user/"):
+        return Area.SCHEDULES
+    if "/.ssh/authorized_keys" in path:
+        return Area.IDENTITY
+    if path.startswith("/home/"):
         return Area.COVERAGE
     for prefix, area in _PLACES:
         if (

@@ -93,11 +93,54 @@ reachable() {
     return 0
 }
 
-# Whether neither a place nor anything below it is on a network mount: so that what is there can be listed.
-near() {
-    case $mounts in '') return 0 ;; esac
-    case $nl$mounts in *"$nl$1/"*) return 1 ;; esac
-    reachable "$1"
+# Whether a directory can be listed.
+listable() {
+    if ! reachable "$1"; then
+        [ -z "$told" ] || say "NOTE REMOTE $1"
+    elif [ ! -d "$1" ]; then
+        [ -z "$told" ] || [ -e "$1" ] || missing "$1"
+    elif [ -r "$1" ] && [ -x "$1" ]; then
+        return 0
+    else
+        [ -z "$told" ] || secret "$1/" || say "NOTE DENIED $1"
+    fi
+    return 1
+}
+
+# The names that fit a pattern, in $names. Step by step, as no glob may go through a link, or to a mount, where looking
+# would hang. With $told set, a directory that was left out is told.
+fit() {
+    names=$nl steps=${1#/}
+    while [ -n "$steps" ]; do
+        step=${steps%%/*}
+        case $steps in */*) steps=${steps#*/} ;; *) steps= ;; esac
+        IFS=$nl
+        set -f
+        set -- $names
+        set +f
+        IFS=$blank
+        [ "$#" -gt 0 ] || set -- ''
+        names=
+        for base do
+            case $step in
+            *[*]*) ;;
+            *) [ -z "$steps" ] || { names=$names$base/$step$nl; continue; } ;;
+            esac
+            listable "$base" || continue
+            for f in "$base"/$step; do
+                case $f in *"$nl"*) continue ;; esac
+                [ "${#names}" -lt 100000 ] || break
+                if ! away "$f" && [ -L "$f" ]; then
+                    names=$names$f$nl
+                elif ! reachable "$f"; then
+                    [ -z "$told" ] || say "NOTE REMOTE $f"
+                elif [ -e "$f" ]; then
+                    names=$names$f$nl
+                fi
+            done
+        done
+        [ -n "$names" ] || return
+    done
 }
 
 # What is not there, or may only look so: below a directory that can't be searched nothing is known.
@@ -403,15 +446,14 @@ wanted() {
 # The files below a directory that is there and can be read.
 tree() {
     for f in "$1"/* "$1"/.[!.]*; do
-        if [ -L "$f" ]; then
+        case $f in *"$nl"*) continue ;; esac
+        if away "$f"; then
+            say "NOTE REMOTE $f"
+        elif [ -L "$f" ]; then
             grab "$f"
         elif [ -d "$f" ]; then
-            case ${f##*/} in
-            .git | .svn | *"$nl"*) continue ;;
-            esac
-            if away "$f"; then
-                say "NOTE REMOTE $f"
-            elif [ ! -r "$f" ] || [ ! -x "$f" ]; then
+            case ${f##*/} in .git | .svn) continue ;; esac
+            if [ ! -r "$f" ] || [ ! -x "$f" ]; then
                 secret "$f/" || say "NOTE DENIED $f"
             elif [ "$level" -lt 6 ]; then
                 level=$((level + 1))
@@ -446,6 +488,42 @@ place() {
 perhaps() { quiet=1; for p do place "$p"; done; quiet=; }
 places() { for p do place "$p"; done; }
 
+# The files that fit a pattern, with links only if asked for: those in /etc/ssl/certs, and the bundles, are the public
+# authorities of the distribution.
+files_of() {
+    fit "$1"
+    IFS=$nl
+    set -f
+    for f in $names; do
+        set +f
+        IFS=$blank
+        case $f in */ca-certificates.crt | */ca-bundle* | */cert.pem) continue ;; esac
+        if [ -L "$f" ]; then
+            [ -z "${2-}" ] || grab "$f"
+        elif [ -f "$f" ]; then
+            grab "$f"
+        fi
+    done
+    set +f
+    IFS=$blank
+}
+
+home() {
+    if ! reachable "$1"; then
+        say "NOTE REMOTE $1"
+    elif [ -d "$1" ] && [ ! -x "$1" ]; then
+        say "NOTE DENIED $1/.ssh/authorized_keys"
+        say "NOTE DENIED $1/.config/systemd/user"
+    elif [ -d "$1" ]; then
+        for f in "$1/.ssh/authorized_keys" "$1/.ssh/authorized_keys2"; do
+            if reachable "$f"; then grab "$f"; else say "NOTE REMOTE $f"; fi
+        done
+        for f in "$1/.config/systemd/user" "$1/.local/share/systemd/user"; do place "$f"; done
+    else
+        missing "$1"
+    fi
+}
+
 # What a command prints, under a name. Status 124: it took too long.
 output() {
     name=$1
@@ -467,13 +545,9 @@ listing() {
         '/root/.acme.sh/*/*.cer'
     set +f
     for pattern do
-        base=${pattern%%\**}
-        near "${base%/*}" || continue
-        for f in $pattern; do
-            case $f in *"$nl"*) continue ;; esac
-            [ "${#there}" -lt 100000 ] || break
-            if [ -e "$f" ] || [ -L "$f" ]; then there=$there$f$nl; fi
-        done
+        fit "$pattern"
+        there=$there$names
+        [ "${#there}" -lt 100000 ] || break
     done
     IFS=$nl
     set -f
@@ -533,12 +607,15 @@ immutable() {
         /etc/httpd/* /etc/haproxy /etc/haproxy/* /usr/local/etc/ssl /usr/local/etc/ssl/*
     set +f
     for pattern do
-        near "${pattern%/\*}" || continue
-        for d in $pattern; do
-            case $d in *"$nl"*) continue ;; esac
-            [ "${#found}" -lt 50000 ] || break
-            if [ -d "$d" ] && [ ! -L "$d" ]; then found=$found$d$nl; fi
+        [ "${#found}" -lt 50000 ] || break
+        fit "$pattern"
+        IFS=$nl
+        set -f
+        for d in $names; do
+            if [ ! -L "$d" ] && [ -d "$d" ]; then found=$found$d$nl; fi
         done
+        set +f
+        IFS=$blank
     done
     IFS=$nl
     set -f
@@ -603,19 +680,28 @@ first_round() {
     perhaps /etc/cron.yearly /etc/crontabs /etc/periodic /var/cron/tabs /usr/lib/cron/tabs /usr/local/etc/cron.d \
         /etc/cron.allow /etc/cron.deny /var/spool/at /var/spool/anacron /etc/periodic.conf /Library/LaunchDaemons
     places /etc/systemd/system
-    perhaps /etc/systemd/user /usr/local/lib/systemd/system /run/systemd/generator /run/systemd/transient
-    for d in /usr/lib/systemd/system /lib/systemd/system; do
+    # A mask or a drop-in until the next boot, and what `systemctl set-property` and `systemd-run` make.
+    perhaps /etc/systemd/user /etc/systemd/system.control /etc/systemd/system.attached /run/systemd/system \
+        /run/systemd/system.control /run/systemd/system.attached /run/systemd/transient /run/systemd/user \
+        /run/systemd/generator.early /run/systemd/generator /run/systemd/generator.late /usr/local/lib/systemd/system \
+        /usr/local/lib/systemd/user
+    quiet=1 told=1
+    for d in /usr/lib/systemd/system /lib/systemd/system /usr/lib/systemd/user /lib/systemd/user; do
         case $merged$d in 1/lib/*) continue ;; esac
-        [ -d "$d" ] && reachable "$d" || continue
+        reachable "$d" && [ -d "$d" ] || continue
         say "NOTE SEEN $d"
         for u in "$d"/*.timer "$d"/*.path; do
             { [ -L "$u" ] || [ -e "$u" ]; } || continue
             grab "$u"
-            for s in "${u%.*}.service" "${u%@.*}@.service" "$d/${u##*/}".d/*.conf "${u%.*}.service".d/*.conf; do
-                [ -e "$s" ] && grab "$s"
+            for s in "${u%.*}.service" "${u%@.*}@.service"; do
+                if [ -L "$s" ] || [ -e "$s" ]; then grab "$s"; fi
+            done
+            for s in "$u.d" "${u%.*}.service.d"; do
+                if [ -L "$s" ] || [ -d "$s" ]; then files_of "$s/*.conf" links; fi
             done
         done
     done
+    quiet= told=
     [ -d /run/systemd/system ] && output systemctl-units.txt 10 systemctl --no-pager show '*.timer' '*.service' -p Id,Unit,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,LastTriggerUSec,NextElapseUSecRealtime,NextElapseUSecMonotonic,TimersCalendar,TimersMonotonic,Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp
     say "BEGIN OUT states.txt"
     listing
@@ -629,10 +715,9 @@ first_round() {
     # Certificates and who renews them: public parts.
     mode=certificates
     place /etc/letsencrypt/renewal
-    quiet=1
-    if near /etc/letsencrypt; then
-        for d in /etc/letsencrypt/*.ini /etc/letsencrypt/accounts/*/directory/*/regr.json; do [ -e "$d" ] && grab "$d"; done
-    fi
+    quiet=1 told=1
+    files_of '/etc/letsencrypt/*.ini' links
+    files_of '/etc/letsencrypt/accounts/*/directory/*/regr.json' links
     place /etc/letsencrypt/live
     place /etc/letsencrypt/archive
     mode=all
@@ -641,13 +726,9 @@ first_round() {
     perhaps /etc/dehydrated /var/lib/dehydrated /root/.acme.sh /etc/acme /etc/lego /root/.lego /var/lib/lego \
         /var/lib/certmonger/requests /var/lib/certmonger/cas /var/lib/caddy /etc/uacme /root/.getssl /etc/getssl
     for d in /etc/ssl /etc/pki/tls/certs /etc/pki/nginx /usr/local/etc/ssl; do
-        near "$d" || continue
-        for f in "$d"/*.pem "$d"/*.crt "$d"/*.cer "$d"/certs/*.pem "$d"/certs/*.crt "$d"/*/*.pem "$d"/*/*.crt; do
-            # The links in /etc/ssl/certs, and the bundles, are the public authorities of the distribution.
-            case $f in */ca-certificates.crt | */ca-bundle* | */cert.pem) continue ;; esac
-            [ -L "$f" ] || { [ -f "$f" ] && grab "$f"; }
-        done
+        for pattern in '*.pem' '*.crt' '*.cer' '*/*.pem' '*/*.crt'; do files_of "$d/$pattern"; done
     done
+    quiet= told=
 
     # Monitoring, web servers, and the other daemons whose configuration names hosts.
     mode=configuration
@@ -666,7 +747,8 @@ first_round() {
     perhaps /etc/opendkim.conf /etc/rspamd/local.d/dkim_signing.conf /etc/rspamd/dkim_selectors.map
     perhaps /etc/ssh/ssh_config /etc/ssh/ssh_config.d /etc/ssh/sshd_config.d /etc/ssh/ssh_known_hosts \
         /etc/exports /etc/exports.d /etc/auto.master /etc/bind /etc/named.conf /etc/named /etc/unbound /etc/dnsmasq.conf \
-        /etc/dnsmasq.d /etc/chrony.conf /etc/chrony /etc/ntp.conf /etc/systemd/timesyncd.conf /etc/systemd/resolved.conf \
+        /etc/dnsmasq.d /etc/chrony.conf /etc/chrony /etc/ntp.conf /etc/systemd/timesyncd.conf /etc/systemd/timesyncd.conf.d \
+        /etc/systemd/resolved.conf /etc/systemd/resolved.conf.d \
         /etc/systemd/network /etc/postfix /etc/exim4 /etc/dhcp /etc/kea /etc/rsyncd.conf /etc/ldap/ldap.conf /etc/krb5.conf \
         /etc/puppet /etc/puppetlabs/puppet /etc/salt/minion /etc/salt/minion.d /etc/hosts.allow /etc/hosts.deny \
         /etc/nftables.conf /etc/iptables /etc/ufw/user.rules /etc/redis /etc/mysql /etc/my.cnf /etc/pgbouncer /etc/logrotate.d
@@ -675,17 +757,41 @@ first_round() {
     mode=configuration
     perhaps /etc/sudoers /etc/sudoers.d /usr/local/etc/sudoers /usr/local/etc/sudoers.d
 
-    # Whom each user's keys let in: the files alone, nothing else below their homes.
+    # Of homes: whom each user's keys let in, and the user's own units. Services have homes elsewhere.
     mode=all
     perhaps /etc/ssh/authorized_keys /etc/ssh/authorized_keys.d
-    quiet=1
-    homes='/home/*'
-    reachable /home || homes=
-    for d in /root $homes; do
-        for f in "$d/.ssh/authorized_keys" "$d/.ssh/authorized_keys2"; do
-            if reachable "$f"; then grab "$f"; fi
-        done
+    quiet=1 told=1
+    fit '/home/*'
+    homes=/root$nl$names
+    while IFS=: read -r name password user group gecos d login; do
+        case $d in
+        */ | /dev | /dev/* | /proc/* | /bin | /usr/bin | /sbin | /usr/sbin | /nonexistent) ;;
+        /*) homes=$homes$d$nl ;;
+        esac
+        [ "${#homes}" -lt 100000 ] || break
+    done </etc/passwd
+    IFS=$nl
+    set -f
+    for d in $homes; do
+        set +f
+        IFS=$blank
+        case $homed in *"$nl$d$nl"*) continue ;; esac
+        homed=$homed$d$nl
+        home "$d"
     done
+    set +f
+    IFS=$blank
+    fit '/run/user/*'
+    IFS=$nl
+    set -f
+    for d in $names; do
+        set +f
+        IFS=$blank
+        place "$d/systemd/transient"
+    done
+    set +f
+    IFS=$blank
+    told=
     quiet=
     settle
 
@@ -744,7 +850,7 @@ main() {
 '
     blank=' 	'$nl
     IFS=$blank
-    k=0 files=0 waiting=0 level=0 full='' quiet='' seen=$nl batch='' links='' elf='' awk=''
+    k=0 files=0 waiting=0 level=0 full='' quiet='' told='' seen=$nl homed=$nl batch='' links='' elf='' awk=''
     exec 4>&1 2>/dev/null
     if uid=$(timeout 1 id -u); then
         limit() { timeout "$@"; }

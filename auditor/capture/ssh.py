@@ -659,6 +659,8 @@ class Collection:
 
         nonce = secrets.token_hex(16)
         reader = FrameReader(nonce)
+        # A later round: the host has answered before.
+        silent = Outcome.PARTIAL if wanted else Outcome.UNREACHABLE
         left = max(1.0, until - time.monotonic())
         text = program(nonce, wanted, deadline=int(left) + 1)
         try:
@@ -681,15 +683,15 @@ class Collection:
             self._finish(reader, host)
             late = isinstance(error, TimeoutError) or time.monotonic() >= until
             why = self._late if late else reason_of(error)
-            return (Outcome.PARTIAL if reader.started else Outcome.UNREACHABLE), f"cut off: {why}"
+            return (Outcome.PARTIAL if reader.started else silent), f"cut off: {why}"
         if reader.done:
             channel.close()
             return None
         self._finish(reader, host)
         # The watch over deadlines closes a connection as the other side would.
         if time.monotonic() >= until:
-            return (Outcome.PARTIAL if reader.started else Outcome.UNREACHABLE), f"cut off: {self._late}"
-        if not reader.started:
+            return (Outcome.PARTIAL if reader.started else silent), f"cut off: {self._late}"
+        if not reader.started and not wanted:
             return Outcome.UNSUPPORTED, "it let us in, and no POSIX shell answered"
         return Outcome.PARTIAL, "it stopped in the middle"
 

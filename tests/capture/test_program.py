@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from auditor.api import Document, Entity, Kind
 from auditor.capture.program import MAX_CONTENT, FrameError, FrameReader, Item, program, usable
 from collectors.immutable import ImmutableCollector
+from tests.integration.programs import PATIENCE
 
 NONCE = "0123456789abcdef" * 2
 SHELLS = {
@@ -438,3 +439,69 @@ def test_a_full_disk_is_no_matter_to_it() -> None:
     items, reader = run("dash", program(NONCE), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
     assert reader.done
     assert {"host.txt", "states.txt"} <= {item.name for item in items if item.kind == "OUT"}
+
+
+DEAD = {
+    "etc/cron.d/sync": "/mnt/dead/sync",
+    "etc/letsencrypt/archive/a": "/mnt/dead/a",
+    "etc/letsencrypt/live/a": "/mnt/dead/a",
+    "etc/letsencrypt/renewal-hooks/deploy": "../../../mnt/dead/hooks",
+    "etc/letsencrypt/accounts/ca": "/mnt/dead/ca",
+    "etc/nginx/sites-enabled/a": "/mnt/dead/a",
+    "etc/nginx/conf.d": "/mnt/dead/conf.d",
+    "etc/ssl/a": "/mnt/dead/a",
+    "etc/systemd/system/a.service": "/mnt/dead/a.service",
+    "home/alice": "/mnt/dead/alice",
+    "home/bob/.config": "/mnt/dead/bob",
+    "home/bob/.ssh": "/mnt/dead/bob",
+    "root/.acme.sh/a": "/mnt/dead/a",
+    "usr/lib/systemd/system/b.service": "/mnt/dead/b.service",
+    "usr/lib/systemd/system/b.timer.d": "/mnt/dead/b",
+    "var/spool/anacron": "/mnt/dead/anacron",
+}
+"""Links to a file server that does not answer."""
+
+
+@pytest.mark.integration
+def test_no_file_server_that_does_not_answer_is_touched(tmp_path: Path) -> None:
+    """Two mounts of FUSE that nobody serves: whoever looks at one waits for ever."""
+    busybox, unshare = shutil.which("busybox"), shutil.which("unshare")
+    if busybox is None or unshare is None or os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("it needs busybox, unshare, root and /dev/fuse")
+    for place in ("bin", "proc", "dev", "mnt/dead", "etc/ssl/shared", "usr/lib/systemd/system"):
+        (tmp_path / place).mkdir(parents=True)
+    shutil.copy2(busybox, tmp_path / "bin/busybox")
+    for name, target in DEAD.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "usr/lib/systemd/system/b.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (tmp_path / "etc/ssl/b.pem").write_text("public\n")
+    (tmp_path / "dev/null").write_text("")
+    script = (
+        'mount -t proc proc "$1/proc"; for place in $2; do mount -i -t fuse.dead '
+        '-o "fd=${place%%:*},rootmode=40000,user_id=0,group_id=0" dead "$1/${place#*:}" || exit 9; done; '
+        'cd "$1" && exec chroot . /bin/busybox sh -c "/bin/busybox --install -s /bin; exec sh -s"'
+    )
+    servers = [os.open("/dev/fuse", os.O_RDWR) for _ in range(2)]
+    try:
+        mounts = f"{servers[0]}:mnt/dead {servers[1]}:etc/ssl/shared"
+        result = subprocess.run(
+            [unshare, "-m", "sh", "-c", script, "sh", tmp_path, mounts],
+            input=program(NONCE).encode(), pass_fds=servers, capture_output=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    finally:
+        for server in servers:
+            os.close(server)
+    if result.returncode == 9:
+        pytest.skip(f"no file system can be mounted here: {result.stderr.decode()}")
+    items, reader = read(result.stdout)
+    assert reader.done, (result.stderr, [item.name for item in items[-3:]])
+    told = {item.name for item in items if item.kind == "REMOTE"}
+    assert {
+        "/etc/cron.d/sync", "/etc/letsencrypt/accounts/ca/directory", "/etc/letsencrypt/live/a", "/etc/ssl/a",
+        "/etc/ssl/shared",
+        "/etc/letsencrypt/renewal-hooks/deploy", "/etc/nginx/conf.d", "/etc/nginx/sites-enabled/a", "/home/alice",
+        "/etc/systemd/system/a.service", "/home/bob/.ssh/authorized_keys", "/home/bob/.config/systemd/user",
+        "/usr/lib/systemd/system/b.service", "/usr/lib/systemd/system/b.timer.d", "/var/spool/anacron",
+    } <= told  # fmt: skip
+    assert {"/etc/ssl/b.pem", "/usr/lib/systemd/system/b.timer"} <= {item.name for item in items}

@@ -38,6 +38,15 @@ PLANTED = {
     "home/deploy/.ssh/authorized_keys": (
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGWqD3PaDuXpVyTqJLbnQwIDrtHCRr1Zu7PXUVm2bH0x jobs@build-07\n"
     ),
+    "home/deploy/.config/systemd/user/pull.timer": "[Timer]\nOnCalendar=hourly\n",
+    "home/deploy/.config/systemd/user/pull.service": "[Service]\nExecStart=curl http://10.20.4.17/pull\n",
+    "etc/passwd": "root:x:0:0::/root:/bin/sh\njobs:x:998:998::/var/lib/jobs:/usr/sbin/nologin\n",
+    "var/lib/jobs/.ssh/authorized_keys": (
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGWqD3PaDuXpVyTqJLbnQwIDrtHCRr1Zu7PXUVm2bH0x root@legacy-cert-01\n"
+    ),
+    "var/lib/jobs/.local/share/systemd/user/report.timer": "[Timer]\nOnCalendar=weekly\n",
+    "run/systemd/system/e2scrub_all.timer.d/often.conf": "[Timer]\nOnCalendar=hourly\n",
+    "run/user/998/systemd/transient/run-r1.timer": "[Timer]\nOnCalendar=daily\n",
     "opt/renew.sh": "#!/bin/sh\ncertbot renew --quiet\n. /opt/lib/common.sh\n",
     "opt/lib/common.sh": "curl -s https://hooks.eventide.net/renewed\n",
     "opt/hooks/deploy.sh": "#!/bin/sh\ncurl -u deploy:hunter2000 https://acme-hook.eventide.net/renewed\n",
