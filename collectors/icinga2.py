@@ -39,6 +39,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_address,
+    is_loopback,
     read_yaml,
     split_endpoint,
 )
@@ -56,13 +57,20 @@ _LITERAL: Final = re.compile(r"^\s*object\s+(Host|Endpoint|Service|HostGroup)\s+
 _LITERAL_HEAD: Final = re.compile(rb"^\s*object\s+(?:Host|Endpoint|Service)\s+\"", re.MULTILINE)
 _NOISE: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|//[^\n]*|#[^\n]*|/\*.*?\*/|\{\{\{.*?\}\}\}", re.DOTALL)
 _SETTING: Final = re.compile(
-    r"^\s*(address6?|host|host_name|groups|vars\.\w*address6?|check_command|command_endpoint|port)\s*\+?=\s*(.*?)\s*;?\s*$"
+    r"^\s*(address6?|host|host_name|groups|vars\.\w*address6?|vars\.\w+_(?:host|hostname|server)|check_command|command_endpoint|port)\s*\+?=\s*(.*?)\s*;?\s*$"
 )
 _ELSEWHERE: Final = re.compile(r"vars\.\w+_address6?")
+# What else the check commands of Icinga's library call it, with the command's own name before it.
+_OF_COMMAND: Final = re.compile(r"(?:vars\.)?(\w+)_(?:host|hostname|server)")
+_TARGET: Final = re.compile(
+    r"-H|-I|--(?:host(?:name)?|address|ip(?:[-_]?address)?|server|target|remote|peer|url)|[a-z]*host", re.IGNORECASE
+)
+_ASKS_SERVER: Final = re.compile(r"-s|--server")
+_URL: Final = re.compile(r"(?:https?|ftps?|ldaps?|wss?|smtps?|imaps?|amqps?|tcp)://[^\s\"'|;<>$]+", re.IGNORECASE)
 _WANTED: Final = frozenset(
     {
         *("Host", "Service", "HostGroup", "Endpoint", "Zone", "User"),
-        *("Notification", "NotificationCommand", "EventCommand", "Downtime"),
+        *("Notification", "NotificationCommand", "EventCommand", "CheckCommand", "Downtime"),
     }
 )
 _INNER: Final = frozenset({"vars", "arguments", "env"})
@@ -112,17 +120,17 @@ class Icinga2Collector(Collector):
     ------
     An alert "<host>/host" for each host, which watches its addresses, and its host groups with their members. An
     alert for the services that one object or apply rule makes, "<host>/<service>" if it is for one host, which
-    watches their hosts, and another host where a variable such as `http_address` names one; service groups with the
-    hosts of their members. Who is notified, by the users and user groups of notifications, and where their commands
-    connect to. Event commands that something has, as jobs with what their command lines call. The service "icinga2"
-    connects to the endpoints of each zone, which are alternatives. Downtimes of hosts, as the API tells them, as
-    silences.
+    watches their hosts, and another host where a variable such as `http_address` or `dns_server` names one, or the
+    command line of the check command does; service groups with the hosts of their members. Who is notified, by the
+    users and user groups of notifications, and where their commands connect to. Event commands that something has, as
+    jobs with what their command lines call. The service "icinga2" connects to the endpoints of each zone, which are
+    alternatives. Downtimes of hosts, as the API tells them, as silences.
 
     Can't see
     ---------
     What templates, `apply` rules, functions and conditions make: take the object list or the API for those. Members
-    that a group takes by `assign where`, which the list does not show, and the API does. Check commands' arguments
-    beyond variables that end in `address`. What macros and functions put into a command line.
+    that a group takes by `assign where`, which the list does not show, and the API does. What macros and functions put
+    into a command line.
     """
 
     name: ClassVar[str] = "icinga2"
@@ -328,6 +336,8 @@ class _Facts:
         self._endpoints = {one.name: one for one in self._of.get("Endpoint", ())}
         self._alerts: dict[str, Ref] = {}
         self._commands = {one.name: one for one in self._of.get("EventCommand", ())}
+        self._fixed_of: dict[str, list[tuple[Ref, Where]]] = {}
+        self._checks = {one.name: one for one in self._of.get("CheckCommand", ())}
         self._told_commands: set[tuple[str, bool]] = set()
         self._used: dict[str, int] = {f"{name}/host": 1 for name in self._hosts}
         self._left = TARGET_LIMIT
@@ -421,7 +431,8 @@ class _Facts:
             if self._left <= 0:
                 return
             self._left -= 1
-            elsewhere = [key for key in service.values if _ELSEWHERE.fullmatch(key)]
+            by = service.text("check_command")
+            elsewhere = [key for key in service.values if _names_target(key, by)]
             asked = {
                 ref: service.line_of(key)
                 for key in elsewhere
@@ -434,6 +445,9 @@ class _Facts:
                 asked = {ref: service.line_of("host_name")}
             for asked_ref, number in asked.items():
                 yield Dependency(alert, asked_ref, Relation.WATCHES, service.shown(number), group="targets")
+            for fixed, written in self._fixed(by):
+                if fixed not in asked:
+                    yield Dependency(alert, fixed, Relation.WATCHES, written, group="targets")
             for group in service.texts("groups"):
                 consumer = Ref(Kind.GROUP, f"icinga servicegroup {group}")
                 for asked_ref in list(asked)[:1]:
@@ -444,6 +458,14 @@ class _Facts:
             if through is not None:
                 setting = service.shown(service.line_of("command_endpoint"))
                 yield Dependency(alert, through, Relation.CONNECTS, setting, Need.RUN)
+
+    def _fixed(self, name: str) -> list[tuple[Ref, Where]]:
+        """Hosts that a check command asks for whatever it checks: they stand in its command line."""
+        known = self._fixed_of.get(name)
+        if known is None:
+            command = self._checks.get(name)
+            known = self._fixed_of[name] = list(_literal_hosts(command)) if command is not None else []
+        return known
 
     def _endpoint(self, name: str) -> Ref | None:
         one = self._endpoints.get(name)
@@ -525,6 +547,35 @@ class _Facts:
             where = one.shown(one.line_of("host_name"))
             yield Entity(silence, where, known)
             yield Dependency(silence, target, Relation.SILENCES, where, Need.OBSERVE, group="silenced")
+
+
+def _names_target(key: str, command: str) -> bool:
+    """Whether a variable of a service says which host its check asks."""
+    found = _OF_COMMAND.fullmatch(key)
+    return _ELSEWHERE.fullmatch(key) is not None or (found is not None and found[1] == command.replace("-", "_"))
+
+
+def _literal_hosts(command: _Object) -> Iterator[tuple[Ref, Where]]:
+    """Hosts and URLs that a check command's words and arguments name, without what the daemon puts in."""
+    words = [_unescaped(word) for word in command.texts("command")]
+    place = command.line_of("command")
+    pairs = [(option, word, place) for option, word in zip(("", *words), words, strict=False)]
+    pairs += [(*word.partition("=")[::2], place) for word in words if word.startswith("--") and "=" in word]
+    for key in command.values:
+        if key.startswith("arguments.") and (value := command.text(key)):
+            pairs.append((key.removeprefix("arguments."), _unescaped(value), command.line_of(key)))
+    # What such a plugin is to look up is no host that it asks.
+    asked = _ASKS_SERVER if words and words[0].endswith(("check_dns", "check_dig")) else _TARGET
+    seen: set[Ref] = set()
+    for option, value, line in pairs:
+        if _MACRO.search(value):
+            continue
+        whole = [value] if asked.fullmatch(option) and ("." in value or ":" in value) and "/" not in value else []
+        for text in (*_URL.findall(value), *whole):
+            ref = endpoint_ref(text) if "://" in text else host_ref(text)
+            if ref is not None and not is_loopback(ref.text) and ref not in seen:
+                seen.add(ref)
+                yield ref, command.shown(line)
 
 
 def _called(command: _Object, consumer: Ref, place: Where) -> Iterator[Dependency]:

@@ -27,7 +27,7 @@ from auditor.api import (
     without_templates,
 )
 from collectors.nagios.facts import Facts
-from collectors.nagios.objects import Definition, Installation, read_definitions
+from collectors.nagios.objects import Definition, Installation, Token, read_definitions
 
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of one file: an `objects.cache` of 10,000 hosts has about 30 MB."""
@@ -66,7 +66,7 @@ class NagiosCollector(Collector):
     that makes it one; `excludes` holds what stands after `!`. Contacts as receivers, through contact groups, hosts
     and escalations, with what their notification commands call and connect to. Templates (`use`, several of them),
     `+`, `null`, `register 0` and nested groups are resolved as Nagios does. `parents` are an attribute: that a host
-    can't be reached without its parent only changes how Nagios calls it.
+    can't be reached without its parent only changes how Nagios calls it, but it must be defined.
 
     Can't see
     ---------
@@ -139,9 +139,9 @@ class NagiosCollector(Collector):
             regexp = any(main.value[2] for main in mains)  # type: ignore[index]
             paths = dict.fromkeys(path for group in included for path in group)
             if paths or caches:
-                yield from _installation(
-                    list(paths), objects, caches, macros, heard, regexp=regexp, complete=bool(mains)
-                )
+                handlers = _handlers(mains)
+                known = (list(paths), objects, caches, macros, heard, handlers)
+                yield from _installation(*known, regexp=regexp, complete=bool(mains))
             return
         roots: dict[str, list[str]] = {}
         for path in (*objects, *caches):
@@ -151,7 +151,19 @@ class NagiosCollector(Collector):
             own = {path: caches[path] for path in paths_below if path in caches}
             regexp = bool(regexps.get(root))
             named = [path for path in paths_below if path in objects]
-            yield from _installation(named, objects, own, macros, heard, regexp=regexp, complete=False)
+            handlers = _handlers([main for main in mains if _root(main.path) == root])
+            yield from _installation(named, objects, own, macros, heard, handlers, regexp=regexp, complete=False)
+
+
+def _handlers(mains: Sequence[Fragment]) -> tuple[Token, ...] | None:
+    """The event handlers of all hosts and services; None where a main configuration switches all handlers off."""
+    found: list[Token] = []
+    for main in mains:
+        assert isinstance(main.value, tuple)
+        if main.value[3] is None:
+            return None
+        found += main.value[3]
+    return tuple(found)
 
 
 def _installation(
@@ -160,6 +172,7 @@ def _installation(
     caches: Mapping[str, tuple[Definition, ...]],
     macros: Mapping[str, str],
     heard: dict[str, set[str]],
+    handlers: Sequence[Token] | None,
     *,
     regexp: bool,
     complete: bool,
@@ -172,7 +185,7 @@ def _installation(
         for token in dict.fromkeys(own.unknown_templates):
             reason = f"it uses the template {excerpt(token.text)}, which is nowhere"
             yield Malformed(token.where, reason, "Nagios refuses the configuration")
-    yield from Facts(own, written, macros, heard, on_host=on_host)
+    yield from Facts(own, written, macros, heard, handlers, on_host=on_host)
 
 
 def _settings(document: Document, text: str) -> Iterator[Parsed]:
@@ -180,7 +193,8 @@ def _settings(document: Document, text: str) -> Iterator[Parsed]:
     files: list[str] = []
     directories: list[str] = []
     macros: list[tuple[str, str]] = []
-    regexp = False
+    handlers: list[Token] = []
+    regexp, handled = False, True
     first: Where | None = None
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
@@ -193,6 +207,10 @@ def _settings(document: Document, text: str) -> Iterator[Parsed]:
         elif key in ("cfg_file", "cfg_dir"):
             (files if key == "cfg_file" else directories).append(value)
             first = first or Where(number, excerpt(raw))
+        elif key in ("global_host_event_handler", "global_service_event_handler"):
+            handlers.append(Token(value, Where(number, excerpt(raw), document.path)))
+        elif key == "enable_event_handlers":
+            handled = value != "0"
         elif key in ("use_regexp_matching", "use_true_regexp_matching"):
             regexp = regexp or value == "1"
         elif key in ("object_cache_file", "log_file"):
@@ -203,7 +221,8 @@ def _settings(document: Document, text: str) -> Iterator[Parsed]:
         yield Entity(_SERVICE, first, {"program": "nagios"})
         if document.path.startswith("/"):
             yield Dependency(_SERVICE, THIS_HOST, Relation.RUNS_ON, first)
-        yield Fragment("main", (tuple(files), tuple(directories), regexp), first)
+        told = tuple(handlers) if handled else None
+        yield Fragment("main", (tuple(files), tuple(directories), regexp, told), first)
 
 
 def _included(main: Fragment, objects: Mapping[str, object]) -> list[str]:

@@ -55,7 +55,8 @@ class Check:
 
 
 class Facts:
-    """Facts of one installation. `caches` are objects as the daemon wrote them, `macros` its resource file's paths.
+    """Facts of one installation. `caches` are objects as the daemon wrote them, `macros` its resource file's paths,
+    `handlers` the event handlers of all hosts and services; None if it runs no event handlers.
 
     `heard` holds the receivers of each alert, by its name, that other installations of the source have told already.
     The objects of the sources come first, because they are what a person edits; a cache adds what no source has:
@@ -68,6 +69,7 @@ class Facts:
         caches: Sequence[Installation],
         macros: Mapping[str, str],
         heard: dict[str, set[str]],
+        handlers: Sequence[Token] | None,
         *,
         on_host: bool,
     ) -> None:
@@ -75,6 +77,7 @@ class Facts:
         self._caches = caches
         self._macros = macros
         self._heard = heard
+        self._handlers = handlers
         self._on_host = on_host
         self._commands: dict[str, Token] = {}
         for one in (installation, *caches):
@@ -107,6 +110,7 @@ class Facts:
         yield from self._groups()
         yield from self._escalations(checks)
         yield from self._receivers()
+        yield from self._events(checks)
 
     # -- hosts and host groups --------------------------------------------------------------------------------------
 
@@ -130,9 +134,10 @@ class Facts:
             return
         alert = Ref(Kind.ALERT, f"{name}/host")
         attributes: dict[str, Attribute] = {"program": "nagios", "called": f"host {name}", "watches_absence": True}
-        if parents := host.tokens("parents"):
-            attributes["parents"] = tuple(token.text for token in parents[:LISTED_LIMIT])
         yield Entity(alert, named.where, attributes)
+        if parents := host.tokens("parents"):
+            known: dict[str, Attribute] = {"parents": tuple(token.text for token in parents[:1000])}
+            yield Entity(alert, parents[0].where, known)
         if self._on_host:
             yield Dependency(alert, THIS_HOST, Relation.RUNS_ON, named.where)
         own = [token for token in host.addresses if token.where.path == host.path and token.where.line >= host.line]
@@ -291,6 +296,31 @@ class Facts:
             return found[0]
 
         return _MACRO.sub(value, line)
+
+    # -- what runs when a state changes ---------------------------------------------------------------------------
+
+    def _events(self, checks: Sequence[Check]) -> Iterator[Parsed]:
+        """Event handlers, each command with its arguments as one job."""
+        if self._handlers is None:
+            return
+        tokens = list(self._handlers)
+        for one in (*self._hosts.values(), *(check.service for check in checks)):
+            token = one.token("event_handler")
+            if token is not None and one.text("event_handler_enabled") != "0":
+                tokens.append(token)
+        for token in {token.text: token for token in reversed(tokens)}.values():
+            name, *arguments = [part.replace("\x00", "!") for part in token.text.replace("\\!", "\x00").split("!")]
+            line = self._commands.get(name.strip())
+            if line is None or not name.strip() or TEMPLATE in token.text:
+                continue
+            used = any(f"$ARG{n}$" in line.text for n in range(1, len(arguments) + 1))
+            place = token.where if used else line.where
+            job = Ref(Kind.JOB, f"nagios event handler {excerpt(token.text)}")
+            known: dict[str, Attribute] = {"program": "nagios", "called": excerpt(f"event handler {name.strip()}")}
+            yield Entity(job, place, {**known, "runs_when": "a check has another result than before"})
+            if self._on_host:
+                yield Dependency(job, THIS_HOST, Relation.RUNS_ON, place)
+            yield from analyse_command(self._filled(line.text, arguments), job, place)
 
     # -- who is told --------------------------------------------------------------------------------------------------
 

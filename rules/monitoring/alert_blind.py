@@ -81,13 +81,17 @@ class AlertBlindRule(Rule):
         for blind in found:
             alike.setdefault((blind.watcher.kind, blind.watcher.text, blind.hosts), []).append(blind)
         counts: dict[tuple[str, ...], str] = {}
+        children = _children(estate)
         for same in alike.values():
             hosts = same[0].hosts
             if hosts not in counts:
                 counts[hosts] = _counted(estate, found, hosts)
-            yield self._finding(estate, ways, same, told, counts[hosts])
+            behind = [child for one in same for child in children.get(_named(one.watcher), ())]
+            yield self._finding(estate, ways, same, told, counts[hosts], behind)
 
-    def _finding(self, estate: EstateView, ways: Ways, same: list[Blind], told: set[int], count: str) -> Finding:
+    def _finding(
+        self, estate: EstateView, ways: Ways, same: list[Blind], told: set[int], count: str, behind: list[Node]
+    ) -> Finding:
         first = same[0]
         alert, hosts = first.watcher, first.hosts
         stages = stages_of(alert)
@@ -108,9 +112,11 @@ class AlertBlindRule(Rule):
             identity=(alert.text, *hosts),
             message=_message(estate, alert, hosts),
             why=_why(estate, alert, hosts, blast) + (count if alert.kind is Kind.ALERT else ""),
-            action=_action(estate, first, evidence, len(same)) + written(estate, _rewritable(alert, evidence), hosts),
+            action=_action(estate, first, evidence, len(same))
+            + _as_parent(behind)
+            + written(estate, _rewritable(alert, evidence), hosts),
             impact=Impact.BLIND,
-            evidence=evidence,
+            evidence=distinct((*evidence, *_parent_lines(behind))),
             path=ways.steps(*first.targets[0].edges),
             hosts=hosts,
             deadline=blast.not_after if blast is not None else None,
@@ -213,6 +219,33 @@ def _action(estate: EstateView, blind: Blind, lines: tuple[Provenance, ...], ser
     if all(is_own_name(estate, target.node) for target in blind.targets):
         return f"Replace {listed(names)} by {successor} in {where}{each}."
     return f"Lead {listed(names)} to {successor}, or write {successor} in its place in {where}{each}."
+
+
+def _named(alert: Node) -> tuple[str, str]:
+    """The place of an alert on a host in Nagios, and what Nagios calls the host; an empty name for others."""
+    is_host = alert.attributes.get("program") == "nagios" and alert.text.endswith("/host")
+    return alert.scope, alert.text.removesuffix("/host") if is_host else ""
+
+
+def _children(estate: EstateView) -> dict[tuple[str, str], list[Node]]:
+    """The alerts on hosts of Nagios that have another as a parent, by its place and name."""
+    found: dict[tuple[str, str], list[Node]] = {}
+    for alert in estate.nodes(Kind.ALERT):
+        parents = alert.attributes.get("parents")
+        for parent in parents if isinstance(parents, tuple) else ():
+            found.setdefault((alert.scope, parent), []).append(alert)
+    return found
+
+
+def _parent_lines(children: list[Node]) -> tuple[Provenance, ...]:
+    return distinct(line for one in children for line in one.provenance if line.excerpt.lstrip().startswith("parents"))
+
+
+def _as_parent(children: list[Node]) -> str:
+    if not children:
+        return ""
+    names = listed(sorted({name_of(one) for one in children}), 5)
+    return f" Take it out of `parents` of {names} first: Nagios refuses a parent that is defined nowhere."
 
 
 def _rewritable(alert: Node, lines: tuple[Provenance, ...]) -> tuple[Provenance, ...]:

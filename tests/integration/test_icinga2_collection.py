@@ -36,6 +36,10 @@ object Zone ZoneName { endpoints = [ NodeName ] }
 object ApiListener "api" { bind_host = "127.0.0.1"; bind_port = "@port@" }
 object ApiUser "auditor" { password = "@password@"; permissions = [ @permissions@ ] }
 object CheckCommand "alive" { command = [ "/bin/true" ] }
+object CheckCommand "proxied" {
+  command = [ "/usr/lib/nagios/plugins/check_http", "-p", "3128" ]
+  arguments = { "-H" = "proxy.example.net", "-u" = "https://$address$/", "-e" = "200.OK" }
+}
 object NotificationCommand "tell" { command = [ "/opt/tell.sh" ] }
 object UserGroup "night" {}
 object User "eve" { groups = [ "night" ] }
@@ -78,6 +82,7 @@ apply Service "page" {
   vars.page_address = host.vars.page
   assign where host.vars.page
 }
+apply Service "proxied" { check_command = "proxied"; assign where host.address }
 apply Service "ping" {
   check_command = "alive"
   event_command = "relay"
@@ -205,6 +210,7 @@ def test_the_api_says_what_the_object_list_says(
         ("icinga event command remote", "connects", "jump.example.net"),
         ("icinga servicegroup pages", "member", "shop.example.net"),
         ("icinga event command relay", "connects", "https://relay.example.net/"),
+        ("old.example.net/proxied", "watches", "proxy.example.net"),
         ("eve", "calls", "/opt/tell.sh"),
         ("eve", "notifies", "https://chat.example.net/"),
     } <= told

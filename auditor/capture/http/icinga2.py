@@ -31,6 +31,7 @@ _ATTRIBUTES: Final = {
     "Notification": ("name", "host_name", "service_name", "users", "user_groups", "command", "source_location"),
     "NotificationCommand": _COMMAND,
     "EventCommand": _COMMAND,
+    "CheckCommand": _COMMAND,
     "Downtime": ("host_name", "service_name", "author", "comment", "start_time", "end_time", "fixed"),
 }
 """Type of object -> what of it is asked. Who is in a group, by whatever rule, is in `groups` of hosts and services."""
@@ -70,8 +71,11 @@ def _objects(kind: str) -> Callable[[Client], Iterator[Kept | Step]]:
                 why = f"so Icinga answers an API user without the permission objects/query/{kind}"
                 raise FailedError(Outcome.DENIED, f"{error.detail}: {why}", status=404) from None
             raise
-        if found:
-            yield from in_parts([_kept(one) for one in found], '{"results": [', "]}", indent=1)
+        kept = [_kept(one) for one in found]
+        if kind == "CheckCommand":
+            kept = [one for one in kept if _says_where(one["attrs"])]
+        if kept:
+            yield from in_parts(kept, '{"results": [', "]}", indent=1)
 
     return ask
 
@@ -85,6 +89,14 @@ def _kept(one: dict[str, Any]) -> dict[str, Any]:
     if one["type"].endswith("Command"):
         attributes = attributes | _plain_command(attributes.get("command"), attributes.get("arguments") or {})
     return {"name": one["name"], "type": one["type"], "attrs": attributes}
+
+
+def _says_where(attributes: Mapping[str, Any]) -> bool:
+    """Whether a command may name a host itself: those of Icinga's library, hundreds, take them from variables."""
+    command, arguments = attributes.get("command"), attributes.get("arguments") or {}
+    words = list(command[1:]) if isinstance(command, list) else [command]
+    words += [one.get("value") if isinstance(one, dict) else one for one in arguments.values()]
+    return any(isinstance(word, str) and "$" not in word and ("." in word or ":" in word) for word in words)
 
 
 def _plain_command(command: object, arguments: Mapping[str, Any]) -> dict[str, Any]:
