@@ -54,7 +54,8 @@ from auditor.recovery import Recovery
 from auditor.text import is_address, is_comment, normal_address
 
 if TYPE_CHECKING:
-    from auditor.audit.kept import KeptEstates, Ready
+    from auditor.audit.kept import KeptEstates
+    from auditor.audit.ready import Ready
     from auditor.graph.resolved import Resolved
     from auditor.graph.view import View
     from auditor.inventory.schema import Inventory
@@ -173,7 +174,7 @@ def _survey_of(ready: Ready, now: datetime) -> Survey:
 
 def _linked(found: Survey, progress: Callable[[str, int], None]) -> Ready:
     """What was read, linked as it is for any question."""
-    from auditor.audit.kept import Ready
+    from auditor.audit.ready import Ready
 
     before = frozenset(found.hosts.indexes()[0])
     return Ready(found.tree, found.reading, found.hosts, link(found, (), progress), before)
