@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from auditor.errors import UsageError
 from auditor.graph.hosts import HostRecord, HostTable, is_less
 from auditor.model import Going, Lifecycle
-from auditor.text import is_address, is_hostname, normal_name
+from auditor.text import expand_range, is_address, is_hostname, normal_name, range_size
+
+HOSTS_LIMIT: Final = 10_000
+"""Hosts of one scenario that may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,32 @@ def parse_host(word: str) -> Asked:
     name, _, rest = word.partition("=")
     if not (is_hostname(name) or is_address(name)):
         raise UsageError(
-            f"{word!r} is not a host name", hint="Write HOST or HOST=ALIAS,ALIAS, as in web1.example.org=web1."
+            f"{word!r} is not a host name",
+            hint="Write HOST, a range such as web[01:20].example.org, or HOST=ALIAS,ALIAS as web1.example.org=web1.",
         )
     return Asked(name, tuple(part for one in rest.split(",") if (part := one.strip())))
+
+
+def parse_hosts(words: Iterable[str]) -> list[Asked]:
+    """HOSTs of the command line in their order, each once, ranges (`web[01:20].example.org`) written out.
+
+    Raises UsageError for what is no host, and for more than HOSTS_LIMIT.
+    """
+    found: dict[Asked, None] = {}
+    for word in words:
+        name, _, aliases = word.partition("=")
+        size = range_size(name)
+        if size == 0:
+            raise UsageError(f"{word!r} is an empty range", hint="Write the lower end first, as in web[01:20].")
+        if size > 1 and aliases:
+            raise UsageError(
+                f"{word!r}: a range of hosts can't have aliases",
+                hint="Name these hosts one by one: HOST=ALIAS,ALIAS.",
+            )
+        if len(found) + size > HOSTS_LIMIT:
+            raise UsageError(f"more than {HOSTS_LIMIT:,} hosts", hint="Ask for them in parts.")
+        found.update(dict.fromkeys(parse_host(word if aliases else one) for one in expand_range(name)))
+    return list(found)
 
 
 def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:

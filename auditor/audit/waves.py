@@ -11,18 +11,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from auditor.audit.engine import Audited
-from auditor.audit.scenario import Asked, parse_host, register
+from auditor.audit.scenario import HOSTS_LIMIT, Asked, parse_hosts, register
 from auditor.errors import UsageError
 from auditor.model import Area, Going, Impact, Kind, Lifecycle, Report, Severity
 from auditor.phrases import plural
-from auditor.text import expand_range
 from auditor.wave import Fate, Wait, Wave, WaveHost
 
 if TYPE_CHECKING:
     from auditor.graph.view import NodeView, View
-
-HOSTS_LIMIT: Final = 10_000
-"""Hosts of one wave."""
 
 _SHARED: Final = frozenset({Kind.PATH, Kind.MOUNT})
 """Nodes that say nothing by themselves: what reads or mounts them does."""
@@ -39,10 +35,7 @@ def read_hosts(text: str, where: str) -> list[Asked]:
         if not word:
             continue
         try:
-            names = expand_range(word) if "=" not in word else [word]
-            found.extend(parse_host(name) for name in names)
-        except ValueError as error:
-            raise UsageError(f"{where}:{number}: {error}", hint="Write a host or a range a line.") from error
+            found.extend(parse_hosts([word]))
         except UsageError as error:
             raise UsageError(f"{where}:{number}: {error}", hint=error.hint) from error
         if len(found) > HOSTS_LIMIT:

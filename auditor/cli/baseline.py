@@ -92,9 +92,9 @@ def run_prune(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> Report:
-    from auditor.audit.scenario import parse_host
+    from auditor.audit.scenario import parse_hosts
 
-    hosts = [parse_host(word) for word in arguments.hosts]
+    hosts = parse_hosts(arguments.hosts)
     request = common.request_of(arguments, hosts, arguments.lifecycle)
     return common.run_audit(request, quiet=arguments.quiet, own=arguments.rules).report
 

@@ -14,6 +14,7 @@ _EPILOG = """\
 examples:
   auditor checklist legacy-cert-01.example.org --estate estate/ --as read-only
   auditor checklist web01.example.org=web01,10.0.0.7 web02.example.org --on 2026-12-01 --format markdown -o ticket.md
+  auditor checklist 'web[01:20].example.org' --estate estate/     a range, as in the inventory
   git clone …/infrastructure && auditor checklist db03.example.org --estate infrastructure/
   auditor checklist legacy-cert-01 --after --estate now/ --estate before/     is it gone, and forgotten?
   auditor checklist legacy-cert-01 --estate estate/ --run run.jsonl     keeps the run; tells what is new and fixed
@@ -34,7 +35,9 @@ def add(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("hosts", metavar="HOST[=ALIAS,…]", nargs="+", help="a host, and what else it is called")
+    parser.add_argument(
+        "hosts", metavar="HOST[=ALIAS,…]", nargs="+", help="a host, and what else it is called, or a range, web[01:20]"
+    )
     common.estate_options(parser)
     common.policy_options(parser)
     common.scenario_options(parser)
@@ -51,9 +54,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audits the hosts asked for."""
-    from auditor.audit.scenario import parse_host
+    from auditor.audit.scenario import parse_hosts
 
-    hosts = [parse_host(word) for word in arguments.hosts]
+    hosts = parse_hosts(arguments.hosts)
     request = common.request_of(arguments, hosts, arguments.lifecycle, arguments.on)
     kept: Path | None = arguments.kept
     if kept is None:

@@ -63,14 +63,14 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compares; exit code 0 if both are the same, 1 if not, 4 if that can't be said of everything."""
     from auditor.audit.diff import compare
-    from auditor.audit.scenario import parse_host
+    from auditor.audit.scenario import parse_hosts
     from auditor.cli.progress import Progress
     from auditor.registry import load_collectors, load_rules
     from auditor.report.diff import render
     from auditor.report.diff.wording import exit_code
 
     common.fewer_collections()
-    hosts = tuple(parse_host(word) for word in arguments.hosts)
+    hosts = tuple(parse_hosts(arguments.hosts))
     collectors, failures = load_collectors()
     rules, more = load_rules()
     with Progress("comparing", quiet=arguments.quiet) as bar:

@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _judge(arguments: argparse.Namespace) -> GateReport:
     from auditor.audit.gate import Sides, gate
-    from auditor.audit.scenario import parse_host
+    from auditor.audit.scenario import parse_hosts
     from auditor.capture.estates import MergedTree, open_estate
     from auditor.capture.git import WORKTREE, Repository
     from auditor.capture.git_tree import GitTree, WorktreeTree
@@ -181,7 +181,7 @@ def _judge(arguments: argparse.Namespace) -> GateReport:
             rules,
             (*failures, *more),
             arguments.now or datetime.now(UTC),
-            hosts=[parse_host(word) for word in arguments.going],
+            hosts=parse_hosts(arguments.going),
             fail_on=Severity(arguments.fail_on),
             diff_only=arguments.diff_only,
             trust_head=arguments.trust_head,

@@ -79,7 +79,7 @@ def _depth(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the graph; exit code 0, whatever the verdict would be."""
-    from auditor.audit.scenario import parse_host
+    from auditor.audit.scenario import parse_hosts
     from auditor.export.formats import format_of, require_room
     from auditor.export.picture import Direction, GroupBy, Only, Wanted, focus_of, select
 
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None and (chosen.several or (chosen.binary and sys.stdout.isatty())):
         what = "makes several files" if chosen.several else "is no text"
         raise UsageError(f"{chosen.name} {what}", hint="Give a file with -o.")
-    asked = tuple(parse_host(word) for word in arguments.focus)
+    asked = tuple(parse_hosts(arguments.focus))
     request = common.request_of(arguments, asked, arguments.lifecycle, arguments.on)
     request = replace(request, going_required=False)
     audited = common.run_audit(request, quiet=arguments.quiet, rules=arguments.only == "findings")

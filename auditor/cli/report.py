@@ -34,7 +34,8 @@ def add(commands: Any) -> None:
         "hosts",
         metavar="HOST[=ALIAS,…]",
         nargs="*",
-        help="a host, and what else it is called (default: those that the inventory declares as going)",
+        help="a host, and what else it is called, or a range, web[01:20] (default: those that the inventory declares "
+        "as going)",
     )
     common.estate_options(parser)
     common.policy_options(parser)
@@ -53,13 +54,13 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the page; returns the exit code of the verdict."""
-    from auditor.audit.scenario import parse_host
+    from auditor.audit.scenario import parse_hosts
 
     if arguments.output is None and sys.stdout.isatty():
         raise UsageError("a page is of no use on a terminal", hint="Give a file with -o review.html.")
     if arguments.kept is not None:
         intact(arguments.kept)
-    hosts = [parse_host(word) for word in arguments.hosts]
+    hosts = parse_hosts(arguments.hosts)
     request = common.request_of(arguments, hosts, arguments.lifecycle, arguments.on)
     audited = common.run_audit(request, quiet=arguments.quiet, own=arguments.rules)
 

@@ -36,10 +36,15 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the path; exit code 0 if there is one, 1 if there is none."""
-    from auditor.audit.scenario import parse_host
+    from auditor.audit.scenario import parse_hosts
     from auditor.report.why import render_why
 
-    asked = parse_host(arguments.host)
+    asked, *others = parse_hosts([arguments.host])
+    if others:
+        raise UsageError(
+            f"{arguments.host}: a range of {len(others) + 1:,} hosts",
+            hint="Name one of them: a path leads to one host.",
+        )
     request = common.request_of(arguments, [asked])
     view = common.run_audit(request, quiet=arguments.quiet).view
     host = view.host(asked.name)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from auditor.api import Collector
 from auditor.audit.diff import compare
 from auditor.audit.engine import Audited, Request, audit
-from auditor.audit.scenario import Asked, parse_host
+from auditor.audit.scenario import Asked, parse_hosts
 from auditor.audit.waves import judge_wave, read_hosts
 from auditor.capture.reading import Templates
 from auditor.errors import AuditorError, UsageError
@@ -87,7 +87,7 @@ class App:
 
     def _review(self, store: Store, query: Mapping[str, list[str]]) -> str:
         one = store.snapshot(_one(query, "snapshot"))
-        hosts = [parse_host(word) for word in query.get("host", [])[:HOSTS_LIMIT]]
+        hosts = _hosts(query)
         lifecycle, on = _one(query, "as"), _one(query, "on")
         names = tuple(one.name for one in hosts)
         key = ("review", self._state(one), tuple(hosts), lifecycle, on, store)
@@ -100,7 +100,7 @@ class App:
 
     def _diff(self, store: Store, query: Mapping[str, list[str]]) -> str:
         old, new = store.snapshot(_one(query, "old")), store.snapshot(_one(query, "new"))
-        hosts = tuple(parse_host(word) for word in query.get("host", [])[:HOSTS_LIMIT])
+        hosts = tuple(_hosts(query))
 
         def made() -> str:
             collectors, failures = load_collectors()
@@ -175,6 +175,13 @@ class App:
 
 def _one(query: Mapping[str, list[str]], name: str) -> str:
     return (query.get(name) or [""])[0]
+
+
+def _hosts(query: Mapping[str, list[str]]) -> list[Asked]:
+    found = parse_hosts(query.get("host", []))
+    if len(found) > HOSTS_LIMIT:
+        raise UsageError(f"more than {HOSTS_LIMIT} hosts", hint="Ask for fewer, or use `auditor report`.")
+    return found
 
 
 def _day(text: str) -> datetime | None:

@@ -330,3 +330,30 @@ def test_a_full_disk_is_no_fault_of_the_auditor() -> None:
         )
     assert ended.returncode == 2
     assert ended.stderr == "auditor: the output can't be written: No space left on device\n"
+
+
+def test_a_range_of_hosts(blocked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["checklist", "web[01:03].example.org", GOING, "--estate", str(blocked), *NOW]
+    _, out, err = run(capsys, *words, "--format", "json")
+    assert err == ""
+    going = [one["host"] for one in json.loads(out)["scenario"]["going"]]
+    assert going == ["old.example.org", "web01.example.org", "web02.example.org", "web03.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "to_do"),
+    [
+        (["checklist", "web[03:01].example.org"], "'web[03:01].example.org' is an empty range", "the lower end first"),
+        (["checklist", "web[01:20]=www"], "a range of hosts can't have aliases", "one by one: HOST=ALIAS"),
+        (["checklist", "web[1:2000000]"], "more than 10,000 hosts", "Ask for them in parts"),
+        (["report", "web*"], "'web*' is not a host name", "a range such as web[01:20].example.org"),
+        (["why", "push", "web[01:02].example.org"], "a range of 2 hosts", "Name one of them"),
+    ],
+)
+def test_ranges_that_make_no_sense(
+    blocked: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str, to_do: str
+) -> None:
+    code, out, err = run(capsys, *words, "--estate", str(blocked), *NOW)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert to_do in err
