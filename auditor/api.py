@@ -45,6 +45,7 @@ from auditor.model import (
     Step,
     Where,
 )
+from auditor.patterns import lazy_pattern
 from auditor.phrases import day, duration, listed, parse_time, plural, ranged, time_left
 from auditor.recovery import Contact, KeyStore, OpenHours, Procedure, ProcedureStep, Recovery, Schedule, earliest
 from auditor.redaction import public_part
@@ -151,6 +152,7 @@ __all__ = [
     "is_loopback",
     "is_lsb_name",
     "last_elapse",
+    "lazy_pattern",
     "listed",
     "next_run",
     "normal_address",

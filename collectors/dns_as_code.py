@@ -29,6 +29,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_hostname,
+    lazy_pattern,
     normal_address,
     normal_name,
     read_spf,
@@ -39,18 +40,20 @@ RECORDS_LIMIT: Final = 200_000
 """Records of one file that are read."""
 
 _TYPES: Final = r"A|AAAA|ALIAS|ANAME|CAA|CNAME|DNAME|HTTPS|MX|NAPTR|NS|PTR|SPF|SRV|SSHFP|SVCB|TLSA|TXT"
-_OCTODNS: Final = re.compile(rb"(?m)^[ \t]+(?:-[ \t]+)?type:[ \t]*['\"]?(?:" + _TYPES.encode() + rb")['\"]?[ \t]*\r?$")
-_VALUES: Final = re.compile(rb"(?m)^[ \t]+(?:-[ \t]+)?values?:")
-_CONTROL: Final = re.compile(rb"\bD(?:_EXTEND)?\(\s*[\"'][\w.-]+[\"']")
-_ZONE: Final = re.compile(r"\bD(?:_EXTEND)?\(\s*[\"']([\w.-]+)(?:!\w+)?[\"']")
-_RECORD: Final = re.compile(
+_OCTODNS: Final = lazy_pattern(
+    rb"(?m)^[ \t]+(?:-[ \t]+)?type:[ \t]*['\"]?(?:" + _TYPES.encode() + rb")['\"]?[ \t]*\r?$"
+)
+_VALUES: Final = lazy_pattern(rb"(?m)^[ \t]+(?:-[ \t]+)?values?:")
+_CONTROL: Final = lazy_pattern(rb"\bD(?:_EXTEND)?\(\s*[\"'][\w.-]+[\"']")
+_ZONE: Final = lazy_pattern(r"\bD(?:_EXTEND)?\(\s*[\"']([\w.-]+)(?:!\w+)?[\"']")
+_RECORD: Final = lazy_pattern(
     rf"\b({_TYPES})\(\s*(?:\"([^\"]*)\"|'([^']*)')\s*,\s*([^()]{{0,500}}(?:\([^()]{{0,200}}\)[^()]{{0,200}}){{0,8}})\)"
 )
-_ARGUMENT: Final = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([A-Za-z_$][\w$]*)|(\d+)")
-_GIVEN: Final = re.compile(r"\b(?:var|let|const)\s+([A-Za-z_$][\w$]*)\s*=\s*(?:IP\(\s*)?[\"']([^\"'\\]*)[\"']")
-_COMMENT: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(//.*)")
-_ENTRIES: Final = re.compile(rb"\(define-zone-entries\s+[\w-]+\.[\w.-]+")
-_ENTRY: Final = re.compile(
+_ARGUMENT: Final = lazy_pattern(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([A-Za-z_$][\w$]*)|(\d+)")
+_GIVEN: Final = lazy_pattern(r"\b(?:var|let|const)\s+([A-Za-z_$][\w$]*)\s*=\s*(?:IP\(\s*)?[\"']([^\"'\\]*)[\"']")
+_COMMENT: Final = lazy_pattern(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(//.*)")
+_ENTRIES: Final = lazy_pattern(rb"\(define-zone-entries\s+[\w-]+\.[\w.-]+")
+_ENTRY: Final = lazy_pattern(
     rf"\(define-zone-entries\s+([\w.-]+?\.[\w.-]+?)(?:\.zone)?(?=[\s()]|$)"
     rf'|\(\s*"([^"]*)"\s+"[^"]*"\s+"IN"\s+"({_TYPES})"\s+"((?:[^"\\]|\\.)*)"\s*\)'
 )

@@ -40,6 +40,7 @@ from auditor.api import (
     host_ref,
     is_address,
     is_loopback,
+    lazy_pattern,
     read_yaml,
     split_endpoint,
 )
@@ -47,26 +48,26 @@ from auditor.api import (
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 TARGET_LIMIT: Final = 400_000
 
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
-_HEAD: Final = re.compile(rb"^(?:\x1b\[[0-9;]*m)*Object (?:\x1b\[[0-9;]*m)*'[^'\n]+'.{0,12} of type ", re.MULTILINE)
-_OBJECT: Final = re.compile(r"Object '(.*)' of type '(\w+)':?\s*")
-_DECLARED: Final = re.compile(r"\s*% declared in '([^']+)', lines (\d+):")
-_ATTRIBUTE: Final = re.compile(r"( +)\* ([^=\n]+?)(?: = (.*))?")
-_QUOTED: Final = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
-_LITERAL: Final = re.compile(r"^\s*object\s+(Host|Endpoint|Service|HostGroup)\s+\"([^\"\n]+)\"", re.MULTILINE)
-_LITERAL_HEAD: Final = re.compile(rb"^\s*object\s+(?:Host|Endpoint|Service)\s+\"", re.MULTILINE)
-_NOISE: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|//[^\n]*|#[^\n]*|/\*.*?\*/|\{\{\{.*?\}\}\}", re.DOTALL)
-_SETTING: Final = re.compile(
+_COLOURS: Final = lazy_pattern(r"\x1b\[[0-9;]*m")
+_HEAD: Final = lazy_pattern(rb"^(?:\x1b\[[0-9;]*m)*Object (?:\x1b\[[0-9;]*m)*'[^'\n]+'.{0,12} of type ", re.MULTILINE)
+_OBJECT: Final = lazy_pattern(r"Object '(.*)' of type '(\w+)':?\s*")
+_DECLARED: Final = lazy_pattern(r"\s*% declared in '([^']+)', lines (\d+):")
+_ATTRIBUTE: Final = lazy_pattern(r"( +)\* ([^=\n]+?)(?: = (.*))?")
+_QUOTED: Final = lazy_pattern(r"\"((?:[^\"\\]|\\.)*)\"")
+_LITERAL: Final = lazy_pattern(r"^\s*object\s+(Host|Endpoint|Service|HostGroup)\s+\"([^\"\n]+)\"", re.MULTILINE)
+_LITERAL_HEAD: Final = lazy_pattern(rb"^\s*object\s+(?:Host|Endpoint|Service)\s+\"", re.MULTILINE)
+_NOISE: Final = lazy_pattern(r"\"(?:[^\"\\\n]|\\.)*\"|//[^\n]*|#[^\n]*|/\*.*?\*/|\{\{\{.*?\}\}\}", re.DOTALL)
+_SETTING: Final = lazy_pattern(
     r"^\s*(address6?|host|host_name|groups|vars\.\w*address6?|vars\.\w+_(?:host|hostname|server)|check_command|command_endpoint|port)\s*\+?=\s*(.*?)\s*;?\s*$"
 )
-_ELSEWHERE: Final = re.compile(r"vars\.\w+_address6?")
+_ELSEWHERE: Final = lazy_pattern(r"vars\.\w+_address6?")
 # What else the check commands of Icinga's library call it, with the command's own name before it.
-_OF_COMMAND: Final = re.compile(r"(?:vars\.)?(\w+)_(?:host|hostname|server)")
-_TARGET: Final = re.compile(
+_OF_COMMAND: Final = lazy_pattern(r"(?:vars\.)?(\w+)_(?:host|hostname|server)")
+_TARGET: Final = lazy_pattern(
     r"-H|-I|--(?:host(?:name)?|address|ip(?:[-_]?address)?|server|target|remote|peer|url)|[a-z]*host", re.IGNORECASE
 )
-_ASKS_SERVER: Final = re.compile(r"-s|--server")
-_URL: Final = re.compile(r"(?:https?|ftps?|ldaps?|wss?|smtps?|imaps?|amqps?|tcp)://[^\s\"'|;<>$]+", re.IGNORECASE)
+_ASKS_SERVER: Final = lazy_pattern(r"-s|--server")
+_URL: Final = lazy_pattern(r"(?:https?|ftps?|ldaps?|wss?|smtps?|imaps?|amqps?|tcp)://[^\s\"'|;<>$]+", re.IGNORECASE)
 _WANTED: Final = frozenset(
     {
         *("Host", "Service", "HostGroup", "Endpoint", "Zone", "User"),
@@ -77,9 +78,9 @@ _INNER: Final = frozenset({"vars", "arguments", "env"})
 """Dictionaries whose values are kept, as `vars.name`."""
 _SKIPPED: Final = "skip_key "
 """Stands before an argument's name that is not put into the command line."""
-_MACRO: Final = re.compile(r"\$[\w.]+\$")
-_ANSWER: Final = re.compile(rb"\s*\{\s*\"results\"\s*:\s*\[")
-_SERVER: Final = re.compile(rb"\s*\{\s*\"program\"\s*:\s*\"icinga2\"")
+_MACRO: Final = lazy_pattern(r"\$[\w.]+\$")
+_ANSWER: Final = lazy_pattern(rb"\s*\{\s*\"results\"\s*:\s*\[")
+_SERVER: Final = lazy_pattern(rb"\s*\{\s*\"program\"\s*:\s*\"icinga2\"")
 _SERVICE: Final = Ref(Kind.SERVICE, "icinga2")
 
 

@@ -31,6 +31,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_loopback,
+    lazy_pattern,
     without_templates,
 )
 
@@ -39,21 +40,21 @@ TARGET_LIMIT: Final = 100
 """Hosts that one check asks."""
 
 _NOT_CONFIGURATION: Final = (".yml", ".yaml", ".sh", ".py", ".md", ".te", ".service", ".json", ".rb", ".pp")
-_PLACE: Final = re.compile(
+_PLACE: Final = lazy_pattern(
     r"(?:^|/)\.?monitrc[^/]*$|(?:^|/)monit(?:\.d|rc\.d)?/(?:[^/]+/)*[^/]+$|(?:^|/)[^/]*monit[^/]*\.conf"
 )
-_HEAD: Final = re.compile(
+_HEAD: Final = lazy_pattern(
     rb"^\s*(?:check\s+(?:host|process|program|file|filesystem|fifo|directory|device|system|network)\s"
     rb"|set\s+(?:daemon|mailserver|mmonit|alert|httpd|logfile|log)\b)",
     re.MULTILINE | re.IGNORECASE,
 )
-_COMMENT: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|#[^\n]*")
-_STATEMENT: Final = re.compile(r"^[ \t]*(check|set|include)[ \t]+(\w+)", re.MULTILINE | re.IGNORECASE)
-_WORD: Final = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'|(\S+)")
-_ADDRESS: Final = re.compile(r"\baddress\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
-_FAILED: Final = re.compile(r"\bfailed\s+(?:host|url)\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
-_PORT: Final = re.compile(r"[\s(]+port\s+(\d{1,5})", re.IGNORECASE)
-_PATH: Final = re.compile(r"\bpath\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
+_COMMENT: Final = lazy_pattern(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|#[^\n]*")
+_STATEMENT: Final = lazy_pattern(r"^[ \t]*(check|set|include)[ \t]+(\w+)", re.MULTILINE | re.IGNORECASE)
+_WORD: Final = lazy_pattern(r"\"([^\"\n]*)\"|'([^'\n]*)'|(\S+)")
+_ADDRESS: Final = lazy_pattern(r"\baddress\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
+_FAILED: Final = lazy_pattern(r"\bfailed\s+(?:host|url)\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
+_PORT: Final = lazy_pattern(r"[\s(]+port\s+(\d{1,5})", re.IGNORECASE)
+_PATH: Final = lazy_pattern(r"\bpath\s+(\"[^\"\n]*\"|'[^'\n]*'|\S+)", re.IGNORECASE)
 _SERVICE: Final = Ref(Kind.SERVICE, "monit")
 _MAIL: Final = Ref(Kind.RECEIVER, "monit mail")
 

@@ -7,7 +7,6 @@ its run-parts.c, busybox's run-parts.c, crontabs' run-parts (RHEL), periodic(8) 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
@@ -31,10 +30,11 @@ from auditor.api import (
     excerpt,
     family_of,
     is_lsb_name,
+    lazy_pattern,
 )
 
-_DIRECTORY: Final = re.compile(r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/([^/]+)")
-_PERIODIC: Final = re.compile(r"/etc/periodic/(15min|hourly|daily|weekly|monthly)/([^/]+)")
+_DIRECTORY: Final = lazy_pattern(r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/([^/]+)")
+_PERIODIC: Final = lazy_pattern(r"/etc/periodic/(15min|hourly|daily|weekly|monthly)/([^/]+)")
 _SCHEDULES: Final = {
     "15min": "*/15 * * * *",
     "hourly": "@hourly",
@@ -46,13 +46,13 @@ _SCHEDULES: Final = {
 _FAMILIES: Final = {"debian": "debian", "rhel": "rhel", "alpine": "busybox"}
 """Whose run-parts a family of systems has. SUSE and Arch have scripts of their own."""
 _STATES: Final = "/.auditor/states.txt"
-_STATE: Final = re.compile(r"([0-7]{3,5}) \d+ \d+ \d+ \d+ (/\S+)")
+_STATE: Final = lazy_pattern(r"([0-7]{3,5}) \d+ \d+ \d+ \d+ (/\S+)")
 _PLACEHOLDERS: Final = (".placeholder", ".keep", ".gitkeep")
 MAX_STATES: Final = 20_000
-_DEFAULT: Final = re.compile(r"[A-Za-z0-9_-]+")
-_LSB_LEFT_OVER: Final = re.compile(r"[a-z0-9-].*\.dpkg-(?:old|dist|new|tmp)")
-_BUSYBOX: Final = re.compile(r"[A-Za-z0-9_.-]+")
-_RHEL_SKIPS: Final = re.compile(r".*(?:~|,|\.rpmsave|\.rpmorig|\.rpmnew|\.swp|,v|\.cfsaved)")
+_DEFAULT: Final = lazy_pattern(r"[A-Za-z0-9_-]+")
+_LSB_LEFT_OVER: Final = lazy_pattern(r"[a-z0-9-].*\.dpkg-(?:old|dist|new|tmp)")
+_BUSYBOX: Final = lazy_pattern(r"[A-Za-z0-9_.-]+")
+_RHEL_SKIPS: Final = lazy_pattern(r".*(?:~|,|\.rpmsave|\.rpmorig|\.rpmnew|\.swp|,v|\.cfsaved)")
 
 
 def runs(name: str, flavour: str) -> bool:

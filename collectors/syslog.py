@@ -28,6 +28,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_loopback,
+    lazy_pattern,
     without_templates,
 )
 
@@ -36,24 +37,26 @@ BLOCK_LIMIT: Final = 200_000
 """Characters of one action or destination."""
 
 _NOT_CONFIGURATION: Final = (".yml", ".yaml", ".te", ".sh", ".py", ".md", ".json", ".service", ".txt", ".rst", ".pp")
-_PLACE: Final = re.compile(r"(?:^|/)(?:r?syslog(?:-ng)?(?:\.d|/conf\.d)?/[^/]+|[^/]*r?syslog(?:-ng)?[^/]*\.conf[^/]*)$")
-_HEAD_NG: Final = re.compile(rb"^\s*@version\s*:|^\s*destination\s+[\w.-]+\s*\{", re.MULTILINE)
-_HEAD_R: Final = re.compile(
+_PLACE: Final = lazy_pattern(
+    r"(?:^|/)(?:r?syslog(?:-ng)?(?:\.d|/conf\.d)?/[^/]+|[^/]*r?syslog(?:-ng)?[^/]*\.conf[^/]*)$"
+)
+_HEAD_NG: Final = lazy_pattern(rb"^\s*@version\s*:|^\s*destination\s+[\w.-]+\s*\{", re.MULTILINE)
+_HEAD_R: Final = lazy_pattern(
     rb"^\s*(?:\$(?:ModLoad|Action|Work|Include|FileOwner|Template)|module\s*\(|action\s*\(|input\s*\(|ruleset\s*\()"
     rb"|^[ \t]*[\w*,;.=!-]+\.[\w*=!]+[ \t]+[-@/:|?]|^[ \t]*if[ \t].*\bthen\b|^[ \t]*:\w+,",
     re.MULTILINE,
 )
-_NOISE: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*|/\*.*?\*/", re.DOTALL)
+_NOISE: Final = lazy_pattern(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*|/\*.*?\*/", re.DOTALL)
 # Legacy forwarding: `@host`, `@@host:port`, `@(z9,o)[2001:db8::1]:514;template`.
-_LEGACY: Final = re.compile(
+_LEGACY: Final = lazy_pattern(
     r"(?:^|[ \t&])(@{1,2})(?:\(([^()\n]{0,40})\))?(\[[0-9A-Fa-f:.%\w]+\]|[A-Za-z0-9_][\w.-]*)(?::(\d{1,5}))?"
     r"(?=[ \t]*(?:;[^\s]*)?[ \t]*(?:$|[})]))"
 )
-_RELP: Final = re.compile(r":omrelp:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.-]*)(?::(\d{1,5}))?")
-_ACTION: Final = re.compile(r"\baction\s*\(")
-_PARAMETER: Final = re.compile(r"([\w.]+)\s*=\s*(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[[^\]]*\])")
-_STRING: Final = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'([^']*)'")
-_BACKUP: Final = re.compile(r"^\s*\$ActionExecOnlyWhenPreviousIsSuspended\s+(on|off)", re.IGNORECASE)
+_RELP: Final = lazy_pattern(r":omrelp:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.-]*)(?::(\d{1,5}))?")
+_ACTION: Final = lazy_pattern(r"\baction\s*\(")
+_PARAMETER: Final = lazy_pattern(r"([\w.]+)\s*=\s*(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[[^\]]*\])")
+_STRING: Final = lazy_pattern(r"\"((?:[^\"\\]|\\.)*)\"|'([^']*)'")
+_BACKUP: Final = lazy_pattern(r"^\s*\$ActionExecOnlyWhenPreviousIsSuspended\s+(on|off)", re.IGNORECASE)
 # Of each output module: the parameters with its hosts, and the one with the port.
 _MODULES: Final = {
     "omfwd": (("target",), "port"),
@@ -71,11 +74,11 @@ _MODULES: Final = {
     "omrabbitmq": (("host",), "port"),
     "omudpspoof": (("target",), "port"),
 }
-_DESTINATION: Final = re.compile(r"\bdestination\s+([\w.-]+)\s*\{")
-_DRIVER: Final = re.compile(r"([a-z][\w-]*)\s*\(")
-_LOG: Final = re.compile(r"\blog\s*\{")
-_USED: Final = re.compile(r"\bdestination\s*\(\s*\"?([\w.-]+)\"?\s*\)")
-_OPTION: Final = re.compile(
+_DESTINATION: Final = lazy_pattern(r"\bdestination\s+([\w.-]+)\s*\{")
+_DRIVER: Final = lazy_pattern(r"([a-z][\w-]*)\s*\(")
+_LOG: Final = lazy_pattern(r"\blog\s*\{")
+_USED: Final = lazy_pattern(r"\bdestination\s*\(\s*\"?([\w.-]+)\"?\s*\)")
+_OPTION: Final = lazy_pattern(
     r"\b(url|urls|port|server|servers|host|uri|bootstrap-servers|failover-servers)\s*\(([^()]*)\)"
 )
 _LOCAL_DRIVERS: Final = frozenset({"file", "pipe", "unix-stream", "unix-dgram", "program", "usertty", "pseudofile"})

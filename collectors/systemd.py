@@ -40,6 +40,7 @@ from auditor.api import (
     host_ref,
     is_hostname,
     last_elapse,
+    lazy_pattern,
 )
 
 MAX_SETTINGS: Final = 5_000
@@ -47,21 +48,21 @@ MAX_VALUE: Final = 65_536
 MAX_INSTANCES: Final = 2_000
 
 _TYPES: Final = "service|timer|path|mount|automount|socket"
-_UNIT: Final = re.compile(rf"[A-Za-z0-9:_.\\@-]+\.(?:{_TYPES})")
-_DROP_IN: Final = re.compile(rf"((?:[A-Za-z0-9:_.\\@-]+\.)?(?:{_TYPES}))\.d/([^/]+\.conf)")
-_LINK: Final = re.compile(rf"([A-Za-z0-9:_.\\@-]+)\.(wants|requires|upholds)/([A-Za-z0-9:_.\\@-]+\.(?:{_TYPES}))")
-_SYSTEM: Final = re.compile(
+_UNIT: Final = lazy_pattern(rf"[A-Za-z0-9:_.\\@-]+\.(?:{_TYPES})")
+_DROP_IN: Final = lazy_pattern(rf"((?:[A-Za-z0-9:_.\\@-]+\.)?(?:{_TYPES}))\.d/([^/]+\.conf)")
+_LINK: Final = lazy_pattern(rf"([A-Za-z0-9:_.\\@-]+)\.(wants|requires|upholds)/([A-Za-z0-9:_.\\@-]+\.(?:{_TYPES}))")
+_SYSTEM: Final = lazy_pattern(
     r"(/etc/systemd/system\.control|/run/systemd/system\.control|/run/systemd/transient|/run/systemd/generator\.early"
     r"|/etc/systemd/system|/etc/systemd/system\.attached|/run/systemd/system|/run/systemd/generator"
     r"|/run/systemd/system\.attached|/usr/local/lib/systemd/system|/usr/lib/systemd/system|/lib/systemd/system"
     r"|/run/systemd/generator\.late)/(.+)"
 )
-_USERS: Final = re.compile(
+_USERS: Final = lazy_pattern(
     r"(/etc/systemd/user|/run/systemd/user|/usr/local/lib/systemd/user|/usr/lib/systemd/user|/lib/systemd/user)/(.+)"
 )
 # A service's user may have a home anywhere. The manager of a user who is logged in knows what was made by commands.
-_HOME: Final = re.compile(r"/(?:.+/)?([^/]+)/(?:\.config|\.local/share)/systemd/user/(.+)")
-_OF_USER: Final = re.compile(r"/run/user/(\d+)/systemd/(?:transient|user)/(.+)")
+_HOME: Final = lazy_pattern(r"/(?:.+/)?([^/]+)/(?:\.config|\.local/share)/systemd/user/(.+)")
+_OF_USER: Final = lazy_pattern(r"/run/user/(\d+)/systemd/(?:transient|user)/(.+)")
 # systemd.unit(5), "Unit File Load Path": the first that has a file of a name wins.
 _RANKS: Final = {
     directory: rank
@@ -88,12 +89,12 @@ _RANKS: Final = {
         )
     )
 }
-_TEMPLATE_SUFFIX: Final = re.compile(r"\.(?:j2|jinja2?|erb|epp|tmpl|tpl|in)$")
-_SECTION_IN_HEAD: Final = re.compile(rb"^[ \t]*\[(?:Unit|Service|Timer|Install|Path|Mount|Automount|Socket)\]", re.M)
-_TEMPLATE_LINE: Final = re.compile(r"\{%|\{#|<%|%\}|#\}|%\s*(?:if|end|for|else)\b")
-_MARKED: Final = re.compile(r"\{\{|\{%|<%")
-_EXPRESSION: Final = re.compile(r"\{\{.{0,400}?\}\}|<%=.{0,400}?%>")
-_STATEMENT: Final = re.compile(r"\{%.{0,400}?%\}|<%-?(?!=).{0,400}?%>")
+_TEMPLATE_SUFFIX: Final = lazy_pattern(r"\.(?:j2|jinja2?|erb|epp|tmpl|tpl|in)$")
+_SECTION_IN_HEAD: Final = lazy_pattern(rb"^[ \t]*\[(?:Unit|Service|Timer|Install|Path|Mount|Automount|Socket)\]", re.M)
+_TEMPLATE_LINE: Final = lazy_pattern(r"\{%|\{#|<%|%\}|#\}|%\s*(?:if|end|for|else)\b")
+_MARKED: Final = lazy_pattern(r"\{\{|\{%|<%")
+_EXPRESSION: Final = lazy_pattern(r"\{\{.{0,400}?\}\}|<%=.{0,400}?%>")
+_STATEMENT: Final = lazy_pattern(r"\{%.{0,400}?%\}|<%-?(?!=).{0,400}?%>")
 _SECTIONS: Final = {
     "service": "Service", "timer": "Timer", "path": "Path", "mount": "Mount", "automount": "Automount",
     "socket": "Socket",
@@ -113,17 +114,17 @@ _EXEC: Final = (
     "ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
     "ExecMount", "ExecUnmount",
 )  # fmt: skip
-_PREFIX: Final = re.compile(r"[@\-:+!|]*")
+_PREFIX: Final = lazy_pattern(r"[@\-:+!|]*")
 _PATH_TRIGGERS: Final = ("PathExists", "PathExistsGlob", "PathChanged", "PathModified", "DirectoryNotEmpty")
 _STATE: Final = {"StateDirectory": "/var/lib", "CacheDirectory": "/var/cache", "LogsDirectory": "/var/log"}
-_OUTPUT: Final = re.compile(r"(?:file|append|truncate):(/\S+)")
-_SPECIFIER: Final = re.compile(r"%(.)")
+_OUTPUT: Final = lazy_pattern(r"(?:file|append|truncate):(/\S+)")
+_SPECIFIER: Final = lazy_pattern(r"%(.)")
 _FIXED: Final = {
     "%": "%", "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc",
     "T": "/tmp", "V": "/var/tmp",  # noqa: S108 - what systemd.unit(5) says of %T and %V
 }  # fmt: skip
-_HEX: Final = re.compile(r"\\x([0-9a-fA-F]{2})")
-_SPAN: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)")
+_HEX: Final = lazy_pattern(r"\\x([0-9a-fA-F]{2})")
+_SPAN: Final = lazy_pattern(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)")
 _SECONDS: Final = {
     **dict.fromkeys(("", "s", "sec", "second", "seconds"), 1.0),
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
@@ -136,10 +137,10 @@ _SECONDS: Final = {
     **dict.fromkeys(("us", "µs", "usec"), 1e-6),
     **dict.fromkeys(("ns", "nsec"), 1e-9),
 }
-_NOT_HOSTS: Final = re.compile(r".*\.(?:conf|cfg|ini|ya?ml|json|sh|service|socket|mount|device|env|toml|sock)")
-_REMOTE: Final = re.compile(r"(?:[^@/\s]+@)?(\[[0-9a-fA-F:.%]+\]|[^:/\s]+):/")
-_SHARE: Final = re.compile(r"//(?:[^@/\s]+@)?([^/\s]+)/")
-_WORD: Final = re.compile(r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"']+))+""")
+_NOT_HOSTS: Final = lazy_pattern(r".*\.(?:conf|cfg|ini|ya?ml|json|sh|service|socket|mount|device|env|toml|sock)")
+_REMOTE: Final = lazy_pattern(r"(?:[^@/\s]+@)?(\[[0-9a-fA-F:.%]+\]|[^:/\s]+):/")
+_SHARE: Final = lazy_pattern(r"//(?:[^@/\s]+@)?([^/\s]+)/")
+_WORD: Final = lazy_pattern(r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"']+))+""")
 
 
 @dataclass(frozen=True, slots=True)

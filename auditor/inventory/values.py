@@ -8,14 +8,16 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final
 
+from auditor.patterns import lazy_pattern
+
 DAY: Final = 24 * 60
-_TIME: Final = re.compile(
+_TIME: Final = lazy_pattern(
     r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?) ?([Zz]|[+-]\d{2}:\d{2})?)?", re.ASCII
 )
 _UNITS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "min": 60, "s": 1}
-_DURATION: Final = re.compile(r"(?:(\d{1,9})\s*(min|w|d|h|m|s)\s*)+", re.ASCII)
-_DURATION_PART: Final = re.compile(r"(\d{1,9})\s*(min|w|d|h|m|s)", re.ASCII)
-_ISO_DURATION: Final = re.compile(
+_DURATION: Final = lazy_pattern(r"(?:(\d{1,9})\s*(min|w|d|h|m|s)\s*)+", re.ASCII)
+_DURATION_PART: Final = lazy_pattern(r"(\d{1,9})\s*(min|w|d|h|m|s)", re.ASCII)
+_ISO_DURATION: Final = lazy_pattern(
     r"P(?=[\dT])(?:(?P<w>\d{1,9})W)?(?:(?P<d>\d{1,9})D)?"
     r"(?:T(?=\d)(?:(?P<h>\d{1,9}(?:\.\d{1,6})?)H)?(?:(?P<m>\d{1,9}(?:\.\d{1,6})?)M)?(?:(?P<s>\d{1,9}(?:\.\d{1,6})?)S)?)?",
     re.ASCII,
@@ -23,9 +25,9 @@ _ISO_DURATION: Final = re.compile(
 LONGEST: Final = 10 * 365 * 86400
 """Seconds; no step of a procedure takes longer than ten years."""
 _WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAYS: Final = re.compile(rf"({'|'.join(_WEEK)})[a-z]*(?:-({'|'.join(_WEEK)})[a-z]*)?")
-_HOURS: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})", re.ASCII)
-_ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+_-]*(?:/[A-Za-z0-9+_-]+){0,2}", re.ASCII)
+_DAYS: Final = lazy_pattern(rf"({'|'.join(_WEEK)})[a-z]*(?:-({'|'.join(_WEEK)})[a-z]*)?")
+_HOURS: Final = lazy_pattern(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})", re.ASCII)
+_ZONE: Final = lazy_pattern(r"[A-Za-z][A-Za-z0-9+_-]*(?:/[A-Za-z0-9+_-]+){0,2}", re.ASCII)
 
 
 class WrongValueError(ValueError):

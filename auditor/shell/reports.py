@@ -16,28 +16,29 @@ from dataclasses import replace
 from typing import Final
 
 from auditor.model import Dependency, Entity, Fact, Kind, Need, Ref, Relation, Where
+from auditor.patterns import lazy_pattern
 from auditor.text import excerpt, split_endpoint
 
 PING_LIMIT: Final = 100
 """Pings of one script that are followed."""
 
 _KEY: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_PING: Final = re.compile(
+_PING: Final = lazy_pattern(
     r"(?:hc-ping\.com|hchk\.io|cronitor\.link|nosnch\.in|ping\.ohdear\.app|push\.statuscake\.com|"
     r"heartbeat\.uptimerobot\.com)(?:/|$)|cronitor\.io/(?:p|ping)/|(?:betterstack|betteruptime)\.com/api/v1/heartbeat/|"
     rf"/ping/(?:{_KEY}|\$)|/api/push/[\w$]|opsgenie\.com/v2/heartbeats/|sentry\.io/api/[^/]+/cron/|cronhub\.io/",
     re.I,
 )
-_URL: Final = re.compile(r"https?://[^\s'\"<>|;&)`]+(?:&[\w$][^\s'\"<>|;&)`]*)*", re.I)
-_START: Final = re.compile(r"/start\b|state=run\b|in_progress", re.I)
-_FAIL: Final = re.compile(r"/fail\b|state=fail\b|status=(?:down|error)\b|/[1-9]\d{0,2}(?:[?#].*)?$", re.I)
+_URL: Final = lazy_pattern(r"https?://[^\s'\"<>|;&)`]+(?:&[\w$][^\s'\"<>|;&)`]*)*", re.I)
+_START: Final = lazy_pattern(r"/start\b|state=run\b|in_progress", re.I)
+_FAIL: Final = lazy_pattern(r"/fail\b|state=fail\b|status=(?:down|error)\b|/[1-9]\d{0,2}(?:[?#].*)?$", re.I)
 # The exit code of what ran, behind the key.
-_CODE: Final = re.compile(r"/[^/]+/(?:.*/)?\$\{?(?:\?|\w*(?:exit|code|status|rc|ret|result)\w*)\}?$", re.I)
-_VALUE: Final = re.compile(r"(?m)^\s*(?:(?:export|readonly|local)\s+)?([A-Za-z_]\w*)=[\"']?(https?://[^\s\"';]+)")
+_CODE: Final = lazy_pattern(r"/[^/]+/(?:.*/)?\$\{?(?:\?|\w*(?:exit|code|status|rc|ret|result)\w*)\}?$", re.I)
+_VALUE: Final = lazy_pattern(r"(?m)^\s*(?:(?:export|readonly|local)\s+)?([A-Za-z_]\w*)=[\"']?(https?://[^\s\"';]+)")
 _RUN: Final = frozenset({Kind.JOB, Kind.PATH, Kind.UNIT})
-_SEPARATOR: Final = re.compile(r"(?:&&|\|\||\b(?:then|else|do)\b)\s*|[;\n{(]|\|(?!\|)|&(?![\w$&])")
-_ERREXIT: Final = re.compile(r"(?m)^\s*set\s+-\w*e|^\s*set\s+-o\s+errexit|^#!.*sh\s+-\w*e")
-_PUSHED: Final = re.compile(r"/metrics/job(?:@base64)?/([^/?#]+)")
+_SEPARATOR: Final = lazy_pattern(r"(?:&&|\|\||\b(?:then|else|do)\b)\s*|[;\n{(]|\|(?!\|)|&(?![\w$&])")
+_ERREXIT: Final = lazy_pattern(r"(?m)^\s*set\s+-\w*e|^\s*set\s+-o\s+errexit|^#!.*sh\s+-\w*e")
+_PUSHED: Final = lazy_pattern(r"/metrics/job(?:@base64)?/([^/?#]+)")
 _ATTEMPTED: Final = ("attempted",)
 _SUCCEEDED: Final = ("succeeded",)
 

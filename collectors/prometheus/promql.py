@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from auditor.api import TEMPLATE
+from auditor.api import TEMPLATE, lazy_pattern
 
 MAX_LENGTH: Final = 64 * 1024
 MAX_LOOSE: Final = 4096
@@ -27,28 +27,30 @@ Matcher: TypeAlias = tuple[str, str, str]
 """Label, operator (`=`, `!=`, `=~`, `!~`) and value."""
 
 _OPERATORS: Final = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
-_TOKEN: Final = re.compile(
+_TOKEN: Final = lazy_pattern(
     r"""(?P<string>"(?:\\.|[^"\\])*(?:"|\Z)|'(?:\\.|[^'\\])*(?:'|\Z)|`[^`]*(?:`|\Z))|(?P<comment>\#[^\n]*)|(?P<code>[^"'`#]+|.)""",
     re.S,
 )
-_INTERVAL: Final = re.compile(r"\$\{?__(?:rate_)?(?:interval|range)(?:_m?s)?\}?|\$\{?interval\}?")
-_MODIFIER: Final = re.compile(r"\b(?:anchored|smoothed)\b")
-_PLACEHOLDER: Final = re.compile(rf"{re.escape(TEMPLATE)}\w*")
-_OPERATOR: Final = re.compile(r"[-+*/%^<>=!]|\b(?:and|or|unless|atan2)\b", re.I)
-_LOOSE: Final = re.compile(r"(?<![\w:])([A-Za-z_:][\w:]*)?[ \t]*\{([^{}]*)\}")
-_LOOSE_MATCHER: Final = re.compile(r"""([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)""")
-_LOOSE_METRIC: Final = re.compile(r"(?<![\w:$\"'{,.])([A-Za-z_:][\w:]*)(?=\s*(?:\[|$|[-+*/%^<>=!)]))")
+_INTERVAL: Final = lazy_pattern(r"\$\{?__(?:rate_)?(?:interval|range)(?:_m?s)?\}?|\$\{?interval\}?")
+_MODIFIER: Final = lazy_pattern(r"\b(?:anchored|smoothed)\b")
+_PLACEHOLDER: Final = lazy_pattern(rf"{re.escape(TEMPLATE)}\w*")
+_OPERATOR: Final = lazy_pattern(r"[-+*/%^<>=!]|\b(?:and|or|unless|atan2)\b", re.I)
+_LOOSE: Final = lazy_pattern(r"(?<![\w:])([A-Za-z_:][\w:]*)?[ \t]*\{([^{}]*)\}")
+_LOOSE_MATCHER: Final = lazy_pattern(
+    r"""([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)"""
+)
+_LOOSE_METRIC: Final = lazy_pattern(r"(?<![\w:$\"'{,.])([A-Za-z_:][\w:]*)(?=\s*(?:\[|$|[-+*/%^<>=!)]))")
 _ABSENT: Final = frozenset({"absent", "absent_over_time"})
 
-_EXPIRES_AT: Final = re.compile(
+_EXPIRES_AT: Final = lazy_pattern(
     r"(?:.*_)?(?:ssl_earliest_cert_expiry|ssl_last_chain_expiry_timestamp_seconds|cert_not_after|"
     r"cert(?:ificate)?_expir(?:y|ation|es)(?:_timestamp|_time)?(?:_seconds)?|certificate_expiration_timestamp_seconds|"
     r"x509_cert_not_after|not_after(?:_seconds|_timestamp)?|not_after_timestamp_seconds|cert_expiry_timestamp(?:_seconds)?)"
 )
-_EXPIRES_IN: Final = re.compile(
+_EXPIRES_IN: Final = lazy_pattern(
     r".*(?:cert|ssl|tls|x509).*(?:expires?_in|expiry_in|valid_for|left|remaining|ttl)(?P<unit>.*)"
 )
-_DAYS: Final = re.compile(r"(?:^|_)days?(?:_|$)")
+_DAYS: Final = lazy_pattern(r"(?:^|_)days?(?:_|$)")
 _PASS_THROUGH: Final = frozenset(
     {
         "abs",

@@ -36,6 +36,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_loopback,
+    lazy_pattern,
     parse_time,
     read_yaml,
     split_endpoint,
@@ -47,27 +48,27 @@ TASKS_LIMIT: Final = 10_000
 
 _MARK: Final = b"schemas.microsoft.com/windows/2004/02/mit/task"
 _WIDE: Final = "schemas.microsoft.com/windows/2004/02/mit/task".encode("utf-16-le")
-_BEGIN: Final = re.compile(r"<Task[\s>]")
+_BEGIN: Final = lazy_pattern(r"<Task[\s>]")
 _END: Final = "</Task>"
-_NAMED: Final = re.compile(r"<!--\s*(\\[^<>]{1,500}?)\s*-->\s*(?:<\?xml[^<>]{0,200}\?>\s*)?$")
-_SHARE: Final = re.compile(r"(?<![\w:\\.])\\\\(?![?.]\\)([\w.-]{1,253})(?:@SSL)?(?:@\d+)?\\([^\\\s\"']*)")
-_URL: Final = re.compile(r"\b(?:https?|ftps?|sftp|ssh|ldaps?)://[^\s\"'<>|;,)]+", re.IGNORECASE)
-_COMPUTER: Final = re.compile(
+_NAMED: Final = lazy_pattern(r"<!--\s*(\\[^<>]{1,500}?)\s*-->\s*(?:<\?xml[^<>]{0,200}\?>\s*)?$")
+_SHARE: Final = lazy_pattern(r"(?<![\w:\\.])\\\\(?![?.]\\)([\w.-]{1,253})(?:@SSL)?(?:@\d+)?\\([^\\\s\"']*)")
+_URL: Final = lazy_pattern(r"\b(?:https?|ftps?|sftp|ssh|ldaps?)://[^\s\"'<>|;,)]+", re.IGNORECASE)
+_COMPUTER: Final = lazy_pattern(
     r"(?:^|\s)(?:-ComputerName|-CN|-Server|-VMHost|/server|/node|/host|-SmtpServer)[:=\s]\s*[\"']?([\w.,-]+)",
     re.IGNORECASE,
 )
-_SSH: Final = re.compile(r"\b(?:ssh|plink|pscp|psftp|scp|sftp)(?:\.exe)?\"?\s", re.IGNORECASE)
-_LOGIN: Final = re.compile(r"(?<![\w.@-])[\w.-]{1,64}@([\w.-]{1,253})")
-_COPY: Final = re.compile(
+_SSH: Final = lazy_pattern(r"\b(?:ssh|plink|pscp|psftp|scp|sftp)(?:\.exe)?\"?\s", re.IGNORECASE)
+_LOGIN: Final = lazy_pattern(r"(?<![\w.@-])[\w.-]{1,64}@([\w.-]{1,253})")
+_COPY: Final = lazy_pattern(
     r"(?:^|[\\/\s\"';&|(])(?:x?copy|robocopy|move|copy-item|move-item)(?:\.exe)?\"?(?=\s)", re.IGNORECASE
 )
-_REDIRECTED: Final = re.compile(r">\s*[\"']?$")
-_WORD: Final = re.compile(r"\"[^\"]+\"|'[^']+'|[^\s\"']+")
-_VISIBLE: Final = re.compile(r"[^\n]")
-_RENEWAL: Final = re.compile(r"(?:^|[\\/\"\s])(?:wacs|letsencrypt)\.exe\b", re.IGNORECASE)
-_CERTBOT: Final = re.compile(r"(?:^|[\\/\"\s])(certbot|lego)(?:\.exe)?\b(?=.*\brenew\b)", re.IGNORECASE | re.DOTALL)
-_POSH_ACME: Final = re.compile(r"\bSubmit-Renewal\b|\bPosh-ACME\b", re.IGNORECASE)
-_ENCODED: Final = re.compile(r"(\s[-/](?:e|ec|enc\w*)\s+)[\"']?([A-Za-z0-9+/]{16,60000}={0,2})", re.IGNORECASE)
+_REDIRECTED: Final = lazy_pattern(r">\s*[\"']?$")
+_WORD: Final = lazy_pattern(r"\"[^\"]+\"|'[^']+'|[^\s\"']+")
+_VISIBLE: Final = lazy_pattern(r"[^\n]")
+_RENEWAL: Final = lazy_pattern(r"(?:^|[\\/\"\s])(?:wacs|letsencrypt)\.exe\b", re.IGNORECASE)
+_CERTBOT: Final = lazy_pattern(r"(?:^|[\\/\"\s])(certbot|lego)(?:\.exe)?\b(?=.*\brenew\b)", re.IGNORECASE | re.DOTALL)
+_POSH_ACME: Final = lazy_pattern(r"\bSubmit-Renewal\b|\bPosh-ACME\b", re.IGNORECASE)
+_ENCODED: Final = lazy_pattern(r"(\s[-/](?:e|ec|enc\w*)\s+)[\"']?([A-Za-z0-9+/]{16,60000}={0,2})", re.IGNORECASE)
 _RUNS: Final = "/.auditor/windows-tasks.json"
 """What `auditor collect` keeps of Get-ScheduledTaskInfo."""
 _DIRECTORY: Final = "System32/Tasks/"
@@ -80,7 +81,7 @@ _NO_RESULT: Final = frozenset(
 no result of a run."""
 _COPIED: Final = 8
 """Exit statuses of robocopy below it mean that it did its work."""
-_SECONDS: Final = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?")
+_SECONDS: Final = lazy_pattern(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?")
 _DAY: Final = 86_400
 _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _EVENTS: Final = {

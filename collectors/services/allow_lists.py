@@ -6,7 +6,18 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from auditor.api import Area, Collector, Document, Malformed, Parsed, Relation, Where, excerpt, split_words
+from auditor.api import (
+    Area,
+    Collector,
+    Document,
+    Malformed,
+    Parsed,
+    Relation,
+    Where,
+    excerpt,
+    lazy_pattern,
+    split_words,
+)
 from collectors.services.common import (
     LINE_LIMIT,
     Source,
@@ -21,17 +32,17 @@ from collectors.services.common import (
 
 _HBA_TYPES: Final = frozenset({"local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"})
 _HBA_WORDS: Final = frozenset({"all", "samehost", "samenet"})
-_ALIAS: Final = re.compile(r"Host_Alias\s+(.*)", re.DOTALL)
-_SUDO_OTHER: Final = re.compile(r"(?:Defaults|User_Alias|Runas_Alias|Cmnd_Alias|Cmd_Alias|[@#]include)")
-_SUDO_SPEC: Final = re.compile(r"^(\S(?:[^=\\]|\\.)*?)\s+((?:[^\s=,]+\s*,\s*)*[^\s=,]+)\s*=")
+_ALIAS: Final = lazy_pattern(r"Host_Alias\s+(.*)", re.DOTALL)
+_SUDO_OTHER: Final = lazy_pattern(r"(?:Defaults|User_Alias|Runas_Alias|Cmnd_Alias|Cmd_Alias|[@#]include)")
+_SUDO_SPEC: Final = lazy_pattern(r"^(\S(?:[^=\\]|\\.)*?)\s+((?:[^\s=,]+\s*,\s*)*[^\s=,]+)\s*=")
 # A colon between fields, not one inside brackets (an address of IPv6) or after a backslash.
-_COLON: Final = re.compile(r"\[[0-9A-Fa-f:.]{0,45}\]|\\.|:")
-_NFT_NAT: Final = re.compile(
+_COLON: Final = lazy_pattern(r"\[[0-9A-Fa-f:.]{0,45}\]|\\.|:")
+_NFT_NAT: Final = lazy_pattern(
     r"\bdnat\s+(?:ip6?\s+)?to\s+(\[[0-9A-Fa-f:]+\]|\d+(?:\.\d+){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]+)(?::(\d+))?(?![\w.:-])"
 )
-_NFT_FROM: Final = re.compile(r"\bip6?\s+saddr\s+(\{[^}]*\}|[^\s{]+)(.*)")
-_NFT_PORT: Final = re.compile(r"\b(tcp|udp)\s+dport\s+(\{[^}]*\}|\S+)")
-_IPTABLES_LINE: Final = re.compile(rb"^\*(?:filter|nat|mangle|raw|security)\s*$", re.MULTILINE)
+_NFT_FROM: Final = lazy_pattern(r"\bip6?\s+saddr\s+(\{[^}]*\}|[^\s{]+)(.*)")
+_NFT_PORT: Final = lazy_pattern(r"\b(tcp|udp)\s+dport\s+(\{[^}]*\}|\S+)")
+_IPTABLES_LINE: Final = lazy_pattern(rb"^\*(?:filter|nat|mangle|raw|security)\s*$", re.MULTILINE)
 
 
 class AllowListsCollector(Collector):

@@ -30,6 +30,7 @@ from auditor.api import (
     excerpt,
     host_ref,
     is_hostname,
+    lazy_pattern,
     normal_address,
     normal_name,
     read_spf,
@@ -48,43 +49,45 @@ UNCLOSED_LIMIT: Final = 20
 """Unclosed parentheses that are recovered from before the rest of a document is given up."""
 
 _REFUSED: Final = "named does not load the zone with this line"
-_DIRECTIVE: Final = re.compile(rb"\$(?:ORIGIN|TTL|INCLUDE|GENERATE)[ \t]", re.IGNORECASE)
-_RECORD: Final = re.compile(
+_DIRECTIVE: Final = lazy_pattern(rb"\$(?:ORIGIN|TTL|INCLUDE|GENERATE)[ \t]", re.IGNORECASE)
+_RECORD: Final = lazy_pattern(
     rb"[^\s;{}<>=]*(?:[ \t]+(?:\d\w*|IN|CH|HS))*[ \t]+"
     rb"(?:SOA|NS|A|AAAA|CNAME|MX|TXT|PTR|SRV|CAA|ALIAS|ANAME|DNAME|HTTPS|SVCB|TLSA|NAPTR|HINFO|DS|DNSKEY)[ \t]+[^\s=]",
     re.IGNORECASE,
 )
-_FIRST: Final = re.compile(rb"(?:[ \t\r]*+(?:;[^\n]*+)?\n)*([^\n]*+)")
+_FIRST: Final = lazy_pattern(rb"(?:[ \t\r]*+(?:;[^\n]*+)?\n)*([^\n]*+)")
 _DIRECTORIES: Final = frozenset({"named", "bind", "dns", "zones", "nsd"})
 _RAW: Final = b"\x00\x00\x00\x02\x00\x00\x00"
-_TEMPLATE: Final = re.compile(r"\{\{|\{%|\{#|<%|\$\{[A-Za-z_]")
+_TEMPLATE: Final = lazy_pattern(r"\{\{|\{%|\{#|<%|\$\{[A-Za-z_]")
 # What a template may fill in and leave the records as they are: a serial number, and the zone of the file's name.
-_FILLED_NUMBER: Final = re.compile(r"(^|\()([ \t]*)(?:\{\{[^{}]*\}\}|<%=[^<>]*%>)(?=[ \t]*(?:;|$)|[ \t]+\d)")
-_FILLED_ZONE: Final = re.compile(r"(?:\{\{|<%=)[ \t]*@?\w*(?:zone|domain|origin)\w*[ \t]*(?:\}\}|%>)", re.IGNORECASE)
+_FILLED_NUMBER: Final = lazy_pattern(r"(^|\()([ \t]*)(?:\{\{[^{}]*\}\}|<%=[^<>]*%>)(?=[ \t]*(?:;|$)|[ \t]+\d)")
+_FILLED_ZONE: Final = lazy_pattern(r"(?:\{\{|<%=)[ \t]*@?\w*(?:zone|domain|origin)\w*[ \t]*(?:\}\}|%>)", re.IGNORECASE)
 _SUFFIXES: Final = (".signed", ".zone", ".db", ".dns", ".hosts", ".rev", ".txt", ".axfr", ".inc", ".in", ".j2")
 _PREFIXES: Final = ("db.", "named.", "master.", "primary.", "pri.", "slave.", "secondary.", "sec.", "zone.")
 # What Debian's bind9 package names its own zone files.
 _DISTRIBUTED: Final = {"db.local": "localhost", "db.root": "", "named.root": "", "root.hints": "", "db.cache": ""}
 
-_STATED: Final = re.compile(
+_STATED: Final = lazy_pattern(
     r"^\$ORIGIN[ \t]+\S{0,255}\.(?:[ \t\r;]|$)|^[^\s;@$]{0,255}\.[ \t](?:\d\w*[ \t]+|IN[ \t]+)*SOA\b",
     re.IGNORECASE | re.MULTILINE,
 )
 # What the DNS server of Windows, and `dnscmd /ZoneExport`, write above the records and before those that may age.
-_WINDOWS_HEADER: Final = re.compile(r"^;[ \t]*Database file [^\n]{1,255} for ([^\s;]{1,255}) zone\.\s*$", re.MULTILINE)
-_WINDOWS_AGE: Final = re.compile(r"\[(?:AGE|Aging):\d+\]", re.IGNORECASE)
-_TOKEN: Final = re.compile(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.){1,10000}')
-_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)+')
+_WINDOWS_HEADER: Final = lazy_pattern(
+    r"^;[ \t]*Database file [^\n]{1,255} for ([^\s;]{1,255}) zone\.\s*$", re.MULTILINE
+)
+_WINDOWS_AGE: Final = lazy_pattern(r"\[(?:AGE|Aging):\d+\]", re.IGNORECASE)
+_TOKEN: Final = lazy_pattern(r'(?:[^\s;()"\\]++|"(?:[^"\\]++|\\.)*"|\\.){1,10000}')
+_STRING: Final = lazy_pattern(r'"(?:[^"\\]++|\\.)*"|(?:[^"\\]++|\\.)+')
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_TTL: Final = re.compile(r"\d+|(?:\d+[wdhms])+", re.IGNORECASE)
-_TTL_PART: Final = re.compile(r"(\d+)([wdhms]?)", re.IGNORECASE)
+_IPV4: Final = lazy_pattern(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_TTL: Final = lazy_pattern(r"\d+|(?:\d+[wdhms])+", re.IGNORECASE)
+_TTL_PART: Final = lazy_pattern(r"(\d+)([wdhms]?)", re.IGNORECASE)
 _TTL_UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _CLASSES: Final = frozenset({"IN", "CH", "HS", "CHAOS", "HESIOD"})
-_ESCAPED: Final = re.compile(r"\\(\d{3}|.)")
-_REPORTED_TO: Final = re.compile(r"(?:mailto:[^@\s,;]{1,64}@|https://)([^\s/:,;!]{1,255})")
-_MODIFIER: Final = re.compile(r"\{([+-]?\d{1,10})(?:,(\d{1,3})(?:,([doxXnN]))?)?\}")
-_GENERATE_RANGE: Final = re.compile(r"(\d{1,10})-(\d{1,10})(?:/(\d{1,10}))?")
+_ESCAPED: Final = lazy_pattern(r"\\(\d{3}|.)")
+_REPORTED_TO: Final = lazy_pattern(r"(?:mailto:[^@\s,;]{1,64}@|https://)([^\s/:,;!]{1,255})")
+_MODIFIER: Final = lazy_pattern(r"\{([+-]?\d{1,10})(?:,(\d{1,3})(?:,([doxXnN]))?)?\}")
+_GENERATE_RANGE: Final = lazy_pattern(r"(\d{1,10})-(\d{1,10})(?:/(\d{1,10}))?")
 
 _ONE_NAME: Final = frozenset({"CNAME", "NS", "PTR", "DNAME", "ALIAS", "ANAME"})
 _REDIRECTS: Final = frozenset({"CNAME", "ALIAS", "ANAME", "DNAME"})
