@@ -61,20 +61,20 @@ def _judged(one: Finding, was: Finding | None, lines: Lines) -> Judged:
     added = tuple(place for place in one.evidence if lines.wrote(place))
     if was is None:
         return Judged(one, Standing.NEW, added)
-    more = tuple(place for place in _beyond(added, was.evidence) if not is_comment(place.excerpt))
+    more = tuple(place for place in _beyond(added, one.evidence, was.evidence) if not is_comment(place.excerpt))
     if _RANK[one.severity] < _RANK[was.severity] or (more and len(one.evidence) > len(was.evidence)):
         return Judged(one, Standing.WORSENED, more)
     return Judged(one, Standing.KNOWN)
 
 
-def _beyond(added: Iterable[Provenance], was: Iterable[Provenance]) -> Iterator[Provenance]:
-    """Those of the places that were added whose text did not stand among the old ones, each as often as it did."""
-    there = Counter(place.excerpt.strip() for place in was)
+def _beyond(added: Iterable[Provenance], now: Iterable[Provenance], was: Iterable[Provenance]) -> Iterator[Provenance]:
+    """Those of the places that were added whose text now stands more often than before: what only moved does not."""
+    surplus = Counter(place.excerpt.strip() for place in now)
+    surplus.subtract(place.excerpt.strip() for place in was)
     for place in added:
         text = place.excerpt.strip()
-        if there[text] > 0:
-            there[text] -= 1
-        else:
+        if surplus[text] > 0:
+            surplus[text] -= 1
             yield place
 
 

@@ -19,6 +19,7 @@ from auditor.api import (
     Relation,
     Rule,
     Severity,
+    is_comment,
     listed,
     plural,
     ranged,
@@ -108,7 +109,9 @@ class AllowListNamesGoingHostRule(Rule):
                 one = found.setdefault(key, _List(going, node.text, place_of(path), entries, also, len(allowed)))
                 one.hosts += [node.scope] if node.scope else []
                 written = [line for other, line in known.get(path, ()) if other.host == going.host]
-                one.lines += [line for line in written if _has(line.excerpt, entries)] or node.provenance[:1]
+                one.lines += [
+                    line for line in written if _has(line.excerpt, entries) and not is_comment(line.excerpt)
+                ] or node.provenance[:1]
         for one in found.values():
             # The successor need not let itself in.
             one.also = one.also or set(one.hosts) == {one.going.successor}

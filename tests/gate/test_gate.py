@@ -112,6 +112,15 @@ def test_a_comment_beside_a_known_line_is_not_worse(clone: Clone, capsys: pytest
     assert {"roles/backup/files/backup.cron:1", "roles/backup/files/backup.cron:2"} <= standing(report, "known")
 
 
+def test_a_line_that_stands_once_more_is_worse(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    one = "[a]\naddress=cert01.example.net\n"
+    clone.commit({"inventory.yaml": DECLARED.format("retired"), "conf/pool.cnf": one})
+    clone.commit({"conf/pool.cnf": f"# moved\n{one}"})
+    assert not standing(judged(clone, capsys), "new", "worsened")
+    clone.commit({"conf/pool.cnf": f"# moved\n{one}[b]\naddress=cert01.example.net\n"})
+    assert "conf/pool.cnf:5" in standing(judged(clone, capsys), "worsened")
+
+
 def test_moved_lines_and_renamed_files_are_not_new(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
     clone.commit({"inventory.yaml": DECLARED.format("retired")})
     clone.commit(
