@@ -47,6 +47,7 @@ _RANGE: Final = re.compile(
 _CHOICE: Final = re.compile(rb"\((?:\?:)?([a-z0-9-]{1,40}(?:\|[a-z0-9-]{1,40}){1,50})\)")
 _PART: Final = re.compile(r"(\d+|[a-z])(?::|\.{2,3}|-)(\d+|[a-z])(?:(?::|\.\.)(\d+))?")
 _DIGITS: Final = re.compile(rb"(?:\\d|\[0-9\]|\[\[:digit:\]\])(?:([+*])|\{(\d{1,2})(,?)(\d{0,2})\})?")
+_DEFAULT: Final = re.compile(rb"\$\{[a-z0-9_]{1,60}:?-\Z")
 _SIX: Final = re.compile(rb"[0-9a-f:]{2,45}(?:\.[0-9]{1,3}){0,3}")
 _MAX_RANGES: Final = 4
 """Ranges of one name that are read."""
@@ -547,8 +548,16 @@ def _written_out(lower: bytes, start: int, end: int) -> bool:
 
 
 def _escape_before(lower: bytes, start: int) -> bool:
-    """Whether what stands before is only an escape: `\\thost01` in a quoted string, `%2fhost01` in a URL."""
+    """Whether what stands before is no part of a name.
+
+    An escape (`\\thost01` in a quoted string, `%2fhost01` in a URL), the default of a variable (`${DB:-host01}`), or an
+    option with its value behind it (`mysql -hhost01`).
+    """
     if start >= 2 and lower[start - 2] == 92 and lower[start - 1] in b"ntr":
+        return True
+    if lower[start - 1] == 45 and _DEFAULT.search(lower, max(start - _PART_LIMIT, 0), start):
+        return True
+    if start >= 3 and lower[start - 2 : start] == b"-h" and lower[start - 3] in b" \t'\"[,":
         return True
     return start >= 3 and lower[start - 3] == 37 and lower[start - 2] in _HEX and lower[start - 1] in _HEX
 
