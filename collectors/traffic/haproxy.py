@@ -74,6 +74,7 @@ _KEPT: Final = frozenset(
         "ca-base", "peer", "nameserver", "mailer",
     }
 )  # fmt: skip
+_VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _FILE_OPTIONS: Final = frozenset({"crt", "crt-list", "ca-file", "ca-verify-file", "crl-file", "key", "ocsp"})
 
 
@@ -117,9 +118,9 @@ class HaproxyCollector(Collector):
 
     Can't see
     ---------
-    Backends chosen by an expression or a map, servers set at run time, what a SRV record or a lookup of
-    `server-template` answers, the files in a certificate directory, and which of two arms of `.if` or of a template is
-    used: both count.
+    Variables that `setenv` does not set, backends chosen by an expression or a map, servers set at run time, what a SRV
+    record or a lookup of `server-template` answers, the files in a certificate directory, and which of two arms of
+    `.if` or of a template is used: both count.
     """
 
     name: ClassVar[str] = "haproxy"
@@ -172,6 +173,7 @@ class HaproxyCollector(Collector):
 def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[list[_Section], list[Malformed]]:
     problems: list[Malformed] = []
     sections: list[_Section] = []
+    environment: dict[str, str] = {}
     if len(lines) > MAX_LINES:
         problems.append(Malformed(Where(MAX_LINES), f"more than {MAX_LINES} lines: the rest is not read"))
     for number, line in enumerate(lines[:MAX_LINES], start=1):
@@ -181,6 +183,10 @@ def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[list[_Section], l
         if not words or words[0].startswith("."):
             continue
         first = words[0]
+        if environment and "$" in line:
+            words = [_VARIABLE.sub(lambda found: environment.get(found[1] or found[2], found[0]), one) for one in words]
+        if first in ("setenv", "presetenv") and len(words) > 2:
+            environment[words[1]] = words[2]
         if closed and sections and first not in _KEPT and first not in _SECTIONS:
             continue
         where = Where(number, excerpt(shown[number - 1]) if number <= len(shown) else "")
