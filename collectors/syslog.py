@@ -47,6 +47,8 @@ _HEAD_R: Final = lazy_pattern(
     re.MULTILINE,
 )
 _NOISE: Final = lazy_pattern(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*|/\*.*?\*/", re.DOTALL)
+_DEFINE: Final = lazy_pattern(r"^@define[ \t]+([\w-]+)[ \t]+(?:\"([^\"\n]{0,500})\"|([^\s\"]{1,500}))", re.MULTILINE)
+_BACKQUOTED: Final = lazy_pattern(r"`([\w-]{1,100})`")
 # Legacy forwarding: `@host`, `@@host:port`, `@(z9,o)[2001:db8::1]:514;template`.
 _LEGACY: Final = lazy_pattern(
     r"(?:^|[ \t&])(@{1,2})(?:\(([^()\n]{0,40})\))?(\[[0-9A-Fa-f:.%\w]+\]|[A-Za-z0-9_][\w.-]*)(?::(\d{1,5}))?"
@@ -247,7 +249,10 @@ def _closing(text: str, at: int, opening: str, closing: str) -> int:
 
 
 def _syslog_ng(text: str) -> Iterator[tuple[str, int, str, Confidence]]:
-    """(target, line, group, confidence) of each destination."""
+    """(target, line, group, confidence) of each destination, its backquoted global variables filled in."""
+    defined = {one[1]: one[2] or one[3] or "" for one in _DEFINE.finditer(text)}
+    if defined:
+        text = _BACKQUOTED.sub(lambda found: defined.get(found[1], found[0]), text)
     starts = _line_starts(text)
     used = set(_USED.findall(text))
     logs = _LOG.search(text) is not None

@@ -44,6 +44,7 @@ from collectors.traffic.common import (
     Places,
     ancestors,
     bare_name,
+    is_disabled,
     is_templated,
     pool,
     qualified,
@@ -176,7 +177,7 @@ class _Configuration:
                 continue
             if path.startswith("/") and "/sites-available/" in path:
                 enabled = path.replace("/sites-available/", "/sites-enabled/")
-                if enabled in self._sources:
+                if enabled in self._sources or is_disabled(path, self._sources):
                     continue
             roots[path] = tuple(self._expand(path, (path,), self._root_of(path)))
         for path, directives in roots.items():

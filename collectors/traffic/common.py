@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -200,3 +200,13 @@ def ancestors(path: str) -> Iterator[str]:
         if above == directory or not directory:
             return
         directory = above
+
+
+def is_disabled(path: str, paths: Collection[str]) -> bool:
+    """Whether a site or module of Debian's layout is only available: others of its kind are enabled, and it is not."""
+    for kind in ("sites", "conf", "mods"):
+        above, found, name = path.partition(f"/{kind}-available/")
+        if found:
+            enabled = f"{above}/{kind}-enabled/"
+            return f"{enabled}{name}" not in paths and any(other.startswith(enabled) for other in paths)
+    return False

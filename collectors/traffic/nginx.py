@@ -42,6 +42,7 @@ from collectors.traffic.common import (
     Places,
     ancestors,
     bare_name,
+    is_disabled,
     is_templated,
     pool,
     qualified,
@@ -196,7 +197,7 @@ class _Configuration:
             if path in self._reached or path in included:
                 continue
             unused = path.startswith("/") and any(above in prefixes for above in ancestors(path))
-            if not unused:
+            if not unused and not is_disabled(path, self._sources):
                 roots[path] = self._expanded(path)
         upstreams = [_upstreams(directives, path) for path, directives in roots.items()]
         everywhere: dict[str, set[str]] = {}
