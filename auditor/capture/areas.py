@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from auditor.capture.aws_calls import AREAS
 from auditor.model import Area, Relation
 
+_WHOLE: Final = r"(?=[/.]|\Z)"
+"""Behind the beginning of a path, where `/etc/ssh` is none of `/etc/sshguard`."""
 _PLACES: Final = (
     ("/etc/systemd/journal-upload", Area.LOGS),
     ("/etc/cron", Area.SCHEDULES),
@@ -55,6 +57,10 @@ _PLACES: Final = (
     ("webhooks", Area.WEBHOOKS),
     ("lookups", Area.NAMES),
     ("tls", Area.RENEWAL),
+)
+"""Beginnings of paths, of which the first that fits counts. `/etc/crontab` begins with `/etc/cron`, too."""
+_PLACE: Final = re.compile(
+    "|".join(f"({re.escape(place)}{'' if place == '/etc/cron' else _WHOLE})" for place, _ in _PLACES)
 )
 
 _ANSWERS: Final = {
@@ -247,11 +253,5 @@ def area_of(path: str) -> Area:
         return Area.IDENTITY
     if path.startswith("/home/"):
         return Area.COVERAGE
-    for prefix, area in _PLACES:
-        if (
-            path == prefix
-            or path.startswith((prefix + "/", prefix + "."))
-            or (prefix == "/etc/cron" and path.startswith(prefix))
-        ):
-            return area
-    return Area.COVERAGE
+    found = _PLACE.match(path)
+    return _PLACES[found.lastindex - 1][1] if found is not None and found.lastindex else Area.COVERAGE
