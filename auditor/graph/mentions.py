@@ -223,31 +223,15 @@ class MentionScanner:
         if kind == "word":
             return True if before not in _LABEL and after not in _LABEL else None
         if before in _LABEL and not _escape_before(lower, start):
+            if kind != "short":
+                return None
             compound = before == 95 or after == 95
-            return (
-                (self._identifier if compound else self._task)(lower, identity, start, end) if kind == "short" else None
-            )
+            return (self._identifier if compound else self._task)(lower, identity, start, end)
         if kind == "group":
-            ended = after not in _LABEL and not (
-                after == 46 and lower[end + 1 : end + 2].isalnum() and not _file_ending(lower, end)
-            )
-            return True if ended and before != 46 else None
+            return True if before != 46 and _group_ends(lower, end) else None
         below = before == 46 and _label_ends(lower, start - 1)
         if after == 45 or (after == 95 and kind == "full"):
-            # An instance (qa-stg01-1), its service processor (qa-stg01-mgmt), or what no top-level domain can go on
-            # with (web01.example.org-access.log).
-            tail = end + 1
-            while tail < len(lower) and lower[tail] in _DIGIT:
-                tail += 1
-            numbered = tail > end + 1 and not (tail < len(lower) and lower[tail] in _LABEL)
-            while not numbered and tail < len(lower) and lower[tail] in _LABEL:
-                tail += 1
-            instance = numbered or lower[end + 1 : tail] in _CONSOLES or lower[end + 1 : tail] in _DAEMONS
-            if instance and kind == "short" and not below and self._stays(lower, identity, tail):
-                return None if self._known(lower[start:tail]) else False
-            if kind == "full" and identity.text.count(".") >= 2 and not below:
-                return False
-            return None
+            return None if below else self._goes_on(lower, identity, start, end)
         if after == 95 and kind == "short":
             return self._identifier(lower, identity, start, end)
         if after in _WORD or (after == 64 and kind in ("short", "prefix") and lower[end + 1 : end + 2].isalnum()):
@@ -258,20 +242,43 @@ class MentionScanner:
         if more and (below or not _file_ending(lower, dot)):
             return True if kind == "short" and not below and self._elsewhere(lower, identity, dot + 1) else None
         if below:
-            if self._table.is_domain(identity.text) or kind == "reverse":
-                return None
-            # A service below a host's name (`docs.web01.example.org`) is served by it; a numbered name is a machine.
-            token_start = start
-            while token_start and (lower[token_start - 1] in _TOKEN or _escaped_dot(lower, token_start - 1)):
-                token_start -= 1
-            token = lower[token_start:end].replace(b"\\", b"").strip(b".-")
-            if token == text:
-                numbered = any(digits in lower[max(start - _PART_LIMIT, 0) : start] for digits in (b"0-9", rb"\d"))
-                return None if numbered else False
-            numbered = token.split(b".", 1)[0][-1:].isdigit()
-            return None if numbered or self._known(token) else False
+            return self._is_below(lower, identity, text, start, end)
         # An address of mail: where it goes is said by MX, and seldom is the machine that has the domain's name.
         return not (before == 64 and self._table.is_domain(identity.text))
+
+    def _goes_on(self, lower: bytes, identity: Identity, start: int, end: int) -> bool | None:
+        """False if the label goes on with what the machine has or runs; else None.
+
+        An instance (qa-stg01-1), its service processor (qa-stg01-mgmt), or what no top-level domain can go on with
+        (web01.example.org-access.log).
+        """
+        tail = end + 1
+        while tail < len(lower) and lower[tail] in _DIGIT:
+            tail += 1
+        numbered = tail > end + 1 and not (tail < len(lower) and lower[tail] in _LABEL)
+        while not numbered and tail < len(lower) and lower[tail] in _LABEL:
+            tail += 1
+        instance = numbered or lower[end + 1 : tail] in _CONSOLES or lower[end + 1 : tail] in _DAEMONS
+        if instance and identity.kind == "short" and self._stays(lower, identity, tail):
+            return None if self._known(lower[start:tail]) else False
+        return False if identity.kind == "full" and identity.text.count(".") >= 2 else None
+
+    def _is_below(self, lower: bytes, identity: Identity, text: bytes, start: int, end: int) -> bool | None:
+        """False if a name below the machine's is a service that it has; None if it is another machine's.
+
+        What is below a host's name (`docs.web01.example.org`) is served by it; a numbered name is a machine.
+        """
+        if self._table.is_domain(identity.text) or identity.kind == "reverse":
+            return None
+        begin = start
+        while begin and (lower[begin - 1] in _TOKEN or _escaped_dot(lower, begin - 1)):
+            begin -= 1
+        token = lower[begin:end].replace(b"\\", b"").strip(b".-")
+        if token == text:
+            numbered = any(digits in lower[max(start - _PART_LIMIT, 0) : start] for digits in (b"0-9", rb"\d"))
+            return None if numbered else False
+        numbered = token.split(b".", 1)[0][-1:].isdigit()
+        return None if numbered or self._known(token) else False
 
     def _task(self, lower: bytes, identity: Identity, start: int, end: int) -> bool | None:
         """False if the name is that of something that is done to the machine, such as `deploy-web01`; else None."""
@@ -493,6 +500,14 @@ def _any_digits(found: re.Match[bytes]) -> Callable[[str], bool]:
         least = int(found[2])
         most = least if not found[3] else int(found[4] or 63)
     return lambda middle: middle.isascii() and middle.isdigit() and least <= len(middle) <= most
+
+
+def _group_ends(lower: bytes, end: int) -> bool:
+    """Whether the name of a group ends here, or goes on with the ending of a file alone."""
+    after = lower[end] if end < len(lower) else 10
+    if after == 46 and lower[end + 1 : end + 2].isalnum():
+        return _file_ending(lower, end)
+    return after not in _LABEL
 
 
 def _address_stands(lower: bytes, start: int, end: int) -> bool | None:
