@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Protocol, Self, TypeAlias
 
+from auditor.jsonlines import read_json_lines
 from auditor.model import (
     DEFAULT_NEED,
     EXCERPT_LIMIT,
@@ -163,6 +164,7 @@ __all__ = [
     "public_part",
     "ranged",
     "read_cron_schedule",
+    "read_json_lines",
     "read_spf",
     "read_yaml",
     "split_endpoint",

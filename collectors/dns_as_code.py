@@ -8,8 +8,8 @@ records with literal names and values are read, line by line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, Final, TypeAlias
 
 from auditor.api import (
     Area,
@@ -61,6 +61,9 @@ _REDIRECTS: Final = frozenset({"CNAME", "ALIAS", "ANAME", "DNAME"})
 _HOSTS: Final = frozenset({"MX", "NS", "PTR", "SRV"})
 _LONG: Final = 10_000
 
+_Found: TypeAlias = tuple[Where, Iterable[Parsed]]
+"""Where a record stands, and what it says."""
+
 
 class DnsAsCodeCollector(Collector):
     """Zones of octoDNS, DNSControl and Guix: what names resolve to, and which records name hosts.
@@ -97,11 +100,22 @@ class DnsAsCodeCollector(Collector):
     def parse(self, document: Document) -> Iterator[Parsed]:
         """The records of one file."""
         if document.path.endswith(".js"):
-            yield from _dnscontrol(decode(document.content))
+            records = _dnscontrol(decode(document.content))
         elif document.path.endswith(".scm"):
-            yield from _guix(decode(document.content))
+            records = _guix(decode(document.content))
         else:
-            yield from _octodns(read_yaml(document.content), _zone_of(document.path))
+            stream = read_yaml(document.content)
+            if stream.problem is not None:
+                where = stream.where(min(stream.problem.line, len(stream.lines)))
+                yield Malformed(
+                    where, excerpt(stream.problem.reason), "scanned for mentions only", not stream.documents
+                )
+            records = _octodns(stream, _zone_of(document.path))
+        for number, (where, record) in enumerate(records, 1):
+            if number > RECORDS_LIMIT:
+                yield Malformed(where, f"more than {RECORDS_LIMIT:,} records: the rest is not read")
+                return
+            yield from record
 
 
 def _zone_of(path: str) -> str:
@@ -110,11 +124,7 @@ def _zone_of(path: str) -> str:
     return normal_name(zone) if "." in zone and is_hostname(zone) else ""
 
 
-def _octodns(stream: YamlStream, zone: str) -> Iterator[Parsed]:
-    if stream.problem is not None:
-        where = stream.where(min(stream.problem.line, len(stream.lines)))
-        yield Malformed(where, excerpt(stream.problem.reason), "scanned for mentions only", not stream.documents)
-    count = 0
+def _octodns(stream: YamlStream, zone: str) -> Iterator[_Found]:
     for root in stream.documents[:1]:
         for key, node in root.items() if root.is_map else ():
             owner = _absolute(key.scalar or "@", zone)
@@ -122,15 +132,14 @@ def _octodns(stream: YamlStream, zone: str) -> Iterator[Parsed]:
                 kind = record.text("type").upper() if record.is_map else ""
                 if not kind or not owner:
                     continue
-                yield Entity(Ref(Kind.NAME, owner), stream.where(key), {"type": kind})
-                for value in (*record.children("values"), *([one] if (one := record.get("value")) else [])):
-                    count += 1
-                    if count > RECORDS_LIMIT:
-                        yield Malformed(
-                            stream.where(value), f"more than {RECORDS_LIMIT:,} records: the rest is not read"
-                        )
-                        return
-                    yield from _facts(owner, kind, _written(value), zone, stream.where(value))
+                named: tuple[Parsed, ...] = (Entity(Ref(Kind.NAME, owner), stream.where(key), {"type": kind}),)
+                values = (*record.children("values"), *([one] if (one := record.get("value")) else []))
+                for value in values:
+                    where = stream.where(value)
+                    yield where, (*named, *_facts(owner, kind, _written(value), zone, where))
+                    named = ()
+                if named:
+                    yield stream.where(key), named
 
 
 def _written(value: YamlNode) -> list[str]:
@@ -142,9 +151,9 @@ def _written(value: YamlNode) -> list[str]:
     return [text for key in (*numbers, *hosts) if (text := value.text(key))]
 
 
-def _dnscontrol(text: str) -> Iterator[Parsed]:
+def _dnscontrol(text: str) -> Iterator[_Found]:
     given = {found[1]: found[2] for found in _GIVEN.finditer(text)}
-    zone, count = "", 0
+    zone = ""
     for number, line in enumerate(text.split("\n"), 1):
         if len(line) > _LONG:
             continue
@@ -154,20 +163,14 @@ def _dnscontrol(text: str) -> Iterator[Parsed]:
                 zone = normal_name(found[1])
                 continue
             where = Where(number, excerpt(line))
-            count += 1
-            if count > RECORDS_LIMIT:
-                yield Malformed(where, f"more than {RECORDS_LIMIT:,} records: the rest is not read")
-                return
             owner = _absolute(found[3] or found[4] or "", zone) if zone else ""
             arguments = [_argument(one, given) for one in _ARGUMENT.finditer(found[5])]
-            if owner and arguments:
-                yield Entity(Ref(Kind.NAME, owner), where, {"type": found[2]})
-                yield from _facts(owner, found[2], arguments, zone, where)
+            yield where, _named(owner, found[2], arguments, zone, where) if arguments else ()
 
 
-def _guix(text: str) -> Iterator[Parsed]:
+def _guix(text: str) -> Iterator[_Found]:
     """Entries of name, TTL, class, type and data."""
-    zone, count = "", 0
+    zone = ""
     for number, line in enumerate(text.split("\n"), 1):
         if len(line) > _LONG or line.lstrip().startswith(";"):
             continue
@@ -176,14 +179,9 @@ def _guix(text: str) -> Iterator[Parsed]:
                 zone = normal_name(found[1])
                 continue
             where = Where(number, excerpt(line))
-            count += 1
-            if count > RECORDS_LIMIT:
-                yield Malformed(where, f"more than {RECORDS_LIMIT:,} records: the rest is not read")
-                return
-            if zone and (owner := _absolute(found[2], zone)):
-                parts = [found[4]] if found[3] in ("TXT", "SPF") else found[4].split()
-                yield Entity(Ref(Kind.NAME, owner), where, {"type": found[3]})
-                yield from _facts(owner, found[3], parts, zone, where)
+            owner = _absolute(found[2], zone) if zone else ""
+            parts = [found[4]] if found[3] in ("TXT", "SPF") else found[4].split()
+            yield where, _named(owner, found[3], parts, zone, where)
 
 
 def _argument(found: re.Match[str], given: dict[str, str]) -> str:
@@ -198,6 +196,13 @@ def _absolute(name: str, zone: str) -> str:
         return zone
     whole = name[:-1] if name.endswith(".") else f"{name}.{zone}"
     return normal_name(whole) if len(whole) <= 253 and not re.search(r"\s", whole) else ""
+
+
+def _named(owner: str, kind: str, parts: Sequence[str], zone: str, where: Where) -> Iterator[Parsed]:
+    """One record and the name that has it; nothing without a name."""
+    if owner:
+        yield Entity(Ref(Kind.NAME, owner), where, {"type": kind})
+        yield from _facts(owner, kind, parts, zone, where)
 
 
 def _facts(owner: str, kind: str, parts: Sequence[str], zone: str, where: Where) -> Iterator[Parsed]:

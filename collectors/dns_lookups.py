@@ -8,7 +8,6 @@ that gave none, with their status: NXDOMAIN, NODATA, SERVFAIL, REFUSED, TIMEOUT.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
@@ -26,12 +25,12 @@ from auditor.api import (
     Ref,
     Relation,
     Where,
-    decode,
     excerpt,
     host_ref,
     is_hostname,
     normal_address,
     normal_name,
+    read_json_lines,
 )
 
 LINE_LIMIT: Final = 200_000
@@ -73,21 +72,11 @@ class DnsLookupsCollector(Collector):
         resolver = ""
         known: dict[str, dict[str, Attribute]] = {}
         first: dict[str, Where] = {}
-        for number, line in enumerate(decode(document.content).splitlines(), 1):
-            if number > LINE_LIMIT:
-                yield Malformed(Where(number), f"more than {LINE_LIMIT} lines", "the rest is not read")
-                break
-            if not line.strip():
+        for found in read_json_lines(document.content, LINE_LIMIT):
+            if isinstance(found, Malformed):
+                yield found
                 continue
-            where = Where(number, excerpt(line))
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                yield Malformed(where, "not JSON", "the line is left out")
-                continue
-            if not isinstance(entry, dict):
-                yield Malformed(where, "not a mapping", "the line is left out")
-                continue
+            where, entry = found
             if "lookups" in entry:
                 resolver = excerpt(str(entry["lookups"]))
                 continue

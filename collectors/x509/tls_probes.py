@@ -11,7 +11,6 @@ the question instead: `{"endpoint": "pay.example.net:443", "protocol": "tls", "s
 from __future__ import annotations
 
 import binascii
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
@@ -28,10 +27,10 @@ from auditor.api import (
     Ref,
     Relation,
     Where,
-    decode,
     endpoint_ref,
     excerpt,
     normal_address,
+    read_json_lines,
 )
 from collectors.x509 import Certificate, read_certificate
 
@@ -75,21 +74,14 @@ class TlsProbesCollector(Collector):
     def parse(self, document: Document) -> Iterator[Parsed]:
         """ENDPOINT SERVES CERTIFICATE; an endpoint without a certificate is Malformed, with what became of it."""
         asked, head, endpoints, at = 0, Where(), 0, ""
-        for number, line in enumerate(decode(document.content).splitlines(), 1):
-            if number > LINE_LIMIT:
-                yield Malformed(Where(number), f"more than {LINE_LIMIT} lines", "the rest is not read")
-                return
-            if not line.strip():
+        for found in read_json_lines(document.content, LINE_LIMIT):
+            if isinstance(found, Malformed):
+                yield found
+                if found.where.line > LINE_LIMIT:
+                    return
                 continue
-            where = Where(number, excerpt(line))
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                yield Malformed(where, "not JSON", "the line is left out")
-                continue
-            if not isinstance(entry, dict):
-                yield Malformed(where, "not a mapping", "the line is left out")
-            elif "tls_probes" in entry:
+            where, entry = found
+            if "tls_probes" in entry:
                 if isinstance(entry.get("asked"), int):
                     asked, head = asked + entry["asked"], where
                 at = excerpt(str(entry.get("at", "")))
