@@ -95,6 +95,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "netbox": "collectors.netbox:NetboxCollector",
         "nfs": "collectors.services.nfs:NfsCollector",
         "nginx": "collectors.traffic.nginx:NginxCollector",
+        "nixos": "collectors.infrastructure.nixos:NixosCollector",
         "nomad": "collectors.infrastructure.nomad:NomadCollector",
         "prometheus": "collectors.prometheus:PrometheusCollector",
         "puppet": "collectors.infrastructure.puppet:PuppetCollector",

@@ -102,6 +102,11 @@ def registry_of(image: str) -> Ref | None:
     return None if found is None or "docker.io" in found.text else found
 
 
+def is_host_key(key: str) -> bool:
+    """Whether a setting is called after a host that its program connects to: `db_host`, `brokers`."""
+    return _HOST_KEY.fullmatch(key) is not None
+
+
 def settings(consumer: Ref, pairs: Iterable[tuple[str, str, Where]]) -> Iterator[Dependency]:
     """What variables say a program connects to: URLs, and hosts of variables that are called after one.
 
@@ -112,7 +117,7 @@ def settings(consumer: Ref, pairs: Iterable[tuple[str, str, Where]]) -> Iterator
         if count >= VALUES_LIMIT:
             return
         is_url = "://" in value
-        if "{" in value or (not is_url and not _HOST_KEY.fullmatch(key)):
+        if "{" in value or (not is_url and not is_host_key(key)):
             continue
         for one in re.split(r"[,\s]+", value, maxsplit=50) if len(value) < 4096 else ():
             found = outside(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
@@ -21,6 +22,8 @@ from auditor.api import (
 )
 from rules.texts import Lines, address_instead, naming, on_hosts
 
+_OPTION: Final = re.compile(r"\"([0-9a-fA-F.:]+)\"\s*=\s*\[((?:\s*\"[\w.-]+\")+)\s*\]\s*;")
+_QUOTED: Final = re.compile(r"\"([\w.-]+)\"")
 _NAMES: Final = 10
 """Names up to which a line is written out."""
 
@@ -30,9 +33,10 @@ class HostsFilePinsNameRule(Rule):
 
     What it does
     ------------
-    Reads the tables of all other hosts, and such files in repositories, for lines with the host's address, and for its
-    names at another one. It tells the names of services that are pinned from the host's own. Equal files on many hosts
-    are one finding. Pinned services count for a read-only host as well.
+    Reads the tables of all other hosts, and such files in repositories (NixOS's `networking.extraHosts` and
+    `networking.hosts` too), for lines with the host's address, and for its names at another one. It tells the names of
+    services that are pinned from the host's own. Equal files on many hosts are one finding. Pinned services count for a
+    read-only host as well.
 
     Why it matters
     --------------
@@ -80,7 +84,9 @@ class HostsFilePinsNameRule(Rule):
         first = lines.lines[0]
         address = (_entry(first.excerpt) or [""])[0]
         new = next((text for one in lines.going.values() if (text := address_instead(estate, one, address))), "")
-        instead = f", or write `{' '.join((new, *pinned))}` instead" if new and 0 < len(pinned) < _NAMES else ""
+        instead = (
+            f", or write `{_written(first.excerpt, new, pinned)}` instead" if new and 0 < len(pinned) < _NAMES else ""
+        )
         return Finding(
             rule=self.id,
             area=self.area,
@@ -98,13 +104,27 @@ class HostsFilePinsNameRule(Rule):
         )
 
 
+def _written(text: str, address: str, names: Sequence[str]) -> str:
+    """An entry in the form that the line has."""
+    if _OPTION.search(text):
+        quoted = " ".join(f'"{name}"' for name in names)
+        return f'"{address}" = [ {quoted} ];'
+    return " ".join((address, *names))
+
+
 def _is_table(place: str) -> bool:
     base = place.rpartition("/")[2]
-    return base == "hosts" or (base.startswith("hosts.") and base.endswith((".j2", ".erb", ".epp", ".tmpl")))
+    return (
+        base == "hosts"
+        or base.endswith(".nix")
+        or (base.startswith("hosts.") and base.endswith((".j2", ".erb", ".epp", ".tmpl")))
+    )
 
 
 def _entry(text: str) -> list[str]:
-    """Address and names of a line of hosts(5); nothing for another line."""
+    """Address and names of a line of hosts(5), or of NixOS's `networking.hosts`; nothing for another line."""
+    if found := _OPTION.search(text):
+        return [found[1], *map(normal_name, _QUOTED.findall(found[2]))] if is_address(found[1]) else []
     words = text.split("#", 1)[0].split()
     return [words[0], *map(normal_name, words[1:])] if len(words) > 1 and is_address(words[0]) else []
 

@@ -15,6 +15,7 @@ from collectors.infrastructure.ansible_tasks import AnsibleTasksCollector
 from collectors.infrastructure.cloudformation import CloudFormationCollector
 from collectors.infrastructure.compose import ComposeCollector
 from collectors.infrastructure.kubernetes import KubernetesCollector
+from collectors.infrastructure.nixos import NixosCollector
 from collectors.infrastructure.nomad import NomadCollector
 from collectors.infrastructure.puppet import PuppetCollector
 from collectors.infrastructure.salt import SaltCollector
@@ -43,6 +44,7 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
     JenkinsCollector: ("/var/lib/jenkins/jobs/x/config.xml", "Jenkinsfile"),
     KubernetesCollector: ("k8s/x.yaml", "k8s/x.json", "k8s/x.yml.j2"),
     NetboxCollector: ("netbox/devices.json", "netbox/devices.csv"),
+    NixosCollector: ("machines/web.nix",),
     NomadCollector: ("x.nomad", "x.json"),
     PuppetCollector: ("manifests/site.pp", "/etc/puppet/puppet.conf", "hieradata/nodes/a.example.net.yaml"),
     RundeckCollector: ("x.yaml", "x.xml"),
@@ -118,6 +120,10 @@ SLOW = {
             f"j{n}: {{script: [{', '.join([f'!reference [j{(n + 1) % 9}, script]'] * 9)}]}}\n" for n in range(9)
         ).encode(),
     ),
+    "insertions": (NixosCollector, "x.nix", b"services = " + b'"${' * 60_000),
+    "indented": (NixosCollector, "x.nix", b"services = " + b"''a'${b}$" * 30_000),
+    "sets": (NixosCollector, "x.nix", b"{ services = " + b"{ a.b.c = " * 30_000),
+    "names": (NixosCollector, "x.nix", b"{ services" + b".a" * 30_000 + b" = { " + b"b = 'x'; " * 15_000),
     "nodes": (PuppetCollector, "site.pp", b"node 'a', " * 100_000),
     "expressions": (
         GithubActionsCollector,
