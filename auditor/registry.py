@@ -47,6 +47,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "aws_monitoring": "collectors.aws.monitoring:AwsMonitoringCollector",
         "aws_route53": "collectors.aws.route53:Route53Collector",
         "aws_services": "collectors.aws.services:AwsServicesCollector",
+        "backup_servers": "collectors.services.backup_servers:BackupServersCollector",
         "backups": "collectors.services.backups:BackupsCollector",
         "caddy": "collectors.acme.caddy:CaddyCollector",
         "cert_manager": "collectors.acme.cert_manager:CertManagerCollector",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 from auditor.api import (
     NO_ATTRIBUTES,
@@ -60,6 +61,8 @@ _ABOUT: Final = re.compile(
     r"/(?:tmpfiles|sysusers|logrotate|apparmor|init|insserv|monit|telegraf|fail2ban)\.d/|/needrestart/"
 )
 _ANYONE: Final = frozenset({"any", "all", "none", "localnets"})
+_CONNINFO: Final = re.compile(r"(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))")
+_URI: Final = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?([^/?]*)(?:[/?].*)?", re.DOTALL)
 _CIDR: Final = re.compile(r"\[?([0-9A-Fa-f:.]+)\]?/(\d{1,3}|\d+\.\d+\.\d+\.\d+)")
 
 
@@ -266,3 +269,29 @@ def sections(source: Source, *, comments: str = "#;", separators: str = "=") -> 
             yield Setting(section, text.lower(), "", number)
         else:
             yield Setting(section, text[:at].strip().lower(), text[at + 1 :].strip(), number)
+
+
+def libpq_hosts(text: str) -> Iterator[Ref]:
+    """Hosts of a connection string, as libpq reads it: keywords or a URI; several hosts are tried in turn."""
+    if found := _URI.fullmatch(text.strip()):
+        for part in found[1].split(","):
+            host, _, port = part.rpartition(":") if re.search(r":\d+$", part) else (part, "", "")
+            ref = target(unquote(host), port)
+            if ref is not None:
+                yield ref
+        return
+    values = {one[1].lower(): one[2] if one[2] is not None else one[3] for one in _CONNINFO.finditer(text)}
+    hosts = (values.get("hostaddr") or values.get("host", "")).split(",")
+    # libpq connects to hostaddr; the name is what people know.
+    hosts = values["host"].split(",") if values.get("host") else hosts
+    ports = values.get("port", "").split(",")
+    for at, host in enumerate(hosts):
+        if host.strip() and not host.strip().startswith(("/", "@")):
+            ref = target(host, ports[at] if len(ports) == len(hosts) else ports[0])
+            if ref is not None:
+                yield ref
+
+
+def without_password(text: str) -> str:
+    """A connection string without its password."""
+    return re.sub(r"((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", r"\1‹redacted›", text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import ClassVar, Final, TypeAlias
-from urllib.parse import unquote
 
 from auditor.api import (
     Area,
@@ -28,11 +27,13 @@ from collectors.services.common import (
     base_name,
     is_foreign,
     is_templated,
+    libpq_hosts,
     limited,
     read_source,
     sections,
     target,
     unquoted,
+    without_password,
 )
 
 _Targets: TypeAlias = list[tuple[Ref | None, Where]]
@@ -40,8 +41,6 @@ _Targets: TypeAlias = list[tuple[Ref | None, Where]]
 _SETTING: Final = re.compile(r"\s*([A-Za-z_.]+)\s*(?:=\s*|\s+)('(?:[^'\\]|\\.|'')*'|[^#\s]+)")
 _COMMANDS: Final = ("archive_command", "restore_command", "archive_cleanup_command", "recovery_end_command")
 _PLACEHOLDER: Final = re.compile(r"%[pfr]")
-_CONNINFO: Final = re.compile(r"(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))")
-_URI: Final = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?([^/?]*)(?:[/?].*)?", re.DOTALL)
 _MASTER_INFO_LINES: Final = 40
 _SENTINEL_NODES: Final = ("known-replica", "known-slave")
 _MYSQL_BASES: Final = ("my.cnf", "mysqld.cnf", "mysql.cnf", "mariadb.cnf", "galera.cnf", ".my.cnf", "server.cnf")
@@ -53,8 +52,8 @@ class DatabasesCollector(Collector):
     Reads
     -----
     `postgresql.conf`, `postgresql.auto.conf`, `recovery.conf`, `conf.d/*.conf` below a `postgresql` directory,
-    `pg_service.conf`, `pgbouncer.ini`; `my.cnf` and files of `mysql`, `my.cnf.d`, `mariadb.conf.d`, `master.info`;
-    `redis*.conf`, `valkey*.conf`, `sentinel*.conf`.
+    `pg_service.conf`, `pgbouncer.ini` and `*.ini` beside it; `my.cnf` and files of `mysql`, `my.cnf.d`,
+    `mariadb.conf.d`, `master.info`; `redis*.conf`, `valkey*.conf`, `sentinel*.conf`.
 
     Yields
     ------
@@ -98,8 +97,10 @@ def _form(path: str) -> str:
         base.endswith(".conf") and "/conf.d/" in path and "/postgresql/" in path
     ):
         return "postgresql"
-    if base in ("pgbouncer.ini", "pg_service.conf", ".pg_service.conf"):
-        return "pgbouncer" if base == "pgbouncer.ini" else "pg_service"
+    if base == "pgbouncer.ini" or ("/pgbouncer/" in path and base.endswith(".ini")):
+        return "pgbouncer"
+    if base in ("pg_service.conf", ".pg_service.conf"):
+        return "pg_service"
     if base in _MYSQL_BASES or (
         base.endswith(".cnf") and ("/mysql" in path or "/my.cnf.d/" in path or "/mariadb" in path)
     ):
@@ -130,10 +131,10 @@ def _postgresql(source: Source) -> Iterator[Parsed]:
         found[parts[1].lower()] = (value, number)
     if "primary_conninfo" in found:
         value, number = found["primary_conninfo"]
-        where = source.where(number, f"primary_conninfo = '{_shown(value)}'")
+        where = source.where(number, f"primary_conninfo = '{without_password(value)}'")
         slot = found.get("primary_slot_name", ("", 0))[0]
         known: dict[str, Attribute] = {"slot": excerpt(slot)} if slot else {}
-        targets = [(one, where) for one in _conninfo(value)]
+        targets = [(one, where) for one in libpq_hosts(value)]
         yield from source.uses("postgresql standby", targets, group="primaries", attributes=known)
     for name in _COMMANDS:
         if name in found and found[name][0].strip():
@@ -146,41 +147,18 @@ def _postgresql(source: Source) -> Iterator[Parsed]:
                 yield from facts
 
 
-def _conninfo(text: str) -> Iterator[Ref]:
-    """Hosts of a connection string, as libpq reads it: keywords or a URI; several hosts are tried in turn."""
-    if found := _URI.fullmatch(text.strip()):
-        for part in found[1].split(","):
-            host, _, port = part.rpartition(":") if re.search(r":\d+$", part) else (part, "", "")
-            ref = target(unquote(host), port)
-            if ref is not None:
-                yield ref
-        return
-    values = {one[1].lower(): one[2] if one[2] is not None else one[3] for one in _CONNINFO.finditer(text)}
-    hosts = (values.get("hostaddr") or values.get("host", "")).split(",")
-    # libpq connects to hostaddr; the name is what people know.
-    hosts = values["host"].split(",") if values.get("host") else hosts
-    ports = values.get("port", "").split(",")
-    for at, host in enumerate(hosts):
-        if host.strip() and not host.strip().startswith(("/", "@")):
-            ref = target(host, ports[at] if len(ports) == len(hosts) else ports[0])
-            if ref is not None:
-                yield ref
-
-
-def _shown(text: str) -> str:
-    """A connection string without its password."""
-    return re.sub(r"((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", r"\1‹redacted›", text)
-
-
 def _pgbouncer(source: Source) -> Iterator[Parsed]:
+    """The section `databases`; a file that `%include` names may have its entries alone."""
     for setting in sections(source):
-        if isinstance(setting, Malformed) or setting.section.lower() != "databases" or not setting.key:
+        if isinstance(setting, Malformed) or setting.section.lower() not in ("databases", "") or not setting.key:
+            continue
+        if not setting.section and "host" not in setting.value:
             continue
         if is_templated(setting.value) or is_templated(setting.key):
             continue
-        where = source.where(setting.line, f"{setting.key} = {_shown(setting.value)}")
+        where = source.where(setting.line, f"{setting.key} = {without_password(setting.value)}")
         name = f"pgbouncer database {excerpt(setting.key)}"
-        yield from source.uses(name, [(one, where) for one in _conninfo(setting.value)], group="servers")
+        yield from source.uses(name, [(one, where) for one in libpq_hosts(setting.value)], group="servers")
 
 
 def _pg_service(source: Source) -> Iterator[Parsed]:
@@ -197,7 +175,7 @@ def _pg_service(source: Source) -> Iterator[Parsed]:
         text = " ".join(f"{key}={value}" for key, value in values.items())
         where = source.where(number)
         yield from source.uses(
-            f"libpq service {excerpt(name)}", [(one, where) for one in _conninfo(text)], group="hosts"
+            f"libpq service {excerpt(name)}", [(one, where) for one in libpq_hosts(text)], group="hosts"
         )
 
 

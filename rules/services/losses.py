@@ -30,7 +30,10 @@ NEEDED: Final = (Relation.BACKED_BY, Relation.CONNECTS, Relation.MOUNTS, Relatio
 MONITORING: Final = frozenset({"alertmanager", "prometheus", "promtail"})
 """Programs of which monitoring-server-going tells what they need."""
 
-BACKUPS: Final = ("borg ", "borgmatic ", "restic ", "rsnapshot", "bacula ", "bareos ")
+BACKUPS: Final = (
+    *("bacula ", "bareos ", "barman ", "borg ", "borgmatic ", "duply ", "kopia ", "pgbackrest ", "restic "),
+    *("rsnapshot", "zrepl "),
+)
 """What the names of services begin with that make or keep backups."""
 REPLICAS: Final = ("postgresql standby", "mysql replica", "redis replica", "slapd replica")
 """The same of services that follow another one, and hold a copy of all that it has."""

@@ -33,10 +33,10 @@ class BackupKeptOnGoingHostRule(Rule):
 
     What it does
     ------------
-    Takes the repositories of borg, borgmatic and restic that lead to the host, storages of Bacula and Bareos there, and
-    the snapshots that rsnapshot on the host makes of others. It counts the hosts whose backups are there, and says for
-    how long they are kept, where the configuration does. It blocks for a retired host; for a read-only one the backups
-    are there and no new ones are stored.
+    Takes the repositories of borg, borgmatic, restic, pgBackRest, Kopia and duply that lead to the host, what zrepl
+    pushes there, storages of Bacula and Bareos there, and the snapshots that rsnapshot on the host makes of others. It
+    counts the hosts whose backups are there, and says for how long they are kept, where the configuration does. It
+    blocks for a retired host; for a read-only one the backups are there and no new ones are stored.
 
     Why it matters
     --------------

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from auditor.api import Collector, Dependency, Document, Entity, Fragment, Malformed, Parsed
 from collectors.services.allow_lists import AllowListsCollector
+from collectors.services.backup_servers import BackupServersCollector
 from collectors.services.backups import BackupsCollector
 from collectors.services.databases import DatabasesCollector
 from collectors.services.dhcp import DhcpCollector
@@ -158,6 +159,16 @@ FORMATS: list[tuple[Collector, tuple[str, ...], str]] = [
         """Domain Selector KeyFile KeyTable InternalHosts refile:/x example.net a:b:/c % domain { } [ ] selector = path
         : ; , # " ' dkim_key('example.net', 'a', '/x'); {{ x }} !10.0.0.1""",
     ),
+    (
+        BackupServersCollector(),
+        (
+            *("/etc/pgbackrest/pgbackrest.conf", "/etc/barman.d/x.conf", "/etc/zrepl/zrepl.yml"),
+            *("/root/.config/kopia/repository.config", "/root/.duply/x/conf"),
+        ),
+        """[global] [main:backup] repo1-host=a repo2-s3-endpoint=b:9000 pg1-host=a pg2-host ; # conninfo = host=a,b
+        port=1 password=x postgres://a:1/b ssh_command = ssh -p 2 a@b jobs: - {type: push, connect: {address: "a:1"}}
+        "host": "a", {"storage": {"type": "sftp", "config": {"host": "a"}}} TARGET='rsync://a:b@c//d' file:///x {{""",
+    ),
 ]
 IDS = [collector.name for collector, _, _ in FORMATS]
 
@@ -249,6 +260,8 @@ def test_hostile_sizes_end_soon(index: int) -> None:
         (11, "/etc/borgmatic/config.yaml", f"repositories:\n  - path: ssh://u:{SECRET}@b.example.net/x\n"),
         (11, "/etc/borgmatic/config.yaml", f"repositories: []\nhealthchecks: https://b.example.net/ping/{SECRET}\n"),
         (11, "/etc/restic/profiles.yaml", f"a:\n  repository: rest:https://u:{SECRET}@b.example.net/x\n"),
+        (-1, "/etc/barman.d/x.conf", f"[a]\nconninfo = host=b.example.net password={SECRET}\n"),
+        (-1, "/root/.duply/x/conf", f"TARGET='rsync://u:{SECRET}@b.example.net//x'\n"),
         (5, "/etc/ldap/slapd.conf", f"syncrepl rid=1 provider=ldap://b.example.net credentials={SECRET}\n"),
     ],
 )
