@@ -40,7 +40,8 @@ def windows_hosts(
     paths = [(bound.file.source, bound.file.path) for bound in reading.bound if bound.file.source]
     asked = [(one.source, one.path) for one in reading.tree.captures.values() if one.source]
     for source, path in (*paths, *asked):
-        if path == _TASKS_LISTED or without_drive(path).startswith(_PLACES):
+        bare = without_drive(path)
+        if path == _TASKS_LISTED or bare != path or bare.startswith(_PLACES):
             found.update(canonical.get(source, (source,)))
     for source, path in paths:
         if path.startswith(_POSIX):

@@ -48,6 +48,8 @@ _ADDRESS: Final = r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2
 _COMMANDS: Final = (
     r"(?:mosh|mtr|nmap|ping6?|rsync|scp|sftp|ssh|ssh-copy-id|ssh-keygen\s+-R|telnet|tracepath|traceroute)"
 )
+_REMOTELY: Final = r"\b(?:driverquery|schtasks|shutdown|systeminfo|taskkill|tasklist)\b.{0,200}?"
+"""Programs of Windows that take the machine as `/s` or `/m`."""
 _OPTIONS: Final = r"(?:\s+-{1,2}[\w-]+(?:[= ][^\s-]\S*)?){0,6}"
 _HOLDERS: Final = r"(?:darwinConfigurations|nixosConfigurations|hostvars|hosts|machines|nodes|servers)"
 _KEY: Final = r"(?:\w*(?:host|machine|node|server)(?:name|s|_?list)?)"
@@ -68,6 +70,8 @@ def _everywhere(word: str) -> re.Pattern[str]:
         rf"(?:^|['\"\[(,])\s*(?:-\s+)?{_ADDRESS}\s+(?:[\w.-]+\s+){{0,6}}{word}{ends}",
         rf"(?:^|[\s`$(/]){_COMMANDS}{_OPTIONS}\s+{word}(?=$|[:\s'\"`);&|])",
         rf"^\s*(?:define\s+|object\s+)?(?:[Hh]ost|node)\s+['\"]?{word}['\"]?\s*(?:\{{|$)",
+        rf"(?i:\s-(?:cn|computername|smtpserver|cimsession)\s+|\s/(?:node|server):|{_REMOTELY}\s/[sm]\s+)['\"\\]{{0,3}}{word}{end}",
+        rf"(?<![\w.-]){word}\.(?:\{{\{{|\$|%\{{|<%=)",
         rf"--(?:[\w-]*host|limit|machine|node|server)[=\s]['\"]?{word}{ends}",
         rf"\\\\{word}(?=\\)|(?:^|[\s\"'=])//{word}/[\w$]",
         rf"\b{_HOLDERS}(?:\.|\[['\"]){word}(?![\w-])(?!\.(?:org|com|net|io)\b)",

@@ -52,6 +52,12 @@ def lines(text: str, path: str = "site.conf", word: str = "gluck") -> list[int]:
         "Servername = gluck",
         r"net use P: \\gluck\projects",
         "//gluck/backup /mnt cifs ro 0 0",
+        'schtasks /run /s gluck /tn "Index"',
+        "Invoke-Command -ComputerName gluck -ScriptBlock { x }",
+        "Send-MailMessage -SmtpServer gluck -To a@example.net",
+        "wmic /node:gluck os get caption",
+        '  - "gluck.{{ domain }}"',
+        'rspamc -h "gluck.$DOMAIN:11334"',
     ],
 )
 def test_places_of_machines(line: str) -> None:
@@ -83,6 +89,8 @@ def test_places_of_machines(line: str) -> None:
         "of the host: gluck was first",
         "(HOST = gluckstadt)",
         "// gluck/x",
+        "xcopy /s gluck d:",
+        "gluck.%d",
         "case $name in",
     ],
 )
