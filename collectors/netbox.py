@@ -52,7 +52,11 @@ _SHARED: Final = frozenset({"anycast", "vip", "vrrp", "hsrp", "glbp", "carp", "l
 _NOT_USED: Final = frozenset({"reserved", "deprecated"})
 _FREE: Final = _NOT_USED | {"available", "free", "unused"}
 _ADDRESS_COLUMNS: Final = ("ip_address", "primary_ip", "ipv4_address", "primary_ip4", "ipv6_address", "primary_ip6")
-_STATUS_COLUMNS: Final = ("status", "state", "ip_state")
+_STATUS_COLUMNS: Final = ("status", "state", "ip_state", "tag")
+_PHPIPAM: Final = ({"ip_state"}, {"section", "tag"}, {"vrf", "tag"}, {"subnet", "tag"}, {"mac", "tag"})
+"""Columns by which an export of phpIPAM is known: of a subnet, and of all addresses, where `tag` is their state."""
+_HEADING: Final = 10
+"""Lines in which a table may begin: phpIPAM writes what the subnet is before it."""
 _NAME_COLUMNS: Final = ("dns_name", "hostname")
 _OF_ADDRESSES: Final = ("ip_address", "address", "ip")
 _OF_MACHINES: Final = frozenset({"role", "device_role", "device_type", "type", "cluster", "manufacturer"})
@@ -119,8 +123,7 @@ class NetboxCollector(Collector):
     def recognizes(self, path: str, head: bytes) -> bool:
         """JSON by its keys or the URLs of its objects, CSV by its columns."""
         if path.endswith(".csv"):
-            columns = _columns(decode(head.split(b"\n", 1)[0]))
-            return _is_table(columns) or _is_list_of_addresses(columns)
+            return _heading(decode(head).split("\n")) is not None
         if path.endswith(".json") and head.lstrip().startswith(b"["):
             return _OBJECT.search(head) is not None
         if not path.endswith(".json") or _HEAD.match(head) is None or b'"attrs"' in head:
@@ -243,8 +246,21 @@ def _is_table(columns: Sequence[str]) -> bool:
 
 
 def _is_list_of_addresses(columns: Sequence[str]) -> bool:
-    wanted = (_OF_ADDRESSES, _STATUS_COLUMNS, _NAME_COLUMNS)
+    wanted = (_OF_ADDRESSES, _STATUS_COLUMNS if _is_phpipam(columns) else _STATUS_COLUMNS[:2], _NAME_COLUMNS)
     return "name" not in columns and all(any(name in columns for name in one) for one in wanted)
+
+
+def _is_phpipam(columns: Sequence[str]) -> bool:
+    return any(one <= set(columns) for one in _PHPIPAM)
+
+
+def _heading(lines: Sequence[str]) -> int | None:
+    """The number of the line with the names of columns, from 0; None if there is none."""
+    for number, line in enumerate(lines[:_HEADING]):
+        columns = _columns(line)
+        if _is_list_of_addresses(columns) or (number == 0 and _is_table(columns)):
+            return number
+    return None
 
 
 def _cell(cells: dict[str, str], keys: Iterable[str]) -> str:
@@ -254,14 +270,15 @@ def _cell(cells: dict[str, str], keys: Iterable[str]) -> str:
 def _table(text: str) -> Iterator[Parsed]:
     """The machines or addresses of a list that was exported as CSV. A row may hold line ends in quotes."""
     lines = text.split("\n")
-    columns = _columns(lines[0])
+    heading = _heading(lines) or 0
+    columns = _columns(lines[heading])
     of_addresses = not _is_table(columns)
     program = "NetBox" if "dns_name" in columns else "the list of addresses"
-    reader = csv.reader(f"{line}\n" for line in lines)
+    reader = csv.reader(f"{line}\n" for line in lines[heading:])
     start = 1
     try:
         for number, row in enumerate(reader):
-            line, start = start, reader.line_num + 1
+            line, start = start + heading, reader.line_num + 1
             if number > ROWS_LIMIT:
                 yield Malformed(Where(line), f"more than {ROWS_LIMIT:,} rows: the rest is not read")
                 return
@@ -284,7 +301,7 @@ def _table(text: str) -> Iterator[Parsed]:
             )
             yield Fragment("machine", machine, where)
     except csv.Error as error:
-        yield Malformed(Where(start), excerpt(f"not CSV: {error}"), "the rest is scanned for mentions only")
+        yield Malformed(Where(start + heading), excerpt(f"not CSV: {error}"), "the rest is scanned for mentions only")
 
 
 def _hosts(known: _Known) -> Iterator[Parsed]:

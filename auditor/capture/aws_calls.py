@@ -330,6 +330,17 @@ OPERATIONS: Final = (
     ),
     Operation("glue", "GetConnections", {"HidePassword": True}),
     Operation("iam", "ListServerCertificates", {"MaxItems": 1000}),
+    # The list does not say for which names a certificate is; the private key is never given.
+    Operation(
+        "iam",
+        "GetServerCertificate",
+        each=_each(
+            "iam.ListServerCertificates",
+            "ServerCertificateMetadataList",
+            ServerCertificateName="ServerCertificateName",
+        ),
+        absent=("NoSuchEntity", "NoSuchEntityException"),
+    ),
     Operation("lambda", "ListFunctions"),
     Operation("lambda", "ListEventSourceMappings"),
     # ListFunctions shows the variables of what is not published yet: an alias leads to a version with its own.

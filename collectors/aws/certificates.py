@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -13,11 +15,13 @@ from auditor.api import (
     Document,
     Entity,
     Kind,
+    Malformed,
     Need,
     Parsed,
     Ref,
     Relation,
     YamlNode,
+    is_hostname,
     normal_name,
 )
 from collectors.aws.common import Answer, arn_ref, is_answer, known, maps, moment, parsed, scalars, text, value
@@ -31,8 +35,8 @@ class AwsCertificatesCollector(Collector):
 
     Reads
     -----
-    `acm.DescribeCertificate` (and `acm.ListCertificates`) and `iam.ListServerCertificates` under
-    `aws/<account>/<region>/`.
+    `acm.DescribeCertificate` (and `acm.ListCertificates`), `iam.ListServerCertificates` and
+    `iam.GetServerCertificate` under `aws/<account>/<region>/`.
 
     Yields
     ------
@@ -51,7 +55,7 @@ class AwsCertificatesCollector(Collector):
     provides: ClassVar[frozenset[Relation]] = frozenset({Relation.SERVES})
 
     def recognizes(self, path: str, head: bytes) -> bool:
-        """An answer of one of the three operations, by its path."""
+        """An answer of one of the four operations, by its path."""
         return is_answer(path, _PARSERS)
 
     def parse(self, document: Document) -> Iterator[Parsed]:
@@ -120,7 +124,50 @@ def _listed(answer: Answer) -> Iterator[Parsed]:
 
 
 def _server_certificates(answer: Answer) -> Iterator[Parsed]:
-    for metadata in maps(answer.body, "ServerCertificateMetadataList"):
+    yield from _in_iam(answer, *maps(answer.body, "ServerCertificateMetadataList"))
+
+
+def _server_certificate(answer: Answer) -> Iterator[Parsed]:
+    """One certificate of IAM with its text, which says for which names it is."""
+    certificate = answer.body.get("ServerCertificate")
+    body = value(certificate, "CertificateBody")
+    arn = value(certificate, "ServerCertificateMetadata", "Arn")
+    ref = arn_ref(arn.scalar) if arn is not None else None
+    yield from _in_iam(answer, *maps(certificate, "ServerCertificateMetadata"))
+    if arn is None or body is None or ref is None:
+        return
+    said = _said(body.scalar)
+    if said:
+        yield Entity(ref, answer.where(arn), said)
+    else:
+        yield Malformed(answer.where(arn), "the certificate can't be read", "for which names it is, is not known")
+
+
+@lru_cache(maxsize=1024)
+def _said(pem: str) -> Mapping[str, Attribute]:
+    """Names and validity of a certificate; nothing of what is none."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    # The library raises many kinds for hostile input.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            certificate = x509.load_pem_x509_certificate(pem.encode("ascii", "replace"))
+            before, after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            names = extension.value.get_values_for_type(x509.DNSName)
+        except x509.ExtensionNotFound:
+            common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+            names = [str(one.value) for one in common if is_hostname(str(one.value)) and "." in str(one.value)]
+        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError, x509.DuplicateExtension):
+            return {}
+    sans = tuple(sorted({normal_name(name) for name in names}))
+    return known(sans=sans, not_before=before.isoformat(), not_after=after.isoformat())
+
+
+def _in_iam(answer: Answer, *listed: YamlNode) -> Iterator[Parsed]:
+    for metadata in listed:
         arn = value(metadata, "Arn")
         ref = arn_ref(arn.scalar) if arn is not None else None
         if arn is not None and ref is not None:
@@ -136,4 +183,5 @@ _PARSERS: Final = {
     "acm.DescribeCertificate": _described,
     "acm.ListCertificates": _listed,
     "iam.ListServerCertificates": _server_certificates,
+    "iam.GetServerCertificate": _server_certificate,
 }

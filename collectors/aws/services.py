@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -13,10 +14,12 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Fragment,
     Kind,
     Malformed,
     Need,
     Parsed,
+    Read,
     Ref,
     Relation,
     YamlNode,
@@ -57,14 +60,15 @@ class AwsServicesCollector(Collector):
     `lambda.ListFunctions`, `GetFunctionConfiguration`, `ListFunctionUrlConfigs`, `ListEventSourceMappings`;
     `apigateway.GetResources`, `GetStages`, `GetVpcLinks`, `GetDomainNames`; `apigatewayv2.GetIntegrations`,
     `GetStages`, `GetVpcLinks`, `GetAuthorizers`, `GetDomainNames`; `cloudfront.ListDistributions`, `ListVpcOrigins`;
-    `appsync.ListDataSources`; `ssm.GetParameters`; `glue.GetConnections` under `aws/<account>/<region>/`.
+    `iam.ListServerCertificates`; `appsync.ListDataSources`; `ssm.GetParameters`; `glue.GetConnections` under
+    `aws/<account>/<region>/`.
 
     Yields
     ------
     A service for each, with the hosts that its variables, integrations, issuers, origins, data sources and values
-    name; origins of one group as alternatives; VPC links with the load balancers that they lead to; and the names that
-    stand for a function, an API or a distribution. The URL of an integration over a VPC link only says which host its
-    requests are to name, and is no dependency.
+    name; origins of one group as alternatives; certificates that a distribution serves; VPC links with the load
+    balancers that they lead to; and the names that stand for a function, an API or a distribution. The URL of an
+    integration over a VPC link only says which host its requests are to name, and is no dependency.
 
     Can't see
     ---------
@@ -84,6 +88,22 @@ class AwsServicesCollector(Collector):
     def parse(self, document: Document) -> Iterator[Parsed]:
         """Services, what they reach, and the names that lead to them."""
         return parsed(document, _PARSERS)
+
+    def combine(self, fragments: Sequence[Fragment], read: Read) -> Iterator[Parsed]:
+        """CloudFront names a certificate of IAM by its id, and all others by its ARN."""
+        pairs = [(one, *one.value) for one in fragments if isinstance(one.value, tuple)]
+        certificates = {identity: ref for one, identity, ref in pairs if one.kind == _OF_IAM}
+        for one, identity, service in pairs:
+            if one.kind == _BY_ID and identity in certificates:
+                yield Dependency(service, certificates[identity], Relation.SERVES, replace(one.where, path=one.path))
+
+
+def _server_certificates(answer: Answer) -> Iterator[Parsed]:
+    for metadata in maps(answer.body, "ServerCertificateMetadataList"):
+        identity, arn = value(metadata, "ServerCertificateId"), value(metadata, "Arn")
+        ref = arn_ref(arn.scalar) if arn is not None else None
+        if identity is not None and arn is not None and ref is not None:
+            yield Fragment(_OF_IAM, (identity.scalar, ref), answer.where(arn))
 
 
 def _functions(answer: Answer) -> Iterator[Parsed]:
@@ -272,6 +292,9 @@ def _distributions(answer: Answer) -> Iterator[Parsed]:
         certificate = value(distribution, "ViewerCertificate", "ACMCertificateArn")
         if certificate is not None and (found := arn_ref(certificate.scalar)) is not None:
             yield Dependency(service, found, Relation.SERVES, answer.where(certificate))
+        own = value(distribution, "ViewerCertificate", "IAMCertificateId")
+        if own is not None and own.scalar:
+            yield Fragment(_BY_ID, (own.scalar, service), answer.where(own))
         groups: dict[str, str] = {}
         for group in maps(distribution, "OriginGroups", "Items"):
             for member in maps(group, "Members", "Items"):
@@ -353,7 +376,10 @@ def _glue(answer: Answer) -> Iterator[Parsed]:
                 yield Dependency(service, found, Relation.CONNECTS, answer.where(brokers), group="brokers")
 
 
+_OF_IAM: Final = "certificate of IAM"
+_BY_ID: Final = "certificate by its id"
 _PARSERS: Final = {
+    "iam.ListServerCertificates": _server_certificates,
     "apigateway.GetDomainNames": _domains,
     "apigateway.GetResources": _resources,
     "apigateway.GetStages": _stages,
