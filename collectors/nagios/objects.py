@@ -74,16 +74,14 @@ class Token(NamedTuple):
     where: Where
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """The value of a directive: its text, and (offset in it, line) for each line it takes."""
 
     text: str
     lines: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """One `define` block as written. `excerpts` holds the lines of its directives."""
 
     kind: str
