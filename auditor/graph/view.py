@@ -185,6 +185,7 @@ class View:
         self.phase = phase
         self._sightings = sightings
         self._coverage = tuple(coverage)
+        self._coverage_of: dict[Relation, list[Coverage]] = {}
         # The same columns: rules ask for one value at a time, and of an array that takes four times as long.
         graph = linked.graph
         self.kind_ids, self.scope_ids = graph.kinds.data, graph.scope_ids.data
@@ -415,8 +416,12 @@ class View:
     # -- what was looked at -----------------------------------------------------------------------------------------
 
     def coverage(self, relation: Relation) -> Sequence[Coverage]:
-        area = AREA_OF.get(relation)
-        return [one for one in self._coverage if relation.value in one.provides and area in (None, one.area)]
+        known = self._coverage_of.get(relation)
+        if known is None:
+            area, name = AREA_OF.get(relation), relation.value
+            known = [one for one in self._coverage if name in one.provides and (area is None or area is one.area)]
+            self._coverage_of[relation] = known
+        return known
 
     def gaps(self) -> Sequence[Coverage]:
         return [one for one in self._coverage if not one.seen]
