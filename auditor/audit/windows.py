@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from auditor.capture.areas import RELATIONS_OF, without_drive
+from auditor.capture.areas import RELATIONS_OF, is_windows, without_drive
 from auditor.capture.reading import Reading
 from auditor.graph.hosts import HostTable
 from auditor.model import Area, Coverage, Going, Lifecycle, Outcome
@@ -23,7 +23,6 @@ HOW: Final = {
     "storage, host: {host}, reason: …, by: …, on: …}}]`",
 }
 """Windows has no crontabs, units and table of mounts."""
-_PLACES: Final = ("/Windows/", "/ProgramData/", "/Program Files")
 _TASKS_LISTED: Final = "/.auditor/windows-tasks.json"
 _POSIX: Final = ("/etc/", "/proc/", "/var/", "/usr/")
 
@@ -40,8 +39,7 @@ def windows_hosts(
     paths = [(bound.file.source, bound.file.path) for bound in reading.bound if bound.file.source]
     asked = [(one.source, one.path) for one in reading.tree.captures.values() if one.source]
     for source, path in (*paths, *asked):
-        bare = without_drive(path)
-        if path == _TASKS_LISTED or bare != path or bare.startswith(_PLACES):
+        if path == _TASKS_LISTED or without_drive(path) != path or is_windows(path):
             found.update(canonical.get(source, (source,)))
     for source, path in paths:
         if path.startswith(_POSIX):
