@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -139,3 +140,9 @@ def _said(found: re.Match[str]) -> str:
         # A destination's id follows its name; a rule's bus and a schedule's group come before theirs.
         return f"{_ARN_KINDS[service, kind]} {parts[0] if kind in ('api-destination', 'connection') else parts[-1]}"
     return f"{_ARN_SERVICES.get(service, service)} {rest}" if separator or service in _ARN_SERVICES else found[0]
+
+
+def checklist_command(host: str, estate: str) -> str:
+    """The command that shows a host's checklist in an estate, or in several as they are labelled, to be pasted."""
+    options = [] if estate in ("", ".") else [word for one in estate.split(" + ") for word in ("--estate", one)]
+    return shlex.join(["auditor", "checklist", host, *options])

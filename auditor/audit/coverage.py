@@ -413,7 +413,7 @@ def _schedulers(
     return found
 
 
-def _meant(host: str, hosts: HostTable) -> str:
+def nearly_called(host: str, hosts: HostTable) -> str:
     """The machines that are called nearly so; empty if none is."""
     called = {record.name if "." in host else record.short: record.name for record in hosts.records.values()}
     called.pop(host, None)
@@ -458,7 +458,7 @@ def _unseen(
             one.host,
             Area.COVERAGE,
             f"{one.host} is named nowhere in the estate",
-            f"Is the name spelt right, and is this the right estate?{_meant(one.host, hosts)}",
+            f"Is the name spelt right, and is this the right estate?{nearly_called(one.host, hosts)}",
         )
         for one in going
         if one.host not in named and one.host not in captured

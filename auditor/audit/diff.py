@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from auditor.api import Collector, Rule
-from auditor.audit.engine import Request, Survey, judge, open_tree, policy_beside, survey
+from auditor.audit.engine import EMPTY_HINT, Request, Survey, judge, open_tree, policy_beside, survey
 from auditor.audit.scenario import Asked
 from auditor.capture.areas import area_of
 from auditor.capture.reading import Bound, Combined, Reading, Templates
 from auditor.capture.tree import INVENTORY, OF_THE_ESTATE
 from auditor.difference import Diff, FactChange, FindingChange, Found, UnseenFinding, UnseenSource
+from auditor.errors import EstateError
 from auditor.model import (
     Area,
     Attribute,
@@ -51,6 +52,7 @@ _OF_THE_MOMENT: Final = frozenset({"probed", "answered_from", "runs_since"})
 """Attributes that are otherwise at each look, and say nothing of what is looked at; with times of what was last."""
 NOBODY_ASKED: Final = "nobody asked for it"
 _LOST: Final = "recorded as captured, and not among the files of the estate"
+_NO_INVENTORY: Final = "there is no inventory.yaml"
 _UNLED: Final = "nothing that was captured leads to it any more"
 
 Key: TypeAlias = tuple[str, ...]
@@ -78,6 +80,9 @@ def compare(
     trees = [open_tree([path]) for path in (old, new)]
     policy = policy_beside(trees[1], rules, now) or policy_beside(trees[0], rules, now)
     before, after = (survey(tree, collectors, now, known=known, progress=progress) for tree in trees)
+    for one in (before, after):
+        if not one.reading.bound and not one.tree.captures:
+            raise EstateError(f"{one.tree.label}: no file in it that can be read", hint=EMPTY_HINT)
 
     def called(name: str) -> str:
         first = before.hosts.find(name) or name
@@ -188,6 +193,8 @@ class _Look:
         return seen
 
     def _at(self, host: str, path: str, estate_path: str) -> tuple[_Sight, str]:
+        if estate_path == INVENTORY and self._side.inventory is None:
+            return _Sight.BLIND, _NO_INVENTORY
         if estate_path in OF_THE_ESTATE:
             return _Sight.SEEN, ""
         if (why := self._broken.get(estate_path)) is not None:
@@ -270,6 +277,8 @@ class _Look:
     def _lost(self) -> Iterator[UnseenSource]:
         """What the other side had seen: records that failed here, and sources that nobody asked."""
         old = self._other.reading.tree
+        if self._side.inventory is None and self._other.inventory is not None:
+            yield UnseenSource(INVENTORY, Outcome.UNSEEN, _NO_INVENTORY, self.last_seen(INVENTORY))
         for path, record in self._tree.captures.items():
             if record.outcome in _SEEN:
                 continue

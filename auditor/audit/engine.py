@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from auditor.policy.decisions import Baseline, Policy
 
 INVENTORY_LIMIT = 16 * 1024 * 1024
+EMPTY_HINT = "Is the path right? `auditor collect` fills an estate, and `auditor init` begins one."
 MENTION = "mention"
 DULLER = ("depends-on-going-host", MENTION)
 """Rules that say only what none before them has shown: asked after all others, in this order."""
@@ -162,7 +163,15 @@ def audit(
         # The linking has to know of them before.
         return audit(request, collectors, rules, failures, known=known, progress=progress)
     ready.learn(request.hosts)
-    return answer(found, ready.linked, _names(found.hosts, request), request, rules, failures, progress=progress)
+    return answer(
+        found,
+        ready.linked,
+        _names(found.hosts, request, declares=found.inventory is not None),
+        request,
+        rules,
+        failures,
+        progress=progress,
+    )
 
 
 def _survey_of(ready: Ready, now: datetime) -> Survey:
@@ -251,18 +260,19 @@ def judge(
     `remembered` are facts that its files no longer hold. Raises EstateError, UsageError.
     """
     _learn_asked(found.reading, found.hosts, [one.name for one in request.hosts])
-    names = _names(found.hosts, request)
+    names = _names(found.hosts, request, declares=found.inventory is not None)
     linked = link(found, remembered, progress)
     return answer(found, linked, names, request, rules, failures, progress=progress)
 
 
-def _names(hosts: HostTable, request: Request) -> list[str]:
+def _names(hosts: HostTable, request: Request, *, declares: bool) -> list[str]:
     """The machines that are going, which the table thereby learns. Raises EstateError, UsageError."""
     names = scenario.register(hosts, request.hosts) if request.hosts else scenario.declared(hosts)
     if not names and request.going_required:
         raise EstateError(
             f"{request.estate}: no host is declared as retired, retiring or read-only, or was seen or is tagged so",
-            hint="Name a host: `auditor checklist HOST --estate DIR`.",
+            hint="Name a host, `auditor checklist HOST --estate DIR`, or declare it in the inventory"
+            + ("." if declares else ", which is not there yet: `auditor init DIR` begins one."),
         )
     return names
 

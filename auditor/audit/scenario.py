@@ -77,6 +77,8 @@ def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:
                     f"{one.name} is the short name of several hosts: {', '.join(sorted(several))}",
                     hint="Give the full name.",
                 )
+        if not holders and (whole := _cut_short(hosts, one.name)):
+            holders = [whole]
         record = hosts.records[holders[0]] if holders else hosts.add_full(one.name, "asked")
         record.origins.add("asked")
         for alias in one.also:
@@ -89,6 +91,20 @@ def register(hosts: HostTable, asked: Sequence[Asked]) -> list[str]:
         if record.name not in found:
             found.append(record.name)
     return sorted(found)
+
+
+def _cut_short(hosts: HostTable, name: str) -> str:
+    """The one machine whose name begins with these labels (`web01.ams` of web01.ams.example.org); empty if none is."""
+    if is_address(name) or hosts.find(name) is not None:
+        return ""
+    short, _, rest = normal_name(name).partition(".")
+    begins = f"{short}.{rest}."
+    meant = [
+        machine
+        for machine in hosts.with_short(short)
+        if any(known.startswith(begins) for known in hosts.records[machine].names)
+    ]
+    return meant[0] if rest and len(meant) == 1 else ""
 
 
 def declared(hosts: HostTable) -> list[str]:

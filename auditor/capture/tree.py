@@ -110,7 +110,7 @@ class Tree:
         """An estate at a directory. Raises EstateError if it is none."""
         if not root.is_dir():
             raise EstateError(
-                f"{root}: no such directory", hint="Give the estate's directory with --estate, or `auditor init` one."
+                f"{root}: no such directory", hint="Give the directory of an estate, or begin one with `auditor init`."
             )
         tree = cls(root)
         tree._find_hosts(has_inventory)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.errors import UsageError
+from auditor.errors import EstateError, UsageError
 from auditor.model import Failure, Lifecycle, Phase, Profile, Report
 from auditor.policy import POLICY
 
@@ -186,6 +186,22 @@ def lifecycle(text: str) -> Lifecycle:
     if text not in allowed:
         raise argparse.ArgumentTypeError(f"{text!r}: say retired or read-only")
     return Lifecycle(text)
+
+
+def known_hosts(audited: Audited) -> None:
+    """Raises UsageError for a host that was asked for and is named nowhere, EstateError for an empty estate."""
+    from auditor.audit.coverage import nearly_called
+    from auditor.audit.engine import EMPTY_HINT
+
+    if not audited.reading.bound:
+        raise EstateError(f"{audited.report.estate}: no file in it that can be read", hint=EMPTY_HINT)
+    view = audited.view
+    for one in view.going:
+        node = view.host(one.host)
+        asked_alone = view.linked.hosts.records[one.host].origins == {"asked"}
+        if asked_alone and (node is None or not view.incoming(node)):
+            hint = f"Is the name spelt right, and is this the right estate?{nearly_called(one.host, view.linked.hosts)}"
+            raise UsageError(f"{one.host} is named nowhere in the estate", hint=hint)
 
 
 def request_of(

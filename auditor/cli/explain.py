@@ -8,6 +8,7 @@ from typing import Any
 
 from auditor.cli import common
 from auditor.errors import UsageError
+from auditor.phrases import listed
 
 
 def add(commands: Any) -> None:
@@ -28,13 +29,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     rules, _ = common.all_rules(arguments.rules)
     by_id = {rule.id: rule for rule in rules}
-    rule = by_id.get(arguments.rule)
+    # As reports have it behind a finding: `[mention]`.
+    asked = arguments.rule.strip(" []").lower()
+    rule = by_id.get(asked)
     if rule is None:
-        close = get_close_matches(arguments.rule, by_id, 3, 0.5)
-        raise UsageError(
-            f"no rule {arguments.rule!r}",
-            hint=f"Did you mean {' or '.join(close)}?" if close else "`auditor rules` lists them all.",
-        )
+        within = sorted(one for one in by_id if asked and asked in one)
+        close = get_close_matches(asked, by_id, 3, 0.5)
+        meant = f"Did you mean {' or '.join(close)}? " if close else ""
+        if within:
+            meant = f"Called so in part: {listed(within, 6)}. "
+        raise UsageError(f"no rule {arguments.rule!r}", hint=f"{meant}`auditor rules` lists them all.")
     if arguments.format == "markdown":
         from auditor.report.rule_pages import render_page
 

@@ -93,11 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     request = replace(request, going_required=False)
     audited = common.run_audit(request, quiet=arguments.quiet, rules=arguments.only == "findings")
     view, findings = audited.view, audited.report.findings
-    for one in view.going if asked else ():
-        node = view.host(one.host)
-        asked_alone = view.linked.hosts.records[one.host].origins == {"asked"}
-        if asked_alone and (node is None or not view.incoming(node)):
-            raise UsageError(f"{one.host} is named nowhere in the estate", hint="Is the name spelt right?")
+    if asked:
+        common.known_hosts(audited)
     focus = focus_of(view, (one.host for one in view.going)) if asked else ()
     wanted = Wanted(
         focus,

@@ -7,7 +7,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
@@ -70,6 +70,14 @@ class _Top(_Parser):
     """The whole command line. A word behind `checklist` may be a command on a kept run, where a host would stand."""
 
     records: dict[str, argparse.ArgumentParser]
+    commands: Mapping[str, argparse.ArgumentParser]
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, left = self.parse_known_args(args, namespace)
+        if left:
+            # Its own usage says what the command takes.
+            self.commands.get(found.command, self).error(f"unrecognized arguments: {' '.join(left)}")
+        return found
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = list(sys.argv[1:] if args is None else args)
@@ -88,6 +96,7 @@ def parser(only: str = "") -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"auditor {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    top.commands = commands.choices
     for name in (only,) if only else COMMANDS:
         import_module(f"auditor.cli.{name}").add(commands)
     if only in ("", "checklist"):

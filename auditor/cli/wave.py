@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.cli import common
 from auditor.errors import UsageError
+from auditor.text import is_hostname
 
 if TYPE_CHECKING:
     from auditor.wave import Wave
@@ -83,4 +84,7 @@ def _text(file: str) -> str:
         with Path(file).open(encoding="utf-8", errors="replace") as stream:
             return stream.read(1 << 24)
     except OSError as error:
-        raise UsageError(f"{file}: can't be read: {error.strerror}", hint="Give a file with a host a line.") from error
+        hint = "Give a file with a host a line."
+        if "." in file and "/" not in file and is_hostname(file):
+            hint = f"Give a file with a host a line; of one host: `echo {file} | auditor wave -`."
+        raise UsageError(f"{file}: can't be read: {error.strerror}", hint=hint) from error

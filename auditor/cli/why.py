@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from auditor.cli import common
 from auditor.errors import UsageError
+from auditor.model import TRANSPARENT, Kind
+from auditor.phrases import listed
 
 if TYPE_CHECKING:
     from auditor.graph.view import NodeView, View
+    from auditor.model import Step
+
+ON_HOSTS: Final = 500
+"""Things on the machines that were found, of which paths are looked for."""
+WORDS: Final = 20_000
+"""Words of an estate that one which nothing is called is compared with."""
 
 _EPILOG = """\
 CONSUMER is a node's text or a part of it, with its kind before it if need be:
@@ -37,48 +50,96 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the path; exit code 0 if there is one, 1 if there is none."""
     from auditor.audit.scenario import parse_hosts
-    from auditor.report.why import render_why
+    from auditor.report.why import Other, render_why
 
+    if not arguments.consumer.strip():
+        raise UsageError("CONSUMER is empty", hint="Say what depends: a part of its name, or KIND:TEXT.")
     asked, *others = parse_hosts([arguments.host])
     if others:
         raise UsageError(
             f"{arguments.host}: a range of {len(others) + 1:,} hosts",
             hint="Name one of them: a path leads to one host.",
         )
-    request = common.request_of(arguments, [asked])
-    view = common.run_audit(request, quiet=arguments.quiet).view
-    host = view.host(asked.name)
+    audited = common.run_audit(common.request_of(arguments, [asked]), quiet=arguments.quiet)
+    common.known_hosts(audited)
+    view = audited.view
+    host = view.host(view.going[0].host)
     if host is None:
         raise UsageError(f"{arguments.host}: no such host in the estate")
     found = [node for node in _matching(view, arguments.consumer) if node.id != host.id]
     if not found:
         raise UsageError(
-            f"{arguments.consumer!r}: nothing in the estate is called so", hint="Give a part of its name, or KIND:TEXT."
+            f"{arguments.consumer!r}: nothing in the estate is called so", hint=_meant(view, arguments.consumer)
         )
-    paths = [(node, view.path_to(node, host)) for node in found]
-    leading = sorted((pair for pair in paths if pair[1]), key=lambda pair: (len(pair[1]), pair[0].text))
-    chosen = leading[0] if leading else paths[0]
-    common.write(
-        lambda color, width: render_why(
-            chosen[0].label, host.text, chosen[1], arguments.format, color=color, width=width
-        ),
-        arguments,
+    found += _on_hosts(view, found, host)
+    (chosen, path), *rest = sorted(((node, view.path_to(node, host)) for node in found), key=_plainest)
+    if not _is_itself(path):
+        rest = [(node, way) for node, way in rest if not way or not _is_itself(way)]
+    answer = partial(
+        render_why,
+        chosen.label,
+        host.text,
+        path,
+        arguments.format,
+        estate=audited.report.estate,
+        others=[Other(node.label, bool(way)) for node, way in rest if node.label != chosen.label],
     )
-    return 0 if chosen[1] else 1
+    common.write(lambda color, width: answer(color=color, width=width), arguments)
+    return 0 if path else 1
+
+
+def _plainest(way: tuple[NodeView, Sequence[Step]]) -> tuple[bool, bool, int, bool, str]:
+    """What depends goes before what does not, a machine before its records, its own names after what is more."""
+    node, path = way
+    return not path, bool(path) and _is_itself(path), len(path), node.kind is not Kind.HOST, node.text
+
+
+def _is_itself(path: Sequence[Step]) -> bool:
+    return all(step.relation in TRANSPARENT for step in path)
+
+
+def _on_hosts(view: View, found: Sequence[NodeView], host: NodeView) -> list[NodeView]:
+    """What depends on a host, of all that is on the machines that were found: a machine itself depends on nothing."""
+    machines = {reached.text for node in found for reached in view.reaches(node) if reached.id != host.id}
+    known = {node.id for node in found}
+    needing = (node for node in view.dependents(host) if node.id not in known and node.scope in machines)
+    return list(islice(needing, ON_HOSTS)) if machines else []
+
+
+def _split(words: str) -> tuple[str, str]:
+    """The kind, or nothing, and the text."""
+    kind, colon, text = words.partition(":")
+    return (kind, text) if colon and text and kind in set(Kind) else ("", words)
 
 
 def _matching(view: View, words: str) -> list[NodeView]:
-    from auditor.model import Kind
-
-    kind, _, text = words.partition(":")
-    kinds = [Kind(kind)] if text and kind in set(Kind) else [one for one in Kind if one is not Kind.DOCUMENT]
-    wanted = (text if text and kind in set(Kind) else words).lower()
-    exact, partial = [], []
+    kind, text = _split(words)
+    kinds = [Kind(kind)] if kind else [one for one in Kind if one is not Kind.DOCUMENT]
+    wanted = text.strip().lower()
+    exact, parts = [], []
     for one in kinds:
         for node in view.nodes(one):
             known = node.text.lower()
             if known == wanted:
                 exact.append(node)
             elif wanted in known:
-                partial.append(node)
-    return exact or partial
+                parts.append(node)
+    return exact or parts
+
+
+def _meant(view: View, words: str) -> str:
+    """What to write instead: the same of another kind, words that are nearly the same, the kinds that there are."""
+    kind, text = _split(words)
+    if kind and (other := _matching(view, text)):
+        return f"There is {listed(list(dict.fromkeys(node.label for node in other)))}, of another kind."
+    before, colon, after = words.partition(":")
+    if colon and not kind and before.isalpha() and not after.startswith("//"):
+        return f"{before!r} is no kind: {', '.join(Kind)}."
+    known: dict[str, None] = {}
+    for one in Kind:
+        for node in view.nodes(one):
+            known.update(dict.fromkeys(re.findall(r"[\w.-]{3,}", node.text.lower())))
+            if len(known) > WORDS:
+                break
+    close = get_close_matches(text.lower(), known, 3, 0.7)
+    return (f"Did you mean {' or '.join(close)}? " if close else "") + "Give a part of its name, or KIND:TEXT."

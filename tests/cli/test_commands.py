@@ -357,3 +357,100 @@ def test_ranges_that_make_no_sense(
     assert (code, out) == (2, "")
     assert said in err
     assert to_do in err
+
+
+WHY = {
+    "inventory.yaml": CLEAR.replace("retired,", "retired, names: [files.example.org],"),
+    "hosts/web01.example.org/etc/cron.d/push": f"1 1 * * * root curl -fsS https://{GOING}/push\n",
+    "hosts/web01.example.org/etc/cron.d/pull": f"2 1 * * * root curl -fsS https://{GOING}/pull\n",
+    "hosts/web01.example.org/etc/cron.d/local": "3 1 * * * root /usr/bin/true\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("consumer", "said", "depends"),
+    [
+        ("cron.d/pu", ["cron.d/pull", "It is needed by these, too", "cron.d/push"], 0),
+        ("web01", ["job /etc/cron.d/pull", "on web01.example.org depends on old.example.org"], 0),
+        ("host:web01", ["on web01.example.org depends on old.example.org"], 0),
+        ("cron.d/local", ["does not depend on old.example.org", "auditor checklist old.example.org --estate"], 1),
+        ("o", ["job /etc/cron.d/p"], 0),
+    ],
+)
+def test_why_names_what_depends_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], consumer: str, said: list[str], depends: int
+) -> None:
+    place = write(tmp_path / "e", WHY)
+    code, out, err = run(capsys, "why", consumer, GOING, "--estate", str(place), *NOW, "--width", "200")
+    assert (code, err) == (depends, "")
+    assert all(one in out for one in said), out
+    _, told, _ = run(capsys, "why", consumer, GOING, "--estate", str(place), *NOW, "--format", "json")
+    assert json.loads(told)["depends"] is not bool(depends)
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "to_do"),
+    [
+        (["why", "push", "odl.example.org"], "odl.example.org is named nowhere", "Did you mean old.example.org?"),
+        (["why", " ", GOING], "CONSUMER is empty", "KIND:TEXT"),
+        (["why", "puhs", GOING], "'puhs': nothing in the estate is called so", "Did you mean push"),
+        (["why", "unit:cron.d/push", GOING], "nothing in the estate is called so", "of another kind"),
+        (["why", "kind:push", GOING], "nothing in the estate is called so", "'kind' is no kind: host, "),
+        (["why", "push", GOING, "more"], "unrecognized arguments: more", "See `auditor why --help`"),
+    ],
+)
+def test_why_says_what_to_write_instead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str, to_do: str
+) -> None:
+    place = write(tmp_path / "e", WHY)
+    code, out, err = run(capsys, *words, "--estate", str(place), *NOW)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert to_do in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["why", "push", GOING, "--estate", "EMPTY"], "no file in it that can be read"),
+        (["graph", "--focus", GOING, "--estate", "EMPTY"], "no file in it that can be read"),
+        (["diff", "EMPTY", "ESTATE"], "no file in it that can be read"),
+        (["diff", "ESTATE", "EMPTY"], "no file in it that can be read"),
+        (["audit", "--estate", "EMPTY"], "`auditor init DIR` begins one"),
+        (["diff", "ESTATE", "NOWHERE"], "Give the directory of an estate, or begin one with `auditor init`"),
+        (["wave", "web01.example.org"], "`echo web01.example.org | auditor wave -`"),
+    ],
+)
+def test_an_empty_estate_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    """What it says of nothing would read as if all were well, or gone."""
+    places = {"EMPTY": tmp_path / "empty", "ESTATE": write(tmp_path / "e", WHY), "NOWHERE": tmp_path / "nowhere"}
+    places["EMPTY"].mkdir()
+    code, out, err = run(capsys, *(str(places.get(word, word)) for word in words), "-q")
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_a_host_by_the_beginning_of_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inventory = CLEAR.replace("web01.example.org", "web01.ams.example.org")
+    place = write(tmp_path / "e", {**WHY, "inventory.yaml": inventory})
+    _, out, _ = run(capsys, "checklist", "web01.ams", "--estate", str(place), *NOW, "--format", "json")
+    assert [one["host"] for one in json.loads(out)["scenario"]["going"]] == ["web01.ams.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("Mention", ""),
+        ("[mention]", ""),
+        ("menton", "Did you mean mention?"),
+        ("recovery", "Called so in part: recovery-approvals"),
+        ("nosuch", "`auditor rules` lists them all"),
+    ],
+)
+def test_explain_understands_what_is_nearly_a_rule(capsys: pytest.CaptureFixture[str], word: str, hint: str) -> None:
+    code, out, err = run(capsys, "explain", word)
+    assert code == (2 if hint else 0)
+    assert ("mention: Other text" in out) is not bool(hint)
+    assert hint in err

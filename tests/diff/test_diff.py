@@ -276,6 +276,17 @@ def test_what_the_old_state_could_not_see_may_have_been_there(make: Make) -> Non
     assert found.complete
 
 
+def test_an_inventory_that_was_left_behind_takes_nothing_back(make: Make) -> None:
+    """As in a snapshot that was copied without it: nobody says any more that a host is retired, nor that it is not."""
+    service = "services:\n  - name: Shop\n    needs: [cert01.example.net]\n"
+    old = make("old", {**FILES, "inventory.yaml": INVENTORY + service})
+    new = make("new", {path: text for path, text in FILES.items() if path != "inventory.yaml"})
+    found = diff(old, new, OLD)
+    assert not [one for one in found.fixed if any(place.path == "inventory.yaml" for place in one.evidence)]
+    assert not [one for one in found.vanished if "Shop" in one.subject]
+    assert ("inventory.yaml", "there is no inventory.yaml") in [(one.path, one.detail) for one in found.sources_not_seen]
+
+
 def test_files_that_somebody_laid_down(make: Make) -> None:
     """Without records: that other crontabs are there says that this one is gone; that none are says nothing."""
     both = {**FILES, f"hosts/{WEB}/etc/cron.d/other": OTHER}

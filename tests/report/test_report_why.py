@@ -7,7 +7,7 @@ import pytest
 from auditor.errors import UsageError
 from auditor.model import Provenance, Step
 from auditor.report.layout import columns
-from auditor.report.why import render_why
+from auditor.report.why import Other, render_why
 from tests.report.constructed import HOOK_FINDING, LEGACY
 
 SCRIPT = "/usr/local/sbin/push-wildcard"
@@ -44,7 +44,20 @@ def test_no_dependency() -> None:
         "host": "b",
         "depends": False,
         "path": [],
+        "others": [],
     }
+
+
+def test_others_that_are_called_so() -> None:
+    others = [Other("job b", True), Other("job c", False), Other("job d", True)]
+    text = render_why("job a", "h", (Step("job a", "runs-on", "h"),), estate="an estate + other", others=others)
+    assert "It is needed by these, too: job b and job d\n" in text
+    assert "Called so as well, without a path to it: job c\n" in text
+    told = json.loads(render_why("job a", "h", (), "json", others=others))["others"]
+    assert told == [{"consumer": one.called, "depends": one.depends} for one in others]
+    assert "auditor checklist h --estate 'an estate' --estate other" in render_why(
+        "a", "h", (), estate="an estate + other", width=120
+    )
 
 
 def test_json() -> None:

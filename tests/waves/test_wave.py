@@ -217,3 +217,14 @@ def test_what_a_wave_that_can_go_does_not_cover(tmp_path: Path, capsys: pytest.C
     code, (found,) = wave(place, "a.example.net\n", capsys=capsys)
     assert (code, found["hosts"][0]["fate"]) == (4, "unseen")
     assert "1 of 1 host that stays, known only in part" in found["hosts"][0]["gaps"]
+
+
+def test_what_is_left_out_is_shown_by_a_command_that_can_be_pasted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = estate(tmp_path / "an estate", {}, "a")
+    hosts = tmp_path / "wave.txt"
+    hosts.write_text("nosuch.example.net\n")
+    (place / "inventory.yaml").write_text("version: 1\nhosts:\n  - {name: a.example.net}\n")
+    main(["wave", str(hosts), "--estate", str(place), "--now", NOW, "-q", "--width", "200"])
+    assert f"more: auditor checklist nosuch.example.net --estate '{place}'" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from auditor.phrases import checklist_command
 from auditor.report.layout import Page, clean, columns, moment, number, place
 from auditor.report.summary import ordered
 from auditor.report.wave.wording import (
@@ -79,16 +80,18 @@ def _host(page: Page, wave: Wave, same: Sequence[WaveHost]) -> None:
         page.hang("  ✗ ", clean(f"{finding.message} [{finding.rule}]"), label="bad")
         page.hang("    at  ", place(finding.evidence[0]))
     if len(host.blockers) > BLOCKERS:
-        page.hang(
-            "  … ", f"and {number(len(host.blockers) - BLOCKERS, 'blocker')} more: auditor checklist {clean(host.host)}"
-        )
+        page.hang("  … ", f"and {number(len(host.blockers) - BLOCKERS, 'blocker')} more: {_checklist(host, wave)}")
     if host.fate is Fate.UNSEEN:
         for gap in host.gaps[:GAPS]:
             page.hang("  ? ", clean(gap), label="unseen")
         if len(host.gaps) > GAPS:
-            page.hang("  … ", f"and {len(host.gaps) - GAPS} more: auditor checklist {clean(host.host)}")
+            page.hang("  … ", f"and {len(host.gaps) - GAPS} more: {_checklist(host, wave)}")
 
 
 def _at(page: Page, wait: Wait) -> None:
     if (where := written(wait)) is not None:
         page.hang("    at  ", place(where))
+
+
+def _checklist(host: WaveHost, wave: Wave) -> str:
+    return clean(checklist_command(host.host, wave.report.estate))
