@@ -111,9 +111,10 @@ def of_estate(
                     provides=tuple(relation.value for relation in RELATIONS_OF.get(area, ())),
                 )
             )
-    windows = windows_hosts(reading, canonical, inventory, hosts)
+    names = {one.host for one in going}
+    windows = windows_hosts(reading, canonical, inventory, hosts, names)
     rows.extend(without_mounts(going, windows))
-    looked = _schedulers(reading, canonical, {one.host for one in going})
+    looked = _schedulers(reading, canonical, names)
     rows.extend(_unseen(rows, going, named, looked, hosts, windows))
     rows.extend(_unseen_areas(reading, rows, must_see))
     going_hosts = {one.host for one in going}

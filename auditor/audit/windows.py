@@ -28,26 +28,37 @@ _POSIX: Final = ("/etc/", "/proc/", "/var/", "/usr/")
 
 
 def windows_hosts(
-    reading: Reading, canonical: Mapping[str, tuple[str, ...]], inventory: Inventory | None, hosts: HostTable
+    reading: Reading,
+    canonical: Mapping[str, tuple[str, ...]],
+    inventory: Inventory | None,
+    hosts: HostTable,
+    wanted: Collection[str],
 ) -> frozenset[str]:
-    """Hosts of which Windows' own files were captured or asked for, and those that the inventory collects from so.
+    """Which of some hosts are of Windows: its own files were captured or asked for, or the inventory collects so.
 
     None of which there are files of another system.
     """
+    sources = {source for source, names in canonical.items() if any(name in wanted for name in names)}
     found: set[str] = set()
     other: set[str] = set()
-    paths = [(bound.file.source, bound.file.path) for bound in reading.bound if bound.file.source]
-    asked = [(one.source, one.path) for one in reading.tree.captures.values() if one.source]
-    for source, path in (*paths, *asked):
-        if path == _TASKS_LISTED or without_drive(path) != path or is_windows(path):
-            found.update(canonical.get(source, (source,)))
-    for source, path in paths:
-        if path.startswith(_POSIX):
-            other.update(canonical.get(source, (source,)))
+    for bound in reading.bound:
+        source, path = bound.file.source, bound.file.path
+        if source in sources:
+            if path.startswith(_POSIX):
+                other.add(source)
+            elif _tells(path):
+                found.add(source)
+    found.update(one.source for one in reading.tree.captures.values() if one.source in sources and _tells(one.path))
+    names = {name for source in found - other for name in canonical[source]}
+    elsewhere = {name for source in other for name in canonical[source]}
     for entry in inventory.sources if inventory is not None else ():
         if entry.kind == "ssh" and entry.system == "windows" and inventory is not None:
-            found.update(hosts.find(name) or name for pattern in entry.hosts for name in inventory.matching(pattern))
-    return frozenset(found - other)
+            names.update(hosts.find(name) or name for pattern in entry.hosts for name in inventory.matching(pattern))
+    return frozenset(name for name in names - elsewhere if name in wanted)
+
+
+def _tells(path: str) -> bool:
+    return path == _TASKS_LISTED or without_drive(path) != path or is_windows(path)
 
 
 def without_mounts(going: Iterable[Going], windows: Collection[str]) -> list[Coverage]:

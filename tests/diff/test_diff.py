@@ -284,7 +284,9 @@ def test_an_inventory_that_was_left_behind_takes_nothing_back(make: Make) -> Non
     found = diff(old, new, OLD)
     assert not [one for one in found.fixed if any(place.path == "inventory.yaml" for place in one.evidence)]
     assert not [one for one in found.vanished if "Shop" in one.subject]
-    assert ("inventory.yaml", "there is no inventory.yaml") in [(one.path, one.detail) for one in found.sources_not_seen]
+    assert ("inventory.yaml", "there is no inventory.yaml") in [
+        (one.path, one.detail) for one in found.sources_not_seen
+    ]
 
 
 def test_files_that_somebody_laid_down(make: Make) -> None:
