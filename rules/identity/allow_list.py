@@ -92,7 +92,7 @@ class AllowListNamesGoingHostRule(Rule):
         known = lines_in(estate)
         leaving = {one.host for one in estate.going}
         holders = by_name(estate)
-        successors: dict[str, set[str]] = {}
+        successors = {one.host: successor_called(estate, one) for one in estate.going}
         found: dict[tuple[object, ...], _List] = {}
         for node in estate.nodes(Kind.SERVICE):
             allowed = node.attributes.get("allows")
@@ -102,7 +102,7 @@ class AllowListNamesGoingHostRule(Rule):
                 continue
             for going in {one.host: one for word in allowed for one in holders.get(word, ())}.values():
                 own = called(going)
-                others = successors.setdefault(going.host, successor_called(estate, going))
+                others = successors[going.host]
                 entries = tuple(one for one in allowed if one in own)
                 path, also = node.provenance[0].path, any(one in others for one in allowed)
                 key = (going.host, node.text, place_of(path), entries, also)

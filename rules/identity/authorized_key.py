@@ -82,7 +82,7 @@ class AuthorizedKeyOfGoingHostRule(Rule):
         leaving = {one.host for one in estate.going}
         found: dict[tuple[object, ...], _Let] = {}
         holders = by_name(estate)
-        successors: dict[str, set[str]] = {}
+        successors = {one.host: successor_called(estate, one) for one in estate.going}
         for node in estate.nodes(Kind.SERVICE):
             if not node.text.startswith("authorized_keys") or node.scope in leaving or not node.provenance:
                 continue
@@ -92,7 +92,7 @@ class AuthorizedKeyOfGoingHostRule(Rule):
                 names = called(going)
                 keys = tuple(one for one in comments if one.partition("@")[2].lower() in names)
                 places = tuple(one for one in allowed if one in names)
-                others = successors.setdefault(going.host, successor_called(estate, going))
+                others = successors[going.host]
                 also = any(one in others for one in allowed) or any(
                     one.partition("@")[2].lower() in others for one in comments
                 )

@@ -106,9 +106,9 @@ def _served(estate: EstateView, certificate: Node) -> dict[str, list[Provenance]
         for read in estate.incoming(stored.provider, Relation.READS):
             names = read.consumer.attributes.get("names")
             if read.consumer.kind is Kind.SERVICE and isinstance(names, tuple):
-                for name in names:
-                    if is_hostname(name):
-                        found.setdefault(name, []).extend(read.consumer.provenance[:1])
+                where = read.consumer.provenance[:1]
+                for name in filter(is_hostname, names):
+                    found.setdefault(name, []).extend(where)
     return found
 
 
