@@ -150,7 +150,9 @@ def look_for_mentions(
                 host = nodes[one.identity.host] = linked.node(Ref(Kind.HOST, one.identity.host))
             comment = one.comment or is_comment(one.text)
             sure = one.exact and one.identity.kind in ("full", "prefix", "address")
-            confidence = Confidence.LOW if comment or not (sure or _is_addressed(one)) else Confidence.MEDIUM
+            if not comment and not sure:
+                sure = _is_addressed(one) and not _is_container(one, bound, reading)
+            confidence = Confidence.MEDIUM if sure and not comment else Confidence.LOW
             linked.edge(
                 document,
                 host,
@@ -193,6 +195,13 @@ def _is_addressed(mention: Mention) -> bool:
     if re.search(rf"(?:\\\\|://){re.escape(text)}(?:[\\/:]|$)", mention.text, re.IGNORECASE) is not None:
         return True
     return (distinctive(text) or text[-1].isdigit()) and is_place(mention.text, text, code=False)
+
+
+def _is_container(mention: Mention, bound: Bound, reading: Reading) -> bool:
+    """Whether a short name is rather what a container or a service of a cluster is called in this file."""
+    from auditor.graph.places import of_containers
+
+    return of_containers(decode(reading.content(bound)), mention.identity.text)
 
 
 def _in_terraform(

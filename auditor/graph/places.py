@@ -50,6 +50,11 @@ _COMMANDS: Final = (
 )
 _REMOTELY: Final = r"\b(?:driverquery|schtasks|shutdown|systeminfo|taskkill|tasklist)\b.{0,200}?"
 """Programs of Windows that take the machine as `/s` or `/m`."""
+_SCHEMES: Final = (
+    r"\b(?:amqps?|cifs|ftps?|https?|imaps?|ipps?|ldaps?|mongodb|mqtts?|mysql|nfs|postgres(?:ql)?|rediss?|rsync|sftp|sieve"
+    r"|smb|smtps?|socks[45]h?|ssh|tcp|udp|wss?)"
+)
+"""What a host stands behind, and no bucket, package or file."""
 _OPTIONS: Final = r"(?:\s+-{1,2}[\w-]+(?:[= ][^\s-]\S*)?){0,6}"
 _HOLDERS: Final = r"(?:darwinConfigurations|nixosConfigurations|hostvars|hosts|machines|nodes|servers)"
 _KEY: Final = r"(?:\w*(?:host|machine|node|server)(?:name|s|_?list)?)"
@@ -57,6 +62,7 @@ _CODE: Final = (".c", ".cc", ".cpp", ".cs", ".go", ".h", ".java", ".js", ".jsx",
 _FILES: Final = r"(?:cfg|conf|config|crt|ini|json|key|md|nix|pem|pp|pub|rst|sh|sls|sql|txt|xml|ya?ml|zone)"
 _CLOSED: Final = re.compile(r"\s*(?:\}|esac\b)")
 _CONTAINERS: Final = re.compile(r"^services:\s*$", re.MULTILINE)
+_CLUSTER: Final = re.compile(r"\bapiVersion\"?\s*:")
 _TAGGED: Final = re.compile(r"\b(?:FROM|docker|image|podman|tag)\b", re.IGNORECASE)
 
 
@@ -138,8 +144,7 @@ def in_places(text: str, path: str, wanted: Mapping[str, str]) -> Iterator[Menti
     code = path.endswith(_CODE)
     containers = _CONTAINERS.search(text) is not None
     for word, host in present.items():
-        # What Compose calls so answers to that name among its containers.
-        if containers and re.search(rf"^\s+{re.escape(word)}:\s*$", text, re.MULTILINE):
+        if containers and of_containers(text, word):
             continue
         identity = Identity(word, "short", host)
         labels = _in_cases(lines, word)
@@ -152,6 +157,18 @@ def in_places(text: str, path: str, wanted: Mapping[str, str]) -> Iterator[Menti
                 yield Mention(at + 1, line.rstrip("\r"), identity, False, False)
 
 
+def of_containers(text: str, word: str) -> bool:
+    """Whether a file is about containers, and something among them answers to this name.
+
+    In a cluster any short name is that of a service; of Compose's, the services stand in the file.
+    """
+    if _CLUSTER.search(text):
+        return True
+    return bool(
+        _CONTAINERS.search(text) and re.search(rf"^\s+{re.escape(word)}:\s*$", text, re.MULTILINE | re.IGNORECASE)
+    )
+
+
 def in_shares(text: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
     """The lines that have one of these words as the machine of a share or a URL, however common the word is.
 
@@ -159,10 +176,10 @@ def in_shares(text: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
     """
     lower = text.lower()
     present = {word: host for word, host in wanted.items() if word in lower}
-    if not present or _CONTAINERS.search(text) is not None or "apiVersion:" in text:
+    if not present or _CONTAINERS.search(text) is not None or _CLUSTER.search(text) is not None:
         return
     words = "|".join(map(re.escape, sorted(present)))
-    form = re.compile(rf"(?:\\\\|\w://(?:[^/@\s'\"]{{1,80}}@)?)({words})(?=[\\/:'\"`\s?)<]|$)")
+    form = re.compile(rf"(?:\\\\|{_SCHEMES}://(?:[^/@\s'\"]{{1,80}}@)?)({words})(?=[\\/:'\"`\s?)<]|$)")
     for number, line in enumerate(lower.split("\n"), 1):
         if len(line) <= LONGEST and (found := form.search(line)) is not None:
             written = text.split("\n", number)[number - 1].rstrip("\r")
