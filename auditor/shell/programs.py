@@ -6,6 +6,7 @@ Each handler follows its program's manual page. Programs without one give CONNEC
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from posixpath import basename
@@ -621,11 +622,69 @@ def _aws(shell: Shell, words: list[Word], stdin: str | None) -> None:
                 shell.sink.emit(Relation.WRITES, Ref(Kind.CERTIFICATE, arn.text), arn.row)
 
 
+_UPLOADS: Final = re.compile(
+    r"(?:^|[;&\n]\s*)(?:m?put|reput|mkdir|mk|rm|del|rename|mirror\b[^;\n]{0,500}?\s(?:-[a-zA-Z]*R|--reverse))\b"
+)
+
+
 def _smbclient(shell: Shell, words: list[Word], stdin: str | None) -> None:
-    arguments = parse_options(words[1:], Spec("ILUWcDpAnNtTEeimOsRdl"))
+    """smbclient(1): commands of -c that put files there need them to be kept."""
+    arguments = parse_options(words[1:], Spec("AbcDdIilLmnOpRstTUW"))
+    commands = "\n".join(one.text for one in arguments.values("c", "command"))
+    need = Need.WRITE if _UPLOADS.search(commands) else Need.READ
     for word in [*arguments.operands[:1], *arguments.values("L", "I")]:
         host = word.text.replace("\\", "/").strip("/").split("/", 1)[0]
-        shell.sink.connect(host, word.row)
+        shell.sink.connect(host, word.row, need)
+
+
+def _lftp(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """lftp(1): a site by its name or URL, also in an `open`; `put` and `mirror -R` among its commands write there."""
+    arguments = parse_options(words[1:], Spec("ecufp"))
+    commands = "\n".join([*(one.text for one in arguments.values("e", "c")), stdin or ""])
+    need = Need.WRITE if _UPLOADS.search(commands) else Need.READ
+    for script in arguments.values("f"):
+        shell.sink.reads(shell.absolute(script.text), script.row)
+    sites = [*arguments.operands[:1], *(Word(one, words[0].row) for one in _OPENED.findall(commands))]
+    for site in sites:
+        if is_url(site.text):
+            shell.sink.url(site.text, site.row, need)
+        else:
+            shell.sink.connect(site.text, site.row, need, port=arguments.last("p"))
+
+
+_OPENED: Final = re.compile(r"(?:^|[;&\n]\s*)open\s+(?:-\S+\s+(?:[^\s-]\S*,\S*\s+)?){0,5}([\w.:/@-]+)")
+
+
+def _unison(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """unison(1): two roots, each a directory or `ssh://user@host//path`; both are brought up to date."""
+    for word in words[1:]:
+        if word.text.startswith(("ssh://", "socket://")):
+            shell.sink.url(word.text, word.row, Need.WRITE)
+        elif word.text.startswith("/"):
+            shell.sink.writes(word.text, word.row)
+
+
+_RCLONE_WRITES: Final = frozenset({"bisync", "copy", "copyto", "copyurl", "move", "moveto", "rcat", "sync"})
+_RCLONE_HOST: Final = re.compile(r"(?:^|,)(?:host|url|endpoint)=([^,:]+(?::(?://)?[^,:]*)*)")
+
+
+def _rclone(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """rclone: remotes that are written out (`:sftp,host=nas1:/path`), and hosts and URLs among the options.
+
+    What a remote of rclone.conf is called is no host.
+    """
+    hosts = [word for word in words[1:] if re.match(r"--[a-z]+-(?:host|url|endpoint)\b", word.text)]
+    operands = [word for word in words[1:] if not word.text.startswith("-")]
+    verb = operands[0].text if operands else ""
+    for at, word in enumerate(operands):
+        if word.text.startswith(":") and (found := _RCLONE_HOST.search(word.text.rpartition(":")[0])) is not None:
+            need = Need.WRITE if verb in _RCLONE_WRITES and at == len(operands) - 1 else Need.READ
+            _host_port(shell, found[1].strip("\"'"), word.row, need)
+    for word in hosts:
+        value = word.text.partition("=")[2] or next(
+            (other.text for one, other in itertools.pairwise(words) if one is word), ""
+        )
+        _host_port(shell, value, word.row, Need.WRITE if verb in _RCLONE_WRITES else Need.READ)
 
 
 def _mount(shell: Shell, words: list[Word], stdin: str | None) -> None:
@@ -1387,7 +1446,9 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "netcat": _netcat,
     "telnet": _telnet,
     "ftp": _telnet,
-    "lftp": _host_option(Spec("ecupf"), ()),
+    "lftp": _lftp,
+    "rclone": _rclone,
+    "unison": _unison,
     "ping": _one_host(Spec("cWwiIsStTQmMlG")),
     "ping6": _one_host(Spec("cWwiIsStTQmMlG")),
     "fping": _one_host(Spec("cCitTBbprH")),
