@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from auditor.cli import common
 from auditor.errors import UsageError
-from auditor.model import TRANSPARENT, Kind
+from auditor.model import TRANSPARENT, Kind, Relation
 from auditor.phrases import listed
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.consumer!r}: nothing in the estate is called so", hint=_meant(view, arguments.consumer)
         )
     found += _on_hosts(view, found, host)
-    (chosen, path), *rest = sorted(((node, view.path_to(node, host)) for node in found), key=_plainest)
+    (chosen, path), *rest = sorted(_ways(view, found, host), key=_plainest)
     if not _is_itself(path):
         rest = [(node, way) for node, way in rest if not way or not _is_itself(way)]
     answer = partial(
@@ -88,6 +89,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if path else 1
 
 
+def _ways(view: View, found: Sequence[NodeView], host: NodeView) -> Iterator[tuple[NodeView, tuple[Step, ...]]]:
+    """Each with its path, of a document also the line that names the host; without what was only asked to be so."""
+    path_to = view.paths_to(host)
+    asked = view.going[0].origin == "asked"
+    for node in found:
+        path = path_to(node)
+        if not path and node.kind is Kind.DOCUMENT:
+            named = (edge for edge in view.outgoing(node, Relation.MENTIONS) if edge.provider.id == host.id)
+            path = tuple(view.step(edge) for edge in islice(named, 1))
+        if path and asked:
+            path = (*path[:-1], replace(path[-1], note=""))
+        yield node, path
+
+
 def _plainest(way: tuple[NodeView, Sequence[Step]]) -> tuple[bool, bool, int, bool, str]:
     """What depends goes before what does not, a machine before its records, its own names after what is more."""
     node, path = way
@@ -100,7 +115,8 @@ def _is_itself(path: Sequence[Step]) -> bool:
 
 def _on_hosts(view: View, found: Sequence[NodeView], host: NodeView) -> list[NodeView]:
     """What depends on a host, of all that is on the machines that were found: a machine itself depends on nothing."""
-    machines = {reached.text for node in found for reached in view.reaches(node) if reached.id != host.id}
+    called = [node for node in found if node.kind in (Kind.HOST, Kind.NAME, Kind.ADDRESS)]
+    machines = {reached.text for node in called for reached in view.reaches(node) if reached.id != host.id}
     known = {node.id for node in found}
     needing = (node for node in view.dependents(host) if node.id not in known and node.scope in machines)
     return list(islice(needing, ON_HOSTS)) if machines else []
@@ -114,7 +130,14 @@ def _split(words: str) -> tuple[str, str]:
 
 def _matching(view: View, words: str) -> list[NodeView]:
     kind, text = _split(words)
-    kinds = [Kind(kind)] if kind else [one for one in Kind if one is not Kind.DOCUMENT]
+    if not kind:
+        # Any file is a document, and what is in it says more.
+        rest = [one for one in Kind if one is not Kind.DOCUMENT]
+        return _of_kinds(view, rest, text) or _of_kinds(view, [Kind.DOCUMENT], text)
+    return _of_kinds(view, [Kind(kind)], text)
+
+
+def _of_kinds(view: View, kinds: Sequence[Kind], text: str) -> list[NodeView]:
     wanted = text.strip().lower()
     exact, parts = [], []
     for one in kinds:

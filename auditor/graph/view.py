@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -267,8 +267,12 @@ class View:
 
     def path_to(self, consumer: Node, host: Node) -> tuple[Step, ...]:
         """The shortest path from a consumer to a host, over any edges; empty if there is none."""
+        return self.paths_to(host)(consumer)
+
+    def paths_to(self, host: Node) -> Callable[[Node], tuple[Step, ...]]:
+        """What `path_to` gives for each of many consumers of one host."""
         distance, parent = nearest(self.linked.graph, np.array([host.id], dtype=np.int32), None)
-        return self._walk(consumer.id, parent) if distance[consumer.id] >= 0 else ()
+        return lambda consumer: self._walk(consumer.id, parent) if distance[consumer.id] >= 0 else ()
 
     def _walk(self, node: int, parent: np.ndarray[tuple[int], np.dtype[np.int32]]) -> tuple[Step, ...]:
         steps: list[Step] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypedDict
 
 from auditor.errors import UsageError
-from auditor.model import Step
+from auditor.model import Relation, Step
 from auditor.phrases import checklist_command, listed
 from auditor.report.json_v1 import StepJson, step_json
 from auditor.report.layout import Page, clean, cut, number, place
@@ -75,7 +75,10 @@ def render_why(
         _others(page, others)
         page.hang("", "See what was looked at with: " + clean(checklist_command(host, estate)), style="dim")
         return page.text()
-    page.hang("", f"{clean(consumer)} depends on {clean(host)}, in {number(len(path), 'step')}:", style="bold")
+    if all(step.relation == Relation.MENTIONS for step in path):
+        page.hang("", f"{clean(consumer)} names {clean(host)}; what reads it is not known:", style="bold")
+    else:
+        page.hang("", f"{clean(consumer)} depends on {clean(host)}, in {number(len(path), 'step')}:", style="bold")
     page.gap()
     page.hang("   ", clean(path[0].consumer))
     for position, step in enumerate(path, 1):

@@ -364,6 +364,7 @@ WHY = {
     "hosts/web01.example.org/etc/cron.d/push": f"1 1 * * * root curl -fsS https://{GOING}/push\n",
     "hosts/web01.example.org/etc/cron.d/pull": f"2 1 * * * root curl -fsS https://{GOING}/pull\n",
     "hosts/web01.example.org/etc/cron.d/local": "3 1 * * * root /usr/bin/true\n",
+    "docs/files.md": f"# Files\n\nThey are on {GOING}.\n",
 }
 
 
@@ -375,6 +376,7 @@ WHY = {
         ("host:web01", ["on web01.example.org depends on old.example.org"], 0),
         ("cron.d/local", ["does not depend on old.example.org", "auditor checklist old.example.org --estate"], 1),
         ("o", ["job /etc/cron.d/p"], 0),
+        ("docs/files.md", ["docs/files.md names old.example.org; what reads it is not known", "docs/files.md:3"], 0),
     ],
 )
 def test_why_names_what_depends_first(
