@@ -385,6 +385,50 @@ def test_the_first_round_comes_to_its_end(shell: str) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("grep", [True, False])
+@pytest.mark.parametrize(
+    ("shell", "awk"), [*((shell, "awk") for shell in sorted(SHELLS)), *(("dash", awk) for awk in AWKS)]
+)
+def test_it_tells_the_newest_start_of_each_job(shell: str, awk: str, grep: bool, tmp_path: Path) -> None:
+    """A log has the newest last; the journal is read from its end, with and without --grep."""
+    if shell not in HERE or shutil.which(awk.split()[0]) is None:
+        pytest.skip(f"there is no {shell} or no {awk}")
+    (tmp_path / "cron.log").write_text(
+        "Nov 20 01:00:00 h CRON[1]: (root) CMD (a)\nNov 20 02:00:00 h CRON[2]: (root) CMD (b)\n"
+        "Nov 20 03:00:00 h CRON[3]: (root) CMD (a)\nNov 20 03:00:01 h CRON[3]: pam_unix(cron:session): closed\n"
+    )
+    journal = tmp_path / "journalctl"
+    journal.write_text(
+        "#!/bin/sh\n"
+        + ("" if grep else 'case "$*" in *--grep*) exit 1 ;; esac\n')
+        + 'case "$*" in *--reverse*) ;; *) exit 1 ;; esac\n'
+        "echo '2025-11-21T05:00:00+0000 h CRON[9]: (root) CMD (b)'\n"
+        "echo '2025-11-21T04:59:00+0000 h CRON[8]: (eve) CMD (c)'\n"
+        "echo '2025-11-21T04:00:00+0000 h CRON[7]: (root) CMD (b)'\n"
+    )
+    journal.chmod(0o755)
+    text = program(NONCE)
+    part = text[text.index("cron_log() {") : text.index("devices() {")]
+    part = part.replace("/var/log/cron.log", f"{tmp_path}/cron.log").replace("/run/log/journal", str(tmp_path))
+    part = part.replace("awk -v", f"{awk} -v")
+    start = 'limit() { shift; "$@"; }\nreachable() { [ "${1#*cron.log}" != "$1" ]; }\nCAP=10000\n'
+    result = subprocess.run(
+        SHELLS[shell],
+        input=f"{start}{part}\ncron_log | last_of_each\n",
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert sorted(result.stdout.splitlines()) == [
+        "2025-11-21T04:59:00+0000 h CRON[8]: (eve) CMD (c)",
+        "2025-11-21T05:00:00+0000 h CRON[9]: (root) CMD (b)",
+        "Nov 20 03:00:00 h CRON[3]: (root) CMD (a)",
+    ]
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("shell", sorted(SHELLS))
 def test_it_tells_what_is_immutable(shell: str, tmp_path: Path) -> None:
     if shell not in HERE:
