@@ -21,7 +21,9 @@ from auditor.api import (
     Rule,
     Severity,
     Step,
+    is_address,
     listed,
+    split_endpoint,
 )
 from rules.renewal.lineages import (
     Lineages,
@@ -115,7 +117,7 @@ class RenewalValidationOnGoingHostRule(Rule):
             why="The CA would refuse the next renewal, wherever it runs. "
             + (f"{listed(list(left))} answers as well. " if left else "")
             + expiry(estate, blast),
-            action=_action(best, target),
+            action=_action(best, target, lineage),
             impact=Impact.DEGRADED if left or not best.edges[-1].lost else Impact.BROKEN,
             evidence=lines(
                 edge.provenance
@@ -198,17 +200,35 @@ def _said(way: _Through) -> str:
     return f"it goes through {first.provider.text}"
 
 
-def _action(way: _Through, target: str) -> str:
+def _action(way: _Through, target: str, lineage: Node) -> str:
     first, last = way.edges[0], way.edges[-1]
+    then = f"then {_trial(lineage)}."
     if first.relation is Relation.READS:
         place = f"{last.provenance.path}:{last.provenance.line}"
         return f"Move the challenges' zone to {target}; set `dns_rfc2136_server` ({place}) and its NS record to that."
     if first.provider.kind is Kind.NAME:
         at = next((edge.provenance for edge in way.edges[1:] if edge.provenance.line), first.provenance)
-        return f"Point {first.provider.text} ({at.path}:{at.line}) at {target}, then renew once with `--dry-run`."
+        return f"Point {first.provider.text} ({at.path}:{at.line}) at {target}, {then}"
     if first.provider.kind is Kind.PATH:
-        return f"Serve the webroot {first.provider.text} from {target}, then renew once with `--dry-run`."
-    return f"Let {first.provider.text} lead to {target}, then renew once with `--dry-run`."
+        return f"Serve the webroot {first.provider.text} from {target}, {then}"
+    place = f"{first.provenance.path}:{first.provenance.line}"
+    parts = split_endpoint(first.provider.text)
+    if first.provenance.line and is_address(parts.host if parts is not None else first.provider.text):
+        return (
+            f"Set up what answers there on {target}, put that in the place of {first.provider.text} ({place}), {then}"
+        )
+    return f"Let {first.provider.text} lead to {target}, {then}"
+
+
+def _trial(lineage: Node) -> str:
+    """How a renewal is tried, in its client's words."""
+    client, _, name = lineage.text.partition(":")
+    if client == "certbot":
+        return f"run `certbot renew --cert-name {name} --dry-run`"
+    if client == "cert-manager" and "/" in name:
+        namespace, _, certificate = name.partition("/")
+        return f"renew once with `cmctl renew {certificate} -n {namespace}`"
+    return "renew once, at the staging server of the CA if it has one"
 
 
 def _steps(estate: EstateView, way: _Through) -> tuple[Step, ...]:
