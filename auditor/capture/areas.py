@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from auditor.capture.aws_calls import AREAS
 from auditor.model import Area, Relation
 
 _WHOLE: Final = r"(?=[/.]|\Z)"
@@ -242,6 +241,8 @@ def schedulers_of(paths: Iterable[str]) -> frozenset[str]:
 def area_of(path: str) -> Area:
     """The area of a place; COVERAGE if none is known for it."""
     if path.startswith("aws/"):
+        from auditor.capture.aws_calls import AREAS
+
         return AREAS.get(path.rsplit("/", 1)[-1].partition(".")[0], Area.CONFIGURATION)
     if path.startswith("services/"):
         # services/<name>/<what>.json, or a directory <what> with a file for each of its parts.
