@@ -136,12 +136,11 @@ class Repository:
         # Without -l: for the sizes git would look at each object.
         listing = self._run(["ls-tree", "-r", "-z", "--full-tree", commit])
         found = []
-        for record in listing.split(b"\0"):
-            if not record:
-                continue
-            head, _, path = record.partition(b"\t")
-            mode, _, identity = head.decode("ascii").split()
-            found.append(Blob(path.decode("utf-8", "surrogateescape"), identity, mode))
+        for record in listing.decode("utf-8", "surrogateescape").split("\0"):
+            if record:
+                head, _, path = record.partition("\t")
+                mode, _, identity = head.split(" ")
+                found.append(Blob(path, identity, mode))
         return found
 
     def worktree(self) -> dict[str, Blob | None]:

@@ -45,10 +45,10 @@ class GitTree(Tree):
             parts = path.split("/", 3)
             if parts[0] == "hosts" and len(parts) > 2:
                 inside.setdefault(parts[1], set()).add(parts[2])
-            above = posixpath.dirname(path)
+            above = path.rpartition("/")[0]
             while above not in tree._directories:
                 tree._directories.add(above)
-                above = posixpath.dirname(above)
+                above = above.rpartition("/")[0]
         for host in sorted(inside):
             if inside[host] & ROOTS:
                 tree._add_host(host, inside[host], INVENTORY in tree.entries)
