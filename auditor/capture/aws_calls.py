@@ -485,8 +485,6 @@ OPERATIONS: Final = (
 )
 """Each call, after the one that lists what it is asked for."""
 
-BY_KEY: Final[Mapping[str, Operation]] = MappingProxyType({one.key: one for one in OPERATIONS})
-
 DISCOVERY: Final = ("ec2:DescribeRegions",)
 """What is needed to know where to ask. Who one is (`sts:GetCallerIdentity`) needs no permission."""
 

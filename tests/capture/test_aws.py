@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from auditor.api import Document
 from auditor.capture.aws import ATTEMPTS, AwsResult, collect_aws, moment
-from auditor.capture.aws_calls import AREAS, BY_KEY, DISCOVERY, OPERATIONS, Operation, iam_policy
+from auditor.capture.aws_calls import AREAS, DISCOVERY, OPERATIONS, Operation, iam_policy
 from auditor.capture.snapshot import Snapshot
 from auditor.model import Outcome
 from auditor.registry import load_collectors
@@ -32,6 +32,7 @@ botocore_session = pytest.importorskip("botocore.session")
 
 ACCOUNT = "210987654321"
 KEY = "AKIAIOSFODNN7EXAMPLE"
+BY_KEY = {one.key: one for one in OPERATIONS}
 
 
 @pytest.fixture(autouse=True)
