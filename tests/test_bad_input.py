@@ -199,6 +199,18 @@ def test_a_long_cname_chain(estate: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (f"{OTHER}/etc/cron.d/chain", 1) in run.places
 
 
+@pytest.mark.parametrize("loop", [False, True])
+def test_groups_in_groups(estate: Path, capsys: pytest.CaptureFixture[str], loop: bool) -> None:
+    lines = [line for n in range(2000) for line in (f"[g{n}:children]", f"g{n + 1}")]
+    lines += [f"[g2000{':children' if loop else ''}]", "g0" if loop else GOING, "[all-of-it]", GOING]
+    write(estate, "ansible/hosts", "\n".join(lines) + "\n")
+    write(estate, "ansible/site.yml", "- hosts: g0\n  tasks: []\n")
+    run = Run(estate, capsys)
+    empty = {one["subject"] for one in run.report["findings"] if one["rule"] == "group-left-empty"}
+    assert ("group g0" in empty, "group g2000" in empty) == (not loop, not loop)
+    assert "group all-of-it" in empty
+
+
 def test_a_crontab_with_one_bad_line(estate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = f"{OTHER}/etc/cron.d/report"
     write(estate, path, f"# report\n99 * * * * root true\n{GOOD}")

@@ -216,21 +216,34 @@ class Resolved:
                     yield self.texts[consumer], found
 
     def emptied_groups(self, going: Collection[str]) -> dict[str, list[str]]:
-        """Groups all of whose hosts are going: group -> its hosts."""
-        members = self._outgoing(Relation.MEMBER)
-        found = {}
-        for node in np.flatnonzero(self.kinds == KIND_ID[Kind.GROUP]).tolist():
-            hosts, seen, pending = set(), {node}, [node]
+        """Groups all of whose hosts are going: group -> its hosts.
+
+        From the hosts upwards, so that the work is linear however deep groups are in groups.
+        """
+        leads = self._of_relations(Relation.MEMBER)
+        leads &= self.kinds[self.edges[0]] != _HOST
+        groups, members = self.edges[0][leads], self.edges[1][leads]
+        size = len(self.kinds)
+        taken, scratch = np.zeros(size, bool), np.empty(size, np.int32)
+        hosts = distinct(members[self.kinds[members] == _HOST], scratch).tolist()
+        staying = [node for node in hosts if self.texts[node] not in going]
+        if len(staying) == len(hosts):
+            return {}
+        _backwards(np.array(staying, np.int32), rows_of(members, size), groups, taken, scratch)
+        left = ~taken[groups]
+        above: dict[NodeId, list[NodeId]] = {}
+        for group, member in zip(groups[left].tolist(), members[left].tolist(), strict=True):
+            above.setdefault(member, []).append(group)
+        found: dict[NodeId, list[str]] = {}
+        for host in sorted(set(hosts).difference(staying), key=self.texts.__getitem__):
+            seen, pending = {host}, [host]
             while pending:
-                for target in members.get(pending.pop(), ()):
-                    if self.kinds[target] == _HOST:
-                        hosts.add(self.texts[target])
-                    elif target not in seen:
-                        seen.add(target)
-                        pending.append(target)
-            if hosts and all(host in going for host in hosts):
-                found[self.texts[node]] = sorted(hosts)
-        return found
+                for group in above.get(pending.pop(), ()):
+                    if group not in seen:
+                        seen.add(group)
+                        pending.append(group)
+                        found.setdefault(group, []).append(self.texts[host])
+        return {self.texts[node]: found[node] for node in sorted(found) if KINDS[self.kinds[node]] is Kind.GROUP}
 
     def emptied_playbooks(self, going: Collection[str]) -> dict[str, set[str]]:
         """Playbooks all of whose plays select going hosts alone, by name or in a group: path -> the hosts."""

@@ -22,7 +22,7 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.configuration.groups import ANSIBLE, PATTERNS, TOOLS, bare_name, members_of, tool_of
+from rules.configuration.groups import ANSIBLE, PATTERNS, TOOLS, Leaving, bare_name, tool_of
 from rules.ways import references_to
 
 _SELECTORS: Final = {".sls": ("salt", "target"), ".pp": ("puppet", "node definition")}
@@ -79,14 +79,14 @@ class GroupLeftEmptyRule(Rule):
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each group, and one for each playbook that selects the hosts by name alone."""
         going = [one for one in estate.going if one.lifecycle is not Lifecycle.READ_ONLY]
-        leaving = {one.host for one in going}
-        if not leaving:
+        leaving = Leaving(estate, (one.host for one in going))
+        if not going:
             return
         playbooks = list(estate.nodes(Kind.PLAYBOOK))
         shown: set[int] = set()
         empty = _emptied(estate, leaving)
         for group in empty.values():
-            hosts = sorted(members_of(estate, group))
+            hosts = sorted(leaving.of(group) or ())
             successor = next((one.successor for one in going if one.host in hosts and one.successor), "")
             if tool_of(group) is not ANSIBLE:
                 yield from self._of_tool(estate, group, hosts, successor)
@@ -126,7 +126,7 @@ class GroupLeftEmptyRule(Rule):
                     for edge in estate.outgoing(playbook, Relation.SELECTS)
                     if edge.provider.kind is Kind.HOST
                 }
-                & leaving
+                & leaving.hosts
             )
             if evidence:
                 yield self._playbook(playbook, hosts, evidence)
@@ -158,7 +158,7 @@ class GroupLeftEmptyRule(Rule):
             hosts=tuple(hosts),
         )
 
-    def _selections(self, estate: EstateView, playbook: Node, leaving: set[str]) -> Iterator[Finding]:
+    def _selections(self, estate: EstateView, playbook: Node, leaving: Leaving) -> Iterator[Finding]:
         """What a file that goes on, or one of Salt or Puppet, holds for the going hosts."""
         form = _form(playbook)
         tool, noun = (TOOLS[form[0]], form[1]) if form else (ANSIBLE, "play")
@@ -169,14 +169,13 @@ class GroupLeftEmptyRule(Rule):
         for edge in estate.outgoing(playbook, Relation.SELECTS):
             by_group.setdefault(edge.group, []).append(edge)
         for group, edges in by_group.items():
-            targets = [(edge, _hosts_of(estate, edge.provider)) for edge in edges]
             # A play for a group is told with the group.
-            own = [(edge, hosts) for edge, hosts in targets if form or edge.provider.kind is Kind.HOST]
-            gone = [(edge, hosts) for edge, hosts in own if hosts <= leaving]
+            own = [edge for edge in edges if form or edge.provider.kind is Kind.HOST]
+            gone = [(edge, lost) for edge in own if (lost := leaving.selected(edge.provider)) is not None]
             if gone:
-                whole = len(gone) == len(targets)
+                whole = len(gone) == len(edges)
                 (alone if whole else beside).setdefault(group, []).extend(edge.provenance for edge, _ in gone)
-                named.update(host for _, hosts in gone for host in hosts)
+                named.update(host for _, lost in gone for host in lost)
         evidence = _lines(*alone.values(), *beside.values())
         if not evidence:
             return
@@ -265,10 +264,10 @@ class GroupLeftEmptyRule(Rule):
         )
 
 
-def _emptied(estate: EstateView, leaving: set[str]) -> dict[int, Node]:
+def _emptied(estate: EstateView, leaving: Leaving) -> dict[int, Node]:
     """Groups that hold hosts, all of them going; found from the hosts upwards."""
     found: dict[int, Node] = {}
-    pending = [host for name in sorted(leaving) if (host := estate.host(name)) is not None]
+    pending = [host for name in sorted(leaving.hosts) if (host := estate.host(name)) is not None]
     pending += [node for host in tuple(pending) for node in references_to(estate, host)]
     seen = {node.id for node in pending}
     while pending:
@@ -277,17 +276,16 @@ def _emptied(estate: EstateView, leaving: set[str]) -> dict[int, Node]:
             if group.id in seen:
                 continue
             seen.add(group.id)
-            hosts = members_of(estate, group)
-            if hosts and hosts <= leaving:
+            if leaving.of(group):
                 found[group.id] = group
                 pending.append(group)
     return found
 
 
-def _selecting(estate: EstateView, leaving: set[str]) -> Iterator[Node]:
+def _selecting(estate: EstateView, leaving: Leaving) -> Iterator[Node]:
     """The playbooks that select a going host by its name, or by a pattern that fits no other."""
     seen = set()
-    hosts = [host for name in sorted(leaving) if (host := estate.host(name)) is not None]
+    hosts = [host for name in sorted(leaving.hosts) if (host := estate.host(name)) is not None]
     patterns = [group for group in _emptied(estate, leaving).values() if tool_of(group) is not ANSIBLE]
     for node in (*hosts, *patterns):
         for edge in estate.incoming(node, Relation.SELECTS):
@@ -296,21 +294,19 @@ def _selecting(estate: EstateView, leaving: set[str]) -> Iterator[Node]:
                 yield edge.consumer
 
 
-def _is_dead(estate: EstateView, playbook: Node, leaving: set[str]) -> bool:
+def _is_dead(estate: EstateView, playbook: Node, leaving: Leaving) -> bool:
     """Whether every play of a playbook selects only what is going: each pattern is known, and all of it leaves."""
     patterns = playbook.attributes.get("hosts_patterns")
     if not isinstance(patterns, tuple) or not patterns:
         return False
-    by_group: dict[str, set[str]] = {}
+    left: dict[str, bool] = {}
     for edge in estate.outgoing(playbook, Relation.SELECTS):
-        target = edge.provider
-        hosts = {target.text} if target.kind is Kind.HOST else members_of(estate, target)
         # A group of which no inventory was captured may hold anything.
-        by_group.setdefault(edge.group, set()).update(hosts or {""})
-    return all(by_group.get(f"hosts {pattern}", {""}) <= leaving for pattern in patterns)
+        left[edge.group] = left.get(edge.group, True) and leaving.selected(edge.provider) is not None
+    return all(left.get(f"hosts {pattern}", False) for pattern in patterns)
 
 
-def _plays_for(estate: EstateView, playbook: Node, group: Node, leaving: set[str]) -> list[Provenance]:
+def _plays_for(estate: EstateView, playbook: Node, group: Node, leaving: Leaving) -> list[Provenance]:
     """The plays of a playbook that select this group, and nothing that stays."""
     plays: dict[str, list[Edge]] = {}
     for edge in estate.outgoing(playbook, Relation.SELECTS):
@@ -320,18 +316,13 @@ def _plays_for(estate: EstateView, playbook: Node, group: Node, leaving: set[str
         for play, edges in plays.items()
         if play.startswith("hosts ")
         and any(edge.provider.id == group.id for edge in edges)
-        and all(_hosts_of(estate, edge.provider) <= leaving for edge in edges)
+        and all(leaving.selected(edge.provider) is not None for edge in edges)
     ]
 
 
 def _form(playbook: Node) -> tuple[str, str] | None:
     """Which other tool than Ansible a file belongs to, and what that calls a selection."""
     return next((form for suffix, form in _SELECTORS.items() if playbook.text.endswith(suffix)), None)
-
-
-def _hosts_of(estate: EstateView, target: Node) -> set[str]:
-    """The hosts that a target selects; a group of which nothing is known may hold anything."""
-    return {target.text} if target.kind is Kind.HOST else members_of(estate, target) or {""}
 
 
 def _of_playbook(estate: EstateView, playbook: Node, playbooks: Iterable[Node]) -> Iterator[Provenance]:

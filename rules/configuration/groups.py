@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,17 +86,48 @@ def bare_name(group: Node) -> str:
     return group.text[found.end() :] if found is not None else group.text
 
 
-def members_of(estate: EstateView, group: Node) -> set[str]:
-    """The hosts of a group, and of the groups in it. A name that leads to no known host counts as one by itself."""
-    hosts, seen, pending = set(), {group.id}, [group]
-    while pending:
-        for edge in estate.outgoing(pending.pop(), Relation.MEMBER):
-            member = edge.provider
-            if member.kind is Kind.HOST:
-                hosts.add(member.text)
-            elif member.kind in _REFERENCES:
-                hosts.update({host.text for host in estate.reaches(member)} or {member.text})
-            elif member.id not in seen:
-                seen.add(member.id)
-                pending.append(member)
-    return hosts
+class Leaving:
+    """Which groups lose all of their hosts. What was found of a group is remembered, and stands for it in others."""
+
+    def __init__(self, estate: EstateView, hosts: Iterable[str]) -> None:
+        """`hosts` are those that are leaving."""
+        self._estate, self.hosts = estate, frozenset(hosts)
+        self._known: dict[int, frozenset[str] | None] = {}
+
+    def of(self, group: Node) -> frozenset[str] | None:
+        """The hosts of a group, and of the groups in it; None if one of them stays.
+
+        A name that leads to no known host counts as one that stays.
+        """
+        if group.id not in self._known:
+            self._known[group.id] = self._look(group)
+        return self._known[group.id]
+
+    def selected(self, target: Node) -> frozenset[str] | None:
+        """The hosts that a target selects; None if one of them stays, as in a group of which nothing is known."""
+        if target.kind is Kind.HOST:
+            return frozenset((target.text,)) if target.text in self.hosts else None
+        return self.of(target) or None
+
+    def _look(self, group: Node) -> frozenset[str] | None:
+        hosts: set[str] = set()
+        seen, pending = {group.id}, [group]
+        while pending:
+            for edge in self._estate.outgoing(pending.pop(), Relation.MEMBER):
+                member = edge.provider
+                found: frozenset[str] | None
+                if member.kind is Kind.HOST:
+                    found = frozenset((member.text,))
+                elif member.kind in _REFERENCES:
+                    found = frozenset(host.text for host in self._estate.reaches(member)) or frozenset((member.text,))
+                elif member.id in self._known:
+                    found = self._known[member.id]
+                else:
+                    found = frozenset()
+                    if member.id not in seen:
+                        seen.add(member.id)
+                        pending.append(member)
+                if found is None or not found.issubset(self.hosts):
+                    return None
+                hosts |= found
+        return frozenset(hosts)

@@ -19,7 +19,7 @@ from auditor.api import (
     Severity,
     listed,
 )
-from rules.configuration.groups import ANSIBLE, PATTERNS, Tool, bare_name, members_of, tool_of
+from rules.configuration.groups import ANSIBLE, PATTERNS, Leaving, Tool, bare_name, tool_of
 from rules.ways import references_to
 
 _EVERYONE: Final = re.compile(r"(?:^|[\s,])\*(?:$|[\s,])")
@@ -65,6 +65,7 @@ class HostInInventoryRule(Rule):
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each host and inventory file."""
         leaving = {one.host for one in estate.going if one.lifecycle is not Lifecycle.READ_ONLY}
+        wholly = Leaving(estate, leaving)
         for going in estate.going:
             host = estate.host(going.host)
             if host is None or going.lifecycle is Lifecycle.READ_ONLY:
@@ -84,7 +85,7 @@ class HostInInventoryRule(Rule):
                         continue
                     if tool.watches and _EVERYONE.search(place.excerpt):
                         continue  # nothing there names it
-                    if group.text.startswith(PATTERNS) or members_of(estate, group) <= leaving:
+                    if group.text.startswith(PATTERNS) or wholly.of(group) is not None:
                         continue
                     same = [
                         other.provider.text
