@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from auditor.audit.engine import Audited
 from auditor.audit.scenario import HOSTS_LIMIT, Asked, parse_hosts, register
 from auditor.errors import UsageError
-from auditor.model import Area, Going, Impact, Kind, Lifecycle, Report, Severity
+from auditor.model import Area, Coverage, Going, Impact, Kind, Lifecycle, Report, Severity
 from auditor.phrases import plural
 from auditor.wave import Fate, Wait, Wave, WaveHost
 
@@ -133,7 +133,7 @@ def _gaps(report: Report, host: str) -> tuple[str, ...]:
     ]
     # First whether this is the machine that is meant: it is unknown, or only a name of another.
     rows.sort(key=lambda row: row.area is not Area.COVERAGE or row.source != host)
-    said = [row.what for row in rows]
+    said = [_gap(row) for row in rows]
     missing: Counter[str] = Counter()
     for run in report.rules:
         if not run.looked_at and not run.off:
@@ -141,6 +141,12 @@ def _gaps(report: Report, host: str) -> tuple[str, ...]:
     said += [f"{what}, which {plural(count, 'rule')} ask for" for what, count in missing.items()]
     said.extend(failure.what for failure in report.failures)
     return tuple(dict.fromkeys(said))
+
+
+def _gap(row: Coverage) -> str:
+    """What was not seen, of which host, and why not, if somebody asked for it."""
+    where = f" on {row.source}" if row.source and row.source not in row.what else ""
+    return f"{row.what}{where}" + (f": {row.outcome.value}" if row.recorded else "")
 
 
 def _names(text: str, hosts: Iterable[str]) -> bool:

@@ -228,3 +228,11 @@ def test_what_is_left_out_is_shown_by_a_command_that_can_be_pasted(
     (place / "inventory.yaml").write_text("version: 1\nhosts:\n  - {name: a.example.net}\n")
     main(["wave", str(hosts), "--estate", str(place), "--now", NOW, "-q", "--width", "200"])
     assert f"more: auditor checklist nosuch.example.net --estate '{place}'" in capsys.readouterr().out
+
+
+def test_a_gap_says_of_which_host_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path alone would read as if it were on the host that is to go."""
+    denied = '{"path": "hosts/b.example.net/var/spool/cron/crontabs", "outcome": "denied"}\n'
+    place = estate(tmp_path / "e", {"captures.jsonl": denied}, "ab")
+    _, (found,) = wave(place, "a.example.net\n", capsys=capsys)
+    assert "/var/spool/cron/crontabs on b.example.net: denied" in found["hosts"][0]["gaps"]
