@@ -43,6 +43,7 @@ from auditor.model import (
 from auditor.phrases import listed
 from auditor.policy import POLICY
 from auditor.policy.decisions import Policy, Settled, settle, too_many
+from auditor.text import normal_name
 
 MAX_REMOVED: Final = 2000
 """Hosts and names that one change may take out and that are judged. More is an inventory that moved elsewhere."""
@@ -160,6 +161,7 @@ def gate(
     change = _change(sides, before, after, trust_head, notes)
     crashes = [*failures, *after.reading.failures, *wrong, *_too_much(change, policy, confirmed)]
     judged = _judge_after(change, bench)
+    notes += _unnamed(judged, hosts)
     groups, of_groups = _emptied(change, judged.going, bench)
     old = _judge_before(change, bench)
     compared = compare(old, (*judged.findings, *of_groups.findings), change.lines, change.apart)
@@ -294,6 +296,14 @@ def _judge_after(change: Change, bench: Bench) -> After:
         report.aside,
         tuple(one for one in report.coverage if one.needed and not one.seen and one.source not in apart),
     )
+
+
+def _unnamed(judged: After, hosts: Iterable[Asked]) -> Iterator[str]:
+    """A note of each host that was asked for and that nothing names: it has gone, or its name is spelt wrong."""
+    asked = {normal_name(one.name) for one in hosts}
+    for row in judged.unseen:
+        if row.source in asked and row.area is Area.COVERAGE and row.outcome is Outcome.UNSEEN:
+            yield f"{row.what}. {row.detail}"
 
 
 def _judge_before(change: Change, bench: Bench) -> tuple[Finding, ...]:

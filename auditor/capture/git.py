@@ -255,16 +255,18 @@ class Repository:
                 timeout=TIMEOUT,
                 check=False,
             )
-        except FileNotFoundError as error:
-            hint = "Install git, and run this within a clone."
-            raise UsageError(f"{self._directory}: git is not installed, or no such directory", hint=hint) from error
+        except OSError as error:
+            if not self._directory.is_dir():
+                raise UsageError(f"{self._directory}: no such directory", hint=_CLONE) from error
+            if isinstance(error, FileNotFoundError):
+                raise UsageError("git is not installed", hint="Install it: repositories are read with it.") from error
+            raise UsageError(f"{self._directory}: git can't be run there: {error.strerror}", hint=_CLONE) from error
         except subprocess.TimeoutExpired as error:
             raise EstateError(f"{self._directory}: git {_command(arguments)} took more than {TIMEOUT:.0f} s") from error
         if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise UsageError(
-                why or f"git {_command(arguments)} failed in {self._directory}", hint=said[0] if said else ""
-            )
+            said = next(iter(done.stderr.decode("utf-8", "replace").strip().splitlines()), "")
+            hint = _CLONE if "not a git repository" in said else said
+            raise UsageError(why or f"git {_command(arguments)} failed in {self._directory}", hint=hint)
         if len(done.stdout) > MAX_LISTING:
             raise EstateError(
                 f"{self._directory}: git {_command(arguments)} answered with more than {MAX_LISTING:,} bytes"
@@ -272,6 +274,7 @@ class Repository:
         return done.stdout
 
 
+_CLONE: Final = "Give the directory of a clone."
 _GIT: Final = (
     "git", "--no-pager", "--no-replace-objects", "--literal-pathspecs",
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,3 +151,31 @@ def test_a_wrong_baseline_of_a_commit_is_named(clone: Clone, capsys: pytest.Capt
     report = judged(clone, capsys)
     head = clone.git("rev-parse", "HEAD")[:12]
     assert report["failures"][0]["error"].startswith(f"{head}:base.json:")
+
+
+def test_a_host_that_was_asked_for_and_that_nothing_names(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may have gone as it should, or its name may be spelt wrong."""
+    clone.commit({"README.md": BASE["README.md"] + "changed\n"})
+    report = judged(clone, capsys, "--going", "cert10.example.net", "--going", "web02.example.net")
+    (note,) = [note for note in report["notes"] if "named nowhere" in note]
+    assert note.startswith("cert10.example.net is named nowhere in the estate. Is the name spelt right")
+    assert "Did you mean cert01.example.net" in note
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "to_do"),
+    [
+        ("nowhere", "no such directory", "Give the directory of a clone."),
+        ("file", "no such directory", "Give the directory of a clone."),
+        ("plain", "is in no git repository", "Give the directory of a clone."),
+    ],
+)
+def test_what_is_no_clone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, said: str, to_do: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "plain").mkdir()
+    assert main(["gate", "--repo", str(tmp_path / place), "--base", "HEAD", "--now", NOW]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert to_do in told

@@ -6,7 +6,7 @@ from typing import Final
 
 from auditor.change import GateReport, Standing
 from auditor.phrases import listed
-from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of
+from auditor.report.gate.wording import by_urgency, counts, gap_text, headline, place_of, sentences
 from auditor.report.layout import Page, clean, number
 from auditor.report.summary import SEVERITY_SYMBOL, aside_said, aside_tally
 
@@ -73,5 +73,5 @@ def render_text(report: GateReport, *, color: bool = False, width: int = 80) -> 
     if said:
         page.gap()
         for text in said:
-            page.hang("", clean(text) + ".")
+            page.hang("", sentences(clean(text)))
     return page.text()
