@@ -86,14 +86,14 @@ class KubernetesCollector(Collector):
 
     Yields
     ------
-    Services of type ExternalName or with `externalIPs`; the addresses of Endpoints and EndpointSlices that are no pods,
-    as alternatives; hosts of an Ingress and the services behind them; of Gateway API the addresses of a Gateway, and
-    what routes pass requests to, Backends of Envoy Gateway among them; of Traefik its routes, its services, and the
-    middlewares that ask another server; URLs of admission webhooks and of conversion; of the Prometheus operator the
-    receivers of an AlertmanagerConfig and where a Prometheus writes to; scheduled jobs with time zone, what their
-    command reaches and what their variables name; workloads' variables, host aliases, image registries, NFS, iSCSI and
-    CephFS volumes, and nodes that they are bound to; the machines of a cluster, and apart from the others those of its
-    control plane, as alternatives.
+    Services of type ExternalName or with `externalIPs`; the addresses of Endpoints and EndpointSlices that are no
+    pods, as alternatives; hosts of an Ingress and the services behind them; of Gateway API the addresses of a Gateway,
+    and what routes pass requests to, Backends of Envoy Gateway among them; of Traefik its routes, its services, and
+    the middlewares that ask another server; of Istio what a ServiceEntry or WorkloadEntry names; URLs of admission
+    webhooks and of conversion; of the Prometheus operator the receivers of an AlertmanagerConfig and where a
+    Prometheus writes to; scheduled jobs with time zone, what their command reaches and what their variables name;
+    workloads' variables, host aliases, image registries, NFS, iSCSI and CephFS volumes, and nodes that they are bound
+    to; the machines of a cluster, and apart from the others those of its control plane, as alternatives.
 
     Can't see
     ---------

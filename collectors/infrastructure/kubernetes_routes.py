@@ -1,7 +1,8 @@
-"""How requests come into a cluster and where they go: Gateway API, Envoy Gateway's backends, Traefik's routes.
+"""How requests come into a cluster and where they go: Gateway API, Envoy Gateway's backends, Traefik's routes, Istio's
+entries of what is outside.
 
-Sources: the Go types of Gateway API 1.4 (`apis/v1`), of Envoy Gateway 1.6 (`api/v1alpha1`), and of Traefik 3.7
-(`pkg/provider/kubernetes/crd/traefikio/v1alpha1`).
+Sources: the Go types of Gateway API 1.4 (`apis/v1`), of Envoy Gateway 1.6 (`api/v1alpha1`), of Traefik 3.7
+(`pkg/provider/kubernetes/crd/traefikio/v1alpha1`), and Istio 1.28's reference of ServiceEntry and WorkloadEntry.
 """
 
 from __future__ import annotations
@@ -136,6 +137,33 @@ def _backend(one: ManifestObject) -> Iterator[Parsed]:
         yield from _needs(one, one.ref, places, Relation.BACKED_BY, "endpoints")
 
 
+def _service_entry(one: ManifestObject) -> Iterator[Parsed]:
+    """Istio: names outside of the mesh, or the endpoints that stand for them."""
+    spec = one.root.get("spec")
+    if one.group != _ISTIO or spec is None or not spec.is_map:
+        return
+    written = [node for entry in maps(spec, "endpoints") if (node := entry.get("address")) is not None]
+    places = [(found, node) for node in written if (found := outside(node.scalar)) is not None]
+    if places:
+        yield Entity(one.ref, one.where, {"endpoints": len(places)})
+        yield from _needs(one, one.ref, places, Relation.BACKED_BY, "endpoints")
+        return
+    # Without endpoints each name is asked for by itself; what a selector finds are workloads of the mesh.
+    named = [(found, node) for node in texts(spec, "hosts") if (found := outside(node.scalar)) is not None]
+    if named and not written and spec.get("workloadSelector") is None:
+        yield Entity(one.ref, one.where)
+        yield from _needs(one, one.ref, named, Relation.CONNECTS)
+
+
+def _workload_entry(one: ManifestObject) -> Iterator[Parsed]:
+    """Istio: a machine that is a workload of the mesh."""
+    address = step(one.root, "spec", "address")
+    found = outside(address.scalar) if one.group == _ISTIO and address is not None else None
+    if found is not None and address is not None:
+        yield Entity(one.ref, one.where)
+        yield Dependency(one.ref, found, Relation.RUNS_ON, one.at(address))
+
+
 def _traefik_service(one: ManifestObject, entry: YamlNode) -> _Found | None:
     """What an entry of `services` names. None for what another provider than Kubernetes gives."""
     name = entry.get("name")
@@ -210,6 +238,8 @@ ROUTES: Final[Mapping[str, Callable[[ManifestObject], Iterator[Parsed]]]] = {
     "Gateway": _gateway,
     **dict.fromkeys(("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"), _route),
     "Backend": _backend,
+    "ServiceEntry": _service_entry,
+    "WorkloadEntry": _workload_entry,
     **dict.fromkeys(("IngressRoute", "IngressRouteTCP", "IngressRouteUDP"), _ingress_route),
     "TraefikService": _weighted,
     "Middleware": _middleware,

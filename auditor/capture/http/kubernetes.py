@@ -71,11 +71,15 @@ def _objects(
     return ask
 
 
+def _whole(thing: Mapping[str, Any]) -> Mapping[str, Any]:
+    return thing
+
+
 def _installed(
     name: str,
     versions: Sequence[str],
     kind: str,
-    made: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = lambda one: one,
+    made: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = _whole,
 ) -> Callable[[Client], Iterator[Kept | Step]]:
     """Asks for all objects of a kind that not every cluster has, in the first of the versions that it serves.
 
@@ -148,6 +152,8 @@ def _path(group: str, kind: str) -> str:
     plural = f"{kind.lower()}es" if kind.endswith(("s", "x")) else f"{kind.lower()}s"
     if kind == "Endpoints":
         plural = "endpoints"
+    elif kind.endswith("y") and kind[-2] not in "aeiou":
+        plural = f"{kind.lower()[:-1]}ies"
     return f"/api/v1/{plural}" if group == "v1" else f"/apis/{group}/{plural}"
 
 
@@ -310,6 +316,13 @@ _ADMISSION: Final = "admissionregistration.k8s.io/v1"
 _CERTIFICATES: Final = "cert-manager.io"
 _GATEWAY_API: Final = "gateway.networking.k8s.io"
 _TRAEFIK: Final = "traefik.io"
+_TRAEFIK_2: Final = "traefik.containo.us"
+_OF_TRAEFIK: Final = (
+    *((kind, _whole) for kind in ("IngressRoute", "IngressRouteTCP", "IngressRouteUDP", "TraefikService")),
+    ("Middleware", _asking),
+)
+_ISTIO: Final = "networking.istio.io"
+_OF_ISTIO: Final = ("v1", "v1beta1", "v1alpha3")
 _OPERATOR: Final = "monitoring.coreos.com"
 
 KUBERNETES: Final[tuple[Step, ...]] = (
@@ -336,11 +349,14 @@ KUBERNETES: Final[tuple[Step, ...]] = (
     Step("tcproutes.json", _installed(_GATEWAY_API, ["v1", "v1alpha2"], "TCPRoute")),
     Step("udproutes.json", _installed(_GATEWAY_API, ["v1", "v1alpha2"], "UDPRoute")),
     Step("backends.json", _installed("gateway.envoyproxy.io", ["v1alpha1"], "Backend")),
-    Step("ingressroutes.json", _installed(_TRAEFIK, ["v1alpha1"], "IngressRoute")),
-    Step("ingressroutetcps.json", _installed(_TRAEFIK, ["v1alpha1"], "IngressRouteTCP")),
-    Step("ingressrouteudps.json", _installed(_TRAEFIK, ["v1alpha1"], "IngressRouteUDP")),
-    Step("traefikservices.json", _installed(_TRAEFIK, ["v1alpha1"], "TraefikService")),
-    Step("middlewares.json", _installed(_TRAEFIK, ["v1alpha1"], "Middleware", _asking)),
+    *(Step(f"{kind.lower()}s.json", _installed(_TRAEFIK, ["v1alpha1"], kind, made)) for kind, made in _OF_TRAEFIK),
+    # Before Traefik 2.10 its group had another name.
+    *(
+        Step(f"traefik2/{kind.lower()}s.json", _installed(_TRAEFIK_2, ["v1alpha1"], kind, made))
+        for kind, made in _OF_TRAEFIK
+    ),
+    Step("serviceentries.json", _installed(_ISTIO, _OF_ISTIO, "ServiceEntry")),
+    Step("workloadentries.json", _installed(_ISTIO, _OF_ISTIO, "WorkloadEntry")),
     Step("probes.json", _installed(_OPERATOR, ["v1"], "Probe")),
     Step("scrapeconfigs.json", _installed(_OPERATOR, ["v1alpha1", "v1", "v1beta1"], "ScrapeConfig", _scraped)),
     Step("servicemonitors.json", _installed(_OPERATOR, ["v1"], "ServiceMonitor", _monitored)),

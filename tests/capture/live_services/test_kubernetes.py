@@ -88,6 +88,12 @@ def test_a_cluster_to_the_checklist(
         "ingressrouteudps.json": "absent",
         "traefikservices.json": "absent",
         "middlewares.json": "ok",
+        **{
+            f"traefik2/{kind}.json": "absent the cluster has no such API"
+            for kind in ("ingressroutes", "ingressroutetcps", "ingressrouteudps", "traefikservices", "middlewares")
+        },
+        "serviceentries.json": "ok",
+        "workloadentries.json": "absent the cluster has no such API",
         "probes.json": "ok",
         "scrapeconfigs.json": "ok",
         "servicemonitors.json": "ok",
@@ -117,6 +123,7 @@ def test_a_cluster_to_the_checklist(
     assert "kubernetes Gateway infra/edge" in told
     assert "kubernetes Middleware web/login" in told
     assert "kubernetes Prometheus monitoring/k8s" in told
+    assert "kubernetes ServiceEntry web/tracking" in told
     assert "probe/monitoring/sites of cluster prod" in told
     assert "scrapeConfig/monitoring/nodes of cluster prod" in told
     lines = {place.path for one in report.findings for place in one.evidence}
