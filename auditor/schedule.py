@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -64,6 +64,8 @@ _CALENDAR_ALIASES: Final = {
 }
 _FRACTION: Final = re.compile(r"(:\d{1,2})\.\d{1,9}(?=\s|$)")
 _EPOCH: Final = re.compile(r"@(\d{1,12})(?:\.\d+)?")
+_TIMER: Final = re.compile(r"\.timer(?:@\S*)?(?: \([^()]*\))?$")
+_OFFSET: Final = re.compile(r"[+-](?:[01]\d|2[0-3])[0-5]\d")
 _DAY: Final = 86400
 _YEAR: Final = 366
 _SCAN_DAYS: Final = 9 * 366
@@ -334,6 +336,19 @@ def _cron_times(read: CronSchedule, now: datetime, *, reverse: bool) -> Iterator
 
     start = now.replace(second=0, microsecond=0) + timedelta(minutes=1) if reverse else now
     yield from CronSim(read.text, start, reverse=reverse)
+
+
+def is_timer(job: str) -> bool:
+    """Whether a job of this name is a timer of systemd: `x.timer`, `x@host.timer (user alice)`."""
+    return _TIMER.search(job) is not None
+
+
+def in_zone(moment: datetime, offset: object) -> datetime:
+    """The moment in the zone of a host, by its offset from UTC (`+0530`); as it is if that is none."""
+    if not isinstance(offset, str) or _OFFSET.fullmatch(offset) is None:
+        return moment
+    minutes = int(offset[1:3]) * 60 + int(offset[3:])
+    return moment.astimezone(timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)))
 
 
 def next_run(schedule: str, kind: ScheduleKind, now: datetime, *, dialect: CronDialect = "vixie") -> datetime | None:

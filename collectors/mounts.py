@@ -215,6 +215,10 @@ def _facts(mount: _Mount, where: Where, *, running: bool) -> Iterator[Parsed]:
     ref = Ref(Kind.MOUNT, point)
     servers = _servers(mount)
     why = _read_only_by(mount, running)
+    if mount.kind == "autofs":
+        # It waits for somebody to come; what is mounted then stands in a unit, in fstab or in a map.
+        yield Entity(ref, where, {"automount": True})
+        return
     attributes: dict[str, Attribute] = {"mounted" if running else "in_fstab": True, "fstype": mount.kind}
     # What is mounted tells that a mount is writable; fstab alone does not.
     if running or why:

@@ -71,6 +71,9 @@ class ShellCollector(Collector):
 
     def recognizes(self, path: str, head: bytes) -> bool:
         """By the `#!` line (a BOM before it is tolerated), or by suffix if the content is text."""
+        # The jobs of at are scripts that nothing else calls, and have a collector of their own.
+        if path.startswith(("/var/spool/cron/atjobs/", "/var/spool/at/", "/var/spool/atjobs/")):
+            return False
         start = head[3:] if head.startswith(b"\xef\xbb\xbf") else head
         if start.startswith(b"#!"):
             return _SHEBANG.match(start) is not None

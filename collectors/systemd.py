@@ -115,6 +115,8 @@ _EXEC: Final = (
     "ExecMount", "ExecUnmount",
 )  # fmt: skip
 _PREFIX: Final = lazy_pattern(r"[@\-:+!|]*")
+_PLAIN: Final = lazy_pattern(r"/(?!.*(?:\{\{|<%))[^*?\[\]\s%]+")
+_VARIABLE: Final = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 _PATH_TRIGGERS: Final = ("PathExists", "PathExistsGlob", "PathChanged", "PathModified", "DirectoryNotEmpty")
 _STATE: Final = {"StateDirectory": "/var/lib", "CacheDirectory": "/var/cache", "LogsDirectory": "/var/log"}
 _OUTPUT: Final = lazy_pattern(r"(?:file|append|truncate):(/\S+)")
@@ -252,7 +254,7 @@ class SystemdCollector(Collector):
             if isinstance(fragment.value, _File):
                 groups.setdefault(fragment.value.group, []).append(fragment.value)
         for files in groups.values():
-            yield from _group(files)
+            yield from _group(files, read)
 
 
 def _placed(path: str) -> _File | None:
@@ -355,7 +357,7 @@ def _calendar_problem(value: str) -> str:
     return ""
 
 
-def _group(files: Iterable[_File]) -> Iterator[Fact]:
+def _group(files: Iterable[_File], read: Read) -> Iterator[Fact]:
     """All units that one manager (or one directory of a repository) knows."""
     units: dict[str, list[_File]] = {}
     drop_ins: dict[str, list[_File]] = {}
@@ -374,17 +376,27 @@ def _group(files: Iterable[_File]) -> Iterator[Fact]:
     for name in _references(file for several in (*units.values(), *drop_ins.values()) for file in several):
         if len(wanted) < MAX_INSTANCES:
             wanted.add(name)
+    # What an enabled instance starts is an instance, too, and nothing else names it.
+    for name in sorted(wanted):
+        template, instance = _instance(name)
+        if instance and len(wanted) < MAX_INSTANCES:
+            wanted.update(_started(name, instance, (*units.get(name, ()), *units.get(template, ()))))
     for name in sorted(wanted):
         template, instance = _instance(name)
         found = units.get(name) or (units.get(template) if instance else None)
         main = found[0] if found else None
-        yield from _unit_facts(
-            name,
-            main,
-            tuple(_drop_ins_of(name, drop_ins)),
-            tuple(links.get(name, ())),
-            frozenset(targets),
-        )
+        more = tuple(_drop_ins_of(name, drop_ins))
+        given = tuple(_environment_files(main, more, read)) if name.endswith(".service") else ()
+        yield from _unit_facts(name, main, more, tuple(links.get(name, ())), frozenset(targets), given)
+
+
+def _environment_files(main: _File | None, more: Iterable[_File], read: Read) -> Iterator[tuple[str, str]]:
+    """The files of variables that a service is given and that were captured: path and text."""
+    for file in (main, *more):
+        for setting in file.settings if file is not None else ():
+            path = setting.value.lstrip("-")
+            if setting.key == "EnvironmentFile" and _PLAIN.fullmatch(path) and (content := read(path)) is not None:
+                yield path, decode(content[:MAX_VALUE])
 
 
 def _instance(name: str) -> tuple[str, str]:
@@ -416,6 +428,16 @@ def _references(files: Iterable[_File]) -> Iterator[str]:
             yield file.unit.rpartition(".")[0] + ".service"
 
 
+def _started(name: str, instance: str, files: Iterable[_File]) -> Iterator[str]:
+    """The instances that a timer, path or socket of this name starts."""
+    if name.endswith((".timer", ".path", ".socket")):
+        said = [one.value for file in files for one in file.settings if one.key in ("Unit", "Service")]
+        for unit in said or [f"{name.rpartition('.')[0]}.service"]:
+            unit = unit.replace("%i", instance)
+            if "%" not in unit and _UNIT.fullmatch(unit) and _instance(unit)[1]:
+                yield unit
+
+
 def _drop_ins_of(name: str, drop_ins: Mapping[str, list[_File]]) -> list[_File]:
     """Drop-ins that apply to a unit, in the order in which they are read: by file name.
 
@@ -442,10 +464,15 @@ def _drop_ins_of(name: str, drop_ins: Mapping[str, list[_File]]) -> list[_File]:
 
 @lru_cache(maxsize=8192)
 def _unit_facts(
-    name: str, main: _File | None, drop_ins: tuple[_File, ...], links: tuple[_File, ...], targets: frozenset[str]
+    name: str,
+    main: _File | None,
+    drop_ins: tuple[_File, ...],
+    links: tuple[_File, ...],
+    targets: frozenset[str],
+    given: tuple[tuple[str, str], ...],
 ) -> tuple[Fact, ...]:
     """Facts of one unit. The same files on many hosts are put together once."""
-    return tuple(_Unit(name, main, drop_ins, links, targets).facts())
+    return tuple(_Unit(name, main, drop_ins, links, targets, given).facts())
 
 
 class _Unit:
@@ -458,9 +485,11 @@ class _Unit:
         drop_ins: tuple[_File, ...],
         links: tuple[_File, ...],
         targets: frozenset[str],
+        given: tuple[tuple[str, str], ...],
     ) -> None:
         self.name = name
         self.main, self.links, self.targets = main, links, targets
+        self.given = dict(given)
         self.instance = _instance(name)[1]
         self.kind = name.rpartition(".")[2]
         files = [file for file in (main, *drop_ins) if file is not None]
@@ -641,7 +670,12 @@ class _Unit:
                     yield Dependency(ref, endpoint, Relation.CONNECTS, where, confidence=Confidence.MEDIUM)
         for value, where in self.all("EnvironmentFile"):
             path = value.lstrip("-")
-            if path.startswith("/") and not re.search(r"[*?\[\]\s]|\{\{|<%", path):
+            for variable, text, line in _variables(self.given.get(path, "")):
+                environment[variable] = text
+                if "://" in text and (endpoint := endpoint_ref(text)):
+                    place = Where(line, excerpt(f"{variable}={text}"), path)
+                    yield Dependency(ref, endpoint, Relation.CONNECTS, place, confidence=Confidence.MEDIUM)
+            if _PLAIN.fullmatch(path):
                 confidence = Confidence.MEDIUM if value.startswith("-") else Confidence.HIGH
                 yield Dependency(ref, Ref(Kind.PATH, path), Relation.READS, where, confidence=confidence)
         for value, where in self.all("ReadWritePaths", "ReadWriteDirectories"):
@@ -690,6 +724,17 @@ class _Unit:
         if "." not in name or not re.search(r"[A-Za-z]{2}$|^\d+\.\d+\.\d+\.\d+$", name) or _NOT_HOSTS.fullmatch(name):
             return None
         return host_ref(name)
+
+
+def _variables(text: str) -> Iterator[tuple[str, str, int]]:
+    """Variables of an EnvironmentFile= with their lines (systemd.exec(5)); quotes are taken off."""
+    for number, line in enumerate(text.split("\n")[:MAX_SETTINGS], 1):
+        name, equals, value = line.strip().partition("=")
+        if equals and _VARIABLE.fullmatch(name):
+            value = value.strip()
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            yield name, value, number
 
 
 def _unescape(text: str) -> str:

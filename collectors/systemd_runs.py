@@ -69,7 +69,7 @@ class SystemdRunsCollector(Collector):
 
     Yields
     ------
-    For each timer the time of its last run, if there was one, and whether it will run again; a timer that
+    For each timer the times of its last run and of the next, and whether it will run again; a timer that
     has no unit file, as a job. For each service that a timer starts, or that failed, its last
     result, exit status and times; for each job of anacron its last day. `auditor collect` asks for times in UTC; those
     of another zone are taken as UTC, as zones are written by ambiguous letters: they are right to half a day.
@@ -147,6 +147,8 @@ def _timer(block: _Block, up_since: str | None) -> dict[str, Attribute]:
     known: dict[str, Attribute] = {"runs_known": True}
     if last := _moment(block.get("LastTriggerUSec")):
         known["last_run"] = last
+    if coming := _moment(block.get("NextElapseUSecRealtime")):
+        known["next_run"] = coming
     if up_since:
         known["runs_since"] = up_since
     over = block.get("SubState") == "elapsed" and block.get("NextElapseUSecMonotonic") in ("infinity", "")

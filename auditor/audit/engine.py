@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from auditor.api import Collector, Rule
 from auditor.audit import coverage as covering
 from auditor.audit import scenario
-from auditor.audit.mentioned import look_for_mentions
+from auditor.audit.mentioned import links_of, look_for_mentions
 from auditor.audit.observed import observe_hosts, observe_tags, sightings
 from auditor.audit.sight import blind_to
 from auditor.audit.staying import undeclared
@@ -318,7 +318,8 @@ def answer(
 
     tree, inventory, reading, hosts = found.tree, found.inventory, found.reading, found.hosts
     wanted = _wanted(resolved, hosts, set(names))
-    called = look_for_mentions(reading, hosts, resolved, wanted, progress, inventory)
+    links = links_of(reading)
+    called = look_for_mentions(reading, hosts, resolved, wanted, progress, inventory, links)
     without_machine = list(resolved.without_machine()) if inventory is not None else []
     linked = resolved.build()
 
@@ -341,13 +342,13 @@ def answer(
         known = {name for name, record in hosts.records.items() if "inventory" in record.origins}
         covered = covering.afterwards(covered, going, known)
     seen = sightings(reading, hosts)
-    view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
+    view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase, links)
     if other := [
         *_names_of_others(view, going),
         *_words(hosts, names, {*called, *(identity.text for identity in wanted)}),
     ]:
         covered = (*covered, *other)
-        view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase)
+        view = View(linked, going, request.now, request.on, covered, recovery, seen, request.phase, links)
     rules = [rule for rule in rules if request.phase in rule.phases]
     findings, runs, crashes = _check(view, policy.configured(rules) if policy is not None else rules, progress)
     if request.merged:

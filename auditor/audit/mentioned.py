@@ -6,10 +6,12 @@ entries of the host, and among the names of other machines.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from auditor.capture.reading import Bound, Reading
@@ -38,10 +40,14 @@ _HCL: Final = (".tf", ".tfvars", ".hcl")
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
 _SHARED: Final = (b"://", b"\\\\", b"\\\x00\\\x00")
 """What a URL or a share has, also in UTF-16."""
-CONNECTIONS = (
+SAID_BY_HOSTS: Final = (
     "/.auditor/sockets.txt", "/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt",
+    "/.auditor/systemctl-units.txt", "/.auditor/systemctl-timers.txt", "/.auditor/systemctl-services.txt",
+    "/.auditor/cron-log.txt", "/.auditor/states.txt", "/.auditor/immutable.txt",
 )  # fmt: skip
-"""What hosts are connected to: each line is understood, or no connection. A mention would tell it once more."""
+"""What running hosts say of themselves: connections, each line of which is understood, and what became of jobs, units
+and files that have files of their own. A mention would tell once more what is told of those."""
+_ENABLES: Final = re.compile(r"/systemd/(?:system|user)/[^/]+\.(?:wants|requires|upholds)/([^/]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,30 @@ class _Paths:
     """Its first group is the word."""
 
 
+def links_of(reading: Reading) -> Mapping[str, str]:
+    """The links of an estate, by their paths, with the files that they lead to and that were read as well.
+
+    A pack has links for equal files, too: there only those are known that enable a unit.
+    """
+    found: dict[str, str] = {}
+    units = {
+        (bound.file.source, bound.template.digest, bound.file.path.rpartition("/")[2]): bound.file.estate_path
+        for bound in reading.bound
+        if "/systemd/" in bound.file.path and _ENABLES.search(bound.file.path) is None
+    }
+    paths = {bound.file.estate_path for bound in reading.bound}
+    root = os.path.realpath(reading.tree.root)
+    for bound in reading.bound:
+        file, target = bound.file, ""
+        if unit := _ENABLES.search(file.path):
+            target = units.get((file.source, bound.template.digest, unit[1]), "")
+        elif file.real and not reading.tree.content_addressed:
+            target = os.path.relpath(file.real, root)
+        if target in paths and target != file.estate_path:
+            found[file.estate_path] = target
+    return found
+
+
 def look_for_mentions(
     reading: Reading,
     hosts: HostTable,
@@ -61,10 +91,12 @@ def look_for_mentions(
     wanted: Sequence[Identity],
     progress: Callable[[str, int], None],
     inventory: Inventory | None,
+    links: Mapping[str, str] = MappingProxyType({}),
 ) -> Collection[str]:
     """Scans every distinct text once, and makes a DOCUMENT node for each file that names a going host.
 
-    Returns the short names that may be ordinary words elsewhere, and were looked for everywhere in this estate.
+    A file that a link leads to is told once, as itself. Returns the short names that may be ordinary words elsewhere,
+    and were looked for everywhere in this estate.
     """
     from auditor.graph.encoded import in_base64, may_hold
     from auditor.graph.mentions import MAX_PER_FILE, MentionScanner
@@ -73,7 +105,7 @@ def look_for_mentions(
     texts = [
         bound
         for bound in reading.bound
-        if (bound.template.text or bound.template.sealed in SEARCHED) and bound.file.path not in CONNECTIONS
+        if (bound.template.text or bound.template.sealed in SEARCHED) and bound.file.path not in SAID_BY_HOSTS
     ]
     going = {identity.host for identity in wanted}
     distinct = {bound.template.digest: bound for bound in reversed(texts)}
@@ -133,13 +165,15 @@ def look_for_mentions(
         elif _DIRECTORIES.match(bound.file.estate_path):
             understood = _describing(reading, bound)
         log = _SEEN_FROM.match(bound.file.estate_path) is not None
+        # `systemd-run` describes what it makes by the command, which stands in the unit as well.
+        transient = "/systemd/transient/" in bound.file.path
         by_address = any(one.identity.kind == "address" for one in found)
         described = _described(reading, hosts, bound) if by_address else set()
         for one in found:
-            if one.line in understood:
+            if one.line in understood or (transient and one.text.startswith("Description=")):
                 continue
             linked.identity_seen.add(one.identity.host)
-            if one.identity.host in own or log:
+            if one.identity.host in own or log or bound.file.estate_path in links:
                 continue
             if one.identity.kind == "address" and not described.isdisjoint(hosts.at(one.identity.text)):
                 continue  # variables of a machine say where that machine is

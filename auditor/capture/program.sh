@@ -756,12 +756,16 @@ first_round() {
     done
     perhaps /etc/opendkim.conf /etc/rspamd/local.d/dkim_signing.conf /etc/rspamd/dkim_selectors.map
     perhaps /etc/ssh/ssh_config /etc/ssh/ssh_config.d /etc/ssh/sshd_config.d /etc/ssh/ssh_known_hosts \
-        /etc/exports /etc/exports.d /etc/auto.master /etc/bind /etc/named.conf /etc/named /etc/unbound /etc/dnsmasq.conf \
+        /etc/exports /etc/exports.d /etc/auto.master.d /etc/bind /etc/named.conf /etc/named /etc/unbound /etc/dnsmasq.conf \
         /etc/dnsmasq.d /etc/chrony.conf /etc/chrony /etc/ntp.conf /etc/systemd/timesyncd.conf /etc/systemd/timesyncd.conf.d \
         /etc/systemd/resolved.conf /etc/systemd/resolved.conf.d \
         /etc/systemd/network /etc/postfix /etc/exim4 /etc/dhcp /etc/kea /etc/rsyncd.conf /etc/ldap/ldap.conf /etc/krb5.conf \
         /etc/puppet /etc/puppetlabs/puppet /etc/salt/minion /etc/salt/minion.d /etc/hosts.allow /etc/hosts.deny \
         /etc/nftables.conf /etc/iptables /etc/ufw/user.rules /etc/redis /etc/mysql /etc/my.cnf /etc/pgbouncer /etc/logrotate.d
+
+    quiet=1 told=1
+    files_of '/etc/auto[._]*' links
+    quiet= told=
 
     # For which hosts sudo's rules hold.
     mode=configuration

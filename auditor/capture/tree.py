@@ -363,7 +363,7 @@ class Tree:
             if link == os.devnull:
                 return os.devnull
             if source and link.startswith("/"):
-                link = os.path.join(root, "hosts", source, link.lstrip("/"))
+                link = os.path.join(inside, "hosts", source, link.lstrip("/"))
             at = os.path.join(os.path.dirname(at), link)
             if not os.path.islink(at):
                 break

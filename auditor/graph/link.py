@@ -40,6 +40,7 @@ from auditor.model import (
     Relation,
     Where,
 )
+from auditor.schedule import is_timer
 from auditor.text import is_loopback, normal_address, normal_name, split_endpoint
 
 
@@ -599,7 +600,7 @@ class Linker:
             if (
                 kind is Kind.CLIENT
                 or (kind is Kind.PATH and called in consumers and called in self.entity_evidence)
-                or (kind is Kind.UNIT and self._kinds[caller] is Kind.JOB and self._texts[caller].endswith(".timer"))
+                or (kind is Kind.UNIT and self._kinds[caller] is Kind.JOB and is_timer(self._texts[caller]))
             ):
                 self._edge(
                     called,
@@ -631,7 +632,7 @@ class Linker:
                 if self._kinds[node] not in (Kind.JOB, Kind.UNIT):
                     continue
                 found = self._timers.setdefault(self._scopes[node], set())
-                if self._texts[node].endswith(".timer"):
+                if is_timer(self._texts[node]):
                     found.add(self._texts[node])
                 if any("/lib/systemd/system/" in self.evidence[place][0] for place in places):
                     found.add("")

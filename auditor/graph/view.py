@@ -176,7 +176,9 @@ class View:
         recovery: Recovery = NO_RECOVERY,
         sightings: Mapping[str, Sighting] = MappingProxyType({}),
         phase: Phase = Phase.BEFORE,
+        links: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`links` has files of the estate that are links to others, by their paths, with those."""
         self.linked = linked
         self.going = tuple(going)
         self.now = now
@@ -186,6 +188,7 @@ class View:
         self._sightings = sightings
         self._coverage = tuple(coverage)
         self._coverage_of: dict[Relation, list[Coverage]] = {}
+        self._links = links
         # The same columns: rules ask for one value at a time, and of an array that takes four times as long.
         graph = linked.graph
         self.kind_ids, self.scope_ids = graph.kinds.data, graph.scope_ids.data
@@ -433,7 +436,8 @@ class View:
     def show(self, places: Iterable[Provenance]) -> None:
         """Takes note of the places that a rule has shown, for those that are asked after it."""
         for place in places:
-            self._shown.update(((place.path, place.line), (place.path, 0)))
+            for path in (place.path, self._links.get(place.path, place.path)):
+                self._shown.update(((path, place.line), (path, 0)))
 
     def shown(self, place: Provenance) -> bool:
         return (place.path, place.line) in self._shown

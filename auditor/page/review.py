@@ -12,7 +12,7 @@ from auditor.model import Impact, Kind, Lifecycle
 from auditor.page.graph import page_graph
 from auditor.page.model import Event, Review
 from auditor.phrases import parse_time, plural
-from auditor.schedule import next_run, previous_run
+from auditor.schedule import in_zone, is_timer, next_run, previous_run
 
 if TYPE_CHECKING:
     from auditor.audit.engine import Audited
@@ -117,11 +117,12 @@ def _runs(view: View) -> Iterator[Event]:
         schedule = node.attributes.get("schedule")
         if not isinstance(schedule, str) or not schedule:
             continue
-        calendar = node.text.partition("@")[0].endswith(".timer") or node.text.endswith(".timer")
+        home = view.home(node)
+        now = in_zone(view.now, home.attributes.get("zone") if home is not None else None)
         place = node.provenance[0] if node.provenance else None
         for find, said in _DUE:
             try:
-                due = find(schedule, "oncalendar" if calendar else "cron", view.now)
+                due = find(schedule, "oncalendar" if is_timer(node.text) else "cron", now)
             except ValueError:
                 continue
             if due is not None:

@@ -478,6 +478,13 @@ def _netcat(shell: Shell, words: list[Word], stdin: str | None) -> None:
     _operand_host(shell, arguments)
 
 
+def _socket_proxy(shell: Shell, words: list[Word], stdin: str | None) -> None:
+    """systemd-socket-proxyd(8): all that comes in goes to a host, or to a socket of this one."""
+    for target in parse_options(words[1:], Spec("c", frozenset({"connections-max", "exit-idle-time"}))).operands[:1]:
+        if not target.text.startswith(("/", "@")):
+            _host_port(shell, target.text, target.row)
+
+
 def _operand_host(shell: Shell, arguments: Arguments) -> None:
     operands = arguments.operands
     if operands:
@@ -1442,6 +1449,7 @@ _PROGRAMS: Final[Mapping[str, Handler]] = {
     "https": _httpie,
     "xh": _httpie,
     "nc": _netcat,
+    "systemd-socket-proxyd": _socket_proxy,
     "ncat": _netcat,
     "netcat": _netcat,
     "telnet": _telnet,

@@ -13,6 +13,7 @@ from auditor.api import (
     Finding,
     Going,
     Impact,
+    Kind,
     Lifecycle,
     Node,
     Phase,
@@ -104,9 +105,10 @@ class MentionRule(Rule):
             lines = tuple(sorted((place.line, place.excerpt) for place in one.lines.values()))
             alike.setdefault((place_of(one.document.text), lines), []).append(one)
         for (place, _), same in alike.items():
-            yield self._finding(place, same, still=estate.phase is Phase.AFTER)
+            yield self._finding(estate, place, same)
 
-    def _finding(self, place: str, same: list[_Named], *, still: bool) -> Finding:
+    def _finding(self, estate: EstateView, place: str, same: list[_Named]) -> Finding:
+        still = estate.phase is Phase.AFTER
         one = same[0]
         hosts = sorted(one.hosts)
         evidence = sorted(
@@ -124,12 +126,24 @@ class MentionRule(Rule):
             identity=(*hosts, place),
             message=f"{place if len(same) == 1 else f'{place} on {len(same)} hosts'} {'still ' if still else ''}names "
             f"{listed(hosts)}{_as(one)}",
-            why=f"Nothing is known of what reads this text; it may fail or mislead {_when(harmless, still)}.",
+            why=f"{_read_by(estate, place, same)}; it may fail or mislead {_when(harmless, still)}.",
             action=f"{f'Point it at {listed(successors)}' if successors else 'Point it elsewhere'}, or delete it.",
             impact=Impact.MENTIONED,
             evidence=tuple(evidence[:_SHOWN]),
             hosts=tuple(hosts),
         )
+
+
+def _read_by(estate: EstateView, place: str, same: list[_Named]) -> str:
+    readers: dict[str, None] = {}
+    for one in same:
+        scope = one.document.text.removeprefix("hosts/").removesuffix(place)
+        node = estate.find(Kind.PATH, place, scope) if scope and place.startswith("/") else None
+        for edge in estate.incoming(node, Relation.READS, Relation.CALLS) if node is not None else ():
+            readers[edge.consumer.text] = None
+    if not readers:
+        return "Nothing is known of what reads this text"
+    return f"{listed(sorted(readers), 3)} {'reads' if len(readers) == 1 else 'read'} it, to what end is not known"
 
 
 def _when(harmless: bool, still: bool) -> str:

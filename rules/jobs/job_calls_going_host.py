@@ -109,7 +109,7 @@ class JobCallsGoingHostRule(Rule):
                 if direct.scope in leaving or direct.kind not in _CONSUMERS or _is_of_renewal(estate, direct):
                     continue
                 for start in _starts(estate, direct):
-                    if start.scope in leaving:
+                    if start.scope in leaving or (start is direct and _is_told_of_another(estate, edge)):
                         continue
                     lines = _naming_lines(estate, edge, start, going)
                     if not lines:
@@ -175,6 +175,11 @@ class JobCallsGoingHostRule(Rule):
             then = ", and see that the files arrive there"
         else:
             then = ", and run it once"
+        action = f"{successor}{then}.{written(estate, call.evidence.values(), call.hosts)}"
+        if "/systemd/transient/" in place_of:
+            unit = place_of.rpartition("/")[2]
+            to = f" for {going.successor}" if going.successor else ""
+            action = f"No file lasts of {unit}: look for what makes it (`systemd-run`), stop it, and make it anew{to}."
         return Finding(
             rule=self.id,
             area=self.area,
@@ -184,7 +189,7 @@ class JobCallsGoingHostRule(Rule):
             identity=(start.kind.value, start.text, *sorted(call.homes)[:1]),
             message=f"{_called(start)}{place} {verb}",
             why=why + count,
-            action=f"{successor}{then}.{written(estate, call.evidence.values(), call.hosts)}",
+            action=action,
             impact=Impact.NONE if reason else Impact.DEGRADED if left or not lost else Impact.BROKEN,
             evidence=tuple(call.evidence.values()),
             path=call.path,
@@ -217,6 +222,19 @@ def _is_of_renewal(estate: EstateView, node: Node) -> bool:
     return any(user.kind is Kind.LINEAGE for user in users) and not any(
         user.kind in (Kind.JOB, Kind.UNIT) for user in users
     )
+
+
+def _is_told_of_another(estate: EstateView, edge: Edge) -> bool:
+    """Whether a file that nothing calls is the same as one that is used: a hook that is a link to it, or its copy."""
+    script, line = edge.consumer, edge.provenance
+    if script.kind is not Kind.PATH or not script.scope or estate.incoming(script, Relation.CALLS):
+        return False
+    for other in estate.incoming(edge.provider, Relation.CONNECTS):
+        at, place = other.consumer, other.provenance
+        same = at.kind is Kind.PATH and at.scope == script.scope and at.id != script.id
+        if same and (place.line, place.excerpt) == (line.line, line.excerpt):
+            return bool(estate.incoming(at, Relation.CALLS)) or _is_of_renewal(estate, at)
+    return False
 
 
 def _starts(estate: EstateView, direct: Node) -> Sequence[Node]:

@@ -20,6 +20,8 @@ from auditor.api import (
     Node,
     Provenance,
     Relation,
+    in_zone,
+    is_timer,
     next_run,
     parse_time,
     time_left,
@@ -126,15 +128,19 @@ def idle(estate: EstateView, job: Node) -> str:
     ends = parse_time(known.get("ends"))
     if ends is not None and ends < estate.now:
         return f"its last time was {ends.date().isoformat()}"
+    if known.get("template") and is_timer(job.text):
+        return "it is a template, of which only instances run"
     if known.get("enabled") is False:
-        return "the timer is not enabled" if job.text.endswith(".timer") else "it is switched off"
+        return "the timer is not enabled" if is_timer(job.text) else "it is switched off"
     return ""
 
 
 def name_of(job: Node) -> str:
     """What a package would call a job: the timer's name, or that of its file."""
     place = job.text.partition(": ")[0]
-    return place.rpartition("/")[2].removesuffix(".timer")
+    if is_timer(place):
+        place = place.partition(" (")[0].removesuffix(".timer")
+    return place.rpartition("/")[2]
 
 
 def program_of(command: str) -> str:
@@ -282,15 +288,20 @@ def next_of(estate: EstateView, job: Node, start: datetime | None = None) -> dat
     """The next run of a job; None where it can't be told."""
     schedule = job.attributes.get("schedule")
     dialect = job.attributes.get("dialect")
+    # Windows and systemd tell it themselves, with the delay that they chose at random.
+    told = parse_time(job.attributes.get("next_run"))
+    if told is not None and told > (start or estate.now) and (start is None or dialect == "windows"):
+        return told
     if dialect == "windows":
-        told = parse_time(job.attributes.get("next_run"))
-        return told if told is not None and told > (start or estate.now) else None
+        return None
     if not isinstance(schedule, str) or not schedule or schedule.startswith("every ") or schedule == "@reboot":
         return None
     try:
-        if job.text.partition("@")[0].endswith(".timer") or job.text.endswith(".timer"):
-            return next_run(schedule, "oncalendar", start or estate.now)
-        return next_run(schedule, "cron", start or estate.now, dialect=_DIALECTS.get(str(dialect), "vixie"))
+        home = estate.home(job)
+        after = in_zone(start or estate.now, home.attributes.get("zone") if home is not None else None)
+        if is_timer(job.text):
+            return next_run(schedule, "oncalendar", after)
+        return next_run(schedule, "cron", after, dialect=_DIALECTS.get(str(dialect), "vixie"))
     except ValueError:
         return None
 
@@ -325,8 +336,11 @@ def where_of(job: Node) -> str:
 def ended(job: Node) -> str:
     """How a job is ended where it is: `take its line out of /etc/cron.d/push`, `disable push.timer`."""
     place, within, _ = job.text.partition(": ")
-    if place.endswith(".timer"):
-        return f"disable {place} (`systemctl disable --now {place}`)"
+    if is_timer(place):
+        unit, _, whose = place.partition(" (")
+        manager = "--user " if whose.startswith(("user ", "uid ")) else "--global " if whose else ""
+        now = "" if manager == "--global " else "--now "
+        return f"disable {place} (`systemctl {manager}disable {now}{unit}`)"
     return f"take its line out of {place}" if within and place.startswith("/") else f"delete {place}"
 
 

@@ -21,6 +21,7 @@ from auditor.api import (
     Relation,
     Step,
     day,
+    is_timer,
     listed,
     parse_time,
     plural,
@@ -317,7 +318,7 @@ def move(renewal: Renewal, going: Going) -> str:
 
 def _starter(trigger: Node) -> str:
     """`the line of /etc/cron.d/certbot`, `certbot.timer`: what to move."""
-    if trigger.text.endswith((".timer", ".service")):
+    if is_timer(trigger.text) or trigger.text.endswith(".service"):
         return trigger.text
     place = trigger.text.partition(": ")[0]
     return f"the line of {place}" if ": " in trigger.text else place

@@ -19,6 +19,7 @@ from auditor.api import (
     Relation,
     Rule,
     Severity,
+    is_timer,
 )
 from rules.jobs.evidence import line_of, never_ran
 from rules.renewal.lineages import Renewal, called, expiry, lines
@@ -81,7 +82,7 @@ class RenewalNeverRanRule(Rule):
             if not others
             else f"{len(others)} of its {len(renewal.triggers)} triggers {'is' if len(others) == 1 else 'are'} left."
         )
-        start = f"`systemctl start {place}`" if place.endswith(".timer") else f"Start {place}"
+        start = f"`systemctl start {place}`" if is_timer(place) else f"Start {place}"
         return Finding(
             rule=self.id,
             area=self.area,

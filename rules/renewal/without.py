@@ -20,6 +20,7 @@ from auditor.api import (
     Relation,
     Rule,
     Severity,
+    is_timer,
     listed,
 )
 from rules.renewal.lineages import (
@@ -185,7 +186,7 @@ def _idle(estate: EstateView, renewal: Renewal) -> list[Node]:
 
 def _why_idle(job: Node) -> str:
     known = job.attributes
-    name = job.text if job.text.endswith(".timer") else f"the line of {job.text.partition(': ')[0]}"
+    name = job.text if is_timer(job.text) else f"the line of {job.text.partition(': ')[0]}"
     for key in ("ignored", "never_runs"):
         if known.get(key):
             return f"{name} never runs ({known[key]})"

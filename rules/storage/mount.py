@@ -69,7 +69,9 @@ class MountOfGoingHostRule(Rule):
             for edge in estate.outgoing(mount, Relation.MOUNTS):
                 for host in estate.reaches(edge.provider):
                     if host.text in going and mount.scope != host.text and mount.scope not in going:
-                        source = str(mount.attributes.get("source") or edge.provider.text)
+                        source = str(
+                            mount.attributes.get("source") or mount.attributes.get("device") or edge.provider.text
+                        )
                         found.setdefault((host.text, source, mount.text), []).append(edge)
         for (server, source, place), edges in found.items():
             server_going = going[server]

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +112,11 @@ def hang_later(channel: Any, nonce: str, again: bool) -> None:
     FOREVER.wait()
 
 
+def silent_later(channel: Any, nonce: str, again: bool) -> None:
+    if not again:
+        channel.sendall(frames(nonce, CRONTAB))
+
+
 def flood(channel: Any, nonce: str, again: bool) -> None:
     while True:
         channel.sendall(b"y\n" * 16384)
@@ -181,6 +186,7 @@ PLAYS: dict[str, Play] = {
         good,
         hang,
         hang_later,
+        silent_later,
         flood,
         flood_in_frame,
         cut,
@@ -310,10 +316,12 @@ def snapshot_at(place: Path, *, resume: bool = False) -> Snapshot:
     return Snapshot.open(place, inventory=b"version: 1\n", started_at="2026-11-23T00:00:00Z", resume=resume)
 
 
-def collect(server: Server, place: Path, *hosts: str, timeout: float = PATIENCE) -> list[HostResult]:
+def collect(
+    server: Server, place: Path, *hosts: str, timeout: float = PATIENCE, named: Named | None = None
+) -> list[HostResult]:
     snapshot = snapshot_at(place)
     connector = Connector(SshConfig.read(server.directory / "config", server.directory / "none"))
-    collection = Collection(snapshot, connector, Named([]), timeout=timeout)
+    collection = Collection(snapshot, connector, named or Named([]), timeout=timeout)
     results = collection.run([Target(name) for name in hosts], len(hosts), lambda _: None)
     connector.close()
     snapshot.close()
@@ -353,6 +361,18 @@ def test_what_becomes_of_a_host(
     assert records(place)[f"hosts/{play}"]["outcome"] == outcome
     assert not (tmp_path / "inventory.yaml").exists()
     assert (place / "inventory.yaml").read_text() == "version: 1\n"
+
+
+class Asking(Named):
+    def wanted(self, documents: Mapping[str, bytes], asked: frozenset[str]) -> list[str]:
+        return ["/opt/renew.sh"]
+
+
+def test_a_host_that_falls_silent_in_a_later_round_was_reached(server: Server, tmp_path: Path) -> None:
+    place = tmp_path / "snapshot"
+    [result] = collect(server, place, "silent-later", named=Asking([]))
+    assert (result.outcome, result.detail) == (Outcome.PARTIAL, "it stopped in the middle")
+    assert (place / "hosts/silent-later/etc/crontab").read_bytes() == CRONTAB
 
 
 def test_tasks_of_windows_are_asked_for_with_powershell(server: Server, tmp_path: Path) -> None:

@@ -129,12 +129,14 @@ def link(root: Path, path: str, target: str) -> None:
     (root / path).symlink_to(target)
 
 
-def test_links_inside_a_host(tmp_path: Path) -> None:
+@pytest.mark.parametrize("relative", [False, True])
+def test_links_inside_a_host(tmp_path: Path, relative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     make(tmp_path, f"{HOST}/etc/letsencrypt/archive/x/cert3.pem", content="the certificate")
     link(tmp_path, f"{HOST}/etc/letsencrypt/live/x/cert.pem", "../../archive/x/cert3.pem")
     link(tmp_path, f"{HOST}/etc/ssl/web.pem", "/etc/letsencrypt/live/x/cert.pem")
     link(tmp_path, f"{HOST}/etc/ssl/again.pem", "/etc/ssl/web.pem")
-    tree, files = opened(tmp_path)
+    tree, files = opened(Path() if relative else tmp_path)
     for path in ("letsencrypt/live/x/cert.pem", "ssl/web.pem", "ssl/again.pem"):
         assert tree.read(files[f"{HOST}/etc/{path}"]) == b"the certificate"
     assert not tree.coverage

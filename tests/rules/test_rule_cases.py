@@ -127,7 +127,7 @@ def make_certificates(estate: Path) -> None:
 
 def run(case: Path, described: Mapping[str, Any], workspace: Path) -> Report:
     estate = workspace / "estate"
-    shutil.copytree(case, estate)
+    shutil.copytree(case, estate, symlinks=True)
     make_certificates(estate)
     for name in OWN_FILES:
         (estate / name).unlink(missing_ok=True)

@@ -156,6 +156,11 @@ CASES: list[tuple[str, set[str]]] = [
     ("echo x | nc -w 1 graphite.example.net 2003", {"connects endpoint:graphite.example.net:2003 read"}),
     ("nc -l 8080", set()),
     (
+        "systemd-socket-proxyd --exit-idle-time=10min db1.example.net:5432",
+        {"connects endpoint:db1.example.net:5432 read"},
+    ),
+    ("systemd-socket-proxyd /run/app.sock", set()),
+    (
         "dig @ns1.example.net example.net SOA +short",
         {"connects name:ns1.example.net read", "connects name:example.net read"},
     ),

@@ -1,0 +1,2 @@
+#!/bin/sh
+rsync -a old-01.example.net:/pub/ pub/
