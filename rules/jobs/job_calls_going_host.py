@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -27,6 +27,7 @@ from auditor.api import (
     plural,
 )
 from rules.jobs.schedules import idle, lines_of, retires, runs, title
+from rules.services.losses import alias_of
 from rules.texts import is_answer, settings, written
 from rules.ways import strongest
 
@@ -170,7 +171,13 @@ class JobCallsGoingHostRule(Rule):
         place_of = _inside(first.path, start)
         if is_answer(first):
             place_of = f"it, in {listed(settings([first]))},"
-        successor = f"Point {place_of} at {going.successor}" if going.successor else f"Point {place_of} elsewhere"
+        alias, defined = _alias(estate, edges)
+        if going.successor and alias and not is_answer(first):
+            successor = (
+                f"Lead {alias}{defined} to {going.successor}, or write {going.successor} in its place in {place_of}"
+            )
+        else:
+            successor = f"Point {place_of} at {going.successor}" if going.successor else f"Point {place_of} elsewhere"
         if strongest(edges) is Need.WRITE:
             then = ", and see that the files arrive there"
         else:
@@ -195,6 +202,22 @@ class JobCallsGoingHostRule(Rule):
             path=call.path,
             hosts=tuple(sorted(call.hosts)),
         )
+
+
+def _alias(estate: EstateView, edges: Iterable[Edge]) -> tuple[str, str]:
+    """The name by which the host is called, if all call it by one that is not its own, and where that is defined."""
+    names = {alias_of(estate, edge) for edge in edges}
+    if len(names) != 1:
+        return "", ""
+    at = next(iter(edges)).provider
+    if at.kind is Kind.ENDPOINT:
+        at = next((edge.provider for edge in estate.outgoing(at, Relation.STANDS_FOR)), at)
+    leads = list(estate.outgoing(at, Relation.RESOLVES))
+    if len(leads) == 1 and leads[0].provider.text.partition(".")[0] == at.text:
+        # What only a search domain makes whole is defined under its full name.
+        leads = list(estate.outgoing(leads[0].provider, Relation.RESOLVES))
+    lines = [edge.provenance for edge in leads if edge.provenance.line]
+    return names.pop(), f" ({lines[0].path}:{lines[0].line})" if len(lines) == 1 else ""
 
 
 def _connections(estate: EstateView, going: Going) -> Iterator[Edge]:
