@@ -7,7 +7,7 @@ and groups) is remembered, so that a reference is still understood where its hos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -251,7 +251,8 @@ def _change(sides: Sides, before: Survey, after: Survey, trust_head: bool, notes
     for one in removed:
         if one.of:
             after.hosts.forget(after.hosts.records[one.of], one.name)
-    withdrawn, forgotten = _withdrawn(before, after, declared, lines) if not trust_head else ([], [])
+    apart = {one.name for one in removed if one.of}
+    withdrawn, forgotten = _withdrawn(before, after, declared, apart, lines) if not trust_head else ([], [])
     return Change(
         before,
         after,
@@ -331,7 +332,7 @@ def _going(found: Survey) -> list[HostRecord]:
 
 
 def _withdrawn(
-    before: Survey, after: Survey, declared: Mapping[str, Lifecycle], lines: Lines
+    before: Survey, after: Survey, declared: Mapping[str, Lifecycle], apart: Collection[str], lines: Lines
 ) -> tuple[list[str], list[Gone]]:
     """Hosts that were going and that the change says nothing of any more: they stay as they were.
 
@@ -350,7 +351,8 @@ def _withdrawn(
             elif was.provenance is not None and (places := removals.taken([was.provenance], lines)):
                 forgotten.append(Gone(name, "is taken out of the inventory", [], places))
             for alias in was.names:
-                after.hosts.alias(record, alias)
+                if alias not in apart:
+                    after.hosts.alias(record, alias)
             for address in was.addresses:
                 if not after.hosts.at(address):
                     after.hosts.address(record, address)

@@ -133,10 +133,12 @@ class _Removals:
         for name, places in self.was.resolved.items():
             if name in self.now.resolved or "*" in name or not is_hostname(name):
                 continue
-            short = self.before.hosts.find(name)
-            gone = self.found.get(short or "")
+            gone = self.found.get(self.before.hosts.find(name) or "")
             if gone is None:
-                gone = self.found.setdefault(name, Gone(name, "is taken out of DNS", of=self._left_at(name)))
+                host = self._led_to(name)
+                of = self.after.hosts.find(host) or "" if host else ""
+                alone = Gone(name, "is taken out of DNS", of=of)
+                gone = self.found[host] if host in self.out else self.found.setdefault(name, alone)
             if gone.name == name or name in gone.also:
                 gone.where += taken(places, self.lines)
             else:
@@ -178,15 +180,15 @@ class _Removals:
             if not known and "*" not in name:
                 self.found[name] = Gone(name, "is destroyed by the Terraform plan", [], list(places))
 
-    def _left_at(self, name: str) -> str:
-        """The host that a name led to, if the new side has that host still, by another name; else nothing."""
+    def _led_to(self, name: str) -> str:
+        """The host that a name led to on the old side, if that has another name; else nothing."""
         seen, pending = {name}, [name]
         while pending:
             one = pending.pop()
             hosts = self.before.hosts
             host = hosts.find(one) or next(iter(hosts.at(one)), "")
             if host and host != name:
-                return "" if host in self.out else self.after.hosts.find(host) or ""
+                return host
             further = [target for target in self.was.leads.get(one, ()) if target not in seen]
             seen.update(further)
             pending += further

@@ -141,8 +141,9 @@ class HostTable:
             del record.names[name]
             self._by_name.pop(name, None)
             short = name.split(".", 1)[0]
-            if all(known.split(".", 1)[0] != short for known in record.names):
-                self._by_short[short].remove(record.name)
+            holders = self._by_short.get(short, [])
+            if record.name in holders and all(known.split(".", 1)[0] != short for known in record.names):
+                holders.remove(record.name)
             self.touched()
 
     def address(self, record: HostRecord, address: str, provenance: Provenance | None = None) -> None:

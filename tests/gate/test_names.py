@@ -70,6 +70,26 @@ def test_a_name_goes_with_the_record_of_its_host(clone: Clone, capsys: pytest.Ca
     assert "roles/backup/files/backup.cron:1" in dependents(report, "cert01.example.net")
 
 
+def test_a_name_goes_with_its_host(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is taken out is the host, however it was called."""
+    clone.commit({ZONE_FILE: ZONE + ALIAS, **JOB})
+    hosts = BASE["inventory/hosts"].replace("cert01.example.net\n", "")
+    clone.commit({ZONE_FILE: ZONE, "inventory/hosts": hosts})
+    report = judged(clone, capsys)
+    assert [one["host"] for one in report["removed"]] == ["cert01.example.net"]
+    assert {f"{JOB_FILE}:1", "roles/backup/files/backup.cron:1"} <= dependents(report, "cert01.example.net")
+
+
+def test_a_name_is_taken_out_with_the_declaration_of_its_host(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which a list of machines still has: it goes as before, and the name goes by itself."""
+    clone.commit({**inventory("retired", NAMED, ADDRESSED), ZONE_FILE: ZONE + ALIAS, **JOB})
+    left = "version: 1\ndomains: [example.net]\nhosts:\n  - name: web01.example.net\n"
+    clone.commit({ZONE_FILE: ZONE, "inventory.yaml": left})
+    report = judged(clone, capsys)
+    assert report["declared_active_again"] == ["cert01.example.net"]
+    assert dependents(report, "renew.example.net") == {f"{JOB_FILE}:1"}
+
+
 def test_a_file_that_names_both(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
     """What names the host and the name in one file was one finding, and stays known in its parts."""
     readme = "Renewals run on cert01.example.net.\nThey are called at renew.example.net.\n"
