@@ -13,7 +13,8 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -74,6 +75,7 @@ class Snapshot:
         self._numbers = itertools.count()
         self._records: dict[str, Outcome] = {}
         self._key = b""
+        self._let_go: Callable[[], object] = lambda: None
 
     @classmethod
     def open(cls, root: Path, *, inventory: bytes, started_at: str, resume: bool) -> Snapshot:
@@ -93,6 +95,7 @@ class Snapshot:
                 )
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             (root / INCOMPLETE).mkdir(exist_ok=True, mode=0o700)
+            snapshot._claim()
             for entry in os.scandir(root / INCOMPLETE):
                 if entry.name != _KEY:
                     os.unlink(entry.path)
@@ -132,6 +135,19 @@ class Snapshot:
             self._directories.difference_update(
                 [one for one in self._directories if one == path or one.startswith(path + "/")]
             )
+
+    def _claim(self) -> None:
+        """Lets no other run write here until this one is closed, or ends. Raises UsageError if one does."""
+        descriptor = os.open(self.root / INCOMPLETE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._let_go = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._let_go()
+            raise UsageError(
+                f"{self.root} is being written by another run: nothing was written",
+                hint="Wait until it has ended, or give another directory with -o.",
+            ) from error
 
     def _secret(self) -> bytes:
         """The key of this snapshot's marks. It lies there while the snapshot is written, so that a run can go on."""
@@ -254,6 +270,8 @@ class Snapshot:
             os.rmdir(self.root / INCOMPLETE)
         except OSError:
             return
+        finally:
+            self._let_go()
 
     def _parts(self, path: str) -> list[str]:
         parts = path.split("/")

@@ -335,6 +335,7 @@ def test_one_step_that_fails_leaves_the_others(service: Service, tmp_path: Path)
     result = collect_service("main", Declared(service.url), into, PROMETHEUS)
     assert outcomes(into) == {**ALL_OK, "targets.json": "denied", "rules.json": "partial"}
     assert (result.asked, result.unseen, result.detail) == (4, 2, "targets.json: HTTP 403 Forbidden")
+    into.close()
     prometheus(service)
     service.asked.clear()
     again = snapshot(tmp_path, resume=True)

@@ -146,6 +146,20 @@ def test_killed_before_it_was_packed(estate: Path, tmp_path: Path, capsys: pytes
     assert not left.exists()
 
 
+def test_two_runs_at_once(tmp_path: Path) -> None:
+    """The second would take away what the first has begun to write."""
+    root = tmp_path / "snapshot"
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(root)], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline()
+        with pytest.raises(UsageError, match="being written by another run"):
+            Snapshot.open(root, inventory=b"version: 1\n", started_at="", resume=True)
+        assert first.stdout.readline()
+        first.kill()
+    into = Snapshot.open(root, inventory=b"version: 1\n", started_at="", resume=True)
+    into.close()
+
+
 PACKER = """
 import sys
 from pathlib import Path
