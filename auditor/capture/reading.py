@@ -363,8 +363,8 @@ def _gap(reading: Reading, file: File, area: Area, outcome: Outcome, detail: str
 def _parse(reading: Reading, template: Template, content: bytes, file: File, watchdog: _Watchdog) -> None:
     head = content[:HEAD]
     document = Document(file.path, content)
+    found: list[Parsed] = []
     for index, collector in enumerate(reading.collectors):
-        found: list[Parsed] = []
         try:
             if not collector.recognizes(file.path, head):
                 continue
@@ -380,6 +380,7 @@ def _parse(reading: Reading, template: Template, content: bytes, file: File, wat
             reading.failures.append(Failure(what, f"{type(error).__name__}: {error}", hint))
             template.gaps += ((collector.area, f"{collector.name} crashed; the rest was scanned for mentions only"),)
         template.items.extend((index, item) for item in found)
+        found.clear()
     template.sort()
 
 

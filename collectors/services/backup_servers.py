@@ -90,6 +90,8 @@ class BackupServersCollector(Collector):
 
 
 def _form(path: str, head: bytes) -> str:
+    if not any(tool in path for tool in _READ):
+        return ""
     base = base_name(path)
     if "zrepl" in path and base.endswith((".yml", ".yaml")):
         return "zrepl" if b"jobs:" in head and b"- hosts:" not in head else ""
