@@ -10,7 +10,7 @@ the package index. They go to the front of the module search path when something
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -18,11 +18,14 @@ from importlib.machinery import PathFinder
 from inspect import isabstract
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from auditor.api import Collector, Rule
 from auditor.errors import PluginError
 from auditor.model import Failure
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 COLLECTOR_GROUP: Final = "auditor.collectors"
 """Entry-point group of third-party collectors; the entry point's name is the collector's."""
@@ -260,7 +263,7 @@ def _load(
     word = base.__name__.lower()
     parts: dict[str, _Part] = {}
     failures: list[Failure] = []
-    for candidate in (*_built_ins(table), *_installed(group)):
+    for candidate in (*_built_ins(table), *_installed().get(group, ())):
         try:
             if candidate.name in parts:
                 raise PluginError("the name is taken", hint=f"Rename this {word}: the one that came first is used.")
@@ -321,21 +324,27 @@ def _is_inside(place: str, root: Path) -> bool:
 
 
 @cache
-def _installed(group: str) -> tuple[_Candidate, ...]:
-    if not _may_be_installed(group):
-        return ()
+def _installed() -> Mapping[str, tuple[_Candidate, ...]]:
+    """Third-party collectors and rules, by their group."""
+    if not _may_be_installed():
+        return {}
     from importlib.metadata import entry_points  # slow to import
 
+    every = entry_points()
+    return {group: _candidates(every.select(group=group)) for group in (COLLECTOR_GROUP, RULE_GROUP)}
+
+
+def _candidates(points: Iterable[EntryPoint]) -> tuple[_Candidate, ...]:
     found = [
         _Candidate(point.name, f"{point.value} of {point.dist.name}" if point.dist else point.value, point.load)
-        for point in entry_points(group=group)
+        for point in points
     ]
     # Which of two plugins of one name is used must not depend on the order of directories.
     return tuple(sorted(found, key=lambda candidate: (candidate.name, candidate.origin)))
 
 
-def _may_be_installed(group: str) -> bool:
-    """Whether a distribution may have entry points of a group: false only where all of them could be looked at.
+def _may_be_installed() -> bool:
+    """Whether a distribution may have collectors or rules: false only where all of them could be looked at.
 
     importlib.metadata takes longer to import than all rules.
     """
@@ -354,7 +363,8 @@ def _may_be_installed(group: str) -> bool:
             if not name.lower().endswith((".dist-info", ".egg-info")):
                 continue
             try:
-                if group.encode() in Path(place, name, "entry_points.txt").read_bytes():
+                content = Path(place, name, "entry_points.txt").read_bytes()
+                if any(group.encode() in content for group in (COLLECTOR_GROUP, RULE_GROUP)):
                     return True
             except (FileNotFoundError, NotADirectoryError):
                 continue
