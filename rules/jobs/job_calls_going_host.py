@@ -286,12 +286,12 @@ def _naming_lines(estate: EstateView, edge: Edge, start: Node, going: Going) -> 
     words = (going.host, going.host.partition(".")[0], *going.names, *going.addresses)
     found = [edge.provenance] if edge.provenance.path != "." else []
     if found and not any(word in found[0].excerpt.lower() for word in words):
-        document = estate.find(Kind.DOCUMENT, found[0].path)
-        named = [
-            mention.provenance
-            for mention in (estate.outgoing(document, Relation.MENTIONS) if document is not None else ())
-            if mention.provider.text == going.host and not is_comment(mention.provenance.excerpt)
-        ]
+        named = list(_named_in(estate, found[0].path, going))
+        if not named and edge.consumer.scope:
+            # The variable is set in a file that is read before: EnvironmentFile of systemd, what a script sources.
+            for read in estate.outgoing(edge.consumer, Relation.READS, Relation.CALLS):
+                if read.provider.kind is Kind.PATH:
+                    named += _named_in(estate, f"hosts/{edge.consumer.scope}{read.provider.text}", going)
         if edge.consumer.kind is Kind.JOB and named:
             # Another line of a crontab is another job's.
             others = {(at.path, at.line) for at in _places_of_jobs(estate, found[0].path)}
@@ -301,6 +301,14 @@ def _naming_lines(estate: EstateView, edge: Edge, start: Node, going: Going) -> 
         if any(word in one.excerpt.lower() for word in words) and one not in found:
             found.append(one)
     return tuple(found)
+
+
+def _named_in(estate: EstateView, path: str, going: Going) -> Iterator[Provenance]:
+    """The lines of a file that name the host, other than comments."""
+    document = estate.find(Kind.DOCUMENT, path)
+    for mention in estate.outgoing(document, Relation.MENTIONS) if document is not None else ():
+        if mention.provider.text == going.host and not is_comment(mention.provenance.excerpt):
+            yield mention.provenance
 
 
 def _places_of_jobs(estate: EstateView, path: str) -> Iterator[Provenance]:

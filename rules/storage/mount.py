@@ -15,6 +15,7 @@ from auditor.api import (
     Impact,
     Kind,
     Lifecycle,
+    Need,
     Provenance,
     Relation,
     Rule,
@@ -23,6 +24,7 @@ from auditor.api import (
     plural,
     ranged,
 )
+from rules.jobs.schedules import idle
 from rules.texts import written
 
 _NOW: Final = {"observed": "is", "tagged": "is tagged"}
@@ -35,7 +37,8 @@ class MountOfGoingHostRule(Rule):
     ------------
     Takes the network mounts of each host (NFS, CIFS, sshfs, Ceph, GlusterFS; what is mounted, and fstab) and reports
     those whose server is going. One finding for a server, an export and a place, with all hosts that mount it there.
-    Of a read-only server only mounts that are written are told, as a warning.
+    Of a read-only server only mounts that are written are told: as a warning, unless a job or service is known that
+    writes there.
 
     Why it matters
     --------------
@@ -112,13 +115,19 @@ class MountOfGoingHostRule(Rule):
         mounting = {one.scope for one in estate.nodes(Kind.MOUNT) if one.scope and one.scope != going.host}
         if hosts:
             why = f"{len(hosts)} of {plural(len(mounting), 'other host')} whose mounts are known. {why}"
-        if users := _users(estate, edges):
+        writers = _writers(estate, edges) if read_only else {}
+        if writers:
+            verb_of = "writes" if len(writers) == 1 else "write"
+            fail = "fails" if len(writers) == 1 else "fail"
+            why = f"{why} {listed(sorted(writers), 3)} {verb_of} there, and {fail}."
+        elif users := _users(estate, edges):
             why = f"{why} Used by {listed(users, 3)}."
         provenance = edges[0].provenance
+        places = [one for edge in edges for one in _places(edge)]
         return Finding(
             rule=self.id,
             area=self.area,
-            severity=Severity.WARN if read_only or others else self.severity,
+            severity=Severity.WARN if others or (read_only and not writers) else self.severity,
             confidence=min((edge.confidence for edge in edges), key=list(Confidence).index),
             subject=edges[0].consumer.label if len(hosts) < 2 else f"mount {place} on {plural(len(hosts), 'host')}",
             identity=(going.host, source, place),
@@ -129,9 +138,9 @@ class MountOfGoingHostRule(Rule):
                 if read_only
                 else f"Export it from {target}, change {provenance.path}:{provenance.line}, and unmount the old one."
             )
-            + written(estate, (one for edge in edges for one in _places(edge)), [going.host]),
-            impact=Impact.DEGRADED if read_only or others else Impact.BROKEN,
-            evidence=tuple({(one.path, one.line): one for edge in edges for one in _places(edge)}.values()),
+            + written(estate, places, [going.host]),
+            impact=Impact.DEGRADED if others or (read_only and not writers) else Impact.BROKEN,
+            evidence=tuple({(one.path, one.line): one for one in (*places, *writers.values())}.values()),
             path=estate.path_over(edges[0]),
             hosts=(going.host,),
         )
@@ -141,6 +150,20 @@ def _places(edge: Edge) -> Iterator[Provenance]:
     """Where a mount is written, and where it is seen: fstab and mountinfo say the same of one mount."""
     yield edge.provenance
     yield from edge.consumer.provenance
+
+
+def _writers(estate: EstateView, edges: list[Edge]) -> dict[str, Provenance]:
+    """What is started by itself and writes below a mount that can't be written any more, with the line that says so."""
+    found: dict[str, Provenance] = {}
+    for path in (one.consumer for edge in edges for one in estate.incoming(edge.consumer, Relation.STANDS_FOR)):
+        for write in estate.incoming(path, Relation.WRITES):
+            writer = write.consumer
+            started = writer.kind in (Kind.JOB, Kind.UNIT) or any(
+                call.consumer.kind in (Kind.JOB, Kind.UNIT) for call in estate.incoming(writer, Relation.CALLS)
+            )
+            if write.lost and write.need is Need.WRITE and started and not idle(estate, writer):
+                found.setdefault(writer.label.removeprefix("job ").removeprefix("path "), write.provenance)
+    return found
 
 
 def _users(estate: EstateView, edges: list[Edge]) -> list[str]:
