@@ -646,6 +646,7 @@ def test_none_is_in_a_difference(
 ) -> None:
     estate, planted = raw
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/readme").touch()
     (tmp_path / "out").mkdir()
     sides = [str(tmp_path / "empty"), str(estate)]
     words = ["diff", *(sides[::-1] if turned else sides), "--host", HOST, "--format", form]
