@@ -31,6 +31,7 @@ _TOKEN: Final = re.compile(
 )
 _SIMPLE: Final = re.compile(r"\s*([A-Za-z_][\w'-]*)\s*", re.ASCII)
 _FILLED: Final = re.compile(r"\$\{([A-Za-z_][\w'-]*)\}", re.ASCII)
+_PLAIN_TEXT: Final = re.compile(r"\"([^\"\\$]*)\"")
 _SPECIAL: Final = re.compile(r"['$]")
 _INDENTED_ESCAPE: Final = re.compile(r"''(?:(\$)|(')|\\(.))", re.DOTALL)
 
@@ -143,6 +144,8 @@ def _tokens(text: str) -> list[_Token]:
 
 def _quoted(text: str, at: int) -> tuple[str, int]:
     """A text in quotation marks from its first one, and where it ends."""
+    if plain := _PLAIN_TEXT.match(text, at):
+        return plain[1], plain.end()
     parts: list[str] = []
     at += 1
     while at < len(text) and text[at] != '"':

@@ -26,6 +26,7 @@ from auditor.api import (
     decode,
     excerpt,
     is_address,
+    is_hostname,
 )
 from collectors.infrastructure.common import is_host_key, mounted, outside
 from collectors.infrastructure.nix import NixText, is_member, read_nix
@@ -55,7 +56,10 @@ _LEFT_OUT: Final = frozenset({"exporters", "knownhosts", "listen", "environment_
 
 
 class NixosCollector(Collector):
-    """What services of NixOS machines reach elsewhere. Which machine a file is for, another file says.
+    """What services of NixOS machines reach elsewhere.
+
+    The machine is known by its `networking.hostName`, its place in a flake (`nixosConfigurations`) or its file
+    (`hosts/web-01/…`, `machines/web-01.nix`); what says of none is of its file.
 
     Reads
     -----
@@ -106,6 +110,8 @@ class _File:
         for one, _ in self.texts:
             if one.text is not None and is_member(one.path[-1]):
                 self.members[one.path[:-1]] = self.members.get(one.path[:-1], 0) + 1
+        self.named = {one.path[:-2]: one.text for one, option in self.texts if option == _NAME and one.text}
+        self.domains = {one.path[:-2]: one.text for one, option in self.texts if option == _DOMAIN and one.text}
         self.jobs = {one.path[:-1]: one.text for one, _ in self.texts if one.text and one.path[-1] == "job_name"}
 
     def facts(self) -> Iterator[Parsed]:
@@ -166,7 +172,7 @@ class _File:
             yield from self._to(one, ref, one.text, Relation.BACKED_BY)
             return
         if service == "prometheus" and key == "targets" and "scrapeConfigs" in names:
-            yield from self._scraped(one)
+            yield from self._scraped(one, option)
             return
         listed = is_member(one.path[-1])
         above = names[-2].lower() if len(names) > 3 else ""
@@ -180,13 +186,14 @@ class _File:
             ref = self._service(one, option, f"services.{excerpt(service)}")
             yield from self._to(one, ref, one.text, Relation.CONNECTS, group, sure)
 
-    def _scraped(self, one: NixText) -> Iterator[Parsed]:
+    def _scraped(self, one: NixText, option: tuple[str, ...]) -> Iterator[Parsed]:
         """A target of a scrape job; its name stands beside its targets."""
         at = next(n for n, part in enumerate(one.path) if part == "scrapeConfigs") + 2
         job = self.jobs.get(one.path[:at], "")
         target = outside(one.text or "")
         if target is not None and TEMPLATE not in job:
-            ref = Ref(Kind.SCRAPE, f"{excerpt(job) or 'nixos'} in {self.path}")
+            machine = self._machine(one, option)
+            ref = Ref(Kind.SCRAPE, (excerpt(job) or "nixos") + ("" if machine else f" in {self.path}"), machine)
             if ref not in self.made:
                 self.made.add(ref)
                 yield Entity(ref, self._where(one), {"targets": self.members.get(one.path[:-1], 1)})
@@ -206,15 +213,34 @@ class _File:
             yield Dependency(consumer, target, relation, self._where(one), group=group, confidence=confidence)
 
     def _service(self, one: NixText, option: tuple[str, ...], label: str) -> Ref:
-        """A part of a machine's configuration, with the attributes above its options, which may be the machine's."""
+        """A part of a machine's configuration; of the file's, where it does not say of which machine it is."""
+        if machine := self._machine(one, option):
+            return Ref(Kind.SERVICE, f"nixos {label}", machine)
         above = [part for part in one.path[: len(one.path) - len(option)] if not is_member(part) and part not in _PLAIN]
         of = f" of {excerpt('.'.join(above))}" if above else ""
         return Ref(Kind.SERVICE, f"nixos {label}{of} in {self.path}")
+
+    def _machine(self, one: NixText, option: tuple[str, ...]) -> str:
+        """The machine that an option is of: by its host name, its place in a flake, or where its file lies."""
+        above = one.path[: len(one.path) - len(option)]
+        for place in (above, ()) if above else (above,):
+            if name := self.named.get(place, ""):
+                domain = self.domains.get(place, "")
+                return f"{name}.{domain}" if domain and "." not in name else name
+            at = next((n for n, part in enumerate(place[:-1]) if part == "nixosConfigurations"), -1)
+            if at >= 0:
+                return place[at + 1]
+        found = _PLACE.search(self.path)
+        return found[1] if found is not None and is_hostname(found[1]) and found[1] not in _MODULES else ""
 
     def _where(self, one: NixText) -> Where:
         return Where(one.line, excerpt(self.lines[one.line - 1]) if one.line <= len(self.lines) else "")
 
 
+_NAME: Final = ("networking", "hostName")
+_DOMAIN: Final = ("networking", "domain")
+_PLACE: Final = re.compile(r"(?:^|/)(?:hosts?|machines?|nodes?|servers?)/([\w.-]+?)(?:/[^/]*)?\.nix$")
+_MODULES: Final = frozenset({"common", "default", "base", "modules", "profiles", "shared", "roles", "services"})
 _PLAIN: Final = frozenset({"config", "let", "modules", "imports", "content", "nixosModules", "default"})
 
 
