@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _ON_HOST_AREAS: Final = (Area.SCHEDULES, Area.RENEWAL, Area.STORAGE)
 _ESTATE_AREAS: Final = (Area.MONITORING, Area.NAMES, Area.WEBHOOKS)
+NOWHERE: Final = "is named nowhere in the estate"
+"""What is said of a host that was asked for, after its name."""
 _HOW: Final = {
     Area.SCHEDULES: "capture its crontabs and systemd units under hosts/{host}/",
     Area.RENEWAL: "capture /etc/letsencrypt (or what renews its certificates) under hosts/{host}/",
@@ -458,7 +460,7 @@ def _unseen(
         _gap(
             one.host,
             Area.COVERAGE,
-            f"{one.host} is named nowhere in the estate",
+            f"{one.host} {NOWHERE}",
             f"Is the name spelt right, and is this the right estate?{nearly_called(one.host, hosts)}",
         )
         for one in going

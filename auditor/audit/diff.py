@@ -8,7 +8,7 @@ apart, with the time at which it was last seen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from auditor.api import Collector, Rule
+from auditor.audit.coverage import NOWHERE
 from auditor.audit.engine import EMPTY_HINT, Request, Survey, judge, open_tree, policy_beside, survey
 from auditor.audit.scenario import Asked
 from auditor.capture.areas import area_of
 from auditor.capture.reading import Bound, Combined, Reading, Templates
 from auditor.capture.tree import INVENTORY, OF_THE_ESTATE
 from auditor.difference import Diff, FactChange, FindingChange, Found, UnseenFinding, UnseenSource
-from auditor.errors import EstateError
+from auditor.errors import EstateError, UsageError
 from auditor.model import (
     Area,
     Attribute,
@@ -98,6 +99,10 @@ def compare(
         return judge(found, request, rules, given, progress=progress).report
 
     earlier, later = judged(before, old), judged(after, new)
+    asked_alone = [
+        {name for name, record in one.hosts.records.items() if record.origins == {"asked"}} for one in (before, after)
+    ]
+    _require_named(earlier, later, set.intersection(*asked_alone))
     going = {one.host: one for one in (*earlier.going, *later.going)}
     found = Diff(
         old=earlier.estate,
@@ -112,6 +117,13 @@ def compare(
         failures=tuple(dict.fromkeys((*earlier.failures, *later.failures))),
     )
     return _findings(found, earlier, later, look, look_back)
+
+
+def _require_named(old: Report, new: Report, asked_alone: Collection[str]) -> None:
+    """Raises UsageError for a host that was asked for and that neither side names: nothing of it would ever differ."""
+    rows = [{row.source: row for row in one.coverage if row.what == f"{row.source} {NOWHERE}"} for one in (old, new)]
+    for host in sorted(rows[0].keys() & rows[1].keys() & set(asked_alone)):
+        raise UsageError(f"{host} is named nowhere in either estate", hint=rows[1][host].detail)
 
 
 @dataclass(slots=True)

@@ -190,7 +190,7 @@ def lifecycle(text: str) -> Lifecycle:
 
 def known_hosts(audited: Audited) -> None:
     """Raises UsageError for a host that was asked for and is named nowhere, EstateError for an empty estate."""
-    from auditor.audit.coverage import nearly_called
+    from auditor.audit.coverage import NOWHERE, nearly_called
     from auditor.audit.engine import EMPTY_HINT
 
     if not audited.reading.bound:
@@ -201,7 +201,7 @@ def known_hosts(audited: Audited) -> None:
         asked_alone = view.linked.hosts.records[one.host].origins == {"asked"}
         if asked_alone and (node is None or not view.incoming(node)):
             hint = f"Is the name spelt right, and is this the right estate?{nearly_called(one.host, view.linked.hosts)}"
-            raise UsageError(f"{one.host} is named nowhere in the estate", hint=hint)
+            raise UsageError(f"{one.host} {NOWHERE}", hint=hint)
 
 
 def request_of(

@@ -108,7 +108,9 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as stream:
             return stream.read(SIZE_LIMIT + 1)
     except OSError as error:
-        raise PolicyError([f"{path}: can't be read: {error.strerror or error}"]) from error
+        raise PolicyError(
+            [f"{path}: can't be read: {error.strerror or error}"], hint="Give the path of a file that is there."
+        ) from error
 
 
 def _beside(document: PolicyDocument, key: str, read_file: Read, problems: list[Problem]) -> bytes | None:

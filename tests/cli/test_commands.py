@@ -398,6 +398,7 @@ def test_why_names_what_depends_first(
         (["why", "puhs", GOING], "'puhs': nothing in the estate is called so", "Did you mean push"),
         (["why", "unit:cron.d/push", GOING], "nothing in the estate is called so", "of another kind"),
         (["why", "kind:push", GOING], "nothing in the estate is called so", "'kind' is no kind: host, "),
+        (["checklist", GOING, "--policy", "/nowhere"], "/nowhere: can't be read", "Give the path of a file"),
         (["why", "push", GOING, "more"], "unrecognized arguments: more", "See `auditor why --help`"),
     ],
 )

@@ -16,6 +16,7 @@ from auditor.audit.scenario import parse_host
 from auditor.cli.common import moment
 from auditor.cli.main import main
 from auditor.difference import Diff, FactChange
+from auditor.errors import UsageError
 from auditor.registry import load_collectors, load_rules
 
 NOW = "2026-06-01T12:00:00Z"
@@ -287,6 +288,18 @@ def test_an_inventory_that_was_left_behind_takes_nothing_back(make: Make) -> Non
     assert ("inventory.yaml", "there is no inventory.yaml") in [
         (one.path, one.detail) for one in found.sources_not_seen
     ]
+
+
+def test_a_host_that_neither_side_names_is_no_comparison(make: Make) -> None:
+    old, new = make("old", FILES), make("new", {**FILES, PUSH: OTHER})
+    with pytest.raises(UsageError, match=r"cert10.example.net is named nowhere in either estate"):
+        diff(old, new, "cert10.example.net")
+    # One that is declared is there, whoever names it.
+    declared = {**FILES, "inventory.yaml": INVENTORY + "  - name: cert10.example.net\n"}
+    assert diff(make("declared", declared), make("declared too", declared), "cert10.example.net").going
+    # On one side alone it has come, or gone.
+    more = make("more", {**FILES, f"hosts/{WEB}/etc/cron.d/x": LINE.replace(OLD, "cert10.example.net")})
+    assert diff(old, more, "cert10.example.net").found
 
 
 def test_files_that_somebody_laid_down(make: Make) -> None:
