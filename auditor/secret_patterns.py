@@ -55,7 +55,7 @@ _OPTION: Final = (
 _KEY_END: Final = (
     r"(?:[\w.-]*(?:password|passwd|passphrase|passwort|passcode|mot_?de_?passe|secret|token|api[_-]?key|access[_-]?key|"
     r"(?:private|secret|signing|encryption|auth|session|routing|service|user|client|integration|license|shared|master|"
-    r"nsupdate|hmac|tsig|account|storage|unseal)[_-]?key|credential|authtok|authpass|bindpw|rootpw)s?"
+    r"nsupdate|hmac|tsig|account|storage|unseal)[_-]?key|credential|authtok|authpass|bindpw|rootpw(?:modpw)?)s?"
     r"(?:[_-]?(?:id|value|base|string|text|data|\d{1,2}))?|"
     r"(?:[\w.-]*[_.-])?(?:pass|pwd?|psk|community))"
 )
@@ -256,7 +256,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("requirepass", "masterauth", "bindpw", "rootpw", "bindpassword"),
         lazy_pattern(
-            rf"(?P<keep>{_LINE}(?:requirepass|masterauth|(?:root)?bindpw|rootpw|\w*BindPassword)\s+['\"]?)[^\s'\"]+",
+            rf"(?P<keep>{_LINE}(?:requirepass|masterauth|(?:root)?bindpw|rootpw(?:modpw)?|\w*BindPassword)\s+['\"]?)[^\s'\"]+",
             re.I | re.M,
         ),
     ),

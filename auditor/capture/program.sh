@@ -688,7 +688,8 @@ first_round() {
     places /etc/crontab /etc/anacrontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly \
         /var/spool/cron
     perhaps /etc/cron.yearly /etc/crontabs /etc/periodic /var/cron/tabs /usr/lib/cron/tabs /usr/local/etc/cron.d \
-        /etc/cron.allow /etc/cron.deny /var/spool/at /var/spool/anacron /etc/periodic.conf /Library/LaunchDaemons
+        /etc/cron.allow /etc/cron.deny /usr/local/etc/anacrontab /var/spool/at /var/spool/atjobs /var/spool/fcron \
+        /var/spool/anacron /etc/periodic.conf /Library/LaunchDaemons
     places /etc/systemd/system
     # A mask or a drop-in until the next boot, and what `systemctl set-property` and `systemd-run` make.
     perhaps /etc/systemd/user /etc/systemd/system.control /etc/systemd/system.attached /run/systemd/system \
@@ -746,9 +747,19 @@ first_round() {
         /etc/icinga2 /etc/naemon /etc/zabbix /etc/monit /etc/monitrc /etc/telegraf /etc/collectd /etc/collectd.conf \
         /etc/grafana /etc/blackbox_exporter /etc/rsyslog.d /etc/syslog-ng /etc/filebeat /etc/fluent-bit \
         /etc/fluentd /etc/td-agent /etc/vector /etc/promtail /etc/alloy /etc/otelcol /etc/default/prometheus \
+        /etc/metricbeat /etc/heartbeat /etc/auditbeat /etc/packetbeat /etc/journalbeat /etc/td-agent-bit /etc/loki \
+        /etc/grafana-agent /etc/grafana-agent.yaml /etc/systemd/journal-upload.conf /etc/systemd/journal-upload.conf.d \
         /var/cache/nagios4/objects.precache /var/lib/nagios/objects.precache
     perhaps /etc/nginx /etc/apache2 /etc/httpd /etc/haproxy /etc/caddy /etc/traefik /etc/keepalived /etc/squid /etc/varnish \
-        /etc/envoy /usr/local/etc/nginx /usr/local/etc/haproxy.conf /usr/local/etc/apache24 /usr/local/nginx/conf
+        /etc/squid3 /etc/envoy /usr/local/etc/nginx /usr/local/etc/haproxy /usr/local/etc/haproxy.conf \
+        /usr/local/etc/apache24 /usr/local/nginx/conf /opt/nginx/conf
+    # Backups and replication, and who else answers or asks.
+    perhaps /etc/borgmatic /etc/borgmatic.d /etc/restic /etc/resticprofile /etc/rsnapshot.conf /etc/bacula /etc/bareos \
+        /etc/zrepl /etc/barman.conf /etc/barman.d /etc/pgbackrest /etc/pgbackrest.conf /etc/postgresql \
+        /etc/postgresql-common /etc/valkey /etc/sssd /etc/nslcd.conf /etc/openldap/ldap.conf /etc/ipa/default.conf \
+        /etc/krb5.conf.d /etc/nsd /etc/knot /etc/powerdns /etc/pdns /etc/pdns-recursor /etc/ntpsec /etc/ntp.d \
+        /etc/ssmtp /etc/msmtprc /etc/nullmailer /etc/logrotate.conf /etc/sysconfig/iptables /usr/local/etc/namedb \
+        /var/named/chroot/etc
     # That a machine sends no logs by these, or lets nobody in, is worth a word: nothing else may speak of it.
     places /etc/rsyslog.conf /etc/ssh/sshd_config
     for d in /etc/opendkim /etc/dkim; do

@@ -297,7 +297,7 @@ curl -u "deploy:{w}" https://legacy-cert-01/
 mysqldump -p"{w}" -h legacy-cert-01 shop
 """,
     "etc/redis/redis.conf": "bind 10.20.4.17\nrequirepass {s}\nmasterauth {s}\n",
-    "etc/nslcd.conf": "uri ldap://legacy-cert-01/\nbindpw {s}\n",
+    "etc/nslcd.conf": "uri ldap://legacy-cert-01/\nbindpw {s}\nrootpwmodpw {s}\n",
     "etc/sssd/sssd.conf": "[domain/x]\nldap_uri = ldap://legacy-cert-01\nldap_default_authtok = {s}\n",
     "etc/monit/monitrc": """\
 set mailserver legacy-cert-01 username "x" password "{s}"

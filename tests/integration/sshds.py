@@ -44,6 +44,10 @@ PLANTED = {
     "var/lib/jobs/.ssh/authorized_keys": (
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGWqD3PaDuXpVyTqJLbnQwIDrtHCRr1Zu7PXUVm2bH0x root@legacy-cert-01\n"
     ),
+    "etc/auto.home": "* -fstype=nfs files-01.eventide.net:/home/&\n",
+    "etc/borgmatic/config.yaml": "repositories:\n  - path: ssh://borg@backup-01.eventide.net/./repo\n",
+    "etc/postgresql/15/main/pg_hba.conf": "host all all 10.20.4.17/32 scram-sha-256\n",
+    "etc/systemd/journal-upload.conf": "[Upload]\nURL=https://logs.eventide.net\n",
     "var/lib/jobs/.local/share/systemd/user/report.timer": "[Timer]\nOnCalendar=weekly\n",
     "run/systemd/system/e2scrub_all.timer.d/often.conf": "[Timer]\nOnCalendar=hourly\n",
     "run/user/998/systemd/transient/run-r1.timer": "[Timer]\nOnCalendar=daily\n",
