@@ -86,6 +86,7 @@ _ANSWERS: Final = {
     "scrapeconfigs": Area.MONITORING,
     "servicemonitors": Area.MONITORING,
     "podmonitors": Area.MONITORING,
+    "prometheusrules": Area.MONITORING,
     "alertmanagerconfigs": Area.MONITORING,
     "prometheuses": Area.MONITORING,
     "prometheusagents": Area.MONITORING,

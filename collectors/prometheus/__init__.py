@@ -221,6 +221,13 @@ def _document(root: YamlNode, stream: YamlStream, on_host: bool, templated: bool
         for item in root.children("items"):
             yield from _document(item, stream, on_host, templated, exporter)
         return
+    if root.text("kind") == "PrometheusRuleList":
+        # Items of an answer have no kind of their own.
+        for item in root.children("items"):
+            of_item = item.at("spec", "groups") if item.is_map else None
+            if of_item is not None and _has_rules(of_item):
+                yield from read_rules(item, of_item, stream, on_host)
+        return
     groups_node = root.get("groups")
     if root.text("kind") == "PrometheusRule":
         groups_node = root.at("spec", "groups")

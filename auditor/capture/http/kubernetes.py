@@ -305,6 +305,20 @@ def _monitored(monitor: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return {**picked(monitor, ("metadata",)), "spec": spec} if named else None
 
 
+def _ruling(rules: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A PrometheusRule, without what people read in its alerts but for the summary."""
+    groups = [
+        {**group, "rules": [_ruled(rule) for rule in group.get("rules") or ()]}
+        for group in (rules.get("spec") or {}).get("groups") or ()
+    ]
+    return {**picked(rules, ("metadata",)), "spec": {"groups": groups}} if groups else None
+
+
+def _ruled(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    annotations = picked(rule.get("annotations") or {}, ("summary", "runbook_url"))
+    return {**rule, "annotations": annotations} if "annotations" in rule else rule
+
+
 def _sending(server: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A Prometheus of the operator that sends what it scrapes elsewhere, or reads it there."""
     spec = server.get("spec") or {}
@@ -361,6 +375,7 @@ KUBERNETES: Final[tuple[Step, ...]] = (
     Step("scrapeconfigs.json", _installed(_OPERATOR, ["v1alpha1", "v1", "v1beta1"], "ScrapeConfig", _scraped)),
     Step("servicemonitors.json", _installed(_OPERATOR, ["v1"], "ServiceMonitor", _monitored)),
     Step("podmonitors.json", _installed(_OPERATOR, ["v1"], "PodMonitor", _monitored)),
+    Step("prometheusrules.json", _installed(_OPERATOR, ["v1"], "PrometheusRule", _ruling)),
     Step("alertmanagerconfigs.json", _installed(_OPERATOR, ["v1alpha1", "v1beta1"], "AlertmanagerConfig")),
     Step("prometheuses.json", _installed(_OPERATOR, ["v1"], "Prometheus", _sending)),
     Step("prometheusagents.json", _installed(_OPERATOR, ["v1alpha1"], "PrometheusAgent", _sending)),

@@ -98,6 +98,7 @@ def test_a_cluster_to_the_checklist(
         "scrapeconfigs.json": "ok",
         "servicemonitors.json": "ok",
         "podmonitors.json": "absent",
+        "prometheusrules.json": "ok",
         "alertmanagerconfigs.json": "absent",
         "prometheuses.json": "ok",
         "prometheusagents.json": "denied HTTP 403 Forbidden",
@@ -124,7 +125,7 @@ def test_a_cluster_to_the_checklist(
     assert "kubernetes Middleware web/login" in told
     assert "kubernetes Prometheus monitoring/k8s" in told
     assert "kubernetes ServiceEntry web/tracking" in told
-    assert "probe/monitoring/sites of cluster prod" in told
+    assert "Alert SiteDown watches only old-cert-01.parcel.example" in told
     assert "scrapeConfig/monitoring/nodes of cluster prod" in told
     lines = {place.path for one in report.findings for place in one.evidence}
     assert {f"services/prod/{name}.json" for name in ("cronjobs", "endpoints", "clusterissuers")} <= lines
