@@ -102,6 +102,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "nixos": "collectors.infrastructure.nixos:NixosCollector",
         "nomad": "collectors.infrastructure.nomad:NomadCollector",
         "prometheus": "collectors.prometheus:PrometheusCollector",
+        "proxmox": "collectors.services.proxmox:ProxmoxCollector",
         "puppet": "collectors.infrastructure.puppet:PuppetCollector",
         "resolv_conf": "collectors.resolv_conf:ResolvConfCollector",
         "rsyncd": "collectors.services.rsyncd:RsyncdCollector",

@@ -32,7 +32,7 @@ MONITORING: Final = frozenset({"alertmanager", "prometheus", "promtail"})
 
 BACKUPS: Final = (
     *("bacula ", "bareos ", "barman ", "borg ", "borgmatic ", "duply ", "kopia ", "pgbackrest ", "restic "),
-    *("rsnapshot", "zrepl "),
+    *("proxmox backup ", "rsnapshot", "zrepl "),
 )
 """What the names of services begin with that make or keep backups."""
 REPLICAS: Final = ("postgresql standby", "mysql replica", "redis replica", "slapd replica")

@@ -21,6 +21,7 @@ from collectors.services.mail_signing import MailSigningCollector
 from collectors.services.name_servers import NameServersCollector
 from collectors.services.named import NamedCollector
 from collectors.services.nfs import NfsCollector
+from collectors.services.proxmox import ProxmoxCollector
 from collectors.services.rsyncd import RsyncdCollector
 from collectors.services.ssh import SshCollector
 from collectors.services.time_sync import TimeSyncCollector
@@ -158,6 +159,11 @@ FORMATS: list[tuple[Collector, tuple[str, ...], str]] = [
         ),
         """Domain Selector KeyFile KeyTable InternalHosts refile:/x example.net a:b:/c % domain { } [ ] selector = path
         : ; , # " ' dkim_key('example.net', 'a', '/x'); {{ x }} !10.0.0.1""",
+    ),
+    (
+        ProxmoxCollector(),
+        ("/etc/pve/storage.cfg",),
+        """nfs: a cifs: pbs: iscsi: rbd: server b portal [::1]:3260 monhost a,b;c path /mnt share y disable #""",
     ),
     (
         BackupServersCollector(),
