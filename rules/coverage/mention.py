@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
@@ -26,6 +27,11 @@ from auditor.api import (
 from rules.texts import place_of
 
 _SHOWN: Final = 1000
+_HISTORY: Final = re.compile(
+    r"(?:^|/)(?:change-?log|changes|history|news|release-?notes)(?:-v?\d[\d.]*)?(?:\.(?:debian|md|rst|txt|adoc))?$",
+    re.IGNORECASE,
+)
+"""Files that tell what was: `CHANGELOG.md`, `debian/changelog`."""
 _PROSE: Final = (".md", ".rst", ".txt", ".adoc", ".html")
 
 
@@ -56,7 +62,7 @@ class MentionRule(Rule):
     One finding for each file, of the lines that no other rule has shown; comments beside such lines are told with them.
     Files that have nothing but a short name are notes, unless it is in a share (`\\\\fs-old-01\\files`) or a URL, or is
     no word and stands where a machine does (`db1:5432`, `host=db1`). For a host that only becomes read-only all are
-    notes.
+    notes, and so are change logs, which tell what was.
 
     Why it matters
     --------------
@@ -117,17 +123,22 @@ class MentionRule(Rule):
         successors = sorted({going.successor for going in one.hosts.values() if going.successor})
         # Whoever only reads it is not harmed by a host that only stops being written.
         harmless = all(going.lifecycle is Lifecycle.READ_ONLY for going in one.hosts.values())
+        told = _HISTORY.search(place) is not None
         return Finding(
             rule=self.id,
             area=self.area,
-            severity=self.severity if one.sure and not harmless else Severity.INFO,
+            severity=self.severity if one.sure and not harmless and not told else Severity.INFO,
             confidence=Confidence.MEDIUM if one.sure else Confidence.LOW,
             subject=one.document.text,
             identity=(*hosts, place),
             message=f"{place if len(same) == 1 else f'{place} on {len(same)} hosts'} {'still ' if still else ''}names "
             f"{listed(hosts)}{_as(one)}",
-            why=f"{_read_by(estate, place, same)}; it may fail or mislead {_when(harmless, still)}.",
-            action=f"{f'Point it at {listed(successors)}' if successors else 'Point it elsewhere'}, or delete it.",
+            why="It tells what was."
+            if told
+            else f"{_read_by(estate, place, same)}; it may fail or mislead {_when(harmless, still)}.",
+            action="Nothing, if it tells of the past alone."
+            if told
+            else f"{f'Point it at {listed(successors)}' if successors else 'Point it elsewhere'}, or delete it.",
             impact=Impact.MENTIONED,
             evidence=tuple(evidence[:_SHOWN]),
             hosts=tuple(hosts),
