@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from auditor.capture.areas import RELATIONS_OF, is_windows, without_drive
@@ -39,22 +39,34 @@ def windows_hosts(
     None of which there are files of another system.
     """
     sources = {source for source, names in canonical.items() if any(name in wanted for name in names)}
-    found: set[str] = set()
-    other: set[str] = set()
+    windows, others = _by_files(reading, sources)
+    names = {name for source in windows - others for name in canonical[source]}
+    if inventory is not None:
+        names.update(hosts.find(name) or name for name in _collected_so(inventory))
+    return frozenset(names & set(wanted) - {name for source in others for name in canonical[source]})
+
+
+def _by_files(reading: Reading, sources: Collection[str]) -> tuple[set[str], set[str]]:
+    """The sources that have files of Windows, or were asked for such, and those that have files of other systems."""
+    found = {one.source for one in reading.tree.captures.values() if one.source in sources and _tells(one.path)}
+    others: set[str] = set()
     for bound in reading.bound:
         source, path = bound.file.source, bound.file.path
-        if source in sources:
-            if path.startswith(_POSIX):
-                other.add(source)
-            elif _tells(path):
-                found.add(source)
-    found.update(one.source for one in reading.tree.captures.values() if one.source in sources and _tells(one.path))
-    names = {name for source in found - other for name in canonical[source]}
-    elsewhere = {name for source in other for name in canonical[source]}
-    for entry in inventory.sources if inventory is not None else ():
-        if entry.kind == "ssh" and entry.system == "windows" and inventory is not None:
-            names.update(hosts.find(name) or name for pattern in entry.hosts for name in inventory.matching(pattern))
-    return frozenset(name for name in names - elsewhere if name in wanted)
+        if source not in sources:
+            continue
+        if path.startswith(_POSIX):
+            others.add(source)
+        elif _tells(path):
+            found.add(source)
+    return found, others
+
+
+def _collected_so(inventory: Inventory) -> Iterator[str]:
+    """The hosts that the inventory collects from as machines of Windows."""
+    for entry in inventory.sources:
+        if entry.kind == "ssh" and entry.system == "windows":
+            for pattern in entry.hosts:
+                yield from inventory.matching(pattern)
 
 
 def _tells(path: str) -> bool:
