@@ -8,8 +8,6 @@ from typing import Final, NamedTuple
 
 from auditor.model import Area, Relation
 
-_WHOLE: Final = r"(?=[/.]|\Z)"
-"""Behind the beginning of a path, where `/etc/ssh` is none of `/etc/sshguard`."""
 _PLACES: Final = (
     ("/etc/systemd/journal-upload", Area.LOGS),
     ("/etc/cron", Area.SCHEDULES),
@@ -57,10 +55,9 @@ _PLACES: Final = (
     ("lookups", Area.NAMES),
     ("tls", Area.RENEWAL),
 )
-"""Beginnings of paths, of which the first that fits counts. `/etc/crontab` begins with `/etc/cron`, too."""
-_PLACE: Final = re.compile(
-    "|".join(f"({re.escape(place)}{'' if place == '/etc/cron' else _WHOLE})" for place, _ in _PLACES)
-)
+"""Beginnings of paths, of which the first that fits counts; `/etc/cron` is also that of `/etc/crontab`."""
+_PLACE: Final = re.compile(rf"(?:{'|'.join(re.escape(place) for place, _ in _PLACES)})(?=[/.]|\Z)|/etc/cron")
+_AREA_AT: Final = dict(_PLACES)
 
 _ANSWERS: Final = {
     "hooks": Area.WEBHOOKS,
@@ -259,4 +256,4 @@ def area_of(path: str) -> Area:
     if path.startswith("/home/"):
         return Area.COVERAGE
     found = _PLACE.match(path)
-    return _PLACES[found.lastindex - 1][1] if found is not None and found.lastindex else Area.COVERAGE
+    return _AREA_AT[found[0]] if found is not None else Area.COVERAGE

@@ -18,7 +18,8 @@ NODE_LIMIT: Final = 1_000_000
 """Values in a document, those of repeated aliases counted each time."""
 PROBLEM_LIMIT: Final = 200
 
-_UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# YAML 1.2, production 1: what is no c-printable. Written as what it is, not as all that it is not: that takes 4 ms.
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _FLOAT: Final = re.compile(r"[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,3})?")
 _PREFIX: Final = "tag:yaml.org,2002:"
