@@ -594,6 +594,9 @@ class _Unit:
 
     def _timer(self) -> dict[str, Attribute]:
         attributes: dict[str, Attribute] = {"dialect": "systemd"}
+        if source := self.last("SourcePath"):
+            # By a generator, as systemd-crontab-generator(8) from each line of a crontab.
+            attributes["made_from"] = excerpt(source)
         calendar = [value for value, _ in self.all("OnCalendar")]
         fine = [value for value in calendar if not _calendar_problem(value)]
         if calendar:

@@ -154,6 +154,11 @@ def _timer(block: _Block, up_since: str | None) -> dict[str, Attribute]:
     over = block.get("SubState") == "elapsed" and block.get("NextElapseUSecMonotonic") in ("infinity", "")
     if over and block.get("NextElapseUSecRealtime") in _NEVER and not _comes_once(block):
         known["elapsed"] = True
+    # systemd's own word counts for more than the links that were captured; what was started runs, enabled or not.
+    if block.get("UnitFileState").startswith("enabled") or block.get("ActiveState") == "active":
+        known["enabled"] = True
+    elif block.get("UnitFileState") == "disabled":
+        known["enabled"] = False
     if state := block.get("ActiveState"):
         known["active_state"] = excerpt(state)
     return known

@@ -26,7 +26,7 @@ from auditor.api import (
     listed,
     plural,
 )
-from rules.jobs.schedules import idle, lines_of, retires, runs, title
+from rules.jobs.schedules import idle, is_generated, lines_of, retires, runs, title
 from rules.services.losses import alias_of
 from rules.texts import is_answer, settings, written
 from rules.ways import strongest
@@ -112,6 +112,8 @@ class JobCallsGoingHostRule(Rule):
                 for start in _starts(estate, direct):
                     if start.scope in leaving or (start is direct and _is_told_of_another(estate, edge)):
                         continue
+                    if start.kind is Kind.JOB and is_generated(estate, start):
+                        continue
                     lines = _naming_lines(estate, edge, start, going)
                     if not lines:
                         continue
@@ -132,7 +134,11 @@ class JobCallsGoingHostRule(Rule):
                 known.hosts.update(call.hosts)
                 known.evidence.update(call.evidence)
         calling = {call.start.text for call in merged.values() if call.start.kind is Kind.JOB}
-        jobs = {job.text for job in estate.nodes(Kind.JOB) if job.scope not in leaving} if calling else set()
+        jobs = {
+            job.text
+            for job in (estate.nodes(Kind.JOB) if calling else ())
+            if job.scope not in leaving and not is_generated(estate, job)
+        }
         verb = "calls" if len(calling) == 1 else "call"
         count = f" {len(calling)} of {plural(len(jobs), 'job')} elsewhere {verb} it."
         for call in merged.values():

@@ -69,6 +69,7 @@ _AROUND: Final = frozenset(
 _PERIODIC: Final = re.compile(
     r"(?:run-parts|/usr/bin/run-parts)\b.*\s/etc/(?:cron\.(?:hourly|daily|weekly|monthly)|periodic/\w+)\b"
 )
+_PERIODIC_FILE: Final = re.compile(r"/etc/(?:cron\.(?:hourly|daily|weekly|monthly|yearly)|periodic/\w+)/")
 _WORD: Final = re.compile(r"[^\s;&|()<>'\"]+")
 _SYSTEM: Final = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/libexec/", "/lib/")
 _GENERIC: Final = frozenset(
@@ -296,6 +297,9 @@ def next_of(estate: EstateView, job: Node, start: datetime | None = None) -> dat
         return None
     if not isinstance(schedule, str) or not schedule or schedule.startswith("every ") or schedule == "@reboot":
         return None
+    if dialect == "anacron" or _PERIODIC_FILE.match(job.text):
+        # When those run, the crontab or anacron says that calls them, and how long the machine has been up.
+        return None
     try:
         home = estate.home(job)
         after = in_zone(start or estate.now, home.attributes.get("zone") if home is not None else None)
@@ -328,6 +332,14 @@ def _unless(job: Node) -> str:
     return ""
 
 
+def is_generated(estate: EstateView, job: Node) -> bool:
+    """Whether a timer was made from a line of a crontab that is a job by itself (systemd-cron)."""
+    made = job.attributes.get("made_from")
+    return isinstance(made, str) and any(
+        other.text == made or other.text.startswith(f"{made}: ") for other in estate.nodes_at(job.scope, Kind.JOB)
+    )
+
+
 def where_of(job: Node) -> str:
     """The file of a job, or the timer itself."""
     return job.text.partition(": ")[0]
@@ -356,7 +368,7 @@ def jobs_on(estate: EstateView, host: Node) -> Iterator[Node]:
     seen = set()
     for edge in estate.incoming(host, Relation.RUNS_ON):
         job = edge.consumer
-        if job.kind is Kind.JOB and job.id not in seen:
+        if job.kind is Kind.JOB and job.id not in seen and not is_generated(estate, job):
             seen.add(job.id)
             yield job
 

@@ -1,0 +1,1 @@
+curl -s http://old-01.example.net/cron
