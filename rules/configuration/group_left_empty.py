@@ -82,7 +82,7 @@ class GroupLeftEmptyRule(Rule):
         leaving = Leaving(estate, (one.host for one in going))
         if not going:
             return
-        playbooks = list(estate.nodes(Kind.PLAYBOOK))
+        playbooks = _Playbooks(estate, leaving)
         shown: set[int] = set()
         empty = _emptied(estate, leaving)
         for group in empty.values():
@@ -93,12 +93,12 @@ class GroupLeftEmptyRule(Rule):
                 continue
             selecting = {edge.consumer.id: edge.consumer for edge in estate.incoming(group, Relation.SELECTS)}
             books = [node for node in selecting.values() if node.kind is Kind.PLAYBOOK]
-            dead = [book for book in books if _is_dead(estate, book, leaving)]
+            dead = [book for book in books if playbooks.is_dead(book)]
             shown.update(book.id for book in dead)
             alone = {
                 book.text: lines
                 for book in books
-                if book not in dead and (lines := _plays_for(estate, book, group, leaving))
+                if not playbooks.is_dead(book) and (lines := playbooks.plays_for(book, group))
             }
             documents = {node.text for node in selecting.values() if node.kind is Kind.DOCUMENT}
             for name in hosts:
@@ -109,17 +109,17 @@ class GroupLeftEmptyRule(Rule):
             evidence = _lines(
                 (one for one in group.provenance),
                 (edge.provenance for edge in estate.outgoing(group, Relation.MEMBER)),
-                *(_of_playbook(estate, book, playbooks) for book in dead),
+                *(playbooks.lines(book) for book in dead),
             )
             if evidence:
                 yield self._group(group, hosts, books, dead, alone, variables, evidence, successor)
         for playbook in _selecting(estate, leaving):
             if playbook.id in shown:
                 continue
-            if _form(playbook) or not _is_dead(estate, playbook, leaving):
+            if _form(playbook) or not playbooks.is_dead(playbook):
                 yield from self._selections(estate, playbook, leaving)
                 continue
-            evidence = _lines(_of_playbook(estate, playbook, playbooks))
+            evidence = _lines(playbooks.lines(playbook))
             hosts = sorted(
                 {
                     edge.provider.text
@@ -294,45 +294,67 @@ def _selecting(estate: EstateView, leaving: Leaving) -> Iterator[Node]:
                 yield edge.consumer
 
 
-def _is_dead(estate: EstateView, playbook: Node, leaving: Leaving) -> bool:
-    """Whether every play of a playbook selects only what is going: each pattern is known, and all of it leaves."""
-    patterns = playbook.attributes.get("hosts_patterns")
-    if not isinstance(patterns, tuple) or not patterns:
-        return False
-    left: dict[str, bool] = {}
-    for edge in estate.outgoing(playbook, Relation.SELECTS):
-        # A group of which no inventory was captured may hold anything.
-        left[edge.group] = left.get(edge.group, True) and leaving.selected(edge.provider) is not None
-    return all(left.get(f"hosts {pattern}", False) for pattern in patterns)
+class _Playbooks:
+    """The playbooks of an estate, each looked through once."""
 
+    def __init__(self, estate: EstateView, leaving: Leaving) -> None:
+        self._estate, self._leaving = estate, leaving
+        self._dead: dict[int, bool] = {}
+        self._lines: dict[int, tuple[Provenance, ...]] = {}
+        self._plays: dict[int, dict[int, list[Provenance]]] = {}
+        self._out: dict[str, list[Node]] = {}
+        for playbook in estate.nodes(Kind.PLAYBOOK):
+            end = playbook.text if playbook.text.startswith("/") else ""
+            while end := end.partition("/")[2]:
+                self._out.setdefault(end, []).append(playbook)
 
-def _plays_for(estate: EstateView, playbook: Node, group: Node, leaving: Leaving) -> list[Provenance]:
-    """The plays of a playbook that select this group, and nothing that stays."""
-    plays: dict[str, list[Edge]] = {}
-    for edge in estate.outgoing(playbook, Relation.SELECTS):
-        plays.setdefault(edge.group, []).append(edge)
-    return [
-        next(edge.provenance for edge in edges if edge.provider.id == group.id)
-        for play, edges in plays.items()
-        if play.startswith("hosts ")
-        and any(edge.provider.id == group.id for edge in edges)
-        and all(leaving.selected(edge.provider) is not None for edge in edges)
-    ]
+    def is_dead(self, playbook: Node) -> bool:
+        """Whether every play of it selects only what is going: each pattern is known, and all of it leaves."""
+        if playbook.id not in self._dead:
+            self._dead[playbook.id] = self._all_leave(playbook)
+        return self._dead[playbook.id]
+
+    def _all_leave(self, playbook: Node) -> bool:
+        patterns = playbook.attributes.get("hosts_patterns")
+        if not isinstance(patterns, tuple) or not patterns:
+            return False
+        left: dict[str, bool] = {}
+        for edge in self._estate.outgoing(playbook, Relation.SELECTS):
+            # A group of which no inventory was captured may hold anything.
+            left[edge.group] = left.get(edge.group, True) and self._leaving.selected(edge.provider) is not None
+        return all(left.get(f"hosts {pattern}", False) for pattern in patterns)
+
+    def plays_for(self, playbook: Node, group: Node) -> list[Provenance]:
+        """The plays of it that select this group, and nothing that stays."""
+        if playbook.id not in self._plays:
+            self._plays[playbook.id] = self._plays_that_leave(playbook)
+        return self._plays[playbook.id].get(group.id, [])
+
+    def _plays_that_leave(self, playbook: Node) -> dict[int, list[Provenance]]:
+        plays: dict[str, list[Edge]] = {}
+        for edge in self._estate.outgoing(playbook, Relation.SELECTS):
+            plays.setdefault(edge.group, []).append(edge)
+        found: dict[int, list[Provenance]] = {}
+        for play, edges in plays.items():
+            if play.startswith("hosts ") and all(self._leaving.selected(edge.provider) is not None for edge in edges):
+                for target, edge in {edge.provider.id: edge for edge in reversed(edges)}.items():
+                    found.setdefault(target, []).append(edge.provenance)
+        return found
+
+    def lines(self, playbook: Node) -> tuple[Provenance, ...]:
+        """Its `hosts:` lines, and the lines that import it: by its path in the tree, or where it is checked out to."""
+        if playbook.id not in self._lines:
+            callers = [one for one in self._out.get(playbook.text, ()) if one.id != playbook.id]
+            edges = list(self._estate.outgoing(playbook, Relation.SELECTS))
+            for called in (playbook, *callers):
+                edges += self._estate.incoming(called, Relation.CALLS)
+            self._lines[playbook.id] = tuple(edge.provenance for edge in edges)
+        return self._lines[playbook.id]
 
 
 def _form(playbook: Node) -> tuple[str, str] | None:
     """Which other tool than Ansible a file belongs to, and what that calls a selection."""
     return next((form for suffix, form in _SELECTORS.items() if playbook.text.endswith(suffix)), None)
-
-
-def _of_playbook(estate: EstateView, playbook: Node, playbooks: Iterable[Node]) -> Iterator[Provenance]:
-    """Its `hosts:` lines, and the lines that import it: by its path in the tree, or where it is checked out to."""
-    for edge in estate.outgoing(playbook, Relation.SELECTS):
-        yield edge.provenance
-    for other in playbooks:
-        if other.id == playbook.id or (other.text.startswith("/") and other.text.endswith("/" + playbook.text)):
-            for edge in estate.incoming(other, Relation.CALLS):
-                yield edge.provenance
 
 
 def _lines(*found: Iterable[Provenance]) -> tuple[Provenance, ...]:

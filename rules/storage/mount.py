@@ -76,14 +76,19 @@ class MountOfGoingHostRule(Rule):
                             mount.attributes.get("source") or mount.attributes.get("device") or edge.provider.text
                         )
                         found.setdefault((host.text, source, mount.text), []).append(edge)
+        mounting = {mount.scope for mount in estate.nodes(Kind.MOUNT) if mount.scope} if found else set()
         for (server, source, place), edges in found.items():
             server_going = going[server]
             if server_going.lifecycle is Lifecycle.READ_ONLY:
                 edges = [edge for edge in edges if edge.consumer.attributes.get("read_only") is not True]
             if edges:
-                yield self._finding(estate, edges, server_going, source, place)
+                known = len(mounting) - (server in mounting)
+                yield self._finding(estate, edges, server_going, source, place, known)
 
-    def _finding(self, estate: EstateView, edges: list[Edge], going: Going, source: str, place: str) -> Finding:
+    def _finding(
+        self, estate: EstateView, edges: list[Edge], going: Going, source: str, place: str, known: int
+    ) -> Finding:
+        """`known` other hosts have mounts that are known."""
         hosts = sorted({edge.consumer.scope for edge in edges if edge.consumer.scope})
         who = listed(ranged(hosts)) or listed(sorted({edge.provenance.path for edge in edges}))
         verb = "mount" if len(hosts) > 1 else "mounts"
@@ -112,9 +117,8 @@ class MountOfGoingHostRule(Rule):
             why = "A mount whose server is gone hangs whatever touches it, and may keep the machine from starting."
         if others:
             why = f"{listed(others)} is left to serve it. {why}"
-        mounting = {one.scope for one in estate.nodes(Kind.MOUNT) if one.scope and one.scope != going.host}
         if hosts:
-            why = f"{len(hosts)} of {plural(len(mounting), 'other host')} whose mounts are known. {why}"
+            why = f"{len(hosts)} of {plural(known, 'other host')} whose mounts are known. {why}"
         writers = _writers(estate, edges) if read_only else {}
         if writers:
             verb_of = "writes" if len(writers) == 1 else "write"
