@@ -124,6 +124,7 @@ COLLECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "varnish": "collectors.traffic.varnish:VarnishCollector",
         "webhook_urls": "collectors.webhook_urls:WebhookUrlsCollector",
         "win_acme": "collectors.acme.win_acme:WinAcmeCollector",
+        "windows_scripts": "collectors.schedulers.windows_scripts:WindowsScriptsCollector",
         "windows_tasks": "collectors.schedulers.windows_tasks:WindowsTasksCollector",
         "x509": "collectors.x509:X509Collector",
         "zabbix": "collectors.zabbix:ZabbixCollector",

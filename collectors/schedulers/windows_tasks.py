@@ -18,7 +18,6 @@ from auditor.api import (
     Area,
     Attribute,
     Collector,
-    Confidence,
     Dependency,
     Document,
     Entity,
@@ -32,15 +31,13 @@ from auditor.api import (
     Relation,
     Where,
     decode,
-    endpoint_ref,
     excerpt,
     host_ref,
-    is_loopback,
     lazy_pattern,
     parse_time,
     read_yaml,
-    split_endpoint,
 )
+from collectors.schedulers.windows_commands import machines_in, scripts_in
 from collectors.schedulers.xmlnodes import XmlNode, XmlProblem, read_xml
 
 TASKS_LIMIT: Final = 10_000
@@ -51,19 +48,6 @@ _WIDE: Final = "schemas.microsoft.com/windows/2004/02/mit/task".encode("utf-16-l
 _BEGIN: Final = lazy_pattern(r"<Task[\s>]")
 _END: Final = "</Task>"
 _NAMED: Final = lazy_pattern(r"<!--\s*(\\[^<>]{1,500}?)\s*-->\s*(?:<\?xml[^<>]{0,200}\?>\s*)?$")
-_SHARE: Final = lazy_pattern(r"(?<![\w:\\.])\\\\(?![?.]\\)([\w.-]{1,253})(?:@SSL)?(?:@\d+)?\\([^\\\s\"']*)")
-_URL: Final = lazy_pattern(r"\b(?:https?|ftps?|sftp|ssh|ldaps?)://[^\s\"'<>|;,)]+", re.IGNORECASE)
-_COMPUTER: Final = lazy_pattern(
-    r"(?:^|\s)(?:-ComputerName|-CN|-Server|-VMHost|/server|/node|/host|-SmtpServer)[:=\s]\s*[\"']?([\w.,-]+)",
-    re.IGNORECASE,
-)
-_SSH: Final = lazy_pattern(r"\b(?:ssh|plink|pscp|psftp|scp|sftp)(?:\.exe)?\"?\s", re.IGNORECASE)
-_LOGIN: Final = lazy_pattern(r"(?<![\w.@-])[\w.-]{1,64}@([\w.-]{1,253})")
-_COPY: Final = lazy_pattern(
-    r"(?:^|[\\/\s\"';&|(])(?:x?copy|robocopy|move|copy-item|move-item)(?:\.exe)?\"?(?=\s)", re.IGNORECASE
-)
-_REDIRECTED: Final = lazy_pattern(r">\s*[\"']?$")
-_WORD: Final = lazy_pattern(r"\"[^\"]+\"|'[^']+'|[^\s\"']+")
 _VISIBLE: Final = lazy_pattern(r"[^\n]")
 _RENEWAL: Final = lazy_pattern(r"(?:^|[\\/\"\s])(?:wacs|letsencrypt)\.exe\b", re.IGNORECASE)
 _CERTBOT: Final = lazy_pattern(r"(?:^|[\\/\"\s])(certbot|lego)(?:\.exe)?\b(?=.*\brenew\b)", re.IGNORECASE | re.DOTALL)
@@ -112,7 +96,7 @@ class WindowsTasksCollector(Collector):
 
     Can't see
     ---------
-    What scripts and COM handlers do, variables such as `%LOGONSERVER%`, and whether a status other than 0 means to its
+    What COM handlers and programs do, variables such as `%LOGONSERVER%`, and whether a status other than 0 means to its
     program that it failed; robocopy's are known.
     """
 
@@ -353,21 +337,12 @@ def _exec(job: Ref, action: XmlNode, lines: list[str]) -> Iterator[Parsed]:
             continue
         text = _ENCODED.sub(_decoded, f" {node.text.strip()[:100_000]}")
         where = Where(node.line, _line(lines, node.line))
-        targets: list[tuple[Ref | None, Need, Confidence]] = []
-        for found in _SHARE.finditer(text):
-            need = Need.RUN if key == "Command" else Need.WRITE if _is_written(whole, found[0]) else Need.READ
-            targets.append((host_ref(found[1]), need, Confidence.HIGH))
-        targets += [(endpoint_ref(found[0]), Need.READ, Confidence.HIGH) for found in _URL.finditer(text)]
-        for found in _COMPUTER.finditer(text):
-            targets += [(host_ref(one), Need.RUN, Confidence.MEDIUM) for one in found[1].split(",") if one]
-        if _SSH.search(whole):
-            targets += [(host_ref(found[1]), Need.RUN, Confidence.MEDIUM) for found in _LOGIN.finditer(text)]
-        for target, need, sure in targets:
-            parts = split_endpoint(target.text) if target is not None else None
-            if target is None or parts is None or is_loopback(parts.host) or (target, need) in seen:
-                continue
-            seen.add((target, need))
-            yield Dependency(job, target, Relation.CONNECTS, where, need, confidence=sure)
+        for target, need, sure in machines_in(text, whole, program=key == "Command"):
+            if (target, need) not in seen:
+                seen.add((target, need))
+                yield Dependency(job, target, Relation.CONNECTS, where, need, confidence=sure)
+        for script in scripts_in(text):
+            yield Dependency(job, script, Relation.CALLS, where)
     line = (action.find("Command") or action).line
     place = Where(line, _line(lines, line))
     if _RENEWAL.search(whole):
@@ -376,18 +351,6 @@ def _exec(job: Ref, action: XmlNode, lines: list[str]) -> Iterator[Parsed]:
         yield Dependency(job, Ref(Kind.CLIENT, found_client[1].lower()), Relation.CALLS, place)
     elif _POSH_ACME.search(whole):
         yield Dependency(job, Ref(Kind.CLIENT, "posh-acme"), Relation.CALLS, place)
-
-
-def _is_written(command: str, share: str) -> bool:
-    """Whether a share is what a copy goes to, its second path, or what output is redirected to."""
-    before = command.partition(share)[0]
-    if _REDIRECTED.search(before):
-        return True
-    copies = list(_COPY.finditer(before))
-    if not copies:
-        return False
-    between = before[copies[-1].end() :]
-    return any(word[0] not in "/-" for word in _WORD.findall(between))
 
 
 def _when(trigger: XmlNode) -> str:

@@ -27,6 +27,7 @@ from collectors.schedulers.github_actions import GithubActionsCollector
 from collectors.schedulers.gitlab_ci import GitlabCiCollector
 from collectors.schedulers.jenkins import JenkinsCollector
 from collectors.schedulers.rundeck import RundeckCollector
+from collectors.schedulers.windows_scripts import WindowsScriptsCollector
 from collectors.schedulers.windows_tasks import WindowsTasksCollector
 from collectors.webhook_urls import WebhookUrlsCollector
 from tests.realfiles import CORPUS, MISSING
@@ -51,6 +52,7 @@ PATHS: dict[type[Collector], tuple[str, ...]] = {
     SaltCollector: ("salt/top.sls", "/etc/salt/roster", "/etc/salt/master", "/etc/salt/minion"),
     TerraformCollector: ("plan.json", "terraform.tfstate", "infra/x.tf", "infra/terraform.tfvars"),
     WebhookUrlsCollector: (".env", "webhooks.txt"),
+    WindowsScriptsCollector: ("/C/x.ps1", "scripts/x.bat"),
     WindowsTasksCollector: ("tasks/x.xml", "/Windows/System32/Tasks/x"),
 }
 CASES = [(collector, path) for collector, paths in PATHS.items() for path in paths]

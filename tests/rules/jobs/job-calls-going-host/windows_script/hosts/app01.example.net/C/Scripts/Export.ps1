@@ -1,0 +1,2 @@
+# to the share
+Copy-Item .\out.csv \\FS01\Reports
