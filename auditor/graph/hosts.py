@@ -244,6 +244,10 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
 
     for name in sorted(going):
         record = table.records[name]
+        longest: dict[str, str] = {}
+        for known in record.names:
+            label = known.split(".", 1)[0]
+            longest[label] = max(longest.get(label, known), known, key=_labels)
         for known, provenance in record.names.items():
             if is_address(known):
                 continue
@@ -252,8 +256,7 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
                 continue
             say(known, "full" if len(labels) > 1 else "short", record, provenance)
             # By the longest: `web01.stg` is no shorter name than web01.example.org, but one that is cut.
-            longest = max((n for n in record.names if n.split(".", 1)[0] == labels[0]), key=lambda n: n.count("."))
-            if len(labels) > 1 and distinctive(labels[0]) and owns_short(table, longest, going):
+            if len(labels) > 1 and distinctive(labels[0]) and owns_short(table, longest[labels[0]], going):
                 say(labels[0], "short", record, provenance)
             if len(labels) > 2 and labels[1] in ENVIRONMENT_LABELS:
                 dashed = f"{labels[0]}-{labels[1]}"
@@ -269,6 +272,10 @@ def identities(table: HostTable, hosts: Iterable[str]) -> list[Identity]:
         for word, provenance in record.words.items():
             say(word.lower(), "word", record, provenance)
     return list(made.values())
+
+
+def _labels(name: str) -> int:
+    return name.count(".")
 
 
 def _is_vague(record: HostRecord, name: str, provenance: Provenance | None) -> bool:
