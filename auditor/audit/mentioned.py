@@ -38,6 +38,8 @@ _DESCRIBING: Final = re.compile(
 )
 _HCL: Final = (".tf", ".tfvars", ".hcl")
 _NAME_TAG: Final = re.compile(r'\s*"Key"\s*:\s*"Name",\s*$')
+_TABLE: Final = 200
+"""Names that a host's own hosts file gives to machines that go, up to which they are looked for."""
 _SHARED: Final = (b"://", b"\\\\", b"\\\x00\\\x00")
 """What a URL or a share has, also in UTF-16."""
 SAID_BY_HOSTS: Final = (
@@ -169,6 +171,7 @@ def look_for_mentions(
         transient = "/systemd/transient/" in bound.file.path
         by_address = any(one.identity.kind == "address" for one in found)
         described = _described(reading, hosts, bound) if by_address else set()
+        is_container = cache(partial(_is_container, bound, reading))
         for one in found:
             if one.line in understood or (transient and one.text.startswith("Description=")):
                 continue
@@ -185,7 +188,7 @@ def look_for_mentions(
             comment = one.comment or is_comment(one.text)
             sure = one.exact and one.identity.kind in ("full", "prefix", "address")
             if not comment and not sure:
-                sure = _is_addressed(one) and not _is_container(one, bound, reading)
+                sure = _is_addressed(one) and not is_container(one.identity.text)
             confidence = Confidence.MEDIUM if sure and not comment else Confidence.LOW
             linked.edge(
                 document,
@@ -231,11 +234,11 @@ def _is_addressed(mention: Mention) -> bool:
     return (distinctive(text) or text[-1].isdigit()) and is_place(mention.text, text, code=False)
 
 
-def _is_container(mention: Mention, bound: Bound, reading: Reading) -> bool:
+def _is_container(bound: Bound, reading: Reading, name: str) -> bool:
     """Whether a short name is rather what a container or a service of a cluster is called in this file."""
     from auditor.graph.places import of_containers
 
-    return of_containers(decode(reading.content(bound)), mention.identity.text)
+    return of_containers(decode(reading.content(bound)), name)
 
 
 def _in_terraform(
@@ -274,8 +277,8 @@ def _by_own_tables(
             if len(words) < 2 or (address := normal_address(words[0])) is None:
                 continue
             names = [name for one in words[1:] if not is_loopback(name := normal_name(one)) and name not in looked]
-            if number in found and found[number].identity.text == address:
-                table = tables.setdefault(bound.file.source, {})
+            table = tables.setdefault(bound.file.source, {})
+            if number in found and found[number].identity.text == address and len(table) < _TABLE:
                 table.update((name, found[number].identity.host) for name in names if len(name) > 2)
             else:
                 others.setdefault(bound.file.source, set()).update(names)
@@ -292,7 +295,10 @@ def _by_own_tables(
             continue
         key = (bound.template.digest, tuple(led.items()))
         if key not in done:
-            done[key] = list(called(decode(reading.content(bound)), led))
+            content = reading.content(bound)
+            lower = content.lower()
+            held = b"\x00" in content or any(name.encode("utf-8", "replace") in lower for name in led)
+            done[key] = list(called(decode(content), led)) if held else []
         if done[key]:
             more.setdefault(bound.file.estate_path, []).extend(done[key])
     return more
