@@ -345,11 +345,11 @@ class Linker:
         if found is not None:
             self._edge(node, self._node(Kind.HOST, found, ""), Relation.STANDS_FOR, Need.READ, -1, -1)
         elif text in context.ssh_aliases:
-            # Nothing but ssh(1) knows it, and what runs over ssh.
+            # Nothing but ssh(1) knows it, and what runs over ssh. It looks a HostName up, and not among its aliases.
             name, evidence = context.ssh_aliases[text]
             kind = Kind.ADDRESS if normal_address(name) else Kind.NAME
-            target = self.node(Ref(kind, name), host)
-            if target is not None and target != node:
+            target = None if normal_name(name) in context.ssh_aliases else self.node(Ref(kind, name), host)
+            if target is not None:
                 self._edge(node, target, Relation.RESOLVES, Need.READ, -1, evidence, Confidence.MEDIUM)
         return node
 

@@ -180,9 +180,10 @@ def in_shares(text: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
         return
     words = "|".join(map(re.escape, sorted(present)))
     form = re.compile(rf"(?:\\\\|{_SCHEMES}://(?:[^/@\s'\"]{{1,80}}@)?)({words})(?=[\\/:'\"`\s?)<]|$)")
+    lines = text.split("\n")
     for number, line in enumerate(lower.split("\n"), 1):
         if len(line) <= LONGEST and (found := form.search(line)) is not None:
-            written = text.split("\n", number)[number - 1].rstrip("\r")
+            written = lines[number - 1].rstrip("\r")
             yield Mention(number, written, Identity(found[1], "short", present[found[1]]), True, is_comment(written))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -460,3 +461,23 @@ def test_names_and_addresses_that_a_host_is_known_by() -> None:
     assert made.hosts.find("alias.example.org") == A
     assert made.hosts.at("10.0.0.5") == [A]
     assert made.hosts.find(B) == B
+
+
+def test_what_only_ssh_calls_a_machine() -> None:
+    job = Ref(Kind.JOB, "job")
+    aliases = [f"a{number}" for number in range(5_000)]
+    made = linker(
+        table(A, B, addresses={"10.0.0.2": B}),
+        (A, entity(THIS_HOST, ssh_alias="stash 10.0.0.2")),
+        (A, entity(THIS_HOST, ssh_alias="other b.example.org")),
+        (A, entity(THIS_HOST, ssh_alias="b a.example.org")),
+        *((A, entity(THIS_HOST, ssh_alias=f"{one} {following}")) for one, following in pairwise(aliases)),
+        *((A, depends(job, Relation.CONNECTS, name(one))) for one in ("stash", "other", "b", *aliases)),
+        (B, depends(job, Relation.CONNECTS, name("stash"))),
+        domains=["example.org"],
+    ).build()
+    assert reached(made, Kind.NAME, "stash", A) == {B}
+    assert reached(made, Kind.NAME, "other", A) == {B}
+    # What DNS or the inventory know by a name is no alias.
+    assert reached(made, Kind.NAME, "b", A) == {B}
+    assert reached(made, Kind.NAME, "stash", B) == set()
