@@ -1053,7 +1053,7 @@ def _syncoid(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 def _receive(shell: Shell, words: list[Word], stdin: str | None) -> None:
     """zfs(8), btrfs(8): on another machine, what changes its datasets needs it to be written."""
-    changes = {"clone", "create", "destroy", "receive", "recv", "rename", "rollback", "snapshot", "subvolume"}
+    changes = {"clone", "create", "destroy", "receive", "recv", "rename", "rollback", "snapshot"}
     if shell.sink.remote and len(words) > 1 and words[1].text in changes:
         shell.sink.written_there += 1
 

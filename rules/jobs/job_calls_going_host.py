@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import ClassVar, Final
 
 from auditor.api import (
@@ -103,6 +104,7 @@ class JobCallsGoingHostRule(Rule):
     def check(self, estate: EstateView) -> Iterator[Finding]:
         """One finding for each job, unit or uncalled script."""
         leaving = {one.host for one in estate.going}
+        jobs_at = cache(partial(_lines_of_jobs, estate))
         calls: dict[tuple[object, ...], _Call] = {}
         for going in estate.going:
             for edge in _connections(estate, going):
@@ -114,7 +116,7 @@ class JobCallsGoingHostRule(Rule):
                         continue
                     if start.kind is Kind.JOB and is_generated(estate, start):
                         continue
-                    lines = _naming_lines(estate, edge, start, going)
+                    lines = _naming_lines(estate, edge, start, going, jobs_at)
                     if not lines:
                         continue
                     # What one system runs another may ignore.
@@ -284,7 +286,9 @@ def _starts(estate: EstateView, direct: Node) -> Sequence[Node]:
     return sorted(found, key=lambda one: one.id)
 
 
-def _naming_lines(estate: EstateView, edge: Edge, start: Node, going: Going) -> tuple[Provenance, ...]:
+def _naming_lines(
+    estate: EstateView, edge: Edge, start: Node, going: Going, jobs_at: Callable[[], Mapping[str, Collection[int]]]
+) -> tuple[Provenance, ...]:
     """The lines that name the host, and the job's own line where it names it too.
 
     A script may hand the name over (`fetch old-01`, `rsync $1::log`): then the line that has it is the one to change.
@@ -300,8 +304,8 @@ def _naming_lines(estate: EstateView, edge: Edge, start: Node, going: Going) -> 
                     named += _named_in(estate, f"hosts/{edge.consumer.scope}{read.provider.text}", going)
         if edge.consumer.kind is Kind.JOB and named:
             # Another line of a crontab is another job's.
-            others = {(at.path, at.line) for at in _places_of_jobs(estate, found[0].path)}
-            named = [one for one in named if (one.path, one.line) not in others]
+            others = jobs_at().get(found[0].path, set())
+            named = [one for one in named if one.path != found[0].path or one.line not in others]
         found = named or found
     for one in lines_of([start]):
         if any(word in one.excerpt.lower() for word in words) and one not in found:
@@ -317,9 +321,13 @@ def _named_in(estate: EstateView, path: str, going: Going) -> Iterator[Provenanc
             yield mention.provenance
 
 
-def _places_of_jobs(estate: EstateView, path: str) -> Iterator[Provenance]:
+def _lines_of_jobs(estate: EstateView) -> dict[str, set[int]]:
+    """The lines of all jobs, by file."""
+    found: dict[str, set[int]] = {}
     for job in estate.nodes(Kind.JOB):
-        yield from (at for at in job.provenance if at.path == path)
+        for at in job.provenance:
+            found.setdefault(at.path, set()).add(at.line)
+    return found
 
 
 def _inside(path: str, node: Node) -> str:
