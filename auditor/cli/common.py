@@ -317,10 +317,10 @@ def caching(request: Request, collectors: Sequence[Collector]) -> Iterator[tuple
     linked = _linked(request, collectors, known)
     yield known, linked
     if kept is not None:
-        save(kept)
+        saved = save(kept)
         if linked is not None and linked.refused is not None and kept.refused is None:
             _not_read(linked.refused)
-        if linked is not None and linked.failed is not None:
+        if linked is not None and linked.failed is not None and saved:
             _not_written(kept.directory, linked.failed)
 
 
@@ -359,14 +359,16 @@ def parsed_files(directory: Path, collectors: Sequence[Collector]) -> ParsedFile
     return ParsedFiles(directory, collectors, secret=os.environ.get(KEY, ""))
 
 
-def save(kept: ParsedFiles) -> None:
-    """Writes down what was parsed. What can't be read or written costs time, and nothing else."""
+def save(kept: ParsedFiles) -> bool:
+    """Writes down what was parsed; whether it could. What can't be read or written costs time, and nothing else."""
     if kept.refused is not None:
         _not_read(kept.refused)
     try:
         kept.save()
     except OSError as error:
         _not_written(kept.directory, error)
+        return False
+    return True
 
 
 def _not_read(error: OSError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -339,6 +340,22 @@ def test_what_others_may_write_is_told_of_once(
         assert len(links) == 1
         # It is in our own hands again.
         assert output(capsys, *words) == before
+
+
+def test_what_can_not_be_written_is_told_of_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, fleet: Path
+) -> None:
+    words = ("audit", "--estate", str(fleet), "--now", NOW)
+    before = output(capsys, *words)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        code, out, told = output(capsys, *words, "--cache-dir", str(tmp_path / "cache"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (code, out) == before[:2]
+    assert told.count("the cache can't be written: File too large") == 1
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_an_entry_of_another_shape_is_none(fleet: Path, filled: Path) -> None:
