@@ -167,13 +167,13 @@ def look_for_mentions(
         elif _DIRECTORIES.match(bound.file.estate_path):
             understood = _describing(reading, bound)
         log = _SEEN_FROM.match(bound.file.estate_path) is not None
-        # `systemd-run` describes what it makes by the command, which stands in the unit as well.
-        transient = "/systemd/transient/" in bound.file.path
+        # What systemd-run and generators make they describe by the command, which stands in the unit as well.
+        made = "/systemd/transient/" in bound.file.path or "/systemd/generator" in bound.file.path
         by_address = any(one.identity.kind == "address" for one in found)
         described = _described(reading, hosts, bound) if by_address else set()
         is_container = cache(partial(_is_container, bound, reading))
         for one in found:
-            if one.line in understood or (transient and one.text.startswith("Description=")):
+            if one.line in understood or (made and one.text.startswith("Description=")):
                 continue
             linked.identity_seen.add(one.identity.host)
             if one.identity.host in own or log or bound.file.estate_path in links:

@@ -276,7 +276,7 @@ def does(effects: Effects) -> str:
         else:
             said[f"{WORDS[edge.need]} {target}, which is mounted from elsewhere"] = None
     if not said and effects.unknown:
-        said[f"calls {effects.unknown[0]}, of which nothing was captured"] = None
+        said[f"calls {effects.unknown[0]}, of which nothing is known"] = None
     if not said:
         for edge in effects.inward:
             if edge.relation is Relation.WRITES:
