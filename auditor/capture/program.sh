@@ -131,7 +131,7 @@ fit() {
                 case $f in *"$nl"*) continue ;; esac
                 [ "${#names}" -lt 100000 ] || break
                 if ! away "$f" && [ -L "$f" ]; then
-                    names=$names$f$nl
+                    [ "$unlinked" = 1 ] && [ -z "$steps" ] || names=$names$f$nl
                 elif ! reachable "$f"; then
                     [ -z "$told" ] || say "NOTE REMOTE $f"
                 elif [ -e "$f" ]; then
@@ -485,24 +485,29 @@ place() {
 }
 
 # Places that most machines don't have: that they are not there needs no word.
-perhaps() { quiet=1; for p do place "$p"; done; quiet=; }
+perhaps() {
+    quiet=1
+    for p do
+        # Most are not there: that is seen at once.
+        if reachable "$p" && [ ! -e "$p" ] && [ ! -L "$p" ]; then missing "$p"; else place "$p"; fi
+    done
+    quiet=
+}
 places() { for p do place "$p"; done; }
 
 # The files that fit a pattern, with links only if asked for: those in /etc/ssl/certs, and the bundles, are the public
 # authorities of the distribution.
 files_of() {
+    [ -n "${2-}" ] || unlinked=1
     fit "$1"
+    unlinked=
     IFS=$nl
     set -f
     for f in $names; do
         set +f
         IFS=$blank
         case $f in */ca-certificates.crt | */ca-bundle* | */cert.pem) continue ;; esac
-        if [ -L "$f" ]; then
-            [ -z "${2-}" ] || grab "$f"
-        elif [ -f "$f" ]; then
-            grab "$f"
-        fi
+        if [ -L "$f" ] || [ -f "$f" ]; then grab "$f"; fi
     done
     set +f
     IFS=$blank
@@ -515,10 +520,13 @@ home() {
         say "NOTE DENIED $1/.ssh/authorized_keys"
         say "NOTE DENIED $1/.config/systemd/user"
     elif [ -d "$1" ]; then
-        for f in "$1/.ssh/authorized_keys" "$1/.ssh/authorized_keys2"; do
-            if reachable "$f"; then grab "$f"; else say "NOTE REMOTE $f"; fi
+        for f in .ssh/authorized_keys .ssh/authorized_keys2 .config/systemd/user .local/share/systemd/user; do
+            if ! reachable "$1/${f%%/*}"; then
+                say "NOTE REMOTE $1/$f"
+            elif [ -d "$1/${f%%/*}" ]; then
+                place "$1/$f"
+            fi
         done
-        for f in "$1/.config/systemd/user" "$1/.local/share/systemd/user"; do place "$f"; done
     else
         missing "$1"
     fi
@@ -875,7 +883,7 @@ main() {
 '
     blank=' 	'$nl
     IFS=$blank
-    k=0 files=0 waiting=0 level=0 full='' quiet='' told='' seen=$nl homed=$nl batch='' links='' elf='' awk=''
+    k=0 files=0 waiting=0 level=0 full='' quiet='' told='' unlinked='' seen=$nl homed=$nl batch='' links='' elf='' awk=''
     exec 4>&1 2>/dev/null
     if uid=$(timeout 1 id -u); then
         limit() { timeout "$@"; }
