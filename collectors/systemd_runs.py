@@ -198,6 +198,9 @@ def _moment(text: str) -> str | None:
 def _anacron(document: Document) -> Iterator[Parsed]:
     text = decode(document.content[:64]).strip()
     name = document.path.removeprefix(_ANACRON)
+    if not text:
+        # anacron makes the file as it first looks at the job, and writes the day once it has run.
+        return
     if re.fullmatch(r"\d{8}", text) is None or _day(text) is None:
         yield Malformed(Where(1, excerpt(text)), "not a date", "anacron takes the job as never run", whole=True)
         return

@@ -150,7 +150,7 @@ class JobCallsGoingHostRule(Rule):
         start = call.start
         going = next(one for one in estate.going if one.host in call.hosts)
         edges = list(call.edges.values())
-        reason = idle(estate, start) if start.kind is Kind.JOB else ""
+        reason = idle(estate, start) if start.kind is Kind.JOB else _unstarted(estate, start)
         low = all(edge.confidence is Confidence.LOW for edge in edges)
         left = max(_alternatives(estate, edge) for edge in edges)
         scheduled = start.kind in (Kind.JOB, Kind.UNIT)
@@ -328,6 +328,15 @@ def _lines_of_jobs(estate: EstateView) -> dict[str, set[int]]:
         for at in job.provenance:
             found.setdefault(at.path, set()).add(at.line)
     return found
+
+
+def _unstarted(estate: EstateView, unit: Node) -> str:
+    """Why a service is not started: by its timer alone, and that is masked. Empty if it is not known to be so."""
+    if unit.kind is not Kind.UNIT or unit.attributes.get("enabled") or unit.attributes.get("wanted_by"):
+        return ""
+    timer = estate.find(Kind.JOB, unit.text.replace(".service", ".timer"), unit.scope)
+    masked = timer is not None and timer.attributes.get("masked")
+    return f"{timer.text} is masked" if timer is not None and masked else ""
 
 
 def _inside(path: str, node: Node) -> str:
