@@ -98,12 +98,12 @@ def excerpt(line: str) -> str:
     return text if len(text) <= EXCERPT_LIMIT else text[: EXCERPT_LIMIT - 1] + "…"
 
 
-@lru_cache(maxsize=65536)
 def is_comment(line: str) -> bool:
     """Whether a line begins as comments do in one of the many languages that have them."""
     return _COMMENT.match(line) is not None
 
 
+@lru_cache(maxsize=65536)
 def normal_name(text: str) -> str:
     """The one spelling of a DNS name: lower case, no trailing dot, `\\052` is `*`, IDNA A-labels (RFC 5891)."""
     name = text.strip().replace("\\052", "*").rstrip(".").lower()

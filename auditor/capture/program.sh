@@ -129,7 +129,10 @@ fit() {
             listable "$base" || continue
             for f in "$base"/$step; do
                 case $f in *"$nl"*) continue ;; esac
-                [ "${#names}" -lt 100000 ] || break
+                if [ "${#names}" -ge 100000 ]; then
+                    [ -z "$told" ] || say "NOTE FULL $f"
+                    break
+                fi
                 if ! away "$f" && [ -L "$f" ]; then
                     [ "$unlinked" = 1 ] && [ -z "$steps" ] || names=$names$f$nl
                 elif ! reachable "$f"; then
@@ -744,6 +747,7 @@ first_round() {
     mode=certificates
     perhaps /etc/dehydrated /var/lib/dehydrated /root/.acme.sh /etc/acme /etc/lego /root/.lego /var/lib/lego \
         /var/lib/certmonger/requests /var/lib/certmonger/cas /var/lib/caddy /etc/uacme /root/.getssl /etc/getssl
+    quiet=1
     for d in /etc/ssl /etc/pki/tls/certs /etc/pki/nginx /usr/local/etc/ssl; do
         for pattern in '*.pem' '*.crt' '*.cer' '*/*.pem' '*/*.crt'; do files_of "$d/$pattern"; done
     done
@@ -797,11 +801,15 @@ first_round() {
     fit '/home/*'
     homes=/root$nl$names
     while IFS=: read -r name password user group gecos d login; do
-        case $d in
-        */ | /dev | /dev/* | /proc/* | /bin | /usr/bin | /sbin | /usr/sbin | /nonexistent) ;;
-        /*) homes=$homes$d$nl ;;
+        case $d in /*) normal "$d" ;; *) continue ;; esac
+        case $out in
+        '' | /dev | /dev/* | /proc/* | /bin | /usr/bin | /sbin | /usr/sbin | /nonexistent) ;;
+        *) homes=$homes$out$nl ;;
         esac
-        [ "${#homes}" -lt 100000 ] || break
+        if [ "${#homes}" -ge 100000 ]; then
+            say "NOTE FULL $out"
+            break
+        fi
     done </etc/passwd
     IFS=$nl
     set -f

@@ -382,6 +382,40 @@ def test_the_first_round_comes_to_its_end(shell: str) -> None:
     assert {"/etc/hosts", "/etc/resolv.conf"} <= names
     assert "/etc/shadow" not in names
     assert {"host.txt"} <= {item.name for item in items if item.kind == "OUT"}
+    absent = [item.name for item in items if item.kind == "ABSENT"]
+    assert len(absent) == len(set(absent))
+    assert not {"/etc/pki/nginx", "/usr/local/etc/ssl"} & set(absent)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("most", [100000, 60])
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_homes_are_looked_at_however_they_are_written(shell: str, most: int, tmp_path: Path) -> None:
+    """No path that it names may be other than in its shortest form: that would end the reading."""
+    if shell not in HERE:
+        pytest.skip(f"there is no {shell}")
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name / ".ssh").mkdir(parents=True)
+        (tmp_path / name / ".ssh/authorized_keys").write_text(f"ssh-ed25519 AAAA {name}\n")
+    homes = (
+        f"{tmp_path}/a/",
+        f"{tmp_path.parent}//{tmp_path.name}/b",
+        f"{tmp_path}/x/../c",
+        f"{tmp_path}/d/.",
+        "/",
+        "d",
+    )
+    table = tmp_path / "passwd"
+    table.write_text("".join(f"u:x:1:1::{home}:/bin/sh\n" for home in homes))
+    text = program(NONCE)
+    assert text.count("</etc/passwd") == text.count('"${#homes}" -ge 100000') == 1
+    text = text.replace("</etc/passwd", f"<'{table}'").replace('"${#homes}" -ge 100000', f'"${{#homes}}" -ge {most}')
+    items, reader = run(shell, text)
+    assert reader.done
+    seen = {item.name for item in items if item.kind == "FILE" and item.name.startswith(f"{tmp_path}/")}
+    left_out = any(item.kind == "FULL" for item in items)
+    assert left_out is (most == 60)
+    assert left_out or seen == {f"{tmp_path}/{name}/.ssh/authorized_keys" for name in ("a", "b", "c", "d")}
 
 
 @pytest.mark.integration

@@ -40,6 +40,9 @@ object CheckCommand "proxied" {
   command = [ "/usr/lib/nagios/plugins/check_http", "-p", "3128" ]
   arguments = { "-H" = "proxy.example.net", "-u" = "https://$address$/", "-e" = "200.OK" }
 }
+object CheckCommand "short" { command = [ "/usr/lib/nagios/plugins/check_tcp", "-H", "cache1", "-p", "$port$" ] }
+object CheckCommand "beside" { command = [ "/opt/check.sh" ]; arguments = { "-u" = "https://relay.example.net/$x$" } }
+object CheckCommand "of-library" { command = [ "/opt/check.sh", "-4" ]; arguments = { "-H" = "$address$" } }
 object NotificationCommand "tell" { command = [ "/opt/tell.sh" ] }
 object UserGroup "night" {}
 object User "eve" { groups = [ "night" ] }
@@ -191,6 +194,8 @@ def test_the_api_says_what_the_object_list_says(
     assert code == 0
     kept = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
     assert b"planted" not in kept
+    commands = json.loads((root / "services/icinga/objects/checkcommands.json").read_bytes())["results"]
+    assert {one["name"] for one in commands} == {"proxied", "short", "beside"}
     collector = Icinga2Collector()
     fragments: list[Fragment] = []
     answered: list[Parsed] = []

@@ -7,6 +7,7 @@ lacks a permission it says that nothing was found.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
@@ -20,6 +21,9 @@ _CHECKED: Final = (
     "groups", "vars", "check_command", "command_endpoint", "zone", "event_command", "enable_event_handler",
     "source_location",
 )  # fmt: skip
+_MACRO: Final = re.compile(r"\$[^$]*\$")
+_OPTION: Final = re.compile(r"-[A-Za-z\d]|--[\w-]+")
+_WORD: Final = re.compile(r"[A-Za-z\d]{2}")
 _COMMAND: Final = ("name", "command", "arguments", "env")
 _ATTRIBUTES: Final = {
     "Host": ("name", "address", "address6", *_CHECKED),
@@ -96,7 +100,8 @@ def _says_where(attributes: Mapping[str, Any]) -> bool:
     command, arguments = attributes.get("command"), attributes.get("arguments") or {}
     words = list(command[1:]) if isinstance(command, list) else [command]
     words += [one.get("value") if isinstance(one, dict) else one for one in arguments.values()]
-    return any(isinstance(word, str) and "$" not in word and ("." in word or ":" in word) for word in words)
+    fixed = (_MACRO.sub("", word) for word in words if isinstance(word, str))
+    return any(_WORD.search(word) is not None and _OPTION.fullmatch(word) is None for word in fixed)
 
 
 def _plain_command(command: object, arguments: Mapping[str, Any]) -> dict[str, Any]:
