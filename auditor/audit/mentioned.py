@@ -63,9 +63,10 @@ class _Paths:
 
 
 def links_of(reading: Reading) -> Mapping[str, str]:
-    """The links of an estate, by their paths, with the files that they lead to and that were read as well.
+    """The links of an estate, by their paths, with the files of the same host that they lead to and that were read.
 
-    A pack has links for equal files, too: there only those are known that enable a unit.
+    A pack has links for equal files, too: there only those are known that enable a unit. Those from host to host are
+    no host's own either: who has saved room by them has two hosts with that file all the same.
     """
     found: dict[str, str] = {}
     units = {
@@ -73,7 +74,7 @@ def links_of(reading: Reading) -> Mapping[str, str]:
         for bound in reading.bound
         if "/systemd/" in bound.file.path and _ENABLES.search(bound.file.path) is None
     }
-    paths = {bound.file.estate_path for bound in reading.bound}
+    source_of = {bound.file.estate_path: bound.file.source for bound in reading.bound}
     root = os.path.realpath(reading.tree.root)
     for bound in reading.bound:
         file, target = bound.file, ""
@@ -81,7 +82,7 @@ def links_of(reading: Reading) -> Mapping[str, str]:
             target = units.get((file.source, bound.template.digest, unit[1]), "")
         elif file.real and not reading.tree.content_addressed:
             target = os.path.relpath(file.real, root)
-        if target in paths and target != file.estate_path:
+        if target != file.estate_path and source_of.get(target) == file.source:
             found[file.estate_path] = target
     return found
 
@@ -113,6 +114,12 @@ def look_for_mentions(
     distinct = {bound.template.digest: bound for bound in reversed(texts)}
 
     encoded: dict[bytes, list[Mention]] = {}
+    cut_short: set[bytes] = set()
+
+    def missed(bound: Bound, outcome: Outcome, detail: str) -> None:
+        where = bound.file.estate_path
+        row = Coverage(bound.file.source, Area.MENTIONS, where, outcome, detail=detail, path=where)
+        reading.coverage.append(row)
 
     def contents() -> Iterator[bytes]:
         wanted = list(distinct.values())
@@ -120,13 +127,11 @@ def look_for_mentions(
             if count % 1024 == 0:
                 progress("scanning", count)
             if isinstance(content, OSError):
-                where = bound.file.estate_path
-                detail = f"the file can't be read again: {content.strerror}"
-                reading.coverage.append(
-                    Coverage(bound.file.source, Area.MENTIONS, where, Outcome.DENIED, detail=detail, path=where)
-                )
-            elif may_hold(content) and (several := list(in_base64(content, scanner.scan))):
-                encoded[bound.template.digest] = several
+                missed(bound, Outcome.DENIED, f"the file can't be read again: {content.strerror}")
+            elif may_hold(content):
+                encoded[bound.template.digest], whole = in_base64(content, scanner.scan)
+                if not whole:
+                    cut_short.add(bound.template.digest)
             yield b"" if isinstance(content, OSError) else content
 
     known = dict(zip(distinct, scanner.scan_all(contents()), strict=True))
@@ -146,17 +151,16 @@ def look_for_mentions(
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
         found = known[bound.template.digest]
+        if bound.template.digest in cut_short:
+            missed(bound, Outcome.PARTIAL, "more values in base64 than are decoded: the rest was not looked at")
         if others := [*besides.get(bound.file.estate_path, ()), *bare.get(bound.template.digest, ())]:
             seen = {(one.line, one.identity.host) for one in found}
             found = [*found, *(one for one in others if (one.line, one.identity.host) not in seen)]
         if not found:
             continue
         if len(found) >= MAX_PER_FILE:
-            where = bound.file.estate_path
             detail = f"more than {MAX_PER_FILE:,} places name a host that is going: the rest was not looked at"
-            reading.coverage.append(
-                Coverage(bound.file.source, Area.MENTIONS, where, Outcome.PARTIAL, detail=detail, path=where)
-            )
+            missed(bound, Outcome.PARTIAL, detail)
         own = canonical.get(bound.file.source, set())
         document = linked.node(Ref(Kind.DOCUMENT, bound.file.estate_path))
         understood: set[int] = set()

@@ -182,9 +182,9 @@ def in_shares(text: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
     form = re.compile(rf"(?:\\\\|{_SCHEMES}://(?:[^/@\s'\"]{{1,80}}@)?)({words})(?=[\\/:'\"`\s?)<]|$)")
     lines = text.split("\n")
     for number, line in enumerate(lower.split("\n"), 1):
-        if len(line) <= LONGEST and (found := form.search(line)) is not None:
+        for word in dict.fromkeys(form.findall(line)) if len(line) <= LONGEST else ():
             written = lines[number - 1].rstrip("\r")
-            yield Mention(number, written, Identity(found[1], "short", present[found[1]]), True, is_comment(written))
+            yield Mention(number, written, Identity(word, "short", present[word]), True, is_comment(written))
 
 
 def called(text: str, names: Mapping[str, str]) -> Iterator[Mention]:

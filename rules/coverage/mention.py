@@ -28,8 +28,10 @@ from rules.texts import place_of
 
 _SHOWN: Final = 1000
 _HISTORY: Final = re.compile(
-    r"(?:^|/)(?:change-?log|changes|history|news|release-?notes)(?:-v?\d[\d.]*)?(?:\.(?:debian|md|rst|txt|adoc))?$",
-    re.IGNORECASE,
+    r"(?:^|/)(?:(?i:change-?log(?:-v?\d[\d.]*)?(?:\.(?:debian|md|rst|txt|adoc))?)"
+    r"|(?i:changes|history|news|release-?notes)(?i:-v?\d[\d.]*)?\.(?i:debian|md|rst|txt|adoc)"
+    # In small letters these are sites and jobs: `sites-enabled/news`.
+    r"|CHANGES|HISTORY|NEWS|RELEASE-?NOTES)$"
 )
 """Files that tell what was: `CHANGELOG.md`, `debian/changelog`."""
 _PROSE: Final = (".md", ".rst", ".txt", ".adoc", ".html")

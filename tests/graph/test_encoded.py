@@ -29,7 +29,7 @@ def value(text: str, encoding: str = "utf-8") -> str:
 
 def lines(text: str) -> list[tuple[int, str]]:
     assert may_hold(text.encode())
-    return [(one.line, one.text) for one in in_base64(text.encode(), SCANNER.scan)]
+    return [(one.line, one.text) for one in in_base64(text.encode(), SCANNER.scan)[0]]
 
 
 SECRET = "kind: Secret\ndata:\n  url: {}\n"
@@ -53,8 +53,49 @@ def test_values_of_a_secret(plain: str, found: bool) -> None:
 
 def test_the_key_and_the_name_are_shown() -> None:
     assert lines(SECRET.format(value("https://infra1.example.net/"))) == [
-        (3, "  url: ‹base64 with infra1.example.net›"),
+        (3, "url: ‹base64 with infra1.example.net›"),
     ]
+
+
+URL = value("postgres://app@infra1.example.net/shop")
+OTHER = value("correct horse battery staple " * 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (f'{{"data": {{"zeta": "{OTHER}", "url": "{URL}"}}}}', '"url": "'),
+        (f"data: {{zeta: {OTHER[:20]}, url: {URL}}}", "url: "),
+        (f"deploy --zeta {OTHER} -enc {URL}", "-enc "),
+        (f"ZETA={OTHER[:20]} URL_B64={URL}", "URL_B64="),
+        (f"data:text/plain;base64,{URL}", "base64,"),
+        (f"{OTHER[:20]} {URL}", ""),
+    ],
+)
+def test_other_values_of_the_line_are_not_shown(line: str, shown: str) -> None:
+    assert lines(f"kind: Secret\n{line}\n") == [(2, f"{shown}‹base64 with infra1.example.net›")]
+
+
+def test_an_address_is_found_however_short() -> None:
+    table = HostTable()
+    table.address(table.add("infra1.example.net", "asked"), "1.2.3.4")
+    scan = MentionScanner(table, identities(table, ["infra1.example.net"])).scan
+    found, _ = in_base64(SECRET.format(value("1.2.3.4")).encode(), scan)
+    assert [one.text for one in found] == ["url: ‹base64 with 1.2.3.4›"]
+
+
+def test_values_beyond_the_limit_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SECRET.format(URL) + SECRET.format(URL)
+    found, whole = in_base64(text.encode(), SCANNER.scan)
+    assert (len(found), whole) == (2, True)
+    monkeypatch.setattr("auditor.graph.encoded._SIZE", len(URL))
+    found, whole = in_base64(text.encode(), SCANNER.scan)
+    assert (len(found), whole) == (1, False)
+
+
+def test_a_comment_stays_one() -> None:
+    found, _ = in_base64(f"kind: Secret\n# url: {URL}\n  url: {URL}\n".encode(), SCANNER.scan)
+    assert [(one.line, one.comment) for one in found] == [(2, True), (3, False)]
 
 
 def test_a_command_of_powershell_is_of_16_bit_characters() -> None:
@@ -69,5 +110,5 @@ def test_files_without_such_values_are_not_looked_through() -> None:
 
 @given(st.binary(max_size=200), st.text(max_size=60))
 def test_no_content_is_too_bad(content: bytes, text: str) -> None:
-    list(in_base64(content, SCANNER.scan))
-    list(in_base64(b"base64 " + b64encode(text.encode("utf-8", "surrogatepass")) + b"=" + content, SCANNER.scan))
+    in_base64(content, SCANNER.scan)
+    in_base64(b"base64 " + b64encode(text.encode("utf-8", "surrogatepass")) + b"=" + content, SCANNER.scan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.graph.places import Uses, among_hosts, called_so, count_uses, in_places
+from auditor.graph.places import Uses, among_hosts, called_so, count_uses, in_places, in_shares
 
 WANTED = {"gluck": "gluck.example.org"}
 
@@ -191,3 +191,8 @@ def test_paths_that_are_called_so() -> None:
 )
 def test_a_word_that_may_be_anything(texts: tuple[str, ...]) -> None:
     assert not used(*texts).is_name()
+
+
+def test_each_machine_of_a_share_or_url_in_one_line() -> None:
+    found = in_shares("http://cache:3128 \\\\files\\public http://cache/", {"cache": "a", "files": "b", "proxy": "c"})
+    assert [one.identity.host for one in found] == ["a", "b"]
