@@ -17,7 +17,7 @@ mkdir -p "$place"
 cd "$place"
 root=$place/$suite
 packages='systemd-sysv dbus-user-session libpam-systemd cron anacron at openssh-server sudo certbot nfs-kernel-server
-    nftables iproute2 ifupdown netcat-openbsd rsync curl logrotate kmod udev linux-image-cloud-amd64 initramfs-tools'
+    nftables e2fsprogs iproute2 ifupdown netcat-openbsd rsync curl logrotate kmod udev linux-image-cloud-amd64 initramfs-tools'
 
 build() {
     debootstrap --variant=minbase "$suite" "$root" "$mirror"
