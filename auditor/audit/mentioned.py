@@ -44,12 +44,51 @@ _SHARED: Final = (b"://", b"\\\\", b"\\\x00\\\x00")
 """What a URL or a share has, also in UTF-16."""
 SAID_BY_HOSTS: Final = (
     "/.auditor/sockets.txt", "/.auditor/ss-established.txt", "/.auditor/ss-listening.txt", "/.auditor/session.txt",
-    "/.auditor/systemctl-units.txt", "/.auditor/systemctl-timers.txt", "/.auditor/systemctl-services.txt",
-    "/.auditor/cron-log.txt", "/.auditor/states.txt", "/.auditor/immutable.txt",
+    "/.auditor/states.txt", "/.auditor/immutable.txt",
 )  # fmt: skip
-"""What running hosts say of themselves: connections, each line of which is understood, and what became of jobs, units
-and files that have files of their own. A mention would tell once more what is told of those."""
+"""What running hosts say of themselves: connections, each line of which is understood, and what became of files that
+were captured themselves. A mention would tell once more what is told of those."""
+_OF_UNITS: Final = tuple(f"/.auditor/systemctl-{what}.txt" for what in ("units", "timers", "services"))
+_OF_CRON: Final = "/.auditor/cron-log.txt"
+_RECORDS: Final = frozenset((*_OF_UNITS, _OF_CRON))
+_STARTED: Final = re.compile(r"\) CMD \(\s*(.*?)\s*\)\s*$")
+_UNIT: Final = re.compile(r"(?:Id|Unit)=(.+)\.(?:service|timer)\s*$")
 _ENABLES: Final = re.compile(r"/systemd/(?:system|user)/[^/]+\.(?:wants|requires|upholds)/([^/]+)$")
+
+
+class _Runs:
+    """What files of each host tell of the units and jobs that ran there: a record of that tells it once more.
+
+    An instance that somebody has started (`autossh@web01`) and a job of a crontab that was not captured are in the
+    record alone.
+    """
+
+    def __init__(self, texts: Iterable[Bound], *known: Mapping[bytes, Sequence[Mention]]) -> None:
+        """`known` are the mentions in each distinct text."""
+        self._files: dict[str, set[str]] = {}
+        self._lines: dict[str, set[str]] = {}
+        named = {digest for several in known for digest, mentions in several.items() if mentions}
+        sources = {one.file.source for one in texts if one.file.path in _RECORDS and one.template.digest in named}
+        for one in texts:
+            if one.file.source in sources and one.file.path not in _RECORDS:
+                name = one.file.path.rpartition("/")[2]
+                self._files.setdefault(one.file.source, set()).add(name.removesuffix(".service").removesuffix(".timer"))
+                lines = self._lines.setdefault(one.file.source, set())
+                mentions = (mention for several in known for mention in several.get(one.template.digest, ()))
+                lines.update(_as_started(mention.text) for mention in mentions)
+
+    def tell_more(self, source: str, path: str, line: str) -> bool:
+        """Whether a line of a record names what no file of its host does."""
+        if path != _OF_CRON:
+            unit = _UNIT.match(line)
+            return unit is not None and unit[1] not in self._files.get(source, ())
+        started = _STARTED.search(line)
+        command = _as_started(started[1]) if started is not None else ""
+        return bool(command) and not any(command in one for one in self._lines.get(source, ()))
+
+
+def _as_started(command: str) -> str:
+    return " ".join(command.replace("\\%", "%").split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +186,7 @@ def look_for_mentions(
     bare, called, named = _bare_names(distinct, reading, hosts, linked, wanted, known)
     for digest, several in encoded.items():
         bare.setdefault(digest, []).extend(several)
+    runs = _Runs(texts, known, bare)
     nodes: dict[str, int] = {}
     canonical = {source: {hosts.find(name) or name for name in names} for source, names in reading.tree.sources.items()}
     for bound in texts:
@@ -156,6 +196,8 @@ def look_for_mentions(
         if others := [*besides.get(bound.file.estate_path, ()), *bare.get(bound.template.digest, ())]:
             seen = {(one.line, one.identity.host) for one in found}
             found = [*found, *(one for one in others if (one.line, one.identity.host) not in seen)]
+        if bound.file.path in _RECORDS:
+            found = [one for one in found if runs.tell_more(bound.file.source, bound.file.path, one.text)]
         if not found:
             continue
         if len(found) >= MAX_PER_FILE:

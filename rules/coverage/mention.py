@@ -34,6 +34,8 @@ _HISTORY: Final = re.compile(
     r"|CHANGES|HISTORY|NEWS|RELEASE-?NOTES)$"
 )
 """Files that tell what was: `CHANGELOG.md`, `debian/changelog`."""
+_CRON_LOG: Final = "/.auditor/cron-log.txt"
+_UNITS: Final = tuple(f"/.auditor/systemctl-{what}.txt" for what in ("units", "timers", "services"))
 _PROSE: Final = (".md", ".rst", ".txt", ".adoc", ".html")
 
 
@@ -125,26 +127,43 @@ class MentionRule(Rule):
         successors = sorted({going.successor for going in one.hosts.values() if going.successor})
         # Whoever only reads it is not harmed by a host that only stops being written.
         harmless = all(going.lifecycle is Lifecycle.READ_ONLY for going in one.hosts.values())
-        told = _HISTORY.search(place) is not None
+        past = place == _CRON_LOG or _HISTORY.search(place) is not None
+        why, action = _record(place) or (
+            f"{_read_by(estate, place, same)}; it may fail or mislead {_when(harmless, still)}.",
+            f"{f'Point it at {listed(successors)}' if successors else 'Point it elsewhere'}, or delete it.",
+        )
         return Finding(
             rule=self.id,
             area=self.area,
-            severity=self.severity if one.sure and not harmless and not told else Severity.INFO,
+            severity=self.severity if one.sure and not harmless and not past else Severity.INFO,
             confidence=Confidence.MEDIUM if one.sure else Confidence.LOW,
             subject=one.document.text,
             identity=(*hosts, place),
             message=f"{place if len(same) == 1 else f'{place} on {len(same)} hosts'} {'still ' if still else ''}names "
             f"{listed(hosts)}{_as(one)}",
-            why="It tells what was."
-            if told
-            else f"{_read_by(estate, place, same)}; it may fail or mislead {_when(harmless, still)}.",
-            action="Nothing, if it tells of the past alone."
-            if told
-            else f"{f'Point it at {listed(successors)}' if successors else 'Point it elsewhere'}, or delete it.",
+            why=why,
+            action=action,
             impact=Impact.MENTIONED,
             evidence=tuple(evidence[:_SHOWN]),
             hosts=tuple(hosts),
         )
+
+
+def _record(place: str) -> tuple[str, str] | None:
+    """Why what records something is told, and what to do; None for files that something reads."""
+    if place == _CRON_LOG:
+        return (
+            "cron has started it there, and no crontab that was captured has it.",
+            "Look whether it is still there: in a crontab that was not captured, or taken out since.",
+        )
+    if place in _UNITS:
+        return (
+            "systemd has this unit there, and no file that was captured is called so: somebody or something starts it.",
+            "Look on the host what starts it (`systemctl status`), and end it or lead it elsewhere.",
+        )
+    if _HISTORY.search(place) is not None:
+        return "It tells what was.", "Nothing, if it tells of the past alone."
+    return None
 
 
 def _read_by(estate: EstateView, place: str, same: list[_Named]) -> str:
