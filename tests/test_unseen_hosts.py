@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from auditor.capture.areas import PARTS, parts_at
 from auditor.capture.sources import targets_by_source
 from auditor.cli.main import main
 from auditor.inventory import load_inventory
@@ -208,3 +209,25 @@ def test_what_to_capture_of_the_host_is_said_once(estate: Path, capsys: pytest.C
         "To see them, capture under hosts/old-1.example.net/: /etc/letsencrypt (or what renews its certificates); "
         "/proc/self/mountinfo or /etc/fstab; user crontabs; systemd units."
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        ("/etc/cron.d/sync", {"system crontabs"}),
+        ("/etc/cron.weekly", {"system crontabs"}),
+        ("/etc/cron.allow", set()),
+        ("/etc/systemd/system/a.timer", {"systemd units"}),
+        ("/etc/systemd/resolved.conf", set()),
+        ("/run/systemd/transient/run-1.timer", {"systemd units"}),
+        ("/run/systemd/generator.late", {"systemd units"}),
+        ("/run/systemd/resolve/stub-resolv.conf", set()),
+        ("/usr/lib/systemd/system", {"systemd units"}),
+        ("/usr/lib/systemd/resolved.conf.d/a.conf", set()),
+        ("/etc/fstab", {"mounts"}),
+        ("/etc/fstab.orig", set()),
+    ],
+)
+def test_a_file_beside_the_schedules_is_no_look_at_them(path: str, parts: set[str]) -> None:
+    """What the resolver of systemd runs with says nothing of a host's units."""
+    assert {PARTS[index].what for index in parts_at(path)} == parts

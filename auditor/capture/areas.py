@@ -153,14 +153,20 @@ def _part(what: str, area: Area, *places: str, relation: Relation | None = None,
 
 _TASKS: Final = "/Windows/System32/Tasks"
 _SCHEDULERS: Final = (
-    _part("system crontabs", Area.SCHEDULES, r"/etc/crontab$", r"/etc/cron\.", r"/usr/local/etc/cron\.d"),
+    _part(
+        "system crontabs",
+        Area.SCHEDULES,
+        r"/etc/crontab$",
+        r"/etc/cron\.(?!(?:allow|deny)$)",
+        r"/usr/local/etc/cron\.d(?:$|/)",
+    ),
     _part("user crontabs", Area.SCHEDULES, "/var/spool/cron", "/var/cron", "/etc/crontabs", "/usr/lib/cron"),
     _part(
         "systemd units",
         Area.SCHEDULES,
         r"/etc/systemd(?:$|/(?:system|user)(?:$|/))",
-        r"(?:/usr(?:/local)?)?/lib/systemd",
-        "/run/systemd",
+        r"(?:/usr(?:/local)?)?/lib/systemd(?:$|/(?:system|user)(?:$|/))",
+        r"/run/systemd(?:$|/(?:system|user|generator|transient)(?:$|[/.]))",
     ),
 )
 SCHEDULERS: Final = tuple(part.what for part in _SCHEDULERS)
@@ -177,7 +183,7 @@ PARTS: Final = (
         r"/ProgramData/win-acme(?:$|/)",
         relation=Relation.RENEWED_BY,
     ),
-    _part("mounts", Area.STORAGE, r"/proc/(?:self/)?mount", r"/etc/(?:fstab|auto\.|mtab$)"),
+    _part("mounts", Area.STORAGE, r"/proc/(?:self/)?mount", r"/etc/(?:fstab$|auto\.|mtab$)"),
     _part("hosts file", Area.NAMES, r"/etc/hosts$", r"/Windows/System32/drivers/etc/hosts$"),
     _part("resolver", Area.NAMES, r"/etc/resolv\.conf$"),
     _part(
