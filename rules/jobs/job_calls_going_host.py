@@ -105,6 +105,7 @@ class JobCallsGoingHostRule(Rule):
         """One finding for each job, unit or uncalled script."""
         leaving = {one.host for one in estate.going}
         jobs_at = cache(partial(_lines_of_jobs, estate))
+        copies = _Copies(estate)
         calls: dict[tuple[object, ...], _Call] = {}
         for going in estate.going:
             for edge in _connections(estate, going):
@@ -112,7 +113,7 @@ class JobCallsGoingHostRule(Rule):
                 if direct.scope in leaving or direct.kind not in _CONSUMERS or _is_of_renewal(estate, direct):
                     continue
                 for start in _starts(estate, direct):
-                    if start.scope in leaving or (start is direct and _is_told_of_another(estate, edge)):
+                    if start.scope in leaving or (start is direct and copies.tell(edge)):
                         continue
                     if start.kind is Kind.JOB and is_generated(estate, start):
                         continue
@@ -255,17 +256,40 @@ def _is_of_renewal(estate: EstateView, node: Node) -> bool:
     )
 
 
-def _is_told_of_another(estate: EstateView, edge: Edge) -> bool:
-    """Whether a file that nothing calls is the same as one that is used: a hook that is a link to it, or its copy."""
-    script, line = edge.consumer, edge.provenance
-    if script.kind is not Kind.PATH or not script.scope or estate.incoming(script, Relation.CALLS):
-        return False
-    for other in estate.incoming(edge.provider, Relation.CONNECTS):
-        at, place = other.consumer, other.provenance
-        same = at.kind is Kind.PATH and at.scope == script.scope and at.id != script.id
-        if same and (place.line, place.excerpt) == (line.line, line.excerpt):
-            return bool(estate.incoming(at, Relation.CALLS)) or _is_of_renewal(estate, at)
-    return False
+class _Copies:
+    """Files that say the same on one host: a hook that is a link to a script, or its copy."""
+
+    def __init__(self, estate: EstateView) -> None:
+        self._estate = estate
+        self._alike: dict[int, dict[tuple[object, ...], list[Node]]] = {}
+
+    def tell(self, edge: Edge) -> bool:
+        """Whether a connection of a file that nothing calls is told with that of one that is used."""
+        script = edge.consumer
+        if script.kind is not Kind.PATH or not script.scope or self._estate.incoming(script, Relation.CALLS):
+            return False
+        alike = self._alike.get(edge.provider.id)
+        if alike is None:
+            alike = self._alike[edge.provider.id] = {}
+            for other in self._estate.incoming(edge.provider, Relation.CONNECTS):
+                if other.consumer.kind is Kind.PATH:
+                    alike.setdefault(_line_of(other), []).append(other.consumer)
+        own = self._said(script)
+        return any(
+            one.id != script.id
+            and (self._estate.incoming(one, Relation.CALLS) or _is_of_renewal(self._estate, one))
+            and self._said(one) == own
+            for one in alike[_line_of(edge)]
+        )
+
+    def _said(self, script: Node) -> set[tuple[object, ...]]:
+        """All that its own lines are known to do."""
+        lines = ((edge.relation, edge.provenance) for edge in self._estate.outgoing(script))
+        return {(relation, at.line, at.excerpt) for relation, at in lines if _inside(at.path, script) == script.text}
+
+
+def _line_of(edge: Edge) -> tuple[object, ...]:
+    return edge.consumer.scope, edge.provenance.line, edge.provenance.excerpt
 
 
 def _starts(estate: EstateView, direct: Node) -> Sequence[Node]:
