@@ -137,8 +137,8 @@ class Snapshot:
             )
 
     def _claim(self) -> None:
-        """Lets no other run write here until this one is closed, or ends. Raises UsageError if one does."""
-        descriptor = os.open(self.root / INCOMPLETE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Lets no other run write here until this one lets go, or ends. Raises UsageError if one does."""
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._let_go = weakref.finalize(self, os.close, descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -263,15 +263,23 @@ class Snapshot:
             for one in written:
                 self._note(one.path, one.outcome)
 
-    def close(self) -> None:
-        """Removes what is only for the time of writing, and the key of the marks before all: then nobody has it."""
+    def close(self, *, hold: bool = False) -> None:
+        """Removes what is only for the time of writing, and the key of the marks before all: then nobody has it.
+
+        With `hold` no other run may write here before `let_go`.
+        """
         try:
             (self.root / INCOMPLETE / _KEY).unlink(missing_ok=True)
             os.rmdir(self.root / INCOMPLETE)
         except OSError:
             return
         finally:
-            self._let_go()
+            if not hold:
+                self.let_go()
+
+    def let_go(self) -> None:
+        """Other runs may write here from now on."""
+        self._let_go()
 
     def _parts(self, path: str) -> list[str]:
         parts = path.split("/")

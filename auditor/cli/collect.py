@@ -174,9 +174,11 @@ def _collect(arguments: argparse.Namespace) -> int:
     when = timestamp(started)
     snapshot = Snapshot.open(root, inventory=path.read_bytes(), started_at=when, resume=arguments.resume)
     results = _run(jobs, snapshot, arguments)
-    snapshot.close()
+    # What is packed must not change meanwhile.
+    snapshot.close(hold=True)
     if arguments.pack:
         finish(root, place)
+    snapshot.let_go()
     unseen = sum(outcome not in (Outcome.OK, Outcome.ABSENT) for outcome in snapshot.outcomes.values())
     # A record that could not be written is no record.
     unseen = unseen or sum(result.outcome is not Outcome.OK for result in results)

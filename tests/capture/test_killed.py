@@ -160,6 +160,24 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
     into.close()
 
 
+def test_a_second_run_while_the_first_packs(estate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take out of the directory, or put into it, what is being packed."""
+    target = tmp_path / "monday.sqlar"
+    finish = packs.finish
+
+    def meanwhile(root: Path, place: Path) -> packs.Packed:
+        with pytest.raises(UsageError, match="being written by another run"):
+            Snapshot.open(packs.prepare(place, resume=True), inventory=b"version: 1\n", started_at="", resume=True)
+        return finish(root, place)
+
+    monkeypatch.setattr(packs, "finish", meanwhile)
+    collect(estate, "--pack", "-o", str(target))
+    assert target.exists()
+    monkeypatch.undo()
+    assert collect(estate, "--pack", "-o", str(target), "--resume") == 4
+    assert not packs.collecting(target).exists()
+
+
 PACKER = """
 import sys
 from pathlib import Path
