@@ -151,10 +151,11 @@ class JobCallsGoingHostRule(Rule):
         start = call.start
         going = next(one for one in estate.going if one.host in call.hosts)
         edges = list(call.edges.values())
-        reason = idle(estate, start) if start.kind is Kind.JOB else _unstarted(estate, start)
+        reason = idle(estate, start) if start.kind is Kind.JOB else ""
+        masked = _masked_timer(estate, start)
         low = all(edge.confidence is Confidence.LOW for edge in edges)
         left = max(_alternatives(estate, edge) for edge in edges)
-        scheduled = start.kind in (Kind.JOB, Kind.UNIT)
+        scheduled = start.kind in (Kind.JOB, Kind.UNIT) and not masked
         lost = any(edge.lost for edge in edges)
         severity = Severity.BLOCK if scheduled and lost and not low and not left else Severity.WARN
         if reason:
@@ -172,6 +173,8 @@ class JobCallsGoingHostRule(Rule):
             why = f"{going.host} is one of {left + 1} that it can turn to; {plural(left, 'other')} will be left."
         elif start.kind is Kind.JOB:
             why = f"{runs(estate, start)}, and {fails}."
+        elif masked:
+            why = f"Its timer, {masked}, is masked. If another unit or somebody starts the service, it {fails}."
         elif start.kind is Kind.UNIT:
             why = f"The service needs it, and {fails}."
         else:
@@ -354,13 +357,15 @@ def _lines_of_jobs(estate: EstateView) -> dict[str, set[int]]:
     return found
 
 
-def _unstarted(estate: EstateView, unit: Node) -> str:
-    """Why a service is not started: by its timer alone, and that is masked. Empty if it is not known to be so."""
+def _masked_timer(estate: EstateView, unit: Node) -> str:
+    """The timer of a service, if it is masked and nothing enables the service; else empty.
+
+    That nothing else starts it, as `Wants=` of another unit, D-Bus or udev may, is not said by that.
+    """
     if unit.kind is not Kind.UNIT or unit.attributes.get("enabled") or unit.attributes.get("wanted_by"):
         return ""
-    timer = estate.find(Kind.JOB, unit.text.replace(".service", ".timer"), unit.scope)
-    masked = timer is not None and timer.attributes.get("masked")
-    return f"{timer.text} is masked" if timer is not None and masked else ""
+    timer = estate.find(Kind.JOB, f"{unit.text.removesuffix('.service')}.timer", unit.scope)
+    return timer.text if timer is not None and timer.attributes.get("masked") else ""
 
 
 def _inside(path: str, node: Node) -> str:
