@@ -266,8 +266,9 @@ _REMOTES: Final = ("remoteWrite", "remoteRead")
 
 
 def _asking(middleware: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """A Middleware of Traefik that asks another server or others of its kind; not the headers that it sets."""
-    spec = picked(middleware.get("spec") or {}, ("forwardAuth", "chain"))
+    """A Middleware of Traefik that asks another server or others of its kind, or leads elsewhere; not the headers that
+    it sets."""
+    spec = picked(middleware.get("spec") or {}, ("forwardAuth", "chain", "redirectRegex"))
     if "forwardAuth" in spec:
         spec["forwardAuth"] = picked(spec["forwardAuth"], ("address",))
     return {**picked(middleware, ("metadata",)), "spec": spec} if spec else None

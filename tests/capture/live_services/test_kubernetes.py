@@ -107,6 +107,8 @@ def test_a_cluster_to_the_checklist(
     kept = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
     assert b"planted" not in kept
     assert b"managedFields" not in kept
+    middlewares = json.loads((root / "services/prod/middlewares.json").read_text())
+    assert [one["metadata"]["name"] for one in middlewares["items"]] == ["moved", "login"]
     jobs = json.loads((root / "services/prod/cronjobs.json").read_text())
     assert [one["metadata"]["name"] for one in jobs["items"]] == ["push-certificates", "report"]
     report = ask(root, "old-cert-01.parcel.example")
