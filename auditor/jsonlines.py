@@ -12,12 +12,13 @@ from auditor.text import decode, excerpt
 
 def read_json_lines(content: bytes, limit: int) -> Iterator[tuple[Where, dict[str, Any]] | Malformed]:
     """The objects of a file, one a line, of so many lines at most; in place of a line that is none, what is wrong."""
-    for number, line in enumerate(decode(content).splitlines(), 1):
+    # Not by splitlines: a string may hold what ends lines elsewhere, such as U+2028.
+    for number, line in enumerate(decode(content).split("\n"), 1):
+        if not line.strip():
+            continue
         if number > limit:
             yield Malformed(Where(number), f"more than {limit} lines", "the rest is not read")
             return
-        if not line.strip():
-            continue
         where = Where(number, excerpt(line))
         try:
             entry = json.loads(line)
