@@ -19,10 +19,10 @@ _VALUES: Final = 50_000
 """Values of one file that are decoded."""
 _SIZE: Final = 16 << 20
 """Characters of one file's values that are decoded: those of a whole cluster are in one answer of kubectl."""
-_KEY: Final = re.compile(r"(?:[\"']?[\w./-]{1,80}[\"']?\s{0,9}[:=]|(?<=\s)-\w{1,20}|\bbase64,)\s{0,9}[\"']?$")
-"""What a value is called. All else before it may be part of another one, which nothing tells to be a secret."""
+_KEY: Final = re.compile(r"[\"']?\s{0,9}(?:[:=]\s{0,9}[\"']?[\w./-]{1,80}[\"']?|\w{1,20}-(?=\s)|,46esab\b)")
+"""What a value is called, backwards. All else before it may be part of a secret, which nothing would tell any more."""
 _BEFORE: Final = 120
-"""Characters before a value among which it is looked for."""
+"""Characters before a value that are looked at for it."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -56,8 +56,8 @@ def _shown(places: Sequence[tuple[int, str, int]], mentions: Iterable[Mention]) 
     """Mentions in values, one a line, as they are told of the lines and columns where those stand."""
     for one in mentions:
         number, line, start = places[one.line - 1]
-        key = _KEY.search(line, max(start - _BEFORE, 0), start)
-        text = f"{key[0].lstrip() if key is not None else ''}‹base64 with {one.identity.text}›"
+        key = _KEY.match(line[max(start - _BEFORE, 0) : start][::-1])
+        text = f"{key[0][::-1] if key is not None else ''}‹base64 with {one.identity.text}›"
         yield replace(one, line=number, text=text, comment=is_comment(line))
 
 
