@@ -46,7 +46,7 @@ from auditor.model import (
     Step,
     Where,
 )
-from auditor.patterns import lazy_pattern
+from auditor.patterns import Filler, lazy_pattern
 from auditor.phrases import day, duration, listed, parse_time, plural, ranged, time_left
 from auditor.recovery import Contact, KeyStore, OpenHours, Procedure, ProcedureStep, Recovery, Schedule, earliest
 from auditor.redaction import public_part
@@ -105,6 +105,7 @@ __all__ = [
     "Entity",
     "EstateView",
     "Fact",
+    "Filler",
     "Finding",
     "Fragment",
     "Going",

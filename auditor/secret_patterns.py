@@ -110,11 +110,12 @@ _MONGO: Final = _after(r"mongo\w*")
 _RDP: Final = _after(r"\w?freerdp\d?|rdesktop")
 _REDIS: Final = _after("redis-cli")
 _LDAP: Final = _after(r"ldap\w+")
-_IPMITOOL: Final = _after(r"ipmitool|mosquitto_\w+|sqlcmd|isql|bcp|zip")
+_IPMITOOL: Final = _after(r"ipmitool|mosquitto_\w+|sqlcmd|isql|osql|bcp|zip")
 _CHECK_HTTP: Final = _after(r"check_http\w*")
 _USERADD: Final = _after("user(?:add|mod)")
 _NCFTP: Final = _after(r"ncftp\w*")
 _PLINK: Final = _after("plink|pscp|psftp|putty")
+_PSEXEC: Final = _after("psexec(?:64)?(?:\\.exe)?")
 _SCHTASKS: Final = _after("schtasks", "|&")
 _SQLPLUS: Final = _after("sqlplus|sqlldr|expdp|impdp|rman")
 _NSUPDATE: Final = _after("k?nsupdate|k?dig|delv")
@@ -166,7 +167,7 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (("redis-cli",), lazy_pattern(rf"(?P<keep>{_REDIS}\s-a\s*['\"]?)[^\s'\"]+")),
     (("ldap",), lazy_pattern(rf"(?P<keep>{_LDAP}\s-w\s*['\"]?)[^\s'\"]+")),
     (
-        ("ipmitool", "mosquitto_", "sqlcmd", "isql", "bcp", "zip "),
+        ("ipmitool", "mosquitto_", "sqlcmd", "isql", "osql", "bcp", "zip "),
         lazy_pattern(rf"(?P<keep>{_IPMITOOL}\s-P\s*['\"]?)[^\s'\"]+"),
     ),
     (
@@ -364,7 +365,19 @@ RULES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (("-pw",), lazy_pattern(rf"(?P<keep>{_PLINK}\s-pw\s+['\"]?){_TO_THE_END}", re.I)),
     (
         ("net use",),
-        lazy_pattern(rf"(?P<keep>\bnet\s+use\s+(?:\S+\s+)?\\\\\S+\s+['\"]?)(?![/*]){_TO_THE_END}", re.I),
+        lazy_pattern(
+            rf"(?P<keep>\bnet\s+use\s+(?:\S+\s+)?\\\\\S+\s+(?:/\S+\s+){{0,8}}['\"]?)(?![/*&|>]){_TO_THE_END}", re.I
+        ),
+    ),
+    (("psexec",), lazy_pattern(rf"(?P<keep>{_PSEXEC}\s[-/]p\s+['\"]?){_TO_THE_END}", re.I)),
+    # New-Object Net.NetworkCredential('user', 'x'); MapNetworkDrive "Z:", "\\host\share", False, "user", "x"
+    (
+        ("networkcredential",),
+        lazy_pattern(r"(?P<keep>\bNetworkCredential\(\s*['\"][^'\"]{0,300}['\"]\s*,\s*['\"])[^'\"]+", re.I),
+    ),
+    (
+        ("mapnetworkdrive",),
+        lazy_pattern(r"(?P<keep>\bMapNetworkDrive\b(?:[^,\n]{0,300},){4}\s*['\"])[^'\"]+", re.I),
     ),
     (("/rp", "-rp"), lazy_pattern(rf"(?P<keep>{_SCHTASKS}\s[/-]rp\s+['\"]?){_TO_THE_END}", re.I)),
     (

@@ -16,6 +16,7 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Filler,
     Kind,
     Malformed,
     Need,
@@ -48,6 +49,8 @@ _HEAD_R: Final = lazy_pattern(
 )
 _NOISE: Final = lazy_pattern(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*|/\*.*?\*/", re.DOTALL)
 _DEFINE: Final = lazy_pattern(r"^@define[ \t]+([\w-]+)[ \t]+(?:\"([^\"\n]{0,500})\"|([^\s\"]{1,500}))", re.MULTILINE)
+_FILLED_IN: Final = 1 << 20
+"""Characters of global variables that are filled in, in one file."""
 _BACKQUOTED: Final = lazy_pattern(r"`([\w-]{1,100})`")
 # Legacy forwarding: `@host`, `@@host:port`, `@(z9,o)[2001:db8::1]:514;template`.
 _LEGACY: Final = lazy_pattern(
@@ -252,7 +255,7 @@ def _syslog_ng(text: str) -> Iterator[tuple[str, int, str, Confidence]]:
     """(target, line, group, confidence) of each destination, its backquoted global variables filled in."""
     defined = {one[1]: one[2] or one[3] or "" for one in _DEFINE.finditer(text)}
     if defined:
-        text = _BACKQUOTED.sub(lambda found: defined.get(found[1], found[0]), text)
+        text = Filler(_BACKQUOTED, _FILLED_IN).fill(text, lambda found: defined.get(found[1]))
     starts = _line_starts(text)
     used = set(_USED.findall(text))
     logs = _LOG.search(text) is not None

@@ -6,7 +6,6 @@ Each handler follows its program's manual page. Programs without one give CONNEC
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from posixpath import basename
@@ -630,7 +629,7 @@ def _aws(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
 
 _UPLOADS: Final = re.compile(
-    r"(?:^|[;&\n]\s*)(?:m?put|reput|mkdir|mk|rm|del|rename|mirror\b[^;\n]{0,500}?\s(?:-[a-zA-Z]*R|--reverse))\b"
+    r"(?:^|[;&\n][ \t]*)(?:m?put|reput|mkdir|mk|rm|del|rename|mirror\b[^;\n]{0,500}?\s(?:-[a-zA-Z]*R|--reverse))\b"
 )
 
 
@@ -659,7 +658,7 @@ def _lftp(shell: Shell, words: list[Word], stdin: str | None) -> None:
             shell.sink.connect(site.text, site.row, need, port=arguments.last("p"))
 
 
-_OPENED: Final = re.compile(r"(?:^|[;&\n]\s*)open\s+(?:-\S+\s+(?:[^\s-]\S*,\S*\s+)?){0,5}([\w.:/@-]+)")
+_OPENED: Final = re.compile(r"(?:^|[;&\n][ \t]*)open\s+(?:-\S++\s+(?:[^\s,-][^\s,]*+,\S*+\s+)?){0,5}([\w.:/@-]+)")
 
 
 def _unison(shell: Shell, words: list[Word], stdin: str | None) -> None:
@@ -680,17 +679,16 @@ def _rclone(shell: Shell, words: list[Word], stdin: str | None) -> None:
 
     What a remote of rclone.conf is called is no host.
     """
-    hosts = [word for word in words[1:] if re.match(r"--[a-z]+-(?:host|url|endpoint)\b", word.text)]
+    hosts = [at for at, word in enumerate(words) if at and re.match(r"--[a-z]+-(?:host|url|endpoint)\b", word.text)]
     operands = [word for word in words[1:] if not word.text.startswith("-")]
     verb = operands[0].text if operands else ""
     for at, word in enumerate(operands):
         if word.text.startswith(":") and (found := _RCLONE_HOST.search(word.text.rpartition(":")[0])) is not None:
             need = Need.WRITE if verb in _RCLONE_WRITES and at == len(operands) - 1 else Need.READ
             _host_port(shell, found[1].strip("\"'"), word.row, need)
-    for word in hosts:
-        value = word.text.partition("=")[2] or next(
-            (other.text for one, other in itertools.pairwise(words) if one is word), ""
-        )
+    for at in hosts:
+        word = words[at]
+        value = word.text.partition("=")[2] or next((one.text for one in words[at + 1 : at + 2]), "")
         _host_port(shell, value, word.row, Need.WRITE if verb in _RCLONE_WRITES else Need.READ)
 
 

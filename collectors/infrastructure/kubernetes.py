@@ -19,6 +19,7 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Filler,
     Kind,
     Malformed,
     Need,
@@ -55,6 +56,8 @@ _CLUSTER: Final = re.compile(r"services/([^/]+)/")
 OBJECTS_LIMIT: Final = 50_000
 """Objects of one file that are read."""
 
+_FILLED_IN: Final = 1 << 14
+"""Characters of variables that are filled in, in the command of one container."""
 _VARIABLE: Final = re.compile(r"\$\((\w+)\)")
 _SUFFIXES: Final = (*YAML_SUFFIXES, ".json")
 _WORKLOADS: Final = frozenset(
@@ -413,7 +416,7 @@ def _run(
     """What a container runs, with the variables that its manifest gives to it, `$(NAME)` among them."""
 
     def filled(text: str) -> str:
-        return _VARIABLE.sub(lambda found: environment.get(found[1], found[0]), text)
+        return Filler(_VARIABLE, _FILLED_IN).fill(text, lambda found: environment.get(found[1]))
 
     words = [node for key in ("command", "args") for node in container.children(key) if node.is_scalar]
     script = next((node for node in words if "\n" in node.scalar.strip()), None)

@@ -15,6 +15,8 @@ from auditor.api import Attribute, Dependency, Entity, Kind, Parsed, Ref, Relati
 from collectors.infrastructure.common import known, maps, outside, step, texts
 from collectors.infrastructure.kubernetes_objects import ManifestObject
 
+HOSTS_LIMIT: Final = 20
+"""Hosts of one route of Traefik up to which each is a service of its own."""
 GATEWAY_API: Final = "gateway.networking.k8s.io"
 _ISTIO: Final = "networking.istio.io"
 _ENVOY_GATEWAY: Final = "gateway.envoyproxy.io"
@@ -195,12 +197,16 @@ def _ingress_route(one: ManifestObject) -> Iterator[Parsed]:
         hosts = [normal_name(known(name)) for name in names if known(name)]
         services = _traefik_services(one, maps(route, "services"))
         asked = list(_middlewares(one, maps(route, "middlewares")))
-        for host in dict.fromkeys(hosts or [""]):
-            ref = Ref(Kind.SERVICE, f"{one.ref.text}{' ' + host if host else ''}", one.cluster)
-            attributes: dict[str, Attribute] = {"hosts": (host,)} if host else {}
+        named: dict[str, tuple[str, ...]] = {f" {host}": (host,) for host in hosts} or {"": ()}
+        if len(named) > HOSTS_LIMIT:
+            # Each host would need each service: the square.
+            named = {f" route {number}": tuple(hosts)}
+        for label, known_as in named.items():
+            ref = Ref(Kind.SERVICE, f"{one.ref.text}{label}", one.cluster)
+            attributes: dict[str, Attribute] = {"hosts": known_as} if known_as else {}
             if ref not in made:
                 made.add(ref)
-                yield Entity(ref, one.at(match) if host else one.where, attributes)
+                yield Entity(ref, one.at(match) if label else one.where, attributes)
             yield from _needs(one, ref, services, Relation.BACKED_BY, f"services of route {number}")
             yield from _needs(one, ref, asked, Relation.CONNECTS)
 

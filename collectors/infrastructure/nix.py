@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from auditor.api import TEMPLATE
+from auditor.api import TEMPLATE, Filler
 
 MAX_TOKENS: Final = 500_000
 _DEPTH: Final = 40
 _NESTED: Final = 200
 _PARTS_OF_NAME: Final = 50
+_PARTS_OF_PATH: Final = 100
+_LONG: Final = 4096
+_FILLED_IN: Final = 1 << 20
+"""Characters of values that are filled in, in one file."""
 _LIST: Final = "[]"
 """Stands in a path for a member of a list, with the member's number behind it."""
 
@@ -94,9 +98,11 @@ def read_nix(text: str) -> list[NixText]:
         if len(one.path) == 2 and one.path[0] == "let" and one.text is not None and one.whole:
             known.setdefault(one.path[1], one.text)
 
-    def fill(match: re.Match[str]) -> str:
-        value = known.get(match[1], "")
-        return value if value and "${" not in value else TEMPLATE
+    plain = {name: value for name, value in known.items() if 0 < len(value) <= _LONG and "${" not in value}
+    filler = Filler(_FILLED, _FILLED_IN)
+
+    def value_of(match: re.Match[str]) -> str:
+        return plain.get(match[1], TEMPLATE)
 
     filled = []
     for one in found:
@@ -104,9 +110,9 @@ def read_nix(text: str) -> list[NixText]:
             # A name in the place of a text.
             value = known.get(one.text[1:])
             if value is not None:
-                filled.append(one._replace(text=_FILLED.sub(fill, value)))
+                filled.append(one._replace(text=filler.fill(value, value_of)))
             continue
-        filled.append(one._replace(text=_FILLED.sub(fill, one.text)) if one.text else one)
+        filled.append(one._replace(text=filler.fill(one.text, value_of)) if one.text else one)
     return filled
 
 
@@ -232,6 +238,7 @@ class _Reader:
         self.tokens = tokens
         self.found: list[NixText] = []
         self.stack = [_Frame("(", ())]
+        self.opened = dict.fromkeys("{[(", 0)
 
     def read(self) -> list[NixText]:
         closing = _matching(self.tokens)
@@ -261,6 +268,12 @@ class _Reader:
     def _open(self, frame: _Frame) -> None:
         if len(self.stack) < _NESTED:
             self.stack.append(frame)
+            self.opened[frame.kind] = self.opened.get(frame.kind, 0) + 1
+
+    def _pop(self) -> str:
+        kind = self.stack.pop().kind
+        self.opened[kind] -= 1
+        return kind
 
     def _arguments(self, end: int | None) -> int:
         """Where a function's body begins, if a brace opens its arguments: `{ a, b ? 1, ... }@all:`; else 0."""
@@ -279,13 +292,14 @@ class _Reader:
         if token.kind == "}":
             self._close("{")
         elif token.kind == "name" and token.text == "in" and frame.kind == "let":
-            self.stack.pop()
+            self._pop()
         elif token.kind == "name" and token.text == "inherit" and not frame.names:
             while at < len(self.tokens) and self.tokens[at].kind not in (";", "}"):
                 at += 1
             return at + (self._kind(at) == ";")
         elif token.kind == "=":
-            frame.path, frame.in_value, frame.names = (*frame.prefix, *frame.names), True, []
+            # No option is so deep: a longer path would be copied for each text below it.
+            frame.path, frame.in_value, frame.names = (*frame.prefix, *frame.names)[:_PARTS_OF_PATH], True, []
             self.found.append(NixText(frame.path, None, token.line))
         elif token.kind in ("name", "string") and len(frame.names) < _PARTS_OF_NAME:
             frame.names.append(token.text)
@@ -306,11 +320,10 @@ class _Reader:
 
     def _close(self, kind: str) -> None:
         """Ends what a bracket opened, and what was left open in it."""
-        if all(frame.kind != kind for frame in self.stack[1:]):
+        if not self.opened[kind]:
             return
-        while len(self.stack) > 1:
-            if self.stack.pop().kind == kind:
-                break
+        while self._pop() != kind:
+            pass
         above = self.stack[-1]
         if above.kind == "[":
             above.count += 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from auditor.api import Fragment, Where, excerpt
+from auditor.api import Filler, Fragment, Where, excerpt
 from collectors.infrastructure.hcl import HclBlock, HclValue
 from collectors.infrastructure.terraform_resources import ZONES
 
@@ -24,6 +24,8 @@ _GIVEN: Final = re.compile(r"\$\{\s*((?:var|local)\.[\w-]+|(?:data\.)?[a-z]\w*\.
 _INDEX: Final = re.compile(r"\[[^\]]*\]")
 _ROUNDS: Final = 5
 _LONG: Final = 4096
+_FILLED_IN: Final = 1 << 14
+"""Characters of values that are filled in, in one resource."""
 _DEPTH: Final = 10
 _NOT_VALUES: Final = frozenset({"lifecycle", "provisioner", "connection", "depends_on", "provider"})
 
@@ -165,6 +167,7 @@ class _Filler:
         self.piece = piece
         self.given = given
         self.lines = lines
+        self.filler = Filler(_GIVEN, _FILLED_IN)
 
     def body(self, block: HclBlock, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -192,14 +195,14 @@ class _Filler:
             return self.value(known.value, depth + 1, known.where)
         text = value.value
         for _ in range(_ROUNDS):
-            before, text = text, _GIVEN.sub(self._filled, text)
+            before, text = text, self.filler.fill(text, self._filled)
             if text == before or len(text) > _LONG:
                 break
         self.lines.of_value.setdefault(json.dumps(text, ensure_ascii=False), where)
         return text
 
-    def _filled(self, found: re.Match[str]) -> str:
+    def _filled(self, found: re.Match[str]) -> str | None:
         known = self.given.get(_INDEX.sub("", found[1]))
         if known is None or not isinstance(known.value.value, str) or len(known.value.value) > _LONG:
-            return found[0]
+            return None
         return known.value.value

@@ -21,7 +21,8 @@ from auditor.api import (
 _SHARE: Final = lazy_pattern(r"(?<![\w:\\.])\\\\(?![?.]\\)([\w.-]{1,253})(?:@SSL)?(?:@\d+)?\\([^\\\s\"']*)")
 _URL: Final = lazy_pattern(r"\b(?:https?|ftps?|sftp|ssh|ldaps?)://[^\s\"'<>|;,)]+", re.IGNORECASE)
 _COMPUTER: Final = lazy_pattern(
-    r"(?:^|\s)(?:-ComputerName|-CN|-Server|-VMHost|/server|/node|/host|-SmtpServer)[:=\s]\s*[\"']?([\w.,-]+)",
+    r"(?:^|\s)(?:-ComputerName|-CN|-Server|-ServerInstance|-VMHost|/server|/node|/host|-SmtpServer)[:=\s]\s*(?:@?\()?"
+    r"([\"']?[\w.-]+[\"']?(?:\s*,\s*[\"']?[\w.-]+[\"']?)*)",
     re.IGNORECASE,
 )
 _SSH: Final = lazy_pattern(r"\b(?:ssh|plink|pscp|psftp|scp|sftp)(?:\.exe)?\"?\s", re.IGNORECASE)
@@ -43,7 +44,8 @@ def machines_in(text: str, whole: str, *, program: bool = False) -> Iterator[tup
         targets.append((host_ref(found[1]), need, Confidence.HIGH))
     targets += [(endpoint_ref(found[0]), Need.READ, Confidence.HIGH) for found in _URL.finditer(text)]
     for found in _COMPUTER.finditer(text):
-        targets += [(host_ref(one), Need.RUN, Confidence.MEDIUM) for one in found[1].split(",") if one]
+        machines = (one.strip().strip("\"'") for one in found[1].split(","))
+        targets += [(host_ref(one), Need.RUN, Confidence.MEDIUM) for one in machines if one and one[0] != "-"]
     if _SSH.search(whole):
         targets += [(host_ref(found[1]), Need.RUN, Confidence.MEDIUM) for found in _LOGIN.finditer(text)]
     for target, need, sure in targets:

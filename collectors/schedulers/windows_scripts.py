@@ -12,6 +12,7 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Filler,
     Malformed,
     Parsed,
     Relation,
@@ -25,14 +26,28 @@ from collectors.schedulers.windows_commands import machines_in, script_ref, scri
 LINE_LIMIT: Final = 50_000
 """Lines of a script that are read."""
 _LONGEST: Final = 4_000
+_VALUE: Final = 1_000
+_FILLED_IN: Final = 1 << 20
+"""Characters of variables that are filled in, in one script."""
 _SUFFIXES: Final = (".ps1", ".psm1", ".bat", ".cmd")
 _POWERSHELL: Final = (".ps1", ".psm1")
 _COMMENT: Final = lazy_pattern(r"\s*(?:#|@?rem\b|::)", re.IGNORECASE)
+# Also a parameter with a type and a default: `[string]$Server = "nas1",`
+_TYPED: Final = r"(?:(?:param\s*\(\s*)?(?:\[[^\]]{0,100}\]\s*){0,3})?"
 _ASSIGNED: Final = lazy_pattern(
-    r"\s*(?:set\s+\"?(\w+)=([^\"%!]*)\"?|\$(?:\w+:)?(\w+)\s*=\s*[\"']([^\"'$]*)[\"'])\s*;?\s*", re.IGNORECASE
+    rf"\s*(?:set\s+\"?(\w+)=([^\"%!]*)\"?|{_TYPED}\$(?:\w+:)?(\w+)\s*=\s*[\"']([^\"'$]*)[\"'])\s*[;,)]?\s*",
+    re.IGNORECASE,
 )
-_LEFT: Final = lazy_pattern(r"\s*(?:set\s+\"?\w+|\$(?:\w+:)?\w+\s*)=", re.IGNORECASE)
-_VARIABLE: Final = lazy_pattern(r"%(\w+)%|!(\w+)!|\$\{?(\w+)\}?")
+_LEFT: Final = lazy_pattern(rf"\s*(?:set\s+\"?\w+|{_TYPED}\$(?:\w+:)?\w+\s*)=", re.IGNORECASE)
+_VARIABLE: Final = lazy_pattern(
+    r"%(\w+)%|!(\w+)!|\$(?:\{(?:[a-z]+:)?(\w+)\}|(?:(?:env|global|local|private|script|using|variable):)?(\w+))",
+    re.IGNORECASE,
+)
+# Up to a `#` that begins a word outside of quotation marks.
+_CODE: Final = lazy_pattern(r"(?:[^\"'#]|\"(?:[^\"`]|`.)*+\"|'[^']*+'|(?<=\S)#)*+(?=#)")
+
+
+_TARGETS: Final = lazy_pattern(r"\\\\|://|-ComputerName|-CN\b|@", re.IGNORECASE)
 
 
 class WindowsScriptsCollector(Collector):
@@ -71,21 +86,32 @@ class WindowsScriptsCollector(Collector):
             yield Malformed(Where(LINE_LIMIT), f"more than {LINE_LIMIT:,} lines: the rest is not read")
         variables: dict[str, str] = {}
         facts: list[Dependency] = []
-        commented = False
+        filler = Filler(_VARIABLE, _FILLED_IN)
+
+        def value_of(found: re.Match[str]) -> str | None:
+            return variables.get((found[1] or found[2] or found[3] or found[4]).lower())
+
+        commented, too_long = False, False
         for number, line in enumerate(lines[:LINE_LIMIT], start=1):
-            if powershell and (commented or line.lstrip().startswith("<#")):
-                commented = "#>" not in line
+            code = line.rstrip("\r")
+            if len(code) > _LONGEST:
+                if powershell and "#" in code:
+                    commented = code.rfind("<#") > code.rfind("#>")
+                if not too_long and _TARGETS.search(code):
+                    too_long = True
+                    reason = f"a line of more than {_LONGEST:,} characters"
+                    yield Malformed(Where(number, excerpt(line)), reason, "scanned for mentions only")
                 continue
-            if len(line) > _LONGEST or _COMMENT.match(line):
+            if powershell and (commented or "#" in code):
+                code, commented = _without_comments(code, commented)
+            if not code or _COMMENT.match(code):
                 continue
-            head, equals, tail = line.rstrip("\r").partition("=") if _LEFT.match(line) else ("", "", line.rstrip("\r"))
-            text = (
-                head
-                + equals
-                + _VARIABLE.sub(lambda found: variables.get((found[1] or found[2] or found[3]).lower(), found[0]), tail)
-            )
+            head, equals, tail = code.partition("=") if _LEFT.match(code) else ("", "", code)
+            text = head + equals + filler.fill(tail, value_of)
             if (found := _ASSIGNED.fullmatch(text)) is not None:
-                variables[(found[1] or found[3]).lower()] = found[2] if found[1] else found[4]
+                value = found[2] if found[1] else found[4]
+                if len(value) <= _VALUE:
+                    variables[(found[1] or found[3]).lower()] = value
                 continue
             where = Where(number, excerpt(line))
             for target, need, sure in machines_in(f" {text}", text):
@@ -96,3 +122,20 @@ class WindowsScriptsCollector(Collector):
         if facts:
             yield Entity(consumer, Where(1, excerpt(lines[0])))
             yield from facts
+
+
+def _without_comments(line: str, commented: bool) -> tuple[str, bool]:
+    """A line of PowerShell without what is in `<# #>` and behind `#`, and whether such a comment goes on behind it."""
+    parts: list[str] = []
+    while line:
+        if commented:
+            _, closed, line = line.partition("#>")
+            commented = not closed
+            continue
+        before, opened, line = line.partition("<#")
+        if (code := _CODE.match(before)) is not None:
+            # All that follows is a comment, which opens none.
+            return "".join((*parts, code[0])), False
+        parts.append(before)
+        commented = bool(opened)
+    return "".join(parts), commented

@@ -40,12 +40,20 @@ from collectors.services.common import (
     without_password,
 )
 
-_REPOSITORY: Final = re.compile(r"repo(\d*)-(?:host|s3-endpoint|sftp-host|azure-endpoint|gcs-endpoint)")
+_REPOSITORY: Final = re.compile(r"repo(\d*)-(?:host|storage-host|s3-endpoint|sftp-host|azure-endpoint|gcs-endpoint)")
 _CLUSTER: Final = re.compile(r"pg(\d*)-host")
 _ADDRESS: Final = re.compile(r"(\[[^\]]+\]|[^:\s]+):(\d{1,5})")
 _TARGET: Final = re.compile(r"\s*(?:export\s+)?TARGET=(.*)")
 _BARMAN_COMMANDS: Final = ("ssh_command", "primary_ssh_command")
-_BARMAN_STRINGS: Final = ("conninfo", "streaming_conninfo", "primary_conninfo")
+_BARMAN_STRINGS: Final = (
+    "conninfo", "streaming_conninfo", "primary_conninfo", "wal_conninfo", "wal_streaming_conninfo",
+)  # fmt: skip
+_DUPLICITY: Final = re.compile(
+    r"((?:(?:par2|paramiko|pexpect|lftp|ncftp)\+)?(?:fish|ftps?|rsync|scp|sftp|ssh|webdavs?|imaps?|s3(?=://[^/]*[.:]))"
+    r"://)([^/]+).*",
+    re.IGNORECASE,
+)
+"""Schemes that name a host: behind the others is a bucket, or a remote of rclone."""
 _KOPIA_KEYS: Final = ("host", "endpoint", "url")
 
 
@@ -198,7 +206,9 @@ def _duply(source: Source) -> Iterator[Parsed]:
     for number, line in enumerate(source.lines[:LINE_LIMIT], start=1):
         if (found := _TARGET.fullmatch(line)) is not None:
             place = unquoted(found[1].partition(" #")[0])
-            ref = url_target(place) if "://" in place and not place.startswith("file:") else None
+            url = _DUPLICITY.fullmatch(place)
+            # `rsync://user@host::/module`
+            ref = url_target(url[1] + url[2].rpartition("@")[2].rstrip(":")) if url is not None else None
             yield from source.uses(f"duply repository of {excerpt(profile)}", [(ref, source.where(number))], Need.WRITE)
 
 

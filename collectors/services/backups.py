@@ -13,6 +13,7 @@ from auditor.api import (
     Dependency,
     Document,
     Entity,
+    Filler,
     Kind,
     Malformed,
     Need,
@@ -45,6 +46,8 @@ _Targets: TypeAlias = list[tuple[Ref | None, Where]]
 _REMOTE: Final = re.compile(r"(?:[^@\s/]+@)?(\[[^\]]+\]|[A-Za-z0-9_][\w.-]*)::?(?!//)(\S*)")
 _RSYNC_URL: Final = re.compile(r"rsync://(?:[^@/\s]+@)?([^/:\s]+)(?::(\d+))?/")
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?(RESTIC_REPOSITORY\d?|BORG_REPO)=(.*)")
+_FILLED_IN: Final = 1 << 16
+"""Characters of constants that are filled in, in one file."""
 _CONSTANT: Final = re.compile(r"\{(\w+)\}")
 _PLACEHOLDER: Final = re.compile(r"\{(?:hostname|fqdn|reverse-fqdn|user)\}")
 _HOOKS: Final = (
@@ -184,6 +187,7 @@ def _borgmatic(source: Source) -> Iterator[Parsed]:
     constants = root.get("constants")
     pairs = constants.items() if constants is not None and constants.is_map else ()
     values = {name.scalar: value.scalar for name, value in pairs if value.is_scalar}
+    filler = Filler(_CONSTANT, _FILLED_IN)
     old = ("location", "hooks", "retention")
     holders = [root, *(node for key in old if (node := root.get(key)) is not None and node.is_map)]
     kept = tuple(
@@ -198,7 +202,7 @@ def _borgmatic(source: Source) -> Iterator[Parsed]:
         for one in holder.children("repositories"):
             node = one.get("path") if one.is_map else one
             if node is not None and node.is_scalar:
-                text = _CONSTANT.sub(lambda found: values.get(found[1], found[0]), node.scalar)
+                text = filler.fill(node.scalar, lambda found: values.get(found[1]))
                 repository = (_repository(_without_placeholders(text)), source.where(node.line))
                 name = f"{job}: repository {_shown(text)}"
                 yield from source.uses(name, [repository], Need.WRITE, attributes=known)

@@ -23,7 +23,7 @@ from auditor.api import (
     Where,
     excerpt,
 )
-from collectors.services.common import LINE_LIMIT, Source, limited, read_source, target
+from collectors.services.common import LINE_LIMIT, Source, limited, read_source, url_target
 
 _STORAGE: Final = re.compile(r"([a-z]+):\s*([A-Za-z][\w.-]*)\s*")
 _MOUNTED: Final = frozenset({"nfs", "cifs", "glusterfs", "cephfs"})
@@ -52,7 +52,8 @@ class ProxmoxCollector(Collector):
     ------
     A mount for each storage of type nfs, cifs, glusterfs and cephfs, at its path, or at `/mnt/pve/<name>`; a service
     for each of iSCSI, ZFS over iSCSI and RBD, whose server must be writable; one for each Proxmox Backup Server, which
-    takes the backups. Several servers of a storage are alternatives. Storages with `disable` are left out.
+    takes the backups; one for each of another type, as ESXi, from which guests are imported. Several servers of a
+    storage are alternatives. Storages with `disable` are left out.
 
     Can't see
     ---------
@@ -79,7 +80,7 @@ class ProxmoxCollector(Collector):
 
 def _facts(source: Source) -> Iterator[Parsed]:
     for one in _storages(source):
-        if "disable" in one.options or not one.servers:
+        if one.options.get("disable", "0") != "0" or not one.servers:
             continue
         group = "servers" if len(one.servers) > 1 else ""
         if one.kind in _MOUNTED:
@@ -95,6 +96,8 @@ def _facts(source: Source) -> Iterator[Parsed]:
             yield from source.uses(f"proxmox storage {one.name}", one.servers, Need.WRITE, group)
         elif one.kind == "pbs":
             yield from source.uses(f"proxmox backup storage {one.name}", one.servers, Need.WRITE)
+        else:
+            yield from source.uses(f"proxmox storage {one.name}", one.servers, group=group)
 
 
 def _storages(source: Source) -> Iterator[_Storage]:
@@ -111,10 +114,11 @@ def _storages(source: Source) -> Iterator[_Storage]:
             continue
         if current is None:
             continue
-        key, _, value = line.strip().partition(" ")
-        current.options[key] = value.strip()
+        key, value = (*line.split(None, 1), "")[:2]
+        # An option without a value is switched on (PVE::SectionConfig).
+        current.options[key] = value.strip() or "1"
         if key in _SERVERS:
-            places = (target(part) for part in _SEVERAL.split(value.strip())[:100] if part)
+            places = (url_target(part.strip("\"'")) for part in _SEVERAL.split(value.strip())[:100] if part)
             current.servers += [(place, source.where(number)) for place in places if place is not None]
     if current is not None:
         yield current

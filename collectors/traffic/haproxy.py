@@ -20,6 +20,7 @@ from auditor.api import (
     Collector,
     Dependency,
     Document,
+    Filler,
     Fragment,
     Kind,
     Malformed,
@@ -75,6 +76,8 @@ _KEPT: Final = frozenset(
     }
 )  # fmt: skip
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_FILLED_IN: Final = 1 << 20
+"""Characters of variables that are filled in, in one file."""
 _FILE_OPTIONS: Final = frozenset({"crt", "crt-list", "ca-file", "ca-verify-file", "crl-file", "key", "ocsp"})
 
 
@@ -174,6 +177,7 @@ def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[list[_Section], l
     problems: list[Malformed] = []
     sections: list[_Section] = []
     environment: dict[str, str] = {}
+    filler = Filler(_VARIABLE, _FILLED_IN)
     if len(lines) > MAX_LINES:
         problems.append(Malformed(Where(MAX_LINES), f"more than {MAX_LINES} lines: the rest is not read"))
     for number, line in enumerate(lines[:MAX_LINES], start=1):
@@ -184,7 +188,7 @@ def _read(lines: Sequence[str], shown: Sequence[str]) -> tuple[list[_Section], l
             continue
         first = words[0]
         if environment and "$" in line:
-            words = [_VARIABLE.sub(lambda found: environment.get(found[1] or found[2], found[0]), one) for one in words]
+            words = [filler.fill(one, lambda found: environment.get(found[1] or found[2])) for one in words]
         if first in ("setenv", "presetenv") and len(words) > 2:
             environment[words[1]] = words[2]
         if closed and sections and first not in _KEPT and first not in _SECTIONS:
