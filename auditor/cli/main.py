@@ -82,7 +82,7 @@ class _Top(_Parser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = list(sys.argv[1:] if args is None else args)
         if words[:1] == ["checklist"] and words[1:2] and words[1] in self.records:
-            return self.records[words[1]].parse_known_args(words[2:], namespace)
+            return self.records[words[1]].parse_args(words[2:], namespace), []
         return super().parse_known_args(words, namespace)
 
 

@@ -400,6 +400,8 @@ def test_why_names_what_depends_first(
         (["why", "kind:push", GOING], "nothing in the estate is called so", "'kind' is no kind: host, "),
         (["checklist", GOING, "--policy", "/nowhere"], "/nowhere: can't be read", "Give the path of a file"),
         (["why", "push", GOING, "more"], "unrecognized arguments: more", "See `auditor why --help`"),
+        (["checklist", "verify", "run.jsonl", "--more"], "unrecognized arguments: --more", "`auditor checklist verify"),
+        (["inventory", "check", "--more"], "unrecognized arguments: --more", "See `auditor inventory"),
     ],
 )
 def test_why_says_what_to_write_instead(
