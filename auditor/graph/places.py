@@ -62,7 +62,10 @@ _CODE: Final = (".c", ".cc", ".cpp", ".cs", ".go", ".h", ".java", ".js", ".jsx",
 _FILES: Final = r"(?:cfg|conf|config|crt|ini|json|key|md|nix|pem|pp|pub|rst|sh|sls|sql|txt|xml|ya?ml|zone)"
 _CLOSED: Final = re.compile(r"\s*(?:\}|esac\b)")
 _CONTAINERS: Final = re.compile(r"^services:\s*$", re.MULTILINE)
-_CLUSTER: Final = re.compile(r"\bapiVersion\"?\s*:")
+_CLUSTER: Final = re.compile(r"\bapiVersion\"?\s*:\s*\"?[a-z]")
+"""Not a file of Grafana's provisioning, whose `apiVersion: 1` is one of files."""
+_CLIENT: Final = re.compile(r"^\s*\"?kind\"?\s*:\s*\"?Config\b", re.MULTILINE)
+"""A kubeconfig, which is read outside of the cluster."""
 _TAGGED: Final = re.compile(r"\b(?:FROM|docker|image|podman|tag)\b", re.IGNORECASE)
 
 
@@ -162,11 +165,15 @@ def of_containers(text: str, word: str) -> bool:
 
     In a cluster any short name is that of a service; of Compose's, the services stand in the file.
     """
-    if _CLUSTER.search(text):
+    if _is_of_cluster(text):
         return True
     return bool(
         _CONTAINERS.search(text) and re.search(rf"^\s+{re.escape(word)}:\s*$", text, re.MULTILINE | re.IGNORECASE)
     )
+
+
+def _is_of_cluster(text: str) -> bool:
+    return _CLUSTER.search(text) is not None and _CLIENT.search(text) is None
 
 
 def in_shares(text: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
@@ -176,7 +183,7 @@ def in_shares(text: str, wanted: Mapping[str, str]) -> Iterator[Mention]:
     """
     lower = text.lower()
     present = {word: host for word, host in wanted.items() if word in lower}
-    if not present or _CONTAINERS.search(text) is not None or _CLUSTER.search(text) is not None:
+    if not present or _CONTAINERS.search(text) is not None or _is_of_cluster(text):
         return
     words = "|".join(map(re.escape, sorted(present)))
     form = re.compile(rf"(?:\\\\|{_SCHEMES}://(?:[^/@\s'\"]{{1,80}}@)?)({words})(?=[\\/:'\"`\s?)<]|$)")

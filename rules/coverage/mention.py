@@ -153,7 +153,7 @@ def _record(place: str) -> tuple[str, str] | None:
     """Why what records something is told, and what to do; None for files that something reads."""
     if place == _CRON_LOG:
         return (
-            "cron has started it there, and no crontab that was captured has it.",
+            "Cron has started it there, and no crontab that was captured has it.",
             "Look whether it is still there: in a crontab that was not captured, or taken out since.",
         )
     if place in _UNITS:

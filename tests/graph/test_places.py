@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.graph.places import Uses, among_hosts, called_so, count_uses, in_places, in_shares
+from auditor.graph.places import Uses, among_hosts, called_so, count_uses, in_places, in_shares, of_containers
 
 WANTED = {"gluck": "gluck.example.org"}
 
@@ -196,3 +196,19 @@ def test_a_word_that_may_be_anything(texts: tuple[str, ...]) -> None:
 def test_each_machine_of_a_share_or_url_in_one_line() -> None:
     found = in_shares("http://cache:3128 \\\\files\\public http://cache/", {"cache": "a", "files": "b", "proxy": "c"})
     assert [one.identity.host for one in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "containers"),
+    [
+        ("apiVersion: v1\nkind: ConfigMap\ndata:\n  url: http://cache:80\n", True),
+        ('{"apiVersion": "apps/v1", "kind": "Deployment", "url": "http://cache:80"}', True),
+        ("services:\n  cache:\n    image: x\n  app:\n    environment: [http://cache:80]\n", True),
+        ("apiVersion: 1\ndatasources:\n  - url: http://cache:80\n", False),
+        ("apiVersion: v1\nkind: Config\nclusters:\n  - cluster: {server: https://cache:6443}\n", False),
+    ],
+    ids=["manifest", "json", "compose", "grafana", "kubeconfig"],
+)
+def test_files_about_containers(text: str, containers: bool) -> None:
+    assert of_containers(text, "cache") is containers
+    assert bool(list(in_shares(text, {"cache": "cache.example.net"}))) is not containers
