@@ -307,25 +307,24 @@ def _by_own_tables(
     texts: Sequence[Bound], reading: Reading, known: Mapping[bytes, Sequence[Mention]], wanted: Iterable[Identity]
 ) -> dict[str, list[Mention]]:
     """Names that only a host's own hosts file leads to a machine that is going, in other files of that host."""
-    looked = {identity.text for identity in wanted}
+    looked = {identity.text: identity for identity in wanted}
     tables: dict[str, dict[str, str]] = {}
     others: dict[str, set[str]] = {}
     for bound in texts:
-        found = {one.line: one for one in known[bound.template.digest] if one.identity.kind == "address"}
         if (
-            not found
+            not known[bound.template.digest]
             or bound.file.path.rpartition("/")[2].lower() != "hosts"
             or not reading.tree.sources.get(bound.file.source)
         ):
             continue
-        for number, line in enumerate(decode(reading.content(bound)).split("\n"), 1):
+        for line in decode(reading.content(bound)).split("\n"):
             words = line.partition("#")[0].split()
             if len(words) < 2 or (address := normal_address(words[0])) is None:
                 continue
             names = [name for one in words[1:] if not is_loopback(name := normal_name(one)) and name not in looked]
             table = tables.setdefault(bound.file.source, {})
-            if number in found and found[number].identity.text == address and len(table) < _TABLE:
-                table.update((name, found[number].identity.host) for name in names if len(name) > 2)
+            if address in looked and len(table) < _TABLE:
+                table.update((name, looked[address].host) for name in names if len(name) > 2)
             else:
                 others.setdefault(bound.file.source, set()).update(names)
     if not tables:

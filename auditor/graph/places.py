@@ -55,6 +55,8 @@ _SCHEMES: Final = (
     r"|smb|smtps?|socks[45]h?|ssh|tcp|udp|wss?)"
 )
 """What a host stands behind, and no bucket, package or file."""
+_OF_FILES: Final = r"[(\d$#@*?!-]|\{?(?i:\w*(?:date|day|ext|now|pid|stamp|time)s?\b)"
+"""Variables in the names of files rather than of machines: `backup.$(date).tgz`, `report.$DATE`."""
 _OPTIONS: Final = r"(?:\s+-{1,2}[\w-]+(?:[= ][^\s-]\S*)?){0,6}"
 _HOLDERS: Final = r"(?:darwinConfigurations|nixosConfigurations|hostvars|hosts|machines|nodes|servers)"
 _KEY: Final = r"(?:\w*(?:host|machine|node|server)(?:name|s|_?list)?)"
@@ -80,7 +82,7 @@ def _everywhere(word: str) -> re.Pattern[str]:
         rf"(?:^|[\s`$(/]){_COMMANDS}{_OPTIONS}\s+{word}(?=$|[:\s'\"`);&|])",
         rf"^\s*(?:define\s+|object\s+)?(?:[Hh]ost|node)\s+['\"]?{word}['\"]?\s*(?:\{{|$)",
         rf"(?i:\s-(?:cn|computername|smtpserver|cimsession)\s+|\s/(?:node|server):|{_REMOTELY}\s/[sm]\s+)['\"\\]{{0,3}}{word}{end}",
-        rf"(?<![\w.-]){word}\.(?:\{{\{{|\$|%\{{|<%=)",
+        rf"(?<![\w.-]){word}\.(?:\{{\{{|\$(?!{_OF_FILES})|%\{{|<%=)",
         rf"--(?:[\w-]*host|limit|machine|node|server)[=\s]['\"]?{word}{ends}",
         rf"\\\\{word}(?=\\)|(?:^|[\s\"'=])//{word}/[\w$]",
         rf"\b{_HOLDERS}(?:\.|\[['\"]){word}(?![\w-])(?!\.(?:org|com|net|io)\b)",

@@ -58,6 +58,7 @@ def lines(text: str, path: str = "site.conf", word: str = "gluck") -> list[int]:
         "wmic /node:gluck os get caption",
         '  - "gluck.{{ domain }}"',
         'rspamc -h "gluck.$DOMAIN:11334"',
+        'url = "https://gluck.${timezone_domain}/"',
     ],
 )
 def test_places_of_machines(line: str) -> None:
@@ -90,6 +91,9 @@ def test_places_of_machines(line: str) -> None:
         "(HOST = gluckstadt)",
         "// gluck/x",
         "xcopy /s gluck d:",
+        "pg_dump app > gluck.$(date +%F).sql",
+        "mv gluck.sql gluck.${TODAY_DATE}",
+        "gzip gluck.$EXT",
         "gluck.%d",
         "case $name in",
     ],
