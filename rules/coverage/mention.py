@@ -66,7 +66,8 @@ class MentionRule(Rule):
     One finding for each file, of the lines that no other rule has shown; comments beside such lines are told with them.
     Files that have nothing but a short name are notes, unless it is in a share (`\\\\fs-old-01\\files`) or a URL, or is
     no word and stands where a machine does (`db1:5432`, `host=db1`). For a host that only becomes read-only all are
-    notes, and so are change logs, which tell what was.
+    notes, and so are change logs, which tell what was. Of what systemd and cron record of their runs only what no file
+    of that host has is told: an instance that somebody started, and, as a note, what cron started.
 
     Why it matters
     --------------
