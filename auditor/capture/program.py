@@ -32,7 +32,7 @@ MAX_PATH: Final = 1024
 MAX_WANTED: Final = 200
 """Paths that one later round asks for."""
 
-NOTES: Final = frozenset("ABSENT DENIED REMOTE SEEN FULL DEEP BINARY".split())
+NOTES: Final = frozenset("ABSENT DENIED REMOTE SEEN FULL DEEP ODD BINARY".split())
 _KINDS: Final = frozenset({"FILE", "LINK", "OUT", "FILES"})
 _SLACK: Final = 65536
 _ONLY_FIRST: Final = re.compile(r"(?ms)^# --- .*^# ---\n")

@@ -93,6 +93,18 @@ reachable() {
     return 0
 }
 
+# A name with control characters can't be told, and one that any user may make must not end the reading.
+odd() {
+    case $1 in
+    *[[:cntrl:]]*) ;;
+    *) return 1 ;;
+    esac
+    case ${1%/*} in
+    *[[:cntrl:]]*) say "NOTE ODD /?" ;;
+    *) say "NOTE ODD ${1%/*}/?" ;;
+    esac
+}
+
 # Whether a directory can be listed.
 listable() {
     if ! reachable "$1"; then
@@ -128,7 +140,7 @@ fit() {
             esac
             listable "$base" || continue
             for f in "$base"/$step; do
-                case $f in *"$nl"*) continue ;; esac
+                case $f in *[[:cntrl:]]*) [ -z "$told" ] || odd "$f"; continue ;; esac
                 if [ "${#names}" -ge 100000 ]; then
                     [ -z "$told" ] || say "NOTE FULL $f"
                     break
@@ -173,9 +185,7 @@ secret() {
 
 # One file: it is sent with others, or why it is not seen is told.
 grab() {
-    case $1 in
-    *"$nl"*) return ;;
-    esac
+    odd "$1" && return
     case $seen in
     *"$nl$1$nl"*) return ;;
     esac
@@ -449,7 +459,7 @@ wanted() {
 # The files below a directory that is there and can be read.
 tree() {
     for f in "$1"/* "$1"/.[!.]*; do
-        case $f in *"$nl"*) continue ;; esac
+        odd "$f" && continue
         if away "$f"; then
             say "NOTE REMOTE $f"
         elif [ -L "$f" ]; then
@@ -714,6 +724,7 @@ first_round() {
         say "NOTE SEEN $d"
         for u in "$d"/*.timer "$d"/*.path; do
             { [ -L "$u" ] || [ -e "$u" ]; } || continue
+            odd "$u" && continue
             grab "$u"
             for s in "${u%.*}.service" "${u%@.*}@.service"; do
                 if [ -L "$s" ] || [ -e "$s" ]; then grab "$s"; fi
@@ -802,6 +813,7 @@ first_round() {
     homes=/root$nl$names
     while IFS=: read -r name password user group gecos d login; do
         case $d in /*) normal "$d" ;; *) continue ;; esac
+        odd "$out" && continue
         case $out in
         '' | /dev | /dev/* | /proc/* | /bin | /usr/bin | /sbin | /usr/sbin | /nonexistent) ;;
         *) homes=$homes$out$nl ;;

@@ -456,6 +456,7 @@ _DETAIL: Final[Mapping[str, tuple[Outcome, str]]] = {
     "REMOTE": (Outcome.UNSUPPORTED, "on a network mount, or behind a link that leads to one: not touched"),
     "FULL": (Outcome.PARTIAL, f"more than {MAX_FILES} files: this and what follows was not captured"),
     "DEEP": (Outcome.PARTIAL, "directories too deep: not captured"),
+    "ODD": (Outcome.PARTIAL, "a name with control characters: not captured"),
 }
 
 

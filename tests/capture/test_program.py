@@ -388,6 +388,38 @@ def test_the_first_round_comes_to_its_end(shell: str) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_names_with_control_characters_end_nothing(shell: str, tmp_path: Path) -> None:
+    """Anybody may make one in a home of their own. It is told that something was left out."""
+    if shell not in HERE:
+        pytest.skip(f"there is no {shell}")
+    units = tmp_path / "home/.config/systemd/user"
+    for place in (units, units / "line\nfeed", tmp_path / "certificates", tmp_path / "certificates/es\x1bcape"):
+        place.mkdir(parents=True)
+        (place / "a.pem").write_text("public\n")
+        (place / "tab\t.pem").write_text("public\n")
+    (units / "to").symlink_to("x/del\x7f/y")
+    table = tmp_path / "passwd"
+    table.write_text(f"u:x:1:1::{tmp_path}/home:/bin/sh\nv:x:1:1::{tmp_path}/bell\x07:/bin/sh\n")
+    text = program(NONCE)
+    for old, new in (
+        ("</etc/passwd", f"<'{table}'"),
+        ("for d in /etc/ssl ", f"for d in {tmp_path}/certificates "),
+        ("set -- '/etc/cron.hourly/*'", f"set -- '{tmp_path}/certificates/*'"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    items, reader = run(shell, text)
+    assert reader.done
+    seen = {item.name for item in items if item.kind == "FILE" and item.name.startswith(f"{tmp_path}/")}
+    assert seen == {f"{units}/a.pem", f"{tmp_path}/certificates/a.pem"}
+    odd = {item.name for item in items if item.kind == "ODD" and (item.name == "/?" or f"{tmp_path}/" in item.name)}
+    assert odd == {"/?", f"{units}/?", f"{tmp_path}/certificates/?", f"{tmp_path}/?"}
+    states = next(item.content for item in items if item.name == "states.txt")
+    assert f"{tmp_path}/certificates/a.pem\n".encode() in states
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("most", [100000, 60])
 @pytest.mark.parametrize("shell", sorted(SHELLS))
 def test_homes_are_looked_at_however_they_are_written(shell: str, most: int, tmp_path: Path) -> None:
