@@ -19,7 +19,11 @@ _VALUES: Final = 50_000
 """Values of one file that are decoded."""
 _SIZE: Final = 16 << 20
 """Characters of one file's values that are decoded: those of a whole cluster are in one answer of kubectl."""
-_KEY: Final = re.compile(r"[\"']?\s{0,9}(?:[:=]\s{0,9}[\"']?[\w./-]{1,80}[\"']?|\w{1,20}-(?=\s)|,46esab\b)")
+_KEY: Final = re.compile(
+    # A `=` that ends another value has no blank before it and one behind.
+    r"[\"']?(?:(?:=|\s{1,9}=\s{1,9}|\s{0,9}:\s{0,9})[\"']?[\w./-]{1,80}[\"']?"
+    r"|\s{0,9}(?i:\w{0,12}cne|c?e)-(?=\s)|,46esab\b)"
+)
 """What a value is called, backwards. All else before it may be part of a secret, which nothing would tell any more."""
 _BEFORE: Final = 120
 """Characters before a value that are looked at for it."""

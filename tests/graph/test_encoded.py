@@ -70,6 +70,10 @@ OTHER = value("correct horse battery staple " * 4)
         (f"ZETA={OTHER[:20]} URL_B64={URL}", "URL_B64="),
         (f"data:text/plain;base64,{URL}", "base64,"),
         (f"{OTHER[:20]} {URL}", ""),
+        (f"{OTHER[:19]}= {URL}", ""),
+        (f"deploy -phunter22 {URL}", ""),
+        (f"powershell -EncodedCommand '{URL}'", "-EncodedCommand '"),
+        (f"url = {URL}", "url = "),
     ],
 )
 def test_other_values_of_the_line_are_not_shown(line: str, shown: str) -> None:
