@@ -131,7 +131,7 @@ def _term(
         if found is None:
             raise bad
         word = found[0].lower()
-        if word.isdigit():
+        if word.isdecimal():
             value = int(word)
         elif word in names:
             value = names[word]

@@ -144,7 +144,7 @@ def is_address(text: str) -> bool:
 def is_hostname(text: str) -> bool:
     """Whether text could be a host name, short or full. Numbers alone and addresses are not."""
     name = normal_name(text)
-    return bool(_HOSTNAME.fullmatch(name)) and not name.replace(".", "").isdigit() and not is_address(name)
+    return bool(_HOSTNAME.fullmatch(name)) and not name.replace(".", "").isdecimal() and not is_address(name)
 
 
 @lru_cache(maxsize=65536)
@@ -189,12 +189,12 @@ def split_endpoint(text: str) -> Endpoint | None:
     port: int | None = None
     if authority.startswith("["):
         host, _, tail = authority[1:].partition("]")
-        if tail.startswith(":") and tail[1:].isdigit():
-            port = int(tail[1:])
+        if tail.startswith(":") and tail[1:].isdecimal():
+            port = int(tail[1:]) if len(tail) < 10 else 0
     elif authority.count(":") == 1:
         host, _, tail = authority.partition(":")
-        if tail.isdigit():
-            port = int(tail)
+        if tail.isdecimal():
+            port = int(tail) if len(tail) < 10 else 0
         elif tail and scheme:
             return None
     else:
@@ -294,11 +294,11 @@ def range_size(pattern: str) -> int:
     size = 1
     for found in _RANGE.finditer(pattern):
         first, last, step = (found[1], found[2], found[3]) if found[1] else (found[4], found[5], found[6])
-        if first.isdigit() != last.isdigit():
+        if first.isdecimal() != last.isdecimal():
             break
         if max(len(first), len(last), len(step or "")) > 18:
             return RANGE_LIMIT + 1
-        low, high = (int(first), int(last)) if first.isdigit() else (ord(first), ord(last))
+        low, high = (int(first), int(last)) if first.isdecimal() else (ord(first), ord(last))
         size *= max((high - low) // max(int(step or 1), 1) + 1, 0)
     return size
 
@@ -310,11 +310,11 @@ def _expand_range(pattern: str) -> Iterator[str]:
         return
     first, last, step = (found[1], found[2], found[3]) if found[1] else (found[4], found[5], found[6])
     by = max(int(step or 1), 1)
-    if first.isdigit() != last.isdigit():
+    if first.isdecimal() != last.isdecimal():
         yield pattern
         return
-    low, high = (int(first), int(last)) if first.isdigit() else (ord(first), ord(last))
-    width = len(first) if first.isdigit() and first.startswith("0") else 0
+    low, high = (int(first), int(last)) if first.isdecimal() else (ord(first), ord(last))
+    width = len(first) if first.isdecimal() and first.startswith("0") else 0
     for number in range(low, high + 1, by):
-        text = str(number).zfill(width) if first.isdigit() else chr(number)
+        text = str(number).zfill(width) if first.isdecimal() else chr(number)
         yield from _expand_range(pattern[: found.start()] + text + pattern[found.end() :])

@@ -120,13 +120,13 @@ class AnacronCollector(Collector):
             "dialect": "anacron",
         }
         problem = ""
-        if period.isascii() and period.isdigit() and 0 < int(period[:9]) < 1_000_000:
+        if period.isascii() and period.isdecimal() and 0 < int(period[:9]) < 1_000_000:
             attributes["interval"] = int(period[:9]) * _DAY
         elif period in _NAMED:
             attributes["interval"] = _NAMED[period] * _DAY
         else:
             problem = f"bad period: {excerpt(period)!r}"
-        if delay.isascii() and delay.isdigit():
+        if delay.isascii() and delay.isdecimal():
             attributes["delay"] = int(delay[:9]) * 60
         else:
             problem = problem or f"bad delay: {excerpt(delay)!r}"

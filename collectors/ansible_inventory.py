@@ -337,7 +337,7 @@ def _connection(variables: dict[str, str]) -> dict[str, Attribute]:
     for key, value in variables.items():
         if key in ("ansible_host", "ansible_ssh_host") and "{{" not in value:
             known["address"] = normal_address(value) or normal_name(value)
-        elif key in ("ansible_port", "ansible_ssh_port") and value.isdigit() and len(value) < 6:
+        elif key in ("ansible_port", "ansible_ssh_port") and value.isdecimal() and len(value) < 6:
             known["port"] = int(value)
     return known
 

@@ -204,7 +204,7 @@ def _words(text: str) -> list[str]:
 
 
 def _with_port(host: str, port: str) -> str:
-    if not port.isdigit() or "://" in host:
+    if not port.isdecimal() or "://" in host:
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

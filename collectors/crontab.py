@@ -309,7 +309,7 @@ def _crontabs_of(states: bytes | None, users: Iterable[str]) -> list[str]:
 
 def _moment(written: str, now: datetime | None, zone: timezone) -> str:
     """A time of a log in UTC; empty if it can't be told. Without a year it is the last such day before `now`."""
-    if written[:1].isdigit():
+    if written[:1].isdecimal():
         moment = parse_time(written)
         return moment.isoformat() if moment is not None else ""
     if now is None:

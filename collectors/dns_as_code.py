@@ -224,8 +224,8 @@ def _facts(owner: str, kind: str, parts: Sequence[str], zone: str, where: Where)
         # octoDNS wants a semicolon escaped.
         yield from _text(owner, kind, first.replace("\\;", ";"), where)
         return
-    numbers = [part for part in parts if part.isdigit()]
-    written = next((part for part in parts if part and not part.isdigit()), "")
+    numbers = [part for part in parts if part.isdecimal()]
+    written = next((part for part in parts if part and not part.isdecimal()), "")
     provider = host_ref(_target(written, zone)) if kind in _HOSTS and written else None
     shown = " ".join((*numbers, provider.text if provider is not None else excerpt(written)))
     record = Ref(Kind.RECORD, excerpt(f"{owner} {kind} {shown}".rstrip()))

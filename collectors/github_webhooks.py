@@ -184,7 +184,7 @@ def _deliveries(stream: YamlStream) -> Iterator[_Delivery]:
     """The deliveries of a list, GitHub's or GitLab's: the last one first, as their numbers grow."""
     for root in stream.documents:
         nodes = [node for node in root.elements if node.is_map]
-        if all(node.text("id").isdigit() for node in nodes):
+        if all(node.text("id").isdecimal() for node in nodes):
             nodes.sort(key=lambda node: node.text("id").rjust(30, "0"), reverse=True)
         for node in nodes:
             when = parse_time(node.text("delivered_at"))
@@ -192,7 +192,7 @@ def _deliveries(stream: YamlStream) -> Iterator[_Delivery]:
                 when = _moment(next((value.scalar for key, value in headers.items() if key.scalar == "Date"), ""))
             code = node.text("status_code") or node.text("response_status")
             said = node.text("status") or node.text("response_status")
-            status = int(code) if code.isdigit() and len(code) == 3 else 0
+            status = int(code) if code.isdecimal() and len(code) == 3 else 0
             yield _Delivery(when.isoformat() if when else "", status, excerpt(said), stream.where(node))
 
 
@@ -241,7 +241,7 @@ def _attributes(hook: YamlNode) -> dict[str, Attribute]:
     last = hook.get("last_response")
     if last is not None and last.is_map:
         code, status = last.text("code"), last.text("status")
-        if code.isdigit() and len(code) == 3:
+        if code.isdecimal() and len(code) == 3:
             attributes["last_status"] = int(code)
         if status:
             attributes["last_response"] = excerpt(status)
@@ -262,7 +262,7 @@ def _owner(path: str, hook: YamlNode) -> str:
             return excerpt(found[1] or found[2])
     if place is not None:
         return excerpt(place[2])
-    if (project := hook.text("project_id")) and project.isdigit():
+    if (project := hook.text("project_id")) and project.isdecimal():
         return f"project {project}"
     bare = path.removesuffix(".json")
     for marker in ("webhooks/github/", "webhooks/gitlab/"):

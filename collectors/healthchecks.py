@@ -134,7 +134,7 @@ def _check(path: str, stream: YamlStream, check: YamlNode, again: bool) -> Itera
         if text := check.text(key):
             attributes[attribute] = excerpt(text)
     for key, attribute in (("timeout", "period"), ("grace", "grace"), ("n_pings", "pings")):
-        if (text := check.text(key)).isdigit() and len(text) < 12:
+        if (text := check.text(key)).isdecimal() and len(text) < 12:
             attributes[attribute] = int(text)
     if when := parse_time(check.text("last_ping")):
         attributes["last_ping"] = when.isoformat()
@@ -150,7 +150,7 @@ def _check(path: str, stream: YamlStream, check: YamlNode, again: bool) -> Itera
 def _sent(stream: YamlStream, root: YamlNode) -> Iterator[_Sent]:
     """The last pings of a list, the last one first."""
     pings = [one for one in root.children("pings") if one.is_map]
-    if all(one.text("n").isdigit() for one in pings):
+    if all(one.text("n").isdecimal() for one in pings):
         pings.sort(key=lambda one: one.text("n").rjust(30, "0"), reverse=True)
     for one in pings[:LAST_PINGS]:
         when = parse_time(one.text("date"))

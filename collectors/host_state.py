@@ -78,7 +78,7 @@ def _identity(lines: list[str]) -> Iterator[Entity]:
             names.append(normal_name(value))
         elif key == "system" and value:
             known["system"] = excerpt(value)
-        elif key == "uid" and value.isdigit():
+        elif key == "uid" and value.isdecimal():
             known["read_as_root"] = value == "0"
         elif key == "time" and (moment := parse_time(value)) is not None:
             known["clock"] = moment.isoformat()

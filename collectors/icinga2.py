@@ -483,7 +483,7 @@ class _Facts:
                 continue
             port = one.text("port") or one.values.get("port", ("", 0))[0]
             shown = f"[{host}]" if ":" in host else host
-            target = endpoint_ref(f"{shown}:{port}") if port.isdigit() else ref
+            target = endpoint_ref(f"{shown}:{port}") if port.isdecimal() else ref
             where = one.shown(one.line_of("host"))
             yield Entity(_SERVICE, where, {"program": "icinga2"})
             yield Dependency(_SERVICE, THIS_HOST, Relation.RUNS_ON, where)

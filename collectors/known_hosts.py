@@ -72,7 +72,7 @@ class KnownHostsCollector(Collector):
                 continue
             # Keys are long and say nothing: the excerpt is the names.
             where = Where(number, " ".join(words[:2])[:200])
-            if len(words) < 3 or not (_KEY.fullmatch(words[1]) or (words[1].isdigit() and words[2].isdigit())):
+            if len(words) < 3 or not (_KEY.fullmatch(words[1]) or (words[1].isdecimal() and words[2].isdecimal())):
                 yield Malformed(where, "not a line of known_hosts", "ssh skips the line")
                 continue
             names = _names(words[0])

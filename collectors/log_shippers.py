@@ -326,7 +326,7 @@ def _fluent_output(pairs: dict[str, tuple[str, Where]], where: Where) -> Iterato
             continue
         text, place = pairs[key]
         port = pairs.get("port", ("", where))[0]
-        number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else _SHARED.get(name, 0)
+        number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else _SHARED.get(name, 0)
         addresses = [(one.strip(), place) for one in text.split(",") if one.strip()]
         need = Need.RUN if key == "proxy" else Need.WRITE
         yield from _several(addresses, f"output {excerpt(name)}", need, number if key == "host" else 0)

@@ -162,7 +162,7 @@ def _reference(target: str) -> Ref | None:
 
 
 def _with_port(host: str, port: str) -> str:
-    if not port.isdigit() or "://" in host or re.search(r"[^:]:\d+$", host):
+    if not port.isdecimal() or "://" in host or re.search(r"[^:]:\d+$", host):
         return host
     shown = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
     return f"{shown}:{port}"
@@ -208,7 +208,7 @@ def _rsyslog(text: str) -> Iterator[tuple[str, int, str, Confidence]]:
         if start <= at < end or ("@" not in line and ":omrelp:" not in line) or len(line) > 4000:
             continue
         legacy = _LEGACY.search(line)
-        if legacy is not None and not legacy[3].isdigit():
+        if legacy is not None and not legacy[3].isdecimal():
             found.append((at, [(_with_port(legacy[3], legacy[4] or ""), number)], suspended))
         elif relp := _RELP.search(line):
             found.append((at, [(_with_port(relp[1], relp[2] or ""), number)], suspended))

@@ -9,6 +9,7 @@ are those of `systemd-analyze verify` 252.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -774,6 +775,6 @@ def _span(value: str) -> Attribute:
             return excerpt(value)
         total += float(found[1]) * _SECONDS[found[2]]
         at = found.end()
-    if at == 0 or value[at:].strip():
+    if at == 0 or value[at:].strip() or math.isinf(total):
         return excerpt(value)
     return int(total) if total == int(total) else total

@@ -176,7 +176,7 @@ def _service(block: _Block) -> dict[str, Attribute]:
     for key, name in (("Result", "last_result"), ("ActiveState", "active_state")):
         if value := block.get(key):
             known[name] = excerpt(value)
-    if (status := block.get("ExecMainStatus")).isdigit():
+    if (status := block.get("ExecMainStatus")).isdecimal():
         known["last_status"] = int(status[:9])
     for key, name in (("ExecMainStartTimestamp", "last_started"), ("ExecMainExitTimestamp", "last_ended")):
         if moment := _moment(block.get(key)):

@@ -139,7 +139,7 @@ def _target(monitor: YamlNode) -> tuple[YamlNode, Ref] | None:
     if key == "databaseConnectionString" and not _DATABASE.match(text):
         return None
     port = monitor.text("port")
-    if key == "hostname" and kind in ("port", "mqtt", "radius") and port.isdigit() and "://" not in text:
+    if key == "hostname" and kind in ("port", "mqtt", "radius") and port.isdecimal() and "://" not in text:
         text = f"[{text}]:{port}" if text.count(":") > 1 else f"{text}:{port}"
     if is_loopback(text):
         return None
@@ -159,7 +159,7 @@ def _channels(settings: YamlNode) -> Iterator[Ref]:
             text = f"{head}://{re.split(r'[/?#]', rest, maxsplit=1)[0]}"
         elif key.written.lower().endswith("url"):
             continue
-        elif key.written == "smtpHost" and settings.text("smtpPort").isdigit():
+        elif key.written == "smtpHost" and settings.text("smtpPort").isdecimal():
             text = f"{text}:{settings.text('smtpPort')}"
         ref = endpoint_ref(text) if ":" in text and host_ref(text) is None else host_ref(text)
         if ref is not None and ref not in seen and ("." in ref.text or ":" in ref.text):

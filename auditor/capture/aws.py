@@ -259,7 +259,7 @@ def _identity(session: Session, config: Any) -> tuple[str, str]:
     known = session.client("sts", region_name=region, config=config).get_caller_identity()
     parts = str(known.get("Arn", "")).split(":")
     account = str(known.get("Account", ""))
-    if not (account.isdigit() and len(account) == 12):
+    if not (account.isdecimal() and len(account) == 12):
         raise _RefusedError("the answer to GetCallerIdentity names no account")
     return account, parts[1] if len(parts) > 1 and parts[1] in _GLOBAL_AT else "aws"
 
@@ -649,7 +649,7 @@ def _weight(page: Mapping[str, Any]) -> int:
     """About how many bytes a page will have in a file, by what came over the wire."""
     headers = page.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     length = str(headers.get("content-length", ""))
-    return int(length) * 2 if length.isdigit() else 32_768
+    return int(length) * 2 if length.isdecimal() else 32_768
 
 
 def _count(answer: Mapping[str, Any]) -> int:

@@ -98,7 +98,7 @@ def add(commands: Any) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) <= 1024:
+    if not text.isdecimal() or not 0 < int(text) <= 1024:
         raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 to 1024")
     return int(text)
 

@@ -861,7 +861,7 @@ class Shell:
 
     def _value(self, name: str) -> str | None:
         """The value of a variable or parameter, as chosen now; None if unknown."""
-        if name.isdigit():
+        if name.isdecimal():
             index = int(name)
             if index and self.positional is not None:
                 return self.positional[index - 1] if index <= len(self.positional) else ""

@@ -508,7 +508,7 @@ def _one_host(wanted: Spec) -> Handler:
         arguments = parse_options(words[1:], wanted)
         port = arguments.last("p") if "p" in wanted.short else ""
         for host in arguments.operands:
-            if not host.text.isdigit():
+            if not host.text.isdecimal():
                 shell.sink.connect(host.text, host.row, port=port)
 
     return handle

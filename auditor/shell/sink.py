@@ -126,7 +126,7 @@ class Sink:
         target = host_ref(bare.strip("[]"))
         if target is None or is_loopback(target.text):
             return
-        if port.isdigit() and 0 < int(port) < 65536:
+        if port.isdecimal() and len(port) < 10 and 0 < int(port) < 65536:
             shown = f"[{target.text}]" if ":" in target.text else target.text
             endpoint = endpoint_ref(f"{scheme}://{shown}:{int(port)}" if scheme else f"{shown}:{int(port)}")
             target = endpoint or target

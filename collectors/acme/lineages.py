@@ -161,7 +161,7 @@ def hook(
 
 def moment(seconds: str) -> str:
     """Seconds since 1970 as ISO 8601 in UTC; empty if they are none."""
-    if not seconds.isdigit() or len(seconds) > 11:
+    if not seconds.isdecimal() or len(seconds) > 11:
         return ""
     try:
         return datetime.fromtimestamp(int(seconds), UTC).isoformat()

@@ -77,7 +77,7 @@ def place_of(path: str) -> tuple[str, str, str] | None:
     if len(parts) != 4 or parts[0] != "aws":
         return None
     words = parts[3].split(".")
-    if len(words) == 4 and words[2].isdigit():
+    if len(words) == 4 and words[2].isdecimal():
         del words[2]
     return (parts[1], parts[2], f"{words[0]}.{words[1]}") if len(words) == 3 else None
 

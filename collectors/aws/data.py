@@ -173,7 +173,7 @@ def _endpoints(answer: Answer) -> Iterator[Parsed]:
         attributes = known(program="DMS", name=endpoint.text("EndpointIdentifier"), direction=direction)
         yield Entity(service, answer.where(arn), attributes)
         port = endpoint.text("Port")
-        if server is not None and (found := outside(f"{server.scalar}:{port}" if port.isdigit() else server.scalar)):
+        if server is not None and (found := outside(f"{server.scalar}:{port}" if port.isdecimal() else server.scalar)):
             need = Need.WRITE if direction == "target" else Need.READ
             yield Dependency(service, found, Relation.CONNECTS, answer.where(server), need)
 

@@ -242,7 +242,7 @@ def _asked(config: YamlNode, target: str, kind: str) -> Ref | None:
     host = f"[{target}]" if ":" in target else target
     port, path = config.text("Port"), config.text("ResourcePath")
     path = path if path.startswith("/") and kind != "TCP" else ""
-    return endpoint_ref(f"{_SCHEMES[kind]}://{host}{f':{port}' if port.isdigit() else ''}{path}")
+    return endpoint_ref(f"{_SCHEMES[kind]}://{host}{f':{port}' if port.isdecimal() else ''}{path}")
 
 
 def _canaries(answer: Answer) -> Iterator[Parsed]:

@@ -201,7 +201,7 @@ def _group(record: YamlNode, zone: str, group: str) -> str:
 
 def _ttl(record: YamlNode) -> int | None:
     written = record.text("TTL")
-    return int(written) if written.isdigit() and len(written) < 11 else None
+    return int(written) if written.isdecimal() and len(written) < 11 else None
 
 
 def _name(written: str) -> str:

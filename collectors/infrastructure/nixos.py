@@ -110,8 +110,10 @@ class _File:
         for one, _ in self.texts:
             if one.text is not None and is_member(one.path[-1]):
                 self.members[one.path[:-1]] = self.members.get(one.path[:-1], 0) + 1
-        self.named = {one.path[:-2]: one.text for one, option in self.texts if option == _NAME and one.text}
-        self.domains = {one.path[:-2]: one.text for one, option in self.texts if option == _DOMAIN and one.text}
+        self.named = {one.path[:-2]: one.text for one, option in self.texts if option == _NAME and _is_name(one.text)}
+        self.domains = {
+            one.path[:-2]: one.text for one, option in self.texts if option == _DOMAIN and _is_name(one.text)
+        }
         self.jobs = {one.path[:-1]: one.text for one, _ in self.texts if one.text and one.path[-1] == "job_name"}
 
     def facts(self) -> Iterator[Parsed]:
@@ -228,7 +230,7 @@ class _File:
                 domain = self.domains.get(place, "")
                 return f"{name}.{domain}" if domain and "." not in name else name
             at = next((n for n, part in enumerate(place[:-1]) if part == "nixosConfigurations"), -1)
-            if at >= 0:
+            if at >= 0 and _is_name(place[at + 1]):
                 return place[at + 1]
         found = _PLACE.search(self.path)
         return found[1] if found is not None and is_hostname(found[1]) and found[1] not in _MODULES else ""
@@ -242,6 +244,10 @@ _DOMAIN: Final = ("networking", "domain")
 _PLACE: Final = re.compile(r"(?:^|/)(?:hosts?|machines?|nodes?|servers?)/([\w.-]+?)(?:/[^/]*)?\.nix$")
 _MODULES: Final = frozenset({"common", "default", "base", "modules", "profiles", "shared", "roles", "services"})
 _PLAIN: Final = frozenset({"config", "let", "modules", "imports", "content", "nixosModules", "default"})
+
+
+def _is_name(text: str | None) -> bool:
+    return text is not None and TEMPLATE not in text and is_hostname(text)
 
 
 def _below(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -125,7 +125,8 @@ def safe_endpoint(url: str, keep_path: bool) -> Ref | None:
         return None
     path = parts.path.partition("?")[0]
     if path and (not keep_path or _TOKEN.search(path) or excerpt(url.strip()) != url.strip()):
-        return Ref(Kind.ENDPOINT, ref.text[: ref.text.index("/", ref.text.find("://") + 3)])
+        scheme, separator, rest = ref.text.partition("://") if "://" in ref.text else ("", "", ref.text)
+        return Ref(Kind.ENDPOINT, scheme + separator + re.split(r"[/?#]", rest, maxsplit=1)[0])
     return ref
 
 

@@ -64,7 +64,7 @@ class Pool:
             if target.portless:
                 # Prometheus 2 added the scheme's port, and rules were written for it.
                 for port in (80, 443):
-                    collected["instance"].setdefault(f"{target.address}:{port}", []).append(number)
+                    collected.setdefault("instance", {}).setdefault(f"{target.address}:{port}", []).append(number)
             if _probes(target.probe, target.metrics_path):
                 probing.append(number)
             if target.job.federated is not None:

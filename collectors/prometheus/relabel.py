@@ -63,7 +63,7 @@ def expand(template: str, match: Any) -> str:
         name = found[1] or found[2]
         if name is None:
             return "$"
-        if name.isdigit():
+        if name.isdecimal():
             number = int(name) if len(name) < 6 else 1_000_000
             return (match.group(number) or "") if number <= len(match.groups()) else ""
         return match.groupdict().get(name) or ""
@@ -101,7 +101,7 @@ def read_relabel(nodes: Iterable[YamlNode]) -> tuple[tuple[Relabel, ...], tuple[
             regex=_given(node, "regex", "(.*)"),
             target_label=node.text("target_label"),
             replacement=_given(node, "replacement", "$1"),
-            modulus=int(modulus) if modulus.isascii() and modulus.isdigit() and len(modulus) < 20 else 0,
+            modulus=int(modulus) if modulus.isascii() and modulus.isdecimal() and len(modulus) < 20 else 0,
         )
         if reason := _refused(step):
             problems.append((node.line, reason))

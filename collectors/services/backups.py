@@ -194,7 +194,7 @@ def _borgmatic(source: Source) -> Iterator[Parsed]:
         excerpt(f"{node.scalar} {unit}")
         for unit in _UNITS
         for holder in holders
-        if (node := holder.get(f"keep_{unit}")) is not None and node.scalar.isdigit()
+        if (node := holder.get(f"keep_{unit}")) is not None and node.scalar.isdecimal()
     )
     known: dict[str, Attribute] = {"retention": kept} if kept else {}
     commands: list[tuple[str, Where]] = []
@@ -267,7 +267,7 @@ def _rsnapshot(source: Source) -> Iterator[Parsed]:
         if len(fields) < 2:
             if keyword.split()[0] in _FIELDS and not line.startswith((" ", "\t")):
                 yield Malformed(where, "fields that are not separated by tabs", "rsnapshot refuses the file")
-        elif keyword in ("retain", "interval") and len(fields) > 2 and fields[2].strip().isdigit():
+        elif keyword in ("retain", "interval") and len(fields) > 2 and fields[2].strip().isdecimal():
             kept.append(excerpt(f"{fields[2].strip()} {fields[1].strip()}"))
         elif keyword == "backup":
             yield from _fetched(source, fields, where)

@@ -199,7 +199,7 @@ def target(host: str, port: str | int = "", scheme: str = "") -> Ref | None:
         return ref
     shown = f"[{ref.text}]" if ":" in ref.text else ref.text
     number = str(port)
-    written = f":{number}" if number.isdigit() and 0 < int(number) < 65536 else ""
+    written = f":{number}" if number.isdecimal() and len(number) < 10 and 0 < int(number) < 65536 else ""
     return endpoint_ref(f"{scheme}://{shown}{written}" if scheme else f"{shown}{written}") if written or scheme else ref
 
 

@@ -188,7 +188,7 @@ def _mysql(source: Source) -> Iterator[Parsed]:
         key, value = setting.key.replace("-", "_").removeprefix("loose_"), unquoted(setting.value)
         section = setting.section.lower()
         where = source.where(setting.line)
-        if key == "port" and value.isdigit():
+        if key == "port" and value.isdecimal():
             ports[section] = value
         elif key == "host" and value and not section.startswith("mysqld"):
             hosts.append((section, value, setting.line))
@@ -217,7 +217,7 @@ def _master_info(source: Source) -> Iterator[Parsed]:
     MySQL's and MariaDB's `master.info` agree so far. A file that begins otherwise is none.
     """
     lines = [line.strip() for line in source.lines[:_MASTER_INFO_LINES]]
-    if len(lines) < 7 or not lines[0].isdigit() or not lines[2].isdigit():
+    if len(lines) < 7 or not lines[0].isdecimal() or not lines[2].isdecimal():
         yield Malformed(Where(1), "not laid out as master.info", "the replica does not start", whole=True)
         return
     yield from source.uses("mysql replica", [(target(lines[3], lines[6]), Where(4, excerpt(lines[3])))])

@@ -250,8 +250,8 @@ def _dnsmasq(source: Source) -> Iterator[Parsed]:
                 for address in addresses if is_hostname(name) else ():
                     yield from _answer(name, address, where)
         elif key == "cname" and len(parts) > 1:
-            names = parts[:-1] if not parts[-1].isdigit() else parts[:-2]
-            alias_of = parts[-1] if not parts[-1].isdigit() else parts[-2]
+            names = parts[:-1] if not parts[-1].isdecimal() else parts[:-2]
+            alias_of = parts[-1] if not parts[-1].isdecimal() else parts[-2]
             for name in names:
                 yield from _answer(name, alias_of, where, alias=True)
         elif key == "dhcp-host":

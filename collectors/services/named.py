@@ -224,7 +224,7 @@ def _servers(source: Source, statements: Iterable[Statement]) -> tuple[_Targets,
         where = source.where(one.line)
         port = one.words[2] if len(one.words) > 2 and one.words[1].lower() == "port" else ""
         ref = target(one.words[0], port)
-        if ref is not None and (":" in one.words[0] or one.words[0].replace(".", "").isdigit()):
+        if ref is not None and (":" in one.words[0] or one.words[0].replace(".", "").isdecimal()):
             servers.append((ref, where))
         elif ref is not None:
             others.append((one.words[0], where))

@@ -435,7 +435,7 @@ def _address(text: str) -> Ref | str:
             return UNKNOWN
         text = text[family.end() :]
     host, colon, port = text.rpartition(":")
-    if not colon or (not port.lstrip("+-").isdigit() and port):
+    if not colon or (not port.lstrip("+-").isdecimal() and port):
         host, port = text, ""
     host = host.strip("[]")
     if host in _LISTENS_EVERYWHERE:
@@ -444,4 +444,4 @@ def _address(text: str) -> Ref | str:
     if host.startswith("_"):
         return Ref(Kind.NAME, host.rstrip(".").lower())
     shown = f"[{host}]" if ":" in host else host
-    return endpoint_ref(f"{shown}:{port}" if port.isdigit() and int(port) else shown) or UNKNOWN
+    return endpoint_ref(f"{shown}:{port}" if port.isdecimal() and port.strip("0") else shown) or UNKNOWN

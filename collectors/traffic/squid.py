@@ -97,7 +97,7 @@ class SquidCollector(Collector):
             if not words or words[0] not in _KEPT:
                 continue
             where = Where(number, excerpt(shown[number - 1]))
-            if words[0] == "cache_peer" and (len(words) < 5 or not words[3].isdigit()) and TEMPLATE not in line:
+            if words[0] == "cache_peer" and (len(words) < 5 or not words[3].isdecimal()) and TEMPLATE not in line:
                 yield Malformed(where, "cache_peer without host, type and ports", "Squid refuses to start with it")
                 continue
             lines.append(_Line(tuple(words), where))

@@ -161,7 +161,7 @@ class _File:
         address = host.text
         if port is not None and TEMPLATE not in port.text and port.text:
             address = f"[{address}]" if address.count(":") > 1 and not address.startswith("[") else address
-            address = f"{address}:{port.text}" if port.text.isdigit() else address
+            address = f"{address}:{port.text}" if port.text.isdecimal() else address
         target = endpoint_ref(address)
         if target is not None:
             yield Dependency(Ref(Kind.SERVICE, label), target, Relation.BACKED_BY, self._where(host))

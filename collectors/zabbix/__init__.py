@@ -225,7 +225,7 @@ class _Reader:
         server = media.get("smtp_server")
         if server is not None and (ref := host_ref(server.text.strip())) and not is_loopback(ref.text):
             port = media.value("smtp_port")
-            made = endpoint_ref(f"{ref.text}:{port}") if port.isdigit() and ":" not in ref.text else ref
+            made = endpoint_ref(f"{ref.text}:{port}") if port.isdecimal() and ":" not in ref.text else ref
             targets.append((made or ref, self.export.where(server)))
         for parameter in media.list("parameters"):
             value = parameter.get("value")
@@ -276,6 +276,6 @@ def _asked(key: str) -> Ref | None:
     if "://" in host:
         return endpoint_ref(host)
     ref = host_ref(host)
-    if ref is None or not port.isdigit():
+    if ref is None or not port.isdecimal():
         return ref
     return endpoint_ref(f"[{ref.text}]:{port}" if ":" in ref.text else f"{ref.text}:{port}")

@@ -383,7 +383,7 @@ def _origin_of(path: str, text: str) -> str | None:
     if base in _DISTRIBUTED:
         return _DISTRIBUTED[base]
     found, stripped = _without_affixes(base)
-    if stripped == "db." and (octets := found.split(".")) and len(octets) < 4 and all(o.isdigit() for o in octets):
+    if stripped == "db." and (octets := found.split(".")) and len(octets) < 4 and all(o.isdecimal() for o in octets):
         return ".".join((*reversed(octets), "in-addr.arpa"))
     if "." in found and is_hostname(found.replace("/", "-")):
         return normal_name(found)
@@ -662,7 +662,7 @@ class _Reader:
                 self._zone = owner
                 self._zone_guessed = self._guessed and not (line.tokens[0].endswith(".") and not line.inherits)
                 attributes: dict[str, Attribute] = {"origin": owner}
-                if len(rest) > 2 and rest[2].isdigit():
+                if len(rest) > 2 and rest[2].isdecimal():
                     attributes["serial"] = rest[2]
                 yield Entity(Ref(Kind.ZONE, owner or "."), self.where(line), attributes)
         if ttl is None:
@@ -751,12 +751,12 @@ class _Reader:
             if at > 2:
                 break
             upper = token.upper()
-            if not classed and (upper in _CLASSES or (upper.startswith("CLASS") and upper[5:].isdigit())):
+            if not classed and (upper in _CLASSES or (upper.startswith("CLASS") and upper[5:].isdecimal())):
                 if upper not in ("IN", "CLASS1"):
                     raise _BadLineError(f"class {excerpt(token)}: only IN is looked at")
                 classed = True
                 continue
-            if ttl is None and token[0].isdigit() and (found := _ttl(token)) is not None:
+            if ttl is None and token[0].isdecimal() and (found := _ttl(token)) is not None:
                 ttl = found
                 continue
             if upper in _KNOWN or _is_type(upper):
@@ -794,7 +794,7 @@ class _Reader:
     def _numbered(self, kind: str, count: int, tokens: tuple[str, ...]) -> _Rdata:
         """MX and SRV: numbers of 16 bits, then a name; `.` says "none"."""
         numbers = tokens[:count]
-        if len(tokens) != count + 1 or any(not n.isdigit() or len(n) > 5 or int(n) > 65535 for n in numbers):
+        if len(tokens) != count + 1 or any(not n.isdecimal() or len(n) > 5 or int(n) > 65535 for n in numbers):
             raise _BadLineError(f"{kind} takes {count} number{'s' if count > 1 else ''} and a name")
         target = self._absolute(tokens[count])
         attributes: dict[str, Attribute] = {"priority": int(numbers[0]), **_literal_attribute(tokens[count])}
@@ -805,7 +805,7 @@ class _Reader:
 
     def _soa(self, tokens: tuple[str, ...]) -> _Rdata:
         """The serial and the timers stay out of the text, which must be stable."""
-        if len(tokens) != 7 or not tokens[2].isdigit() or any(_ttl(token) is None for token in tokens[3:]):
+        if len(tokens) != 7 or not tokens[2].isdecimal() or any(_ttl(token) is None for token in tokens[3:]):
             raise _BadLineError("SOA takes a server, a mailbox, a serial and four times")
         server, mailbox = self._absolute(tokens[0]), self._absolute(tokens[1])
         return _Rdata(f"{server or '.'} {mailbox or '.'}", ((Ref(Kind.NAME, server), ""),) if server else ())
@@ -961,7 +961,7 @@ def _formatted(value: int, width: int, base: str) -> str:
 
 def _literal_attribute(token: str) -> dict[str, Attribute]:
     """Marks an IPv4 address where a name belongs; `_other` and `_resolution` turn it into a report."""
-    if token[0].isdigit() and token.count(".") in (3, 4) and normal_address(token.rstrip(".")):
+    if token[0].isdecimal() and token.count(".") in (3, 4) and normal_address(token.rstrip(".")):
         return {"literal": token}
     return {}
 
