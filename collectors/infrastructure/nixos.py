@@ -247,7 +247,7 @@ _PLAIN: Final = frozenset({"config", "let", "modules", "imports", "content", "ni
 
 
 def _is_name(text: str | None) -> bool:
-    return text is not None and TEMPLATE not in text and is_hostname(text)
+    return text is not None and text == text.strip() and TEMPLATE not in text and is_hostname(text)
 
 
 def _below(path: tuple[str, ...]) -> tuple[str, ...]:

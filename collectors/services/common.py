@@ -61,7 +61,7 @@ _ABOUT: Final = re.compile(
     r"/(?:tmpfiles|sysusers|logrotate|apparmor|init|insserv|monit|telegraf|fail2ban)\.d/|/needrestart/"
 )
 _ANYONE: Final = frozenset({"any", "all", "none", "localnets"})
-_CONNINFO: Final = re.compile(r"(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))")
+_CONNINFO: Final = re.compile(r"(?<!\w)(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))")
 _URI: Final = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?([^/?]*)(?:[/?].*)?", re.DOTALL)
 _CIDR: Final = re.compile(r"\[?([0-9A-Fa-f:.]+)\]?/(\d{1,3}|\d+\.\d+\.\d+\.\d+)")
 

@@ -63,7 +63,7 @@ def test_an_endpoint_without_its_fragment() -> None:
     assert found.text == "https://hooks.example.net"
 
 
-@pytest.mark.parametrize("name", ["a\\nb", "a b", "${pkgs.x}"])
+@pytest.mark.parametrize("name", ["a\\nb", "\\na", "a b", "${pkgs.x}"])
 def test_no_machine_of_nixos_is_called_by_what_is_no_name(name: str) -> None:
     text = f'{{ networking.hostName = "{name}"; services.a.database.host = "db.example.net"; }}'
     found = list(NixosCollector().parse(Document("a.nix", text.encode())))

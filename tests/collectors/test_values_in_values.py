@@ -11,6 +11,7 @@ from auditor.api import Collector, Document, Fragment, Parsed
 from collectors.infrastructure.kubernetes import KubernetesCollector
 from collectors.infrastructure.nixos import NixosCollector
 from collectors.schedulers.windows_scripts import WindowsScriptsCollector
+from collectors.services.common import libpq_hosts
 from collectors.shell import ShellCollector
 from collectors.syslog import SyslogCollector
 from collectors.traffic.haproxy import HaproxyCollector
@@ -82,4 +83,10 @@ def test_what_is_filled_in_stays_small(name: str) -> None:
 def test_long_commands_take_linear_time(command: str) -> None:
     started = time.process_time()
     everything(ShellCollector(), "/usr/local/bin/a.sh", f"#!/bin/sh\n{command}\n")
+    assert time.process_time() - started < 5
+
+
+def test_a_connection_string_of_one_word_takes_linear_time() -> None:
+    started = time.process_time()
+    assert not list(libpq_hosts("9" * 100_000))
     assert time.process_time() - started < 5
