@@ -19,7 +19,8 @@ from auditor.api import (
 )
 
 _SHARE: Final = lazy_pattern(r"(?<![\w:\\.])\\\\(?![?.]\\)([\w.-]{1,253})(?:@SSL)?(?:@\d+)?\\([^\\\s\"']*)")
-_URL: Final = lazy_pattern(r"\b(?:https?|ftps?|sftp|ssh|ldaps?)://[^\s\"'<>|;,)]+", re.IGNORECASE)
+# Without its path, which may hold the key of a webhook.
+_URL: Final = lazy_pattern(r"\b(?:https?|ftps?|sftp|ssh|ldaps?)://[^\s\"'<>|;,)/?#]+", re.IGNORECASE)
 _COMPUTER: Final = lazy_pattern(
     r"(?:^|\s)(?:-ComputerName|-CN|-Server|-ServerInstance|-VMHost|/server|/node|/host|-SmtpServer)[:=\s]\s*(?:@?\()?"
     r"([\"']?[\w.-]+[\"']?(?:\s*,\s*[\"']?[\w.-]+[\"']?)*)",

@@ -83,6 +83,7 @@ def everything(collector: Collector, path: str, content: bytes) -> list[Parsed]:
 @given(content=TEXTS | st.binary(max_size=200))
 @example(content=b"")
 @example(content=b"[" * 5000)
+@example(content=b'"url": "https://hook.example.net/hunter22"\n')
 @example(content=b'{"format_version": "1.0", "resource_changes": [1, {"change": 1}, {"change": {"actions": {}}}]}')
 @example(
     content=b'{"lineage": "", "version": 4, "resources": [{"mode": "managed", "type": "aws_instance", "instances": 3}]}'
