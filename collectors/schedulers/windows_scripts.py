@@ -43,10 +43,8 @@ _VARIABLE: Final = lazy_pattern(
     r"%(\w+)%|!(\w+)!|\$(?:\{(?:[a-z]+:)?(\w+)\}|(?:(?:env|global|local|private|script|using|variable):)?(\w+))",
     re.IGNORECASE,
 )
-# Up to a `#` that begins a word outside of quotation marks.
-_CODE: Final = lazy_pattern(r"(?:[^\"'#]|\"(?:[^\"`]|`.)*+\"|'[^']*+'|(?<=\S)#)*+(?=#)")
-
-
+# A string, a quotation mark that is not closed, or the `#` of a comment, which begins a word.
+_MARK: Final = lazy_pattern(r"\"[^\"`]*(?:`.[^\"`]*)*\"|'[^']*'|[\"']|(?<!\S)#")
 _TARGETS: Final = lazy_pattern(r"\\\\|://|-ComputerName|-CN\b|@", re.IGNORECASE)
 
 
@@ -133,9 +131,19 @@ def _without_comments(line: str, commented: bool) -> tuple[str, bool]:
             commented = not closed
             continue
         before, opened, line = line.partition("<#")
-        if (code := _CODE.match(before)) is not None:
+        if (at := _comment(before)) >= 0:
             # All that follows is a comment, which opens none.
-            return "".join((*parts, code[0])), False
+            return "".join((*parts, before[:at])), False
         parts.append(before)
         commented = bool(opened)
     return "".join(parts), commented
+
+
+def _comment(code: str) -> int:
+    """Where a comment begins that ends with the line; -1 if there is none."""
+    for found in _MARK.finditer(code):
+        if found[0] == "#":
+            return found.start()
+        if len(found[0]) == 1:
+            break
+    return -1
