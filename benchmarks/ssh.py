@@ -7,7 +7,7 @@ environment of its own, made beforehand and outside of the repository:
 
     python3 -m venv /tmp/bench && /tmp/bench/bin/pip install ansible-core pyinfra
     python benchmarks/ssh.py --tools /tmp/bench --hosts 1000 --directory /dev/shm
-    python benchmarks/ssh.py --tools /tmp/bench --hosts 20 --server sshd --servers 4 --repeat 1
+    python benchmarks/ssh.py --tools /tmp/bench --hosts 200 --server sshd --servers 13 --repeat 1
 
 Ours is `auditor collect` from its start to its end, with frames, redaction, the snapshot's files and a look into each
 file. CPU is that of the client and of all that it starts, by getrusage; MB is that of its largest process.
@@ -259,7 +259,7 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--tools", type=Path, help="a virtual environment with ansible-core and pyinfra")
     parser.add_argument("--server", choices=("light", "sshd"), default="light")
-    parser.add_argument("--servers", type=int, default=1, help="how many sshds")
+    parser.add_argument("--servers", type=int, default=1, help="how many sshds; one listens at 16 addresses at most")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for one run of one client")
     parser.add_argument("--output", type=int, default=50_000, help="bytes that a host answers")
     parser.add_argument("--repeat", type=int, default=3)
