@@ -50,16 +50,15 @@ class Named:
         """What one side names. `living` are the labels of the estates that are read beside the repository."""
         named = cls()
         collectors = found.reading.collectors
+
+        def own(path: str) -> bool:
+            return not living or found.tree.origin(path) not in living
+
         for source, path, _, index, item in items(found.reading):
             if type(item) is Dependency:
                 if item.relation in _OF_GROUPS_AND_NAMES and not source:
-                    named._dependency(path, item, own=not living or found.tree.origin(path) not in living)
-            elif (
-                type(item) is Entity
-                and item.ref.kind in _NAMED
-                and item.ref.text
-                and (not living or found.tree.origin(path) not in living)
-            ):
+                    named._dependency(path, item, own=own(path))
+            elif type(item) is Entity and item.ref.kind in _NAMED and item.ref.text and own(path):
                 named._entity(found, path, item, collectors[index].name)
         return named
 
@@ -74,18 +73,16 @@ class Named:
             self.planned.add(name)
         if item.ref.kind is not Kind.HOST:
             return
+        called = found.hosts.find(name) or name
         known_as = item.attributes.get("known_as")
         if isinstance(known_as, tuple):
-            called = found.hosts.find(name) or name
             self.also.setdefault(called, {}).update(dict.fromkeys(known_as))
         if known_as is None:
-            called = found.hosts.find(name) or name
             self.hosts.setdefault(called, []).append(where)
             self.origins.setdefault(called, set()).add(str(item.attributes.get("origin", "configuration")))
         elif collector == "nagios":
             self.watched.setdefault(name, []).append(where)
         elif collector == "netbox":
-            called = found.hosts.find(name) or name
             status = str(item.attributes.get("netbox_status", ""))
             self.noted[called] = (status, where)
             if status not in LEAVING:
